@@ -1,0 +1,54 @@
+"""Build the Cython kernels; everything else is in pyproject.toml.
+
+FASTPONG_DEBUG=1              every check on (bounds, initialisation), assertions of C kept
+FASTPONG_REQUIRE_EXTENSION=1  a failing C compiler fails the build: set it for wheels that are
+                              given to others. Without it a source install on a machine that has
+                              no compiler still succeeds, and fastpong runs on Numba.
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("FASTPONG_DEBUG") == "1"
+REQUIRED = os.environ.get("FASTPONG_REQUIRE_EXTENSION") == "1"
+
+# -ffp-contract=off: no fused multiply-add, so that every machine computes the same bits.
+# The -fno flags give up errno and signalling NaNs, not bits; they let loops be vectorised.
+UNIX_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
+MSVC_FLAGS = ["/O2", "/fp:precise"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": False,
+    "embedsignature": True,
+    "cdivision": not DEBUG,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "overflowcheck": DEBUG,
+}
+
+
+class BuildExt(build_ext):
+    """Chooses the flags once the compiler is known."""
+
+    def build_extensions(self):
+        flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else UNIX_FLAGS
+        for extension in self.extensions:
+            extension.extra_compile_args = flags
+        super().build_extensions()
+
+
+setup(
+    ext_modules=cythonize(
+        [Extension("fastpong._kernels", ["fastpong/_kernels.pyx"], optional=not REQUIRED)],
+        compiler_directives=DIRECTIVES,
+        # A debug build must never reuse the C file of a release build, nor the other way round.
+        force=True,
+    ),
+    cmdclass={"build_ext": BuildExt},
+)
