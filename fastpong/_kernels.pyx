@@ -1,0 +1,419 @@
+"""The kernels in Cython: raw, for callers that have checked their arguments.
+
+Use them through ``fastpong.kernels``, which validates, allocates and explains; ``_kernels.pxd``
+gives the cores to other Cython code. ``fastpong.oracle`` states the mathematics.
+
+Design
+------
+(A) Sparse frames. A difference frame has ~22 non-zero pixels of 6,400, so a forward pass is a
+    signed sum of ~22 rows of W1, and the backward pass adds into ~22 rows of its gradient.
+(B) W1 is pixel-major, (D, H): such a row is one contiguous run of H numbers.
+(C) Rows are worked on BLOCK columns at a time, summed in a small array on the stack: the sum
+    stays in registers and the kernel needs no scratch memory of its own.
+(D) Every sum has one fixed order, so that the same input gives the same bits, alone or in a
+    batch: the worker's step and the trainer's forward pass share `c_sparse_frame_forward`.
+(E) A float32 kernel adds up in float32 along D and H (tens to hundreds of terms), but in
+    double along T and in exp(), where it costs nothing.
+"""
+
+from libc.math cimport exp, sqrt
+from libc.string cimport memcmp
+
+cdef enum:
+    TOP = 35          # first row of the field on screen
+    SIDE = 80         # the field after taking every second row and column
+    WIDTH = 160       # bytes in a row of the screen
+    PIXELS = 6400
+    BLOCK = 64
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+cdef void c_preprocess_frame(
+        const uint8_t[:, ::1] screen, const uint8_t[::1] table, pixel[::1] out) noexcept nogil:
+    cdef Py_ssize_t row, column
+    for row in range(SIDE):
+        for column in range(SIDE):
+            out[row * SIDE + column] = table[screen[TOP + 2 * row, 2 * column]]
+
+
+def preprocess_frame(const uint8_t[:, ::1] screen, const uint8_t[::1] table, pixel[::1] out):
+    """Write table[screen] of the field into ``out`` (6400,)."""
+    with nogil:
+        c_preprocess_frame(screen, table, out)
+
+
+cdef void c_preprocess_frame_rgb(
+        const uint8_t[:, :, ::1] frame, pixel[::1] out) noexcept nogil:
+    cdef Py_ssize_t row, column
+    cdef uint8_t red
+    for row in range(SIDE):
+        for column in range(SIDE):
+            red = frame[TOP + 2 * row, 2 * column, 0]
+            out[row * SIDE + column] = red != 0 and red != 144 and red != 109
+
+
+def preprocess_frame_rgb(const uint8_t[:, :, ::1] frame, pixel[::1] out):
+    """Write 0 where the red value is 0, 109 or 144, else 1, into ``out`` (6400,)."""
+    with nogil:
+        c_preprocess_frame_rgb(frame, out)
+
+
+cdef void c_difference_frame(
+        const floating[::1] current, const floating[::1] previous,
+        floating[::1] out) noexcept nogil:
+    cdef Py_ssize_t d
+    for d in range(out.shape[0]):
+        out[d] = current[d] - previous[d]
+
+
+cdef void c_difference_frame_u8(
+        const uint8_t[::1] current, const uint8_t[::1] previous, int8_t[::1] out) noexcept nogil:
+    cdef Py_ssize_t d
+    for d in range(out.shape[0]):
+        out[d] = <int8_t>(<int>current[d] - <int>previous[d])
+
+
+def _difference_frame(
+        const floating[::1] current, const floating[::1] previous, floating[::1] out):
+    with nogil:
+        c_difference_frame(current, previous, out)
+
+
+def _difference_frame_u8(
+        const uint8_t[::1] current, const uint8_t[::1] previous, int8_t[::1] out):
+    with nogil:
+        c_difference_frame_u8(current, previous, out)
+
+
+def difference_frame(current, previous, out):
+    """Write current - previous into ``out``; two uint8 frames give int8."""
+    if current.dtype == "u1":
+        _difference_frame_u8(current, previous, out)
+    else:
+        _difference_frame(current, previous, out)
+
+
+cdef Py_ssize_t c_sparse_difference_frame(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        uint16_t[::1] indices, int8_t[::1] signs) noexcept nogil:
+    cdef Py_ssize_t row, column, y, n = 0
+    cdef uint8_t now, before
+    cdef int sign
+    for row in range(SIDE):
+        y = TOP + 2 * row
+        # Most rows do not change from step to step: memcmp passes them 32 bytes at a time.
+        if memcmp(&screen[y, 0], &previous[y, 0], WIDTH) == 0:
+            continue
+        for column in range(SIDE):
+            now = screen[y, 2 * column]
+            before = previous[y, 2 * column]
+            if now != before:
+                sign = <int>table[now] - <int>table[before]
+                if sign != 0:
+                    indices[n] = <uint16_t>(row * SIDE + column)
+                    signs[n] = <int8_t>sign
+                    n += 1
+    return n
+
+
+def sparse_difference_frame(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        uint16_t[::1] indices, int8_t[::1] signs):
+    """Write indices and signs of the difference frame's non-zeros; return their number."""
+    cdef Py_ssize_t n
+    with nogil:
+        n = c_sparse_difference_frame(screen, previous, table, indices, signs)
+    return n
+
+
+# --- the network: h = ReLU(x W1), p = sigmoid(h . W2) -------------------------------------------
+
+cdef inline double sigmoid(double logit) noexcept nogil:
+    # exp() of a negative number only: it may vanish but cannot overflow.
+    cdef double e
+    if logit >= 0:
+        return 1.0 / (1.0 + exp(-logit))
+    e = exp(logit)
+    return e / (1.0 + e)
+
+
+cdef inline floating relu_dot(floating[::1] h, const floating[::1] w2) noexcept nogil:
+    # h = max(h, 0) in place; return h . w2, as eight interleaved sums: a fixed order that a
+    # vector unit can follow, where one running sum would wait for each addition in turn.
+    cdef floating s[8]
+    cdef Py_ssize_t j, k, size = h.shape[0], whole = size - size % 8
+    for k in range(8):
+        s[k] = 0
+    for j in range(size):
+        h[j] = 0 if h[j] < 0 else h[j]
+    for j in range(0, whole, 8):
+        for k in range(8):
+            s[k] += h[j + k] * w2[j + k]
+    for j in range(whole, size):
+        s[j - whole] += h[j] * w2[j]
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
+
+
+cdef void c_policy_forward(
+        const floating[:, ::1] x, const floating[:, ::1] w1, const floating[::1] w2,
+        floating[:, ::1] hidden, floating[::1] probability) noexcept nogil:
+    cdef Py_ssize_t t, d, j
+    cdef floating value
+    for t in range(x.shape[0]):
+        for j in range(w1.shape[1]):
+            hidden[t, j] = 0
+        for d in range(x.shape[1]):
+            value = x[t, d]
+            if value != 0:    # nearly all are: this is what makes even the dense form quick
+                for j in range(w1.shape[1]):
+                    hidden[t, j] += value * w1[d, j]
+        probability[t] = <floating>sigmoid(relu_dot(hidden[t], w2))
+
+
+def policy_forward(
+        const floating[:, ::1] x, const floating[:, ::1] w1, const floating[::1] w2,
+        floating[:, ::1] hidden, floating[::1] probability):
+    """Write h = ReLU(x W1) (T, H) and p = sigmoid(h . W2) (T,)."""
+    with nogil:
+        c_policy_forward(x, w1, w2, hidden, probability)
+
+
+cdef void c_policy_backward(
+        const floating[:, ::1] x, const floating[:, ::1] hidden, const floating[::1] dlogit,
+        const floating[::1] w2, floating[:, ::1] grad_w1, floating[::1] grad_w2) noexcept nogil:
+    cdef Py_ssize_t t, d, j, block, low, width, size = w2.shape[0]
+    cdef floating value
+    cdef floating delta[BLOCK]
+    for t in range(x.shape[0]):
+        for j in range(size):
+            grad_w2[j] += dlogit[t] * hidden[t, j]
+        for block in range((size + BLOCK - 1) // BLOCK):
+            low = block * BLOCK
+            width = min(BLOCK, size - low)
+            for j in range(width):
+                delta[j] = dlogit[t] * w2[low + j] if hidden[t, low + j] > 0 else 0
+            for d in range(x.shape[1]):
+                value = x[t, d]
+                if value != 0:
+                    for j in range(width):
+                        grad_w1[d, low + j] += value * delta[j]
+
+
+def policy_backward(
+        const floating[:, ::1] x, const floating[:, ::1] hidden, const floating[::1] dlogit,
+        const floating[::1] w2, floating[:, ::1] grad_w1, floating[::1] grad_w2):
+    """Add dW1 = x^T (dlogit W2^T where h > 0) and dW2 = h^T dlogit."""
+    with nogil:
+        c_policy_backward(x, hidden, dlogit, w2, grad_w1, grad_w2)
+
+
+cdef floating c_sparse_frame_forward(
+        const uint16_t[::1] indices, const int8_t[::1] signs,
+        const floating[:, ::1] w1, const floating[::1] w2, floating[::1] hidden) noexcept nogil:
+    # One frame: hidden = ReLU(sum_i signs_i W1[indices_i]); returns the logit, hidden . W2.
+    cdef Py_ssize_t i, j, block, low, width, d, size = w2.shape[0]
+    cdef floating sign
+    cdef floating s[BLOCK]
+    for block in range((size + BLOCK - 1) // BLOCK):
+        low = block * BLOCK
+        width = min(BLOCK, size - low)
+        for j in range(width):
+            s[j] = 0
+        for i in range(indices.shape[0]):
+            d = indices[i]
+            sign = signs[i]
+            for j in range(width):
+                s[j] += sign * w1[d, low + j]
+        for j in range(width):
+            hidden[low + j] = s[j]
+    return relu_dot(hidden, w2)
+
+
+cdef void c_sparse_policy_forward(
+        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
+        const floating[:, ::1] w1, const floating[::1] w2,
+        floating[:, ::1] hidden, floating[::1] probability) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(indptr.shape[0] - 1):
+        probability[t] = <floating>sigmoid(c_sparse_frame_forward(
+            indices[indptr[t]:indptr[t + 1]], signs[indptr[t]:indptr[t + 1]],
+            w1, w2, hidden[t]))
+
+
+def sparse_policy_forward(
+        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
+        const floating[:, ::1] w1, const floating[::1] w2,
+        floating[:, ::1] hidden, floating[::1] probability):
+    """Write ``policy_forward`` of sparse frames."""
+    with nogil:
+        c_sparse_policy_forward(indptr, indices, signs, w1, w2, hidden, probability)
+
+
+cdef void c_sparse_policy_backward(
+        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
+        const floating[:, ::1] hidden, const floating[::1] dlogit, const floating[::1] w2,
+        floating[:, ::1] grad_w1, floating[::1] grad_w2) noexcept nogil:
+    cdef Py_ssize_t t, i, j, block, low, width, d, size = w2.shape[0]
+    cdef floating sign
+    cdef floating delta[BLOCK]
+    for t in range(indptr.shape[0] - 1):
+        for j in range(size):
+            grad_w2[j] += dlogit[t] * hidden[t, j]
+        for block in range((size + BLOCK - 1) // BLOCK):
+            low = block * BLOCK
+            width = min(BLOCK, size - low)
+            for j in range(width):
+                delta[j] = dlogit[t] * w2[low + j] if hidden[t, low + j] > 0 else 0
+            for i in range(indptr[t], indptr[t + 1]):
+                d = indices[i]
+                sign = signs[i]
+                for j in range(width):
+                    grad_w1[d, low + j] += sign * delta[j]
+
+
+def sparse_policy_backward(
+        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
+        const floating[:, ::1] hidden, const floating[::1] dlogit, const floating[::1] w2,
+        floating[:, ::1] grad_w1, floating[::1] grad_w2):
+    """Add ``policy_backward`` of sparse frames."""
+    with nogil:
+        c_sparse_policy_backward(
+            indptr, indices, signs, hidden, dlogit, w2, grad_w1, grad_w2)
+
+
+cdef class PolicyStep:
+    """Decide one step of an episode: encode the screen, forward, choose. See ``kernels``.
+
+    A class because a call with nine arrays would spend more time on unpacking them than on the
+    step itself; it holds references to the caller's buffers and no state of its own but scratch.
+    """
+
+    cdef const uint8_t[:, :, ::1] screens
+    cdef const uint8_t[::1] table
+    cdef const float[:, ::1] w1_float
+    cdef const float[::1] w2_float
+    cdef float[::1] hidden_float
+    cdef const double[:, ::1] w1_double
+    cdef const double[::1] w2_double
+    cdef double[::1] hidden_double
+    cdef int64_t[::1] indptr
+    cdef uint16_t[::1] indices
+    cdef int8_t[::1] signs
+    cdef uint8_t[::1] actions
+    cdef bint single
+
+    def __init__(self, screens, table, w1, w2, indptr, indices, signs, actions):
+        self.screens, self.table = screens, table
+        self.indptr, self.indices, self.signs, self.actions = indptr, indices, signs, actions
+        self.single = w1.dtype == "f4"
+        if self.single:
+            self.w1_float, self.w2_float, self.hidden_float = w1, w2, w2.copy()
+        else:
+            self.w1_double, self.w2_double, self.hidden_double = w1, w2, w2.copy()
+
+    def __call__(self, Py_ssize_t t, double uniform):
+        """Record step t; return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
+        cdef int action
+        with nogil:
+            action = self.decide(t, uniform)
+        return action
+
+    cdef int decide(self, Py_ssize_t t, double uniform) noexcept nogil:
+        cdef Py_ssize_t start, n = 0
+        cdef double logit
+        cdef int action
+        if t < 0 or t >= self.actions.shape[0]:
+            return -1
+        start = self.indptr[t]
+        if start < 0 or start > self.indices.shape[0] - PIXELS:
+            return -1
+        if t > 0:
+            n = c_sparse_difference_frame(
+                self.screens[t & 1], self.screens[(t - 1) & 1], self.table,
+                self.indices[start:], self.signs[start:])
+        self.indptr[t + 1] = start + n
+        if self.single:
+            logit = c_sparse_frame_forward(
+                self.indices[start:start + n], self.signs[start:start + n],
+                self.w1_float, self.w2_float, self.hidden_float)
+            # Rounded as sparse_policy_forward rounds it, so that both speak of one policy.
+            action = uniform < <float>sigmoid(logit)
+        else:
+            logit = c_sparse_frame_forward(
+                self.indices[start:start + n], self.signs[start:start + n],
+                self.w1_double, self.w2_double, self.hidden_double)
+            action = uniform < sigmoid(logit)
+        self.actions[t] = action
+        return action
+
+
+# --- returns ------------------------------------------------------------------------------------
+
+cdef void c_discount_rewards(
+        const floating[::1] rewards, double gamma, floating[::1] out,
+        bint reset_on_reward) noexcept nogil:
+    # G_t = r_t + gamma G_{t+1}, with G_{t+1} taken as 0 where r_t is a point.
+    cdef Py_ssize_t t
+    cdef double total = 0
+    for t in range(rewards.shape[0] - 1, -1, -1):
+        if reset_on_reward and rewards[t] != 0:
+            total = 0
+        total = rewards[t] + gamma * total
+        out[t] = <floating>total
+
+
+def discount_rewards(
+        const floating[::1] rewards, double gamma, floating[::1] out, bint reset_on_reward):
+    """Write the discounted return of every step."""
+    with nogil:
+        c_discount_rewards(rewards, gamma, out, reset_on_reward)
+
+
+cdef void c_standardize(const floating[::1] values, floating[::1] out) noexcept nogil:
+    cdef Py_ssize_t t, size = values.shape[0]
+    cdef double mean = 0, variance = 0, scale
+    cdef bint equal = True
+    for t in range(size):
+        mean += values[t]
+        equal = equal and values[t] == values[0]
+    if equal:    # asked of the values: rounding of the mean can make a zero variance non-zero
+        for t in range(size):
+            out[t] = 0
+        return
+    mean /= size
+    for t in range(size):
+        variance += (values[t] - mean) * (values[t] - mean)
+    scale = sqrt(variance / size)
+    for t in range(size):
+        out[t] = <floating>((values[t] - mean) / scale)
+
+
+def standardize(const floating[::1] values, floating[::1] out):
+    """Write (v - mean) / population standard deviation; zeros where all are equal."""
+    with nogil:
+        c_standardize(values, out)
+
+
+# --- optimizer ----------------------------------------------------------------------------------
+
+cdef void c_rmsprop_update(
+        floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
+        double learning_rate, double decay, double epsilon) noexcept nogil:
+    # c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)
+    cdef Py_ssize_t i
+    cdef floating rate = <floating>learning_rate, keep = <floating>decay
+    cdef floating take = <floating>(1.0 - decay), e = <floating>epsilon, g, c
+    for i in range(parameter.shape[0]):
+        g = gradient[i]
+        c = keep * cache[i] + take * g * g
+        cache[i] = c
+        parameter[i] += rate * g / (<floating>sqrt(c) + e)
+
+
+def rmsprop_update(
+        floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
+        double learning_rate, double decay, double epsilon):
+    """Climb along the gradient, in place; epsilon stands outside the root."""
+    with nogil:
+        c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon)
