@@ -1,0 +1,230 @@
+"""Learning curves of one or several runs, drawn from their metrics.csv.
+
+The return of every episode is drawn light, its running mean strong, so that a picture of 8,000
+episodes shows the trend and the spread. Matplotlib (the ``plot`` extra) is imported only to draw;
+its object interface is used, never pyplot, so that no display and no global state are touched.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+AXES = {
+    "steps": ("total_steps", "decisions of the agent (steps)"),
+    "frames": ("total_frames", "emulated frames"),
+    "episodes": ("episode", "episodes"),
+    "wall": ("wall_seconds", "wall time"),
+}
+# Okabe and Ito's colours, which people of every colour vision tell apart (yellow left out: too
+# pale on white).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
+_INK, _FAINT = "#333333", "#B8B8B8"
+_CLOCK = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
+
+
+class PlotError(Exception):
+    """A curve that cannot be drawn; the message says which file, and why."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's metrics: ``x`` (N,), ``returns`` (N,), ``means`` (N,), all float64."""
+
+    name: str
+    x: np.ndarray[Any, Any]
+    returns: np.ndarray[Any, Any]
+    means: np.ndarray[Any, Any]
+
+
+def read_curve(source: Path, axis: str) -> Curve:
+    """Read a run directory or a metrics.csv, against one of ``AXES``.
+
+    A last line that is still being written is left out. Raises PlotError, naming the file and the
+    line, when there is nothing to draw.
+    """
+    import numpy as np
+
+    path = source / "metrics.csv" if source.is_dir() else source
+    columns = (AXES[axis][0], "return", "running_mean")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = _rows(path, csv.reader(file), columns)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PlotError(f"cannot read {path}: {error}") from error
+    if not rows:
+        raise PlotError(f"{path} has no episodes yet: nothing to draw")
+    table = np.array(rows)
+    return Curve(_run_name(path), table[:, 0], table[:, 1], table[:, 2])
+
+
+def _rows(path: Path, lines: Any, columns: Sequence[str]) -> list[list[float]]:
+    header: list[str] = next(lines, [])
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise PlotError(
+            f"{path}: expected a metrics.csv with the columns {', '.join(columns)}; "
+            f"{', '.join(missing)} not found in its first line"
+        )
+    places = [header.index(name) for name in columns]
+    rows: list[list[float]] = []
+    torn: PlotError | None = None
+    for number, line in enumerate(lines, start=2):
+        if torn:
+            raise torn
+        try:
+            rows.append([float(line[place]) for place in places])
+            if len(line) != len(header):
+                raise IndexError
+        except (ValueError, IndexError):
+            torn = PlotError(f"{path}, line {number}: expected {len(header)} columns of numbers")
+            rows = rows[: number - 2]
+    return rows
+
+
+def _run_name(path: Path) -> str:
+    folder = path.resolve().parent
+    return folder.name if path.name == "metrics.csv" else path.stem
+
+
+def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str = "") -> None:
+    """Draw the learning curves of ``sources`` into ``output`` (PNG, SVG or PDF by its suffix).
+
+    Raises PlotError when a source cannot be read, the picture cannot be written or Matplotlib is
+    not installed.
+    """
+    curves = [read_curve(source, axis) for source in sources]
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PlotError(
+            'drawing needs Matplotlib, which is not installed: pip install "fastpong[plot]"'
+        ) from error
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
+        figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+        _draw_axes(figure.add_subplot(), curves, axis, title)
+        try:
+            figure.savefig(output, dpi=160)
+        except (OSError, ValueError) as error:
+            raise PlotError(f"cannot write {output}: {error}") from error
+
+
+def _draw_axes(axes: Any, curves: Sequence[Curve], axis: str, title: str) -> None:
+    scale, label = _scale(curves, axis)
+    for place, curve in enumerate(curves):
+        _draw_curve(axes, curve, scale, _COLOURS[place % len(_COLOURS)], len(curves))
+    highest = max(float(curve.returns.max()) for curve in curves)
+    top = next((tick for tick in range(-14, 21, 7) if tick > highest), 21)
+    if top >= 0:
+        _draw_parity(axes)
+    axes.set_ylim(-21.8, top + 0.8)
+    axes.set_yticks(range(-21, top + 1, 7))
+    axes.set_xlim(left=0)
+    axes.margins(x=0.02)
+    axes.set_xlabel(label, color=_INK)
+    axes.set_ylabel("points per episode", color=_INK)
+    _dress(axes, axis)
+    _legend(axes, curves, title)
+
+
+def _draw_parity(axes: Any) -> None:
+    axes.axhline(0, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(
+        "parity with the built-in player",
+        (0.995, 0),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        color=_INK,
+        fontsize=8,
+    )
+
+
+def _draw_curve(axes: Any, curve: Curve, scale: float, colour: str, curves: int) -> None:
+    """Draw one run; the episodes fade as there are more of them, so that the mean stays on top."""
+    import numpy as np
+
+    x = curve.x / scale
+    # Returns are whole points: spread over the unit around each (by the golden ratio, so that a
+    # picture is reproducible) they show as a cloud, and no longer as 43 stripes.
+    spread = (np.arange(len(x)) * 0.618034) % 1 - 0.5
+    axes.scatter(
+        x,
+        curve.returns + (spread if len(x) >= 300 else 0),
+        s=5 if len(x) >= 300 else 12,
+        color=colour,
+        alpha=min(0.5, max(0.12, 60 / len(x) ** 0.75)) / curves**0.5,
+        linewidths=0,
+        zorder=2,
+        rasterized=True,
+    )
+    # A white edge keeps the mean readable where it crosses its own episodes or another run.
+    axes.plot(x, curve.means, color="white", linewidth=3.6, zorder=3, solid_capstyle="round")
+    axes.plot(
+        x,
+        curve.means,
+        color=colour,
+        linewidth=2.0,
+        zorder=4,
+        label=curve.name,
+        solid_capstyle="round",
+        marker="o" if len(x) < 3 else None,
+    )
+
+
+def _scale(curves: Sequence[Curve], axis: str) -> tuple[float, str]:
+    """Return what to divide x by and the label of the axis; wall time gets a unit that fits."""
+    label = AXES[axis][1]
+    if axis != "wall":
+        return 1.0, label
+    longest = max(float(curve.x[-1]) for curve in curves)
+    for least, seconds, unit in _CLOCK:
+        if longest >= least:
+            return float(seconds), f"{label} ({unit})"
+    return 1.0, f"{label} (seconds)"
+
+
+def _dress(axes: Any, axis: str) -> None:
+    from matplotlib.ticker import EngFormatter, FuncFormatter
+
+    if axis in ("steps", "frames"):
+        axes.xaxis.set_major_formatter(EngFormatter(sep="\u2009"))
+    elif axis == "episodes":
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:+.0f}" if value else "0")
+    )
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_FAINT)
+    axes.tick_params(colors=_INK, length=3, color=_FAINT)
+    axes.grid(axis="y", color=_FAINT, alpha=0.35, linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Any, curves: Sequence[Curve], title: str) -> None:
+    """Name a single run in the title, several in a legend."""
+    if len(curves) == 1:
+        title = title or curves[0].name
+    else:
+        axes.legend(frameon=False, loc="upper left", labelcolor=_INK, fontsize=9)
+    axes.set_title(title, loc="left", color=_INK, fontsize=11, pad=10)
+    axes.annotate(
+        "dots: episodes   line: running mean",
+        (1, 1),
+        xycoords="axes fraction",
+        xytext=(0, 10),
+        textcoords="offset points",
+        ha="right",
+        color=_INK,
+        fontsize=8,
+    )
