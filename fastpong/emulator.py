@@ -146,7 +146,9 @@ class Emulator:
         """Load the game's ROM and keep its start state; ValueError for a game unknown to ALE."""
         ale = _load(variant)
         self.variant = variant
-        self.actions: tuple[int, ...] = tuple(int(action) for action in ale.getMinimalActionSet())
+        self.actions: tuple[int, ...] = tuple(
+            int(action.value) for action in ale.getMinimalActionSet()
+        )
         self.screen_shape: tuple[int, int] = tuple(ale.getScreenDims())
         self._ale = ale
         # ALE's methods, bound once: a lookup less for every frame.
