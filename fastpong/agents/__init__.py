@@ -1,0 +1,91 @@
+"""The agents: one file each, and this register of them.
+
+An agent is mathematics only: it knows neither processes nor files nor screens. Registering a
+class in ``AGENTS`` is all that the pool, the trainer, the run directory and the command line need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from numpy.typing import DTypeLike, NDArray
+
+from fastpong import kernels
+from fastpong.agents.pg import PolicyGradient
+from fastpong.emulator import find_variant
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Result(Protocol):
+    """What one task gives, as far as the trainer reads it; the rest is between agent and agent."""
+
+    frames: int
+
+    @property
+    def length(self) -> int:
+        """Steps, decisions of the agent."""
+
+    @property
+    def score(self) -> float:
+        """Points won minus points lost."""
+
+
+class Agent(Protocol):
+    """What the trainer asks of an agent.
+
+    Task n is a pure function of (seed, stream, n, parameters), so it can be played by any worker
+    and played again. Update u is made from the tasks [u B, (u + 1) B), B = ``batch_size``, played
+    with the parameters of version max(0, u - ``lag``).
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    batch_size: int
+    lag: int
+
+    def initial_parameters(self, seed: int) -> dict[str, NDArray[Any]]:
+        """Return the parameters of version 0, by name, as ``shapes`` says."""
+
+    def initial_state(self) -> dict[str, NDArray[Any]]:
+        """Return all else that learning carries from task to task and a resumed run needs."""
+
+    def player(
+        self, env: str, seed: int, stream: int, greedy: bool
+    ) -> Callable[[int, Arrays], Any]:
+        """Return ``play(number, parameters) -> Result``; called once, in the worker."""
+
+    def add(
+        self, result: Any, parameters: Arrays, state: dict[str, NDArray[Any]]
+    ) -> dict[str, float]:
+        """Add one task to the coming update; ``parameters`` are those that it was played with.
+
+        Called in the order of the task numbers. Returns diagnostics to be logged.
+        """
+
+    def update(
+        self, parameters: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]
+    ) -> dict[str, float]:
+        """Apply the update to the newest parameters, in place; return diagnostics."""
+
+
+AGENTS: dict[str, type[Any]] = {
+    "pg": PolicyGradient,
+}
+
+
+def create(name: str, hyper: Any, backend: str, dtype: DTypeLike) -> Agent:
+    """Return the agent of that name; ValueError lists the names there are."""
+    if name not in AGENTS:
+        raise ValueError(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")
+    agent: Agent = AGENTS[name](hyper, kernels.get_backend(backend), dtype)
+    return agent
+
+
+def make_player(
+    name: str, hyper: Any, backend: str, dtype: str, env: str, seed: int, stream: int, greedy: bool
+) -> Callable[[Any, Arrays], Any]:
+    """Return ``play(task, parameters)`` for a worker, from arguments that travel as plain data."""
+    find_variant(env)
+    play = create(name, hyper, backend, dtype).player(env, seed, stream, greedy)
+    return lambda task, parameters: play(task.number, parameters)
