@@ -1,0 +1,327 @@
+"""Checkpoints: arrays and counters on disk, written whole or not at all, verified before use.
+
+A checkpoint is two files, ``<episode:08d>.safetensors`` with the arrays and ``<episode:08d>.json``,
+its manifest: schema version, size and sha256 of the data file, names, shapes and dtypes of the
+arrays, the caller's own fields, and a digest over all of this. safetensors has no checksum of its
+own (a quarter of single-bit flips load silently), hence the manifest's.
+
+Both files are written under temporary names and reach the disk before the first rename; the data
+file is renamed first and the manifest last, so that the manifest's rename is the one moment at
+which the checkpoint comes into being. A crash leaves temporary files, which the next save removes.
+
+Nothing here knows agents or training: arrays and JSON in, arrays and JSON out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+SCHEMA = 1
+#: A manifest is a few kilobytes; more than this is refused unread.
+MAX_MANIFEST_BYTES = 16 << 20
+DTYPES = (
+    *("float16", "float32", "float64", "bool"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+_TEMPORARY = ".tmp"
+_NAME = re.compile(r"(\d{8,})(\.1)?\.(json|safetensors)")
+_OURS = frozenset({"schema", "episode", "data", "arrays", "digest"})
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is missing, cut short, altered or of another schema."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint: its manifest's path, the manifest, the arrays (writable copies)."""
+
+    path: Path
+    manifest: dict[str, Any]
+    arrays: dict[str, Array]
+
+    @property
+    def episode(self) -> int:
+        """The number of episodes after which it was saved."""
+        return int(self.manifest["episode"])
+
+
+def save(
+    directory: str | Path,
+    episode: int,
+    arrays: Mapping[str, Array],
+    manifest: Mapping[str, Any],
+    keep: int = 3,
+) -> Path:
+    """Save arrays and manifest fields as the checkpoint of ``episode``; return the manifest's path.
+
+    arrays   : name -> array of a numeric dtype, any shape and layout
+    manifest : the caller's fields, JSON; floats come back exactly
+    keep     : checkpoints older than the newest ``keep``, this one included, are deleted
+
+    Raises ValueError for what cannot be stored (NaN in the manifest, a reserved field, an object
+    array), and OSError when the disk fails or is full: then every older checkpoint is intact, also
+    one of the same episode, and the temporary files are gone.
+    """
+    if episode < 0 or keep < 1:
+        raise ValueError(f"expected episode >= 0 and keep >= 1, got {episode} and {keep}")
+    directory = Path(directory)
+    stored = {name: _storable(name, array) for name, array in arrays.items()}
+    path = directory / f"{episode:08d}.json"
+    target = _free_data_path(path)
+    data = safetensors.numpy.save(stored)
+    text = _manifest_text(episode, target.name, data, stored, manifest)
+    _make_directory(directory)
+    _remove_leftovers(directory)
+    _write_files({target: data, path: text})
+    _delete_old(directory, episode, keep, target)
+    return path
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Load one checkpoint, named by its manifest or by its data file.
+
+    The manifest's digest and the data's size and sha256 are verified before the data is parsed.
+    Raises CheckpointError, saying what was expected, what came and what to do.
+    """
+    given = Path(path)
+    if given.suffix not in (".json", ".safetensors"):
+        raise CheckpointError(
+            f"{given}: expected a checkpoint, a file .json or .safetensors; name one of a run's "
+            "checkpoints/ directory"
+        )
+    path = given.with_name(given.name.split(".")[0] + ".json")
+    manifest = _read_manifest(path)
+    name = manifest["data"]["file"]
+    if given.suffix == ".safetensors" and given.name != name:
+        raise CheckpointError(f"{given}: its manifest {path.name} belongs to {name}; load that one")
+    arrays = _parse(path.with_name(name), manifest)
+    return Checkpoint(path=path, manifest=manifest, arrays=arrays)
+
+
+def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
+    """Return the newest whole checkpoint of a directory and why each newer one was refused.
+
+    Raises CheckpointError when there is none, with the reasons.
+    """
+    refusals: list[str] = []
+    for episode in sorted({number for number, _ in _files(Path(directory))}, reverse=True):
+        try:
+            return load(Path(directory) / f"{episode:08d}.json"), refusals
+        except CheckpointError as error:
+            refusals.append(str(error))
+    found = "; ".join(refusals) or "there is none"
+    raise CheckpointError(f"{directory}: expected a whole checkpoint: {found}")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file: after a crash it holds either the old or the new content.
+
+    Raises OSError; then the old content stands and the temporary file is gone.
+    """
+    _write_files({path: data})
+
+
+def _storable(name: str, array: Array) -> Array:
+    array = np.asarray(array)
+    if array.dtype.name not in DTYPES:
+        raise ValueError(
+            f"{name}: expected an array of one of {', '.join(DTYPES)}, got {array.dtype}"
+        )
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _manifest_text(
+    episode: int, file: str, data: bytes, arrays: Mapping[str, Array], fields: Mapping[str, Any]
+) -> bytes:
+    if taken := _OURS & fields.keys():
+        raise ValueError(f"manifest fields {sorted(taken)} are reserved; rename yours")
+    manifest = dict(fields) | {
+        "schema": SCHEMA,
+        "episode": episode,
+        "data": {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+        "arrays": _signature(arrays),
+    }
+    return _render(manifest | {"digest": _digest(manifest)})
+
+
+def _signature(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    return {
+        name: {"shape": list(array.shape), "dtype": array.dtype.name}
+        for name, array in arrays.items()
+    }
+
+
+def _render(manifest: Mapping[str, Any]) -> bytes:
+    """Write JSON in its one canonical form; Python's floats survive it bit for bit."""
+    text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False, default=_plain)
+    return text.encode("ascii") + b"\n"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise ValueError(f"manifest: expected JSON values, got a {type(value).__name__}")
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(_render(rest)).hexdigest()
+
+
+def _free_data_path(manifest: Path) -> Path:
+    """Choose the data file's name so that saving an episode again spares the old data file.
+
+    The old manifest keeps pointing to the old data until the new manifest replaces it.
+    """
+    stem = manifest.with_suffix("")
+    plain, other = stem.with_suffix(".safetensors"), stem.with_suffix(".1.safetensors")
+    try:
+        used = _read_manifest(manifest)["data"]["file"]
+    except CheckpointError:
+        return plain
+    return other if used == plain.name else plain
+
+
+def _make_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        directory.mkdir(parents=True)
+        _sync(directory.parent)
+
+
+def _write_files(contents: Mapping[Path, bytes]) -> None:
+    """Write files of one directory under temporary names, then rename them, all in order."""
+    temporary = {path: path.with_name(path.name + _TEMPORARY) for path in contents}
+    renamed: list[Path] = []
+    try:
+        for path, data in contents.items():
+            _write(temporary[path], data)
+        for path in contents:
+            temporary[path].replace(path)
+            renamed.append(path)
+    except OSError:
+        # The last rename did not happen, so nothing refers to the files before it.
+        for path in [*temporary.values(), *renamed]:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    for directory in {path.parent for path in contents}:
+        _sync(directory)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files of a save that was killed."""
+    for path in directory.glob(f"*{_TEMPORARY}"):
+        if _NAME.fullmatch(path.name.removesuffix(_TEMPORARY)):
+            path.unlink(missing_ok=True)
+
+
+def _files(directory: Path) -> Iterator[tuple[int, Path]]:
+    for path in directory.glob("*"):
+        if match := _NAME.fullmatch(path.name):
+            yield int(match[1]), path
+
+
+def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
+    """Delete all but the newest ``keep`` checkpoints up to ``episode``, just saved with ``data``.
+
+    Higher episodes can only be refused ones of an abandoned future: they must not crowd out
+    good ones. What cannot be deleted now is tried again by the next save, which is no reason
+    to call this one failed.
+    """
+    files = [(number, path) for number, path in _files(directory) if number <= episode]
+    kept = sorted({number for number, _ in files})[-keep:]
+    for number, path in files:
+        replaced = number == episode and path.suffix != ".json" and path != data
+        if number not in kept or replaced:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest and verify its schema, digest and structure."""
+    raw = _read(path, MAX_MANIFEST_BYTES)
+    try:
+        manifest = json.loads(raw)
+        schema = manifest["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _broken(path, "is not a checkpoint's manifest") from error
+    if schema != SCHEMA:
+        raise CheckpointError(
+            f"{path}: expected schema {SCHEMA}, got {schema!r}; use the fastpong that wrote it"
+        )
+    # Compared byte for byte: a digest of the values alone would let 1e-05 become 1E-05.
+    try:
+        intact = manifest.get("digest") == _digest(manifest) and _render(manifest) == raw
+        data = manifest["data"]
+        plain = Path(data["file"]).name == data["file"] and isinstance(data["bytes"], int)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _broken(path, "is not a checkpoint's manifest") from error
+    if not (intact and plain):
+        raise _broken(path, "was altered: its digest does not fit its content")
+    return dict(manifest)
+
+
+def _parse(path: Path, manifest: Mapping[str, Any]) -> dict[str, Array]:
+    """Verify the data file by size and sha256, then parse it and check it against the manifest."""
+    size, digest = manifest["data"]["bytes"], manifest["data"]["sha256"]
+    raw = _read(path, size)
+    if len(raw) != size:
+        raise _broken(path, f"expected {size} bytes, got {len(raw)}")
+    if (actual := hashlib.sha256(raw).hexdigest()) != digest:
+        raise _broken(path, f"was altered: expected sha256 {digest}, got {actual}")
+    try:
+        arrays = {name: np.array(array) for name, array in safetensors.numpy.load(raw).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise _broken(path, f"is not readable as safetensors ({error})") from error
+    if (found := _signature(arrays)) != manifest["arrays"]:
+        raise _broken(path, f"expected arrays {manifest['arrays']}, got {found}")
+    return arrays
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes, or refuse it."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise _broken(path, f"expected at most {limit} bytes, got {size}")
+            return file.read(limit)
+    except FileNotFoundError as error:
+        raise _broken(path, "is missing") from error
+    except OSError as error:
+        raise _broken(path, f"cannot be read ({error.strerror})") from error
+
+
+def _broken(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path}: {reason}; use an older checkpoint")
