@@ -39,6 +39,9 @@ NOOP = 0
 PALETTE_SAMPLE_FRAMES = 160
 """Frames played to see a game's colours; in Pong the first serve comes within them."""
 
+UNSEEN = -1
+"""Red of a palette index that was not seen: no colour's."""
+
 _BLOCK = 1024
 
 Screen = npt.NDArray[np.uint8]
@@ -245,21 +248,20 @@ class Emulator:
         Ends the episode that is being played; the next ``reset`` begins as ever.
         """
         ale = self._ale
-        height, width = self.screen_shape
-        screen = self._start_screen
-        rgb = np.empty((height, width, 3), np.uint8)
-        table = np.ones(256, np.uint8)
-        # The RGB screen cannot be had at the restored start state (see read_screen): a reset
-        # game shows the same one.
+        screen: Screen = np.empty(self.screen_shape, np.uint8)
+        rgb = np.empty((*self.screen_shape, 3), np.uint8)
+        reds = np.full(256, UNSEEN, np.int16)
+        # After restoreState() the screens are stale (see read_screen); reset_game() shows the
+        # same start.
         ale.reset_game()
         for frame in range(PALETTE_SAMPLE_FRAMES):
-            screen = ale.getScreen()
+            ale.getScreen(screen)
             ale.getScreenRGB(rgb)
-            table[screen] = ~np.isin(rgb[..., 0], background_reds)
-            # Every action of the game in turn, long enough each to move something.
+            reds[screen] = rgb[..., 0]
+            # Every action of the game in turn, for long enough to move something.
             ale.act(self.actions[frame // 8 % len(self.actions)])
         self._to_start()
-        return table
+        return (~np.isin(reds, background_reds)).astype(np.uint8)
 
 
 def _load(variant: Variant) -> Any:
