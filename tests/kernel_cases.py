@@ -1,0 +1,123 @@
+"""Small valid arguments of every public kernel, for the tests that vary one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+BACKENDS = ("cython", "numba")
+ALL_BACKENDS = (*BACKENDS, "numpy")
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+PIXELS = 6400
+
+
+@dataclass
+class Case:
+    """One call: arguments by name, and outputs by name, in their order in ``out``."""
+
+    kernel: str
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    scalars: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, backend: Any, given: bool = True) -> tuple[Array, ...]:
+        """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
+        kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
+        if self.kernel == "rmsprop_update":
+            kernel(**self.outputs, **self.inputs, **self.scalars)
+            return outs
+        out = (outs if len(outs) > 1 else outs[0]) if given else None
+        result = kernel(**self.inputs, **self.scalars, out=out)
+        return result if isinstance(result, tuple) else (result,)
+
+
+def sparse_frames(rng: Any, sizes: list[int], pixels: int = PIXELS) -> tuple[Array, Array, Array]:
+    """Return (indptr, indices, signs) of frames that have so many pixels each."""
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    frames = [np.sort(rng.choice(pixels, size, replace=False)) for size in sizes]
+    indices = np.concatenate([np.zeros(0), *frames]).astype(np.uint16)
+    return indptr, indices, rng.choice(np.array([-1, 1], np.int8), indices.size)
+
+
+def screens(rng: Any, count: int) -> Array:
+    return rng.integers(0, 256, (count, 210, 160), dtype=np.uint8)  # type: ignore[no-any-return]
+
+
+def table(rng: Any) -> Array:
+    return rng.integers(0, 2, 256, dtype=np.uint8)  # type: ignore[no-any-return]
+
+
+def cases(dtype: Any) -> dict[str, Case]:
+    """Return a valid call of every kernel (``preprocess_frame`` twice), fresh arrays each time."""
+    rng = np.random.default_rng(7)
+    steps, units = 4, 5
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(dtype)  # type: ignore[no-any-return]
+
+    def out(*shape: int) -> Array:
+        return np.full(shape, 7, dtype)
+
+    indptr, indices, signs = sparse_frames(rng, [3, 0, 40, 1])
+    csr = {"indptr": indptr, "indices": indices, "signs": signs}
+    dense = {"x": rng.integers(-1, 2, (steps, PIXELS)).astype(dtype)}
+    weights = {"w1": normal(PIXELS, units), "w2": normal(units)}
+    upward = {
+        "hidden": np.maximum(normal(steps, units), 0),
+        "dlogit": normal(steps),
+        "w2": normal(units),
+    }
+    one, two = screens(rng, 2)
+
+    def forward() -> dict[str, Array]:
+        return {"hidden": out(steps, units), "probability": out(steps)}
+
+    def backward() -> dict[str, Array]:
+        return {"grad_w1": out(PIXELS, units), "grad_w2": out(units)}
+
+    pixels = {"indices": np.full(PIXELS, 7, np.uint16), "signs": np.full(PIXELS, 7, np.int8)}
+    rewards = {"rewards": np.array([0, 1, 0, 0, -1, 0], dtype)}
+    weight = {"parameter": normal(6), "cache": np.abs(normal(6))}
+    frames = {"current": dense["x"][0], "previous": dense["x"][1]}
+    return {
+        "rgb": Case("preprocess_frame", {"frame": np.stack([one, two, one], 2)},
+                    {"out": out(PIXELS)}),
+        "palette": Case("preprocess_frame", {"frame": one, "table": table(rng)},
+                        {"out": out(PIXELS)}),
+        "difference": Case("difference_frame", frames, {"out": out(PIXELS)}),
+        "sparse_difference": Case("sparse_difference_frame",
+                                  {"screen": one, "previous": two, "table": table(rng)}, pixels),
+        "forward": Case("policy_forward", dense | weights, forward()),
+        "backward": Case("policy_backward", dense | upward, backward()),
+        "sparse_forward": Case("sparse_policy_forward", csr | weights, forward()),
+        "sparse_backward": Case("sparse_policy_backward", csr | upward, backward()),
+        "discount": Case("discount_rewards", rewards, {"out": out(6)}, {"gamma": 0.9}),
+        "standardize": Case("standardize", {"values": normal(6)}, {"out": out(6)}),
+        "rmsprop": Case("rmsprop_update", {"gradient": normal(6)}, weight,
+                        {"learning_rate": 1e-3, "decay": 0.9, "epsilon": 1e-5}),
+    }  # fmt: skip
+
+
+CASES = tuple(cases(np.float64))
+
+
+def step_buffers(
+    dtype: Any, units: int = 5, cap: int = 3, room: int = 3 * PIXELS
+) -> dict[str, Array]:
+    """Return the arguments of ``policy_step``."""
+    rng = np.random.default_rng(11)
+    return {
+        "screens": screens(rng, 2),
+        "table": table(rng),
+        "w1": (rng.standard_normal((PIXELS, units)) / 80).astype(dtype),
+        "w2": rng.standard_normal(units).astype(dtype),
+        "indptr": np.zeros(cap + 1, np.int64),
+        "indices": np.zeros(room, np.uint16),
+        "signs": np.zeros(room, np.int8),
+        "actions": np.zeros(cap, np.uint8),
+    }
