@@ -1,0 +1,83 @@
+"""Signals of a training run: the first asks it to stop, a second Ctrl-C ends it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType, TracebackType
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Interrupted(BaseException):
+    """A signal came where there was nothing yet to save; like KeyboardInterrupt, no Exception."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Interrupt:
+    """The stop flag of a run: SIGINT, SIGTERM or SIGHUP raise it; calling it reads it.
+
+    Used as a context manager in the main thread. Until ``deferred`` is set a signal raises
+    Interrupted in place; from then on it only raises the flag, which the training loop polls.
+    A SIGINT that comes after another signal kills the workers and ends the process, status 130:
+    nothing is cleaned up that would take time.
+
+    deferred : whether a signal waits for the loop to notice
+    pids     : returns the processes a second Ctrl-C kills
+    number   : the first signal that came, 0 before
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.pids: Callable[[], Iterable[int]] = tuple
+        self.number = 0
+        self._previous: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}
+
+    def __call__(self) -> bool:
+        """Return whether the run was asked to stop."""
+        return self.number != 0
+
+    @property
+    def status(self) -> int:
+        """The exit status that says which signal ended the run, as a shell would; 0 if none."""
+        return 128 + self.number if self.number else 0
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # `nohup` ignores SIGHUP, and means it. An ignored SIGINT, as of a script's background
+            # job, is still taken: only a `kill -INT` meant for this process can bring one.
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.number and number == signal.SIGINT:
+            self._end()
+        first, self.number = not self.number, self.number or number
+        if first and not self.deferred:
+            raise Interrupted(number)
+
+    def _end(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if sys.stdout is not None and sys.stdout.isatty():  # the live display hides it
+            with contextlib.suppress(OSError):
+                os.write(1, _SHOW_CURSOR)
+        os._exit(128 + signal.SIGINT)
