@@ -257,9 +257,9 @@ for n in range(1, 100):
         break
     assert os.WTERMSIG(status) == signal.SIGKILL
     checkpoint.save(directory, 4, {"w": np.full(1000, 1.0)}, {"value": 1.0}, keep=1)
+    assert not list(directory.glob("*.tmp"))
     for path in directory.glob("*5.*"):
         path.unlink()
-    assert not list(directory.glob("*.tmp"))
 else:
     raise SystemExit("the save never ended")
 """
