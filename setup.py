@@ -18,7 +18,9 @@ REQUIRED = os.environ.get("FASTPONG_REQUIRE_EXTENSION") == "1"
 # -ffp-contract=off: no fused multiply-add, so that every machine computes the same bits.
 # The -fno flags give up errno and signalling NaNs, not bits; they let loops be vectorised.
 UNIX_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
+# Unroll-and-jam fuses two rounds of the loop over pixels and loses its vector form: 1.9 us
+# instead of 0.3 for a forward pass, GCC 12.
+UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
 DIRECTIVES = {
