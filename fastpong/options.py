@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 _NAMES = {int: "an integer", float: "a number", str: "text"}
@@ -30,13 +30,13 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    choices: Sequence[str] | None = None,
+    choices: Collection[str] | None = None,
 ) -> Any:
     """Declare a dataclass field with its default, help line and bounds.
 
     default        : the value, or a function without arguments that computes it
     minimum, maximum : inclusive bounds;  above, below : exclusive bounds
-    choices        : the only values allowed
+    choices        : the only values allowed; a register given here may grow later
 
     Returns a ``dataclasses.field`` whose metadata hold ``help`` and the bounds that were given.
     """
@@ -45,7 +45,7 @@ def option(
         "maximum": maximum,
         "above": above,
         "below": below,
-        "choices": None if choices is None else tuple(choices),
+        "choices": choices,
     }
     metadata = {name: value for name, value in bounds.items() if value is not None} | {"help": help}
     if callable(default):
