@@ -24,6 +24,11 @@ BACKGROUND_REDS = (0, 144, 109)
 CHUNK = 256
 
 
+def _exact(array: Array) -> NDArray[np.float64]:
+    """Return the array in float64, itself where it is so already."""
+    return np.asarray(array, np.float64)
+
+
 def _crop(screen: Array) -> Array:
     """Return the field, rows 35-194, by every second row and column: (80, 80, ...)."""
     return screen[35:195][::2, ::2]
@@ -41,7 +46,7 @@ def preprocess_frame_rgb(frame: Array, out: Array) -> None:
 
 def difference_frame(current: Array, previous: Array, out: Array) -> None:
     """Write x_t = f_t - f_{t-1}: (D,) each; u8 frames give int8."""
-    out[:] = np.subtract(current.astype(np.float64), previous.astype(np.float64)).astype(out.dtype)
+    out[:] = np.subtract(_exact(current), _exact(previous)).astype(out.dtype)
 
 
 def sparse_difference_frame(
@@ -64,7 +69,7 @@ def sparse_difference_frame(
 
 def sigmoid(logit: Array) -> NDArray[np.float64]:
     """Return 1 / (1 + exp(-logit)), as (1 + tanh(logit / 2)) / 2: it cannot overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit.astype(np.float64))))
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * _exact(logit))))
 
 
 def dense_frames(indptr: Array, indices: Array, signs: Array) -> NDArray[np.float64]:
@@ -79,9 +84,9 @@ def dense_frames(indptr: Array, indices: Array, signs: Array) -> NDArray[np.floa
 
 def policy_forward(x: Array, w1: Array, w2: Array, hidden: Array, probability: Array) -> None:
     """Write h = ReLU(x W1) and p = sigmoid(h . W2): (T, D) -> (T, H) and (T,)."""
-    exact = np.maximum(x.astype(np.float64) @ w1.astype(np.float64), 0.0)
+    exact = np.maximum(_exact(x) @ _exact(w1), 0.0)
     hidden[:] = exact
-    probability[:] = sigmoid(exact @ w2.astype(np.float64))
+    probability[:] = sigmoid(exact @ _exact(w2))
 
 
 def policy_backward(
@@ -91,9 +96,9 @@ def policy_backward(
 
     dW2 = h^T dlogit;  dW1 = x^T (dlogit W2^T where h > 0).
     """
-    delta = np.outer(dlogit.astype(np.float64), w2.astype(np.float64)) * (hidden > 0)
-    grad_w1[:] = grad_w1 + x.astype(np.float64).T @ delta
-    grad_w2[:] = grad_w2 + hidden.astype(np.float64).T @ dlogit.astype(np.float64)
+    delta = np.outer(_exact(dlogit), _exact(w2)) * (hidden > 0)
+    grad_w1[:] = grad_w1 + _exact(x).T @ delta
+    grad_w2[:] = grad_w2 + _exact(hidden).T @ _exact(dlogit)
 
 
 def _chunks(steps: int) -> Iterator[slice]:
@@ -186,7 +191,7 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
 
     e(t) is the first k >= t with r_k != 0 if ``reset_on_reward`` and there is one, else T - 1.
     """
-    exact = rewards.astype(np.float64)
+    exact = _exact(rewards)
     returns = np.zeros(len(exact))
     points = np.flatnonzero(exact) if reset_on_reward else np.zeros(0, np.intp)
     for t in range(len(exact)):
@@ -198,7 +203,7 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
 
 def standardize(values: Array, out: Array) -> None:
     """Write (v - mean) / population standard deviation; zeros where all values are equal."""
-    exact = values.astype(np.float64)
+    exact = _exact(values)
     if exact.size == 0 or np.ptp(exact) == 0:
         out[:] = 0
     else:
@@ -214,7 +219,7 @@ def rmsprop_update(
     epsilon: float,
 ) -> None:
     """Climb in place: c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)."""
-    g = gradient.astype(np.float64)
-    exact = decay * cache.astype(np.float64) + (1.0 - decay) * np.square(g)
+    g = _exact(gradient)
+    exact = decay * _exact(cache) + (1.0 - decay) * np.square(g)
     parameter[:] = parameter + learning_rate * g / (np.sqrt(exact) + epsilon)
     cache[:] = exact
