@@ -54,6 +54,7 @@ _THREAD_VARIABLES = (
 )
 _PRELOAD = (__name__, "fastpong.sharedmem")  # what every worker needs
 _KILL_SECONDS = 1.0
+_RETRY_SECONDS = 0.05
 
 # First byte of a worker's message; the rest is a pickled result or the text of a traceback.
 _READY, _RESULT, _ERROR, _BROKEN = b"K", b"R", b"E", b"B"
@@ -265,18 +266,30 @@ class Pool:
             raise RuntimeError(f"this pool has failed ({reason}); make a new one")
 
     def _start(self, failed_starts: int) -> _Worker:
+        """Start a worker; WorkerError when the system, or the fork server, will not."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return self._try_start(failed_starts)
+            except (OSError, EOFError) as error:
+                # A SIGTERM to the process group ends workers and fork server: the server may be
+                # dying as it is asked. The next one is a new one.
+                if attempt == self._attempts:
+                    raise WorkerError(
+                        f"cannot start a worker by {self._method} in {attempt} attempts: {error!r}"
+                    ) from error
+                time.sleep(_RETRY_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _try_start(self, failed_starts: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         # Only a forked child has our ends of the pipes too; it is told to close them.
         inherited = [ours, *(w.connection for w in self._workers)] if self._method == "fork" else []
+        process = self._context.Process(
+            target=_work, args=(theirs, self._cargo, inherited), daemon=True
+        )
         try:
-            process = self._context.Process(
-                target=_work, args=(theirs, self._cargo, inherited), daemon=True
-            )
             with _inheritable_settings(self._method):
                 process.start()
-        except (OSError, EOFError) as error:
-            ours.close()
-            raise WorkerError(f"cannot start a worker by {self._method}: {error!r}") from error
         except BaseException:
             ours.close()
             raise
