@@ -47,8 +47,8 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     Numba's own cache numbers its files through an index per function. Two processes that save
     at once can leave an index pointing at the other's code, garbage raises at load, and a
     flipped bit is executed. Here the name follows from the key, so there is no index to race
-    for, and the file opens with the sha256 of the source's stamp and its content. What was
-    compiled for other source therefore counts as damaged, and is overwritten.
+    for, and the file opens with the sha256 of the source's stamp, its name and its content.
+    What was compiled from other source, or renamed, counts as damaged and is overwritten.
     """
 
     def _path(self, sig: Any, codegen: Any) -> Path:
@@ -57,15 +57,16 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
         return Path(self.cache_path) / f"_kernels_numba.{self._py_func.__name__}-{digest}.nbc"
 
-    def _digest(self, content: bytes) -> bytes:
-        stamp = repr(self._impl.locator.get_source_stamp()).encode()
-        return hashlib.sha256(stamp + content).digest()
+    def _digest(self, path: Path, content: bytes) -> bytes:
+        origin = repr((self._impl.locator.get_source_stamp(), path.name))
+        return hashlib.sha256(origin.encode() + content).digest()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             target_context.refresh()
-            stored = self._path(sig, target_context.codegen()).read_bytes()
-            if stored[:32] != self._digest(stored[32:]):
+            path = self._path(sig, target_context.codegen())
+            stored = path.read_bytes()
+            if stored[:32] != self._digest(path, stored[32:]):
                 return None
             return self._impl.rebuild(target_context, pickle.loads(stored[32:]))
         except Exception:
@@ -76,7 +77,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         try:
             content = self._cache_file._dump(self._impl.reduce(data))
-            scratch.write_bytes(self._digest(content) + content)
+            scratch.write_bytes(self._digest(path, content) + content)
             scratch.replace(path)
         except Exception:
             # A full or read-only disk costs the next process a compilation, not this one its run.
@@ -334,7 +335,7 @@ def _policy_step(
     if t < 0 or t >= len(actions):
         return -1
     start = indptr[t]
-    if start < 0 or start + PIXELS > len(indices):
+    if start < 0 or start > len(indices) - PIXELS:  # this way round nothing overflows
         return -1
     end = start
     if t > 0:
