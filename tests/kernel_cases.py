@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +54,13 @@ def table(rng: Any) -> Array:
     return rng.integers(0, 2, 256, dtype=np.uint8)  # type: ignore[no-any-return]
 
 
-def cases(dtype: Any) -> dict[str, Case]:
-    """Return a valid call of every kernel (``preprocess_frame`` twice), fresh arrays each time."""
+def kernel_case(name: str, dtype: Any) -> Case:
+    """Return a valid call of a kernel, in arrays of its own."""
+    return deepcopy(_cases(np.dtype(dtype))[name])
+
+
+@functools.cache
+def _cases(dtype: Any) -> dict[str, Case]:
     rng = np.random.default_rng(7)
     steps, units = 4, 5
 
@@ -103,7 +110,8 @@ def cases(dtype: Any) -> dict[str, Case]:
     }  # fmt: skip
 
 
-CASES = tuple(cases(np.float64))
+CASES = tuple(_cases(np.dtype(np.float64)))
+"""Names of calls: of every kernel, and of ``preprocess_frame`` twice."""
 
 
 def step_buffers(
