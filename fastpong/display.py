@@ -47,9 +47,6 @@ class Display(Protocol):
     def tick(self) -> None:
         """Give the display its turn; called several times a second, cheap."""
 
-    def note(self, text: str) -> None:
-        """Show a message that must not be missed."""
-
     def close(self) -> None:
         """Leave the screen as a command should; may be called twice."""
 
@@ -113,6 +110,11 @@ def say(text: str, *, error: bool = False) -> bool:
     return True
 
 
+def warn(text: str) -> None:
+    """Say on standard error what must not be missed; above the panel, if there is one."""
+    say(f"fastpong: {text}", error=True)
+
+
 def _silence(error: bool) -> None:
     """Point the stream to nowhere, so that the interpreter's own flush at the end succeeds too."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -144,14 +146,10 @@ class Plain:
     def _line(self, text: str) -> None:
         if self._heard and not say(text):
             self._heard = False
-            self.note("standard output is gone; training goes on without a line per episode")
+            warn("standard output is gone; training goes on without a line per episode")
 
     def tick(self) -> None:
         """Do nothing: lines come with episodes."""
-
-    def note(self, text: str) -> None:
-        """Print to standard error."""
-        say(f"fastpong: {text}", error=True)
 
     def close(self) -> None:
         """Do nothing: the lines stand."""
@@ -195,10 +193,6 @@ class Live:
         if self._open and now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
             self._guarded(lambda: self._live.update(self._panel(), refresh=True))
-
-    def note(self, text: str) -> None:
-        """Print above the panel, to standard error."""
-        say(f"fastpong: {text}", error=True)
 
     def close(self) -> None:
         """Draw the last state, and give cursor and streams back."""

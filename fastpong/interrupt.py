@@ -48,6 +48,11 @@ class Interrupt:
         """The exit status that says which signal ended the run, as a shell would; 0 if none."""
         return 128 + self.number if self.number else 0
 
+    @property
+    def name(self) -> str:
+        """The name of the first signal, as in SIGTERM; "a request" if none came."""
+        return signal.Signals(self.number).name if self.number else "a request"
+
     def __enter__(self) -> Interrupt:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup` ignores SIGHUP, and means it. An ignored SIGINT, as of a script's background

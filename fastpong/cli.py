@@ -1,0 +1,283 @@
+"""The command ``fastpong``: the only room that prints.
+
+Imports at the top are light: ``--help`` and completion answer quickly, and a command imports what
+it needs when it runs. Every error that a person can do something about is one line on standard
+error and an exit status of 2 (the command line or config file) or 1 (everything else); a traceback
+is a bug of ours, or comes from a worker.
+"""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastpong import plot as plotting
+from fastpong.cli_options import Names, SettingsCommand, build
+from fastpong.cli_train import train
+from fastpong.display import say, warn
+from fastpong.interrupt import Interrupt, Interrupted
+
+if TYPE_CHECKING:
+    from fastpong.checkpoint import Checkpoint
+    from fastpong.evaluation import Player
+
+COMPLETION = """\b
+Completion of commands, options and values, for good:
+  bash  echo 'eval "$(_FASTPONG_COMPLETE=bash_source fastpong)"' >> ~/.bashrc
+  zsh   echo 'eval "$(_FASTPONG_COMPLETE=zsh_source fastpong)"' >> ~/.zshrc
+  fish  echo '_FASTPONG_COMPLETE=fish_source fastpong | source' \\
+          > ~/.config/fish/completions/fastpong.fish
+"""
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings=_CONTEXT, epilog=COMPLETION)
+@click.version_option(package_name="fastpong", message="fastpong %(version)s")
+def cli() -> None:
+    """Train an Atari Pong agent from pixels, as fast as the emulator runs."""
+
+
+cli.add_command(train)
+
+
+@cli.command("eval", short_help="Play games with the weights of a checkpoint.")
+@click.argument("checkpoint", type=_PATH)
+@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True,
+              help="Games to play.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1),
+              help="Worker processes; the games are the same for any number.  [default: cores]",
+              )  # fmt: skip
+@click.option("--greedy", is_flag=True, help="Always take the likelier action; else draw it.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Of the games; none of them is one of training's.")  # fmt: skip
+@click.option("--env", type=Names("fastpong.emulator", "VARIANTS"),
+              help="Environment to play.  [default: the run's]")  # fmt: skip
+@click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
+              help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
+def evaluate(
+    checkpoint: Path,
+    episodes: int,
+    workers: int | None,
+    greedy: bool,
+    seed: int,
+    env: str | None,
+    backend: str | None,
+) -> int:
+    """Play games with fixed weights: of a run's newest whole checkpoint, or of the one named.
+
+    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints.
+    """
+    with Interrupt():
+        from fastpong.config import available_cores, default_backend
+        from fastpong.evaluation import evaluate as play
+        from fastpong.evaluation import summarize
+
+        found = _find_checkpoint(checkpoint)
+        player, parameters = _player(found, env, backend or default_backend(), seed, greedy)
+        workers = workers or available_cores()
+        say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")
+        games = []
+        for game in play(player, parameters, episodes=episodes, workers=workers):
+            say(f"game {game.number + 1}  score {game.score:+.0f}  length {game.length}")
+            games.append(game)
+        summary = summarize([game.score for game in games], [game.length for game in games])
+        _say_table(
+            {
+                "episodes": f"{summary.episodes}" + (", greedy" if greedy else ""),
+                "mean": f"{summary.mean:.2f}",
+                "standard deviation": f"{summary.deviation:.2f}",
+                "min": f"{summary.lowest:.0f}",
+                "max": f"{summary.highest:.0f}",
+                "wins": f"{summary.wins} of {summary.episodes}",
+                "mean length": f"{summary.mean_length:.0f} steps",
+            }
+        )
+    return 0
+
+
+def _find_checkpoint(path: Path) -> Checkpoint:
+    """Load the file named, or the newest whole checkpoint of a run; say which were refused."""
+    from fastpong import checkpoint
+
+    if not path.is_dir():
+        return checkpoint.load(path)
+    inner = path / "checkpoints"
+    found, refusals = checkpoint.newest(inner if inner.is_dir() else path)
+    for refusal in refusals:
+        warn(f"checkpoint refused: {refusal}")
+    return found
+
+
+def _player(
+    found: Checkpoint, env: str | None, backend: str, seed: int, greedy: bool
+) -> tuple[Player, dict[str, Any]]:
+    """Return the agent of a checkpoint, as it is to play, and its weights."""
+    from fastpong.checkpoint import CheckpointError
+    from fastpong.config import Config
+    from fastpong.evaluation import Player
+
+    try:
+        config = Config.build(found.manifest["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
+        ) from error
+    prefix = "parameters/0/"
+    parameters = {
+        name.removeprefix(prefix): array
+        for name, array in found.arrays.items()
+        if name.startswith(prefix)
+    }
+    player = Player(
+        config.agent, config.hyper, backend, config.dtype, env or config.env, seed, greedy
+    )
+    return player, parameters
+
+
+@cli.command(short_help="Draw learning curves of one or several runs.")
+@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
+@click.option("-o", "--output", required=True, type=_PATH, metavar="FILE",
+              help="Picture to write: .png, .svg or .pdf.")  # fmt: skip
+@click.option("--x", "axis", type=click.Choice(list(plotting.AXES)), default="steps",
+              show_default=True, help="What to draw against.")  # fmt: skip
+@click.option("--title", default="", help="Title of the picture.  [default: the run's name]")
+def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
+    """Draw learning curves of one or several runs: run directories or metrics.csv files.
+
+    Every episode is a dot, the line is their running mean. Needs Matplotlib:
+    pip install "fastpong[plot]".
+    """
+    plotting.draw(runs, output, axis, title)
+    say(f"wrote {output}")
+    return 0
+
+
+@cli.command()
+def info() -> int:
+    """Print versions, CPU, cores and kernels: what a bug report needs."""
+    from fastpong import kernels
+    from fastpong.config import available_cores, default_backend
+    from fastpong.runs import versions
+
+    backend = default_backend()
+    found = versions(backend)
+    for name in ("time", "backend"):
+        del found[name]
+    usable = [name for name in kernels.MODULES if _loads(name)]
+    table = {name: "-" if value is None else str(value) for name, value in found.items()}
+    table["cores usable"] = str(available_cores())
+    table["backends"] = ", ".join(usable) + f" (default: {backend})"
+    _say_table(table)
+    return 0
+
+
+def _loads(backend: str) -> bool:
+    from fastpong import kernels
+
+    try:
+        kernels.get_backend(backend)
+    except ImportError:
+        return False
+    return True
+
+
+@cli.command(
+    "import",
+    cls=SettingsCommand,
+    epilog="Then: fastpong eval RUN, or fastpong train --resume RUN.",
+)
+@click.argument("pickle", type=_PATH, metavar="FILE")
+@click.argument("run", type=_PATH, metavar="RUN")
+@click.option("--config", "config_file", type=_PATH, metavar="FILE.toml",
+              help="Settings from a file; those of the command line come first.")  # fmt: skip
+def import_(pickle: Path, run: Path, config_file: Path | None, **given: Any) -> int:
+    """Make a run RUN of the reference program's model FILE, its save.p.
+
+    The pickle may be of Python 2 or 3; it is read as data, and nothing in it is executed. The
+    number of hidden units is the model's.
+    """
+    import numpy as np
+
+    from fastpong.foreign import read_reference_pickle
+    from fastpong.runs import Run
+    from fastpong.session import initial_state
+
+    model = read_reference_pickle(pickle)
+    hidden = str(len(model["W2"]))
+    if given.get("hidden") not in (None, hidden):
+        raise click.UsageError(f"--hidden: expected {hidden}, the model's, or none")
+    config = build(config_file, given | {"hidden": hidden})
+    if config.agent != "pg":
+        raise click.UsageError(f"--agent: expected pg, the model's, got {config.agent}")
+    # The reference keeps a row per hidden unit, we a row per pixel.
+    parameters = {
+        "w1": np.ascontiguousarray(model["W1"].T, dtype=config.dtype),
+        "w2": model["W2"].astype(config.dtype),
+    }
+    with Run.create(run, config, warn=warn) as made:
+        if not made.save(initial_state(config, parameters)):
+            return 1
+    name = shlex.quote(str(run))
+    say(f"imported {pickle} with {hidden} hidden units into {run}")
+    say(f"to go on: fastpong train --resume {name}; to see it play: fastpong eval {name}")
+    return 0
+
+
+def _say_table(table: dict[str, str]) -> None:
+    width = max(len(name) for name in table)
+    for name, value in table.items():
+        say(f"{name:<{width}}  {value}")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; prints errors, raises none expected."""
+    warnings.showwarning = lambda message, *_, **__: warn(f"warning: {message}")
+    try:
+        status = cli.main(arguments, prog_name="fastpong", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        return _complain(_with_hint(error), error.exit_code)
+    except Interrupted as interrupted:
+        warn(f"stopped by {interrupted}; nothing was under way yet")
+        return 128 + interrupted.number
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not _expected(error):
+            raise
+        return _complain(str(error), 1)
+
+
+def _with_hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" (see {context.command_path} --help)" if context else ""
+    return error.format_message().rstrip(".") + hint
+
+
+def _complain(message: str, status: int) -> int:
+    say(f"fastpong: error: {message}", error=True)
+    return status
+
+
+def _expected(error: Exception) -> bool:
+    """Return whether an error is one to do something about, and no bug of ours."""
+    from fastpong.checkpoint import CheckpointError
+    from fastpong.foreign import ForeignError
+    from fastpong.pool import WorkerError
+    from fastpong.runs import RunError
+
+    known = (CheckpointError, ForeignError, WorkerError, RunError, plotting.PlotError)
+    return isinstance(error, (*known, OSError)) or _about_backend(error)
+
+
+def _about_backend(error: Exception) -> bool:
+    # `kernels` raises these, one of them when it is imported with a wrong FASTPONG_BACKEND.
+    return isinstance(error, (ValueError, ImportError)) and str(error).startswith("backend")

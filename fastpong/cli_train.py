@@ -1,0 +1,152 @@
+"""The command ``fastpong train``: begin a run or go on with one, until its end or a signal."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastpong.cli_options import SettingsCommand, build, overrides
+from fastpong.display import Heading, open_display, say, warn
+from fastpong.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from fastpong.config import Config
+    from fastpong.runs import Run
+    from fastpong.session import Session
+
+NEWEST = "newest"
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    cls=SettingsCommand,
+    epilog="""\b
+Examples:
+  fastpong train --workers 8
+  fastpong train --episodes 20000 --learning-rate 3e-4 --run-dir runs/faster
+  fastpong train --resume                    the newest run under runs/
+  fastpong train --resume runs/faster --episodes 40000
+
+Ctrl-C (or SIGTERM) writes a checkpoint and ends within two seconds; a second Ctrl-C ends at once.
+"fastpong --help" says how to turn on completion.""",
+)
+@click.option("--config", "config_file", type=_PATH, metavar="FILE.toml",
+              help="Settings from a file; those of the command line come first.")  # fmt: skip
+@click.option("--run-dir", type=_PATH, metavar="DIRECTORY",
+              help="Directory of the new run.  [default: runs/<env>__<agent>__<seed>__<UTC time>]",
+              )  # fmt: skip
+@click.option("--resume", is_flag=False, flag_value=NEWEST, type=_PATH, metavar="[RUN]",
+              help="Go on with a run, with its own settings; without RUN, with the newest one "
+              "under runs/. Only --workers, --episodes, --save-every and --backend may change.",
+              )  # fmt: skip
+@click.option("--progress/--no-progress", default=True,
+              help="A live display, on a terminal; else a line per episode.  [default: progress]",
+              )  # fmt: skip
+def train(
+    config_file: Path | None,
+    run_dir: Path | None,
+    resume: Path | None,
+    progress: bool,
+    **given: Any,
+) -> int:
+    """Train an agent; begin a run, or go on with one.
+
+    A run is a directory with its settings, metrics.csv (a row per episode), TensorBoard events and
+    checkpoints. Rates are per second of the last moments: frames are emulated frames, steps are
+    decisions of the agent.
+    """
+    if resume is not None and run_dir is not None:
+        raise click.UsageError(
+            "--resume and --run-dir: expected one of them; a resumed run keeps its directory"
+        )
+    with Interrupt() as interrupt:
+        from fastpong.pool import launch_fork_server
+        from fastpong.session import PRELOAD
+
+        launch_fork_server(PRELOAD)
+        if resume is not None:
+            return _resume(_find_run(resume), config_file, given, progress, interrupt)
+        return _begin(build(config_file, given), run_dir, progress, interrupt)
+
+
+def _begin(config: Config, run_dir: Path | None, progress: bool, interrupt: Interrupt) -> int:
+    from fastpong.runs import Run
+    from fastpong.session import Session
+
+    with Session(config) as session, Run.create(run_dir, config, warn=warn) as run:
+        return _train(session, run, progress, interrupt)
+
+
+def _resume(
+    directory: Path,
+    config_file: Path | None,
+    given: dict[str, str | None],
+    progress: bool,
+    interrupt: Interrupt,
+) -> int:
+    from fastpong.runs import Run
+    from fastpong.session import Session
+
+    changes = overrides(directory / "config.toml", config_file, given)
+    with Run.resume(directory, overrides=changes, warn=warn) as run:
+        assert run.checkpoint is not None
+        for refusal in run.refusals:
+            warn(f"checkpoint refused: {refusal}")
+        if run.checkpoint.episode >= run.config.episodes:
+            say(
+                f"{directory} has its {run.config.episodes:,} episodes; to train on, ask for more: "
+                f"fastpong train --resume {shlex.quote(str(directory))} "
+                f"--episodes {2 * run.config.episodes}"
+            )
+            return 0
+        say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
+        with Session(run.config) as session:
+            return _train(session, run, progress, interrupt)
+
+
+def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> int:
+    """Train with a display; say where the checkpoint is and how to go on."""
+    config = run.config
+    heading = Heading(
+        config.env,
+        config.agent,
+        config.backend,
+        config.dtype,
+        config.workers,
+        config.episodes,
+        str(run.directory),
+    )
+    interrupt.pids = lambda: session.pool.pids
+    display = open_display(heading, progress=progress)
+    try:
+        interrupt.deferred = True
+        outcome = session.train(run, display=display, stop=interrupt)
+    finally:
+        display.close()
+    manifest = run.directory / "checkpoints" / f"{outcome.saved:08d}.json"
+    where = str(manifest) if outcome.saved >= 0 else "none, see above"
+    run_name = shlex.quote(str(run.directory))
+    if outcome.finished:
+        say(f"trained {outcome.episode:,} episodes; checkpoint {where}")
+        say(f"to see how well it plays: fastpong eval {run_name}")
+        return 0
+    say(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")
+    say(f"to go on: fastpong train --resume {run_name}")
+    return interrupt.status
+
+
+def _find_run(resume: Path) -> Path:
+    """Return the run to go on with: the one named, or the one begun or resumed last."""
+    from fastpong.runs import ROOT, RunError
+
+    if resume != Path(NEWEST) or resume.is_dir():
+        return resume
+    found = [(path.stat().st_mtime_ns, path.parent) for path in ROOT.glob("*/config.toml")]
+    if not found:
+        raise RunError(
+            f"--resume: expected a run under {ROOT}/, found none; name the run to go on with"
+        )
+    return max(found)[1]

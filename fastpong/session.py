@@ -1,0 +1,173 @@
+"""A training session: agent, workers, trainer, run directory and display wired together.
+
+Used by the command line, and as it is by benchmarks and tests:
+
+    with Session(config) as session, Run.create(directory, config) as run:
+        outcome = session.train(run)
+
+The order matters for the time to the first step: a Session starts its workers at once and does not
+wait for them, so that the run directory, the display and the first checkpoint are made meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from fastpong import agents
+from fastpong.config import Config
+from fastpong.emulator import TRAIN
+from fastpong.pool import Pool, WorkerError
+from fastpong.runs import Run, RunError
+from fastpong.sharedmem import SharedArrays
+from fastpong.trainer import Trainer, TrainerState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastpong.display import Display
+
+PRELOAD = ("fastpong.agents", "ale_py")
+"""What every worker imports; the fork server does it once for all of them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    episode  : the last one trained on
+    finished : whether it is the last one asked for
+    saved    : the episode of the newest checkpoint; less than ``episode`` if the disk is full
+    """
+
+    episode: int
+    finished: bool
+    saved: int
+
+
+class Session:
+    """The workers of a run and what they share; a context manager that ends them.
+
+    Raises ValueError or ImportError where agent and backend do not fit, as ``Pool`` does where
+    processes cannot be started.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
+        self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
+        arguments = (
+            *(config.agent, config.hyper, config.backend, config.dtype),
+            *(config.env, config.seed, TRAIN, False),
+        )
+        try:
+            self.pool = Pool(
+                agents.make_player,
+                arguments,
+                self.weights,
+                workers=config.workers,
+                preload=PRELOAD,
+            )
+        except BaseException:
+            self.weights.close()
+            raise
+
+    def train(
+        self,
+        run: Run,
+        *,
+        display: Display | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train to the last episode or until ``stop()``, logging and saving into ``run``.
+
+        ``stop`` is polled about ten times a second. There is a checkpoint at the start (so that a
+        run can be resumed from its first moment on), after every ``save_every`` episodes, and at
+        the end, also when the workers have failed.
+
+        Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
+        """
+        trainer, saved = self._trainer(run)
+        if saved < 0 and run.save(trainer.snapshot()):
+            saved = 0
+        try:
+            for stats in trainer.run(_poll(display, stop)):
+                run.log(stats)
+                if display is not None:
+                    display.update(stats, self.pool.restarts)
+                if stats.episode % self.config.save_every == 0 and run.save(trainer.snapshot()):
+                    saved = stats.episode
+        except WorkerError:
+            # It comes between two episodes, where nothing is half done.
+            _save(run, trainer, saved)
+            raise
+        saved = _save(run, trainer, saved)
+        episode = int(trainer.counters["episode"])
+        return Outcome(episode, episode >= self.config.episodes, saved)
+
+    def _trainer(self, run: Run) -> tuple[Trainer, int]:
+        """Return the trainer and the episode of the checkpoint that it goes on from, else -1."""
+        config, state, saved = self.config, None, -1
+        if run.checkpoint is not None:
+            saved = run.checkpoint.episode
+            state = TrainerState(run.checkpoint.manifest["counters"], run.checkpoint.arrays)
+        try:
+            trainer = Trainer(
+                self.agent,
+                self.pool,
+                self.weights,
+                seed=config.seed,
+                episodes=config.episodes,
+                state=state,
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            if state is None:
+                raise
+            raise RunError(f"{run.directory}: cannot be resumed: {error}") from error
+        return trainer, saved
+
+    def close(self) -> None:
+        """End the workers and free what they shared; may be called again."""
+        self.pool.close()
+        self.weights.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a stop flag that gives the display its turn whenever it is asked."""
+    if display is None:
+        return stop
+
+    def poll() -> bool:
+        display.tick()
+        return stop()
+
+    return poll
+
+
+def _save(run: Run, trainer: Trainer, saved: int) -> int:
+    """Save where the trainer stands, unless ``saved`` is there; return the episode saved last."""
+    episode = int(trainer.counters["episode"])
+    return episode if episode == saved or run.save(trainer.snapshot()) else saved
+
+
+def initial_state(config: Config, parameters: Mapping[str, NDArray[Any]]) -> TrainerState:
+    """Return a run's state before its first episode, with given weights instead of drawn ones."""
+    agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
+    counters = {
+        "episode": 0,
+        "update": 0,
+        "total_steps": 0,
+        "total_frames": 0,
+        "running_mean": None,
+        "wall_seconds": 0.0,
+    }
+    arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+    arrays |= {f"state/{name}": array for name, array in agent.initial_state().items()}
+    return TrainerState(counters, arrays)
