@@ -312,18 +312,20 @@ class Pool:
         handles = [handle for w in self._workers for handle in (w.connection, w.process.sentinel)]
         events = set(mp_connection.wait(handles, timeout))
         for worker in list(self._workers):
+            readable = worker.connection in events
             ended = worker.process.sentinel in events
-            if ended or worker.connection in events:
-                # Whatever a worker sent before it died counts, so it is read first.
-                ended = self._read(worker) or ended
+            if readable or ended:
+                # Whatever a worker sent before it died counts, so all of that is read first.
+                ended = self._read(worker, readable, to_the_end=ended) or ended
                 if ended and self._failure is None:
                     self._replace(worker)
 
-    def _read(self, worker: _Worker) -> bool:
-        """Take all complete messages from the pipe; True when its other end is gone."""
+    def _read(self, worker: _Worker, readable: bool, to_the_end: bool) -> bool:
+        """Take one message from the pipe, or all there are; True when its other end is gone."""
         try:
-            while self._failure is None and worker.connection.poll():
+            while readable or (to_the_end and worker.connection.poll()):
                 self._receive(worker, worker.connection.recv_bytes())
+                readable = False
         except (EOFError, OSError):
             return True
         return False
@@ -404,7 +406,7 @@ def _inheritable_settings(method: str) -> Iterator[None]:
     """
     if method != "fork":
         resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
-    names = [name for name in _THREAD_VARIABLES if not _refuses_change(name, method)]
+    names = _thread_variables(method == "fork" and "numba" in sys.modules)
     before = {name: os.environ.get(name) for name in names}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -419,9 +421,9 @@ def _inheritable_settings(method: str) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _refuses_change(name: str, method: str) -> bool:
-    # Numba raises at the next compilation if its variable changes after its threads started.
-    return name == "NUMBA_NUM_THREADS" and method == "fork" and "numba" in sys.modules
+def _thread_variables(numba_loaded: bool) -> list[str]:
+    # Numba raises at the next compilation if its variable has changed since its threads started.
+    return [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]
 
 
 class _Cargo:
@@ -459,7 +461,8 @@ def _work(connection: Connection, cargo: _Cargo, inherited: list[Connection]) ->
         other.close()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
         try:
-            os.environ.update((name, "1") for name in _THREAD_VARIABLES if name not in os.environ)
+            # Again: a fork server that someone else launched has its own environment.
+            os.environ.update(dict.fromkeys(_thread_variables("numba" in sys.modules), "1"))
             make_player, arguments, weights = cargo.unpack()
             _pin_loaded_blas()
             play = make_player(*arguments)

@@ -21,7 +21,8 @@ def say(**facts: object) -> None:
 
 def main(method: str, verb: str, directory: Path) -> None:
     interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: interrupts.append(number))
     say(handler="installed")
     weights = SharedArrays({"w": (1,)}, np.float64, 1)
     with Pool(
