@@ -4,6 +4,13 @@
 ``fastpong train --help`` is the way in from the command line.
 """
 
-from importlib.metadata import version
+from typing import Any
 
-__version__ = version("fastpong")
+
+def __getattr__(name: str) -> Any:
+    # Asked for by few, and importlib.metadata takes longer than all the rest of an import.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastpong")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -48,9 +48,7 @@ class Checker:
         if value.ndim != len(dims) or any(
             size is not None and size != got for size, got in zip(known, value.shape, strict=True)
         ):
-            raise ValueError(
-                f"{name}: expected shape {self._shape(dims)}, got {value.shape}"
-            )
+            raise ValueError(f"{name}: expected shape {self._shape(dims)}, got {value.shape}")
         for dim, size in zip(dims, value.shape, strict=True):
             if isinstance(dim, str):
                 self.sizes[dim] = size
@@ -67,9 +65,7 @@ class Checker:
         self._check(name, value, dtypes, dims)
         return np.require(value, requirements=("C", "A"))
 
-    def output(
-        self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims
-    ) -> Array:
+    def output(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
         """Return ``value`` if a kernel can write into it as it is; allocate where it is None."""
         if value is None:
             shape = [self.sizes[dim] if isinstance(dim, str) else dim for dim in dims]
@@ -104,9 +100,7 @@ def no_overlap(outputs: dict[str, Array], inputs: dict[str, Array]) -> None:
 
 def same_or_separate(name: str, output: Array, other: str, value: Array) -> None:
     """Allow in-place work, but no output that is shifted against the input it is made from."""
-    same = (
-        output.ctypes.data == value.ctypes.data and output.nbytes == value.nbytes
-    )
+    same = output.ctypes.data == value.ctypes.data and output.nbytes == value.nbytes
     if not same and np.may_share_memory(output, value):
         raise ValueError(f"{name}: overlaps {other} without being it; pass a separate array")
 

@@ -21,7 +21,8 @@ Design
 """
 
 from libc.math cimport exp, sqrt
-from libc.string cimport memcmp
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 cdef extern from *:
     """
@@ -44,6 +45,7 @@ cdef enum:
     TOP = 35          # first row of the field on screen
     SIDE = 80         # the field after taking every second row and column
     WIDTH = 160       # bytes in a row of the screen
+    WORDS = 20        # of eight bytes in such a row
     PIXELS = 6400
     BLOCK = 64
 
@@ -115,26 +117,41 @@ def difference_frame(current, previous, out):
         _difference_frame(current, previous, out)
 
 
-cdef Py_ssize_t c_sparse_difference_frame(
+cdef cloned cloned_difference(
         const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
-        uint16_t[::1] indices, int8_t[::1] signs) noexcept nogil:
-    cdef Py_ssize_t row, column, y, n = 0
-    cdef uint8_t now, before
+        uint16_t[::1] indices, int8_t[::1] signs, Py_ssize_t *count) noexcept nogil:
+    # Rows are compared eight pixels at a time, and most of them do not differ; only where they
+    # do are single pixels looked at. Element by element the frame takes twice as long.
+    cdef uint64_t now, before, changed
+    cdef Py_ssize_t row, y, k, column, n = 0
     cdef int sign
     for row in range(SIDE):
         y = TOP + 2 * row
-        # Most rows do not change from step to step: memcmp passes them 32 bytes at a time.
-        if memcmp(&screen[y, 0], &previous[y, 0], WIDTH) == 0:
+        changed = 0
+        for k in range(WORDS):
+            memcpy(&now, &screen[y, 8 * k], 8)
+            memcpy(&before, &previous[y, 8 * k], 8)
+            changed |= now ^ before
+        if changed == 0:
             continue
-        for column in range(SIDE):
-            now = screen[y, 2 * column]
-            before = previous[y, 2 * column]
+        for k in range(WORDS):
+            memcpy(&now, &screen[y, 8 * k], 8)
+            memcpy(&before, &previous[y, 8 * k], 8)
             if now != before:
-                sign = <int>table[now] - <int>table[before]
-                if sign != 0:
+                for column in range(4 * k, 4 * k + 4):
+                    sign = <int>table[screen[y, 2 * column]] - <int>table[previous[y, 2 * column]]
+                    # Written in any case and kept if it counts: no branch to mispredict.
                     indices[n] = <uint16_t>(row * SIDE + column)
                     signs[n] = <int8_t>sign
-                    n += 1
+                    n += sign != 0
+    count[0] = n
+
+
+cdef Py_ssize_t c_sparse_difference_frame(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        uint16_t[::1] indices, int8_t[::1] signs) noexcept nogil:
+    cdef Py_ssize_t n
+    cloned_difference(screen, previous, table, indices, signs, &n)
     return n
 
 
@@ -394,9 +411,9 @@ cdef class PolicyStep:
         if start < 0 or start > self.indices.shape[0] - PIXELS:
             return -1
         if t > 0:
-            n = c_sparse_difference_frame(
+            cloned_difference(
                 self.screens[t & 1], self.screens[(t - 1) & 1], self.table,
-                self.indices[start:], self.signs[start:])
+                self.indices[start:], self.signs[start:], &n)
         self.indptr[t + 1] = start + n
         if self.single:
             cloned_frame_forward(

@@ -118,7 +118,8 @@ class Backend:
         out      : buffers (indices, signs), (6400,) uint16 and (6400,) int8, or None
 
         Returns (indices, signs), both (n,): the pixels in rising order, and +1 where one became
-        foreground, -1 where it ceased to be. Views of ``out``. Exact.
+        foreground, -1 where it ceased to be. Views of ``out``, whose next element may have been
+        overwritten. Exact.
         """
         check = Checker()
         screen = check.input("screen", screen, U8, SCREEN)
@@ -129,9 +130,7 @@ class Backend:
         checks.no_overlap(
             {"indices": indices, "signs": signs}, {"screen": screen, "previous": previous}
         )
-        n = self.raw.sparse_difference_frame(
-            screen, previous, checks.table(table), indices, signs
-        )
+        n = self.raw.sparse_difference_frame(screen, previous, checks.table(table), indices, signs)
         return indices[:n], signs[:n]
 
     # --- network --------------------------------------------------------------------------------

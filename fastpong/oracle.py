@@ -12,11 +12,12 @@ Source of the agent's formulas: A. Karpathy, "Deep Reinforcement Learning: Pong 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 PIXELS = 6400
 BACKGROUND_REDS = (0, 144, 109)
@@ -54,7 +55,7 @@ def sparse_difference_frame(
 ) -> int:
     """Write the non-zeros of the difference frame of two palette screens; return their number n.
 
-    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; the rest of both is left alone.
+    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; element n of both may be overwritten.
     """
     difference = np.zeros(PIXELS)
     frames = np.zeros((2, PIXELS))
@@ -76,7 +77,7 @@ def dense_frames(indptr: Array, indices: Array, signs: Array) -> NDArray[np.floa
     """Return the dense (T, D) frames of sparse ones in CSR form."""
     steps = len(indptr) - 1
     frames = np.zeros((steps, PIXELS))
-    row = np.repeat(np.arange(steps), np.diff(indptr.astype(np.int64)))
+    row = np.repeat(np.arange(steps), indptr[1:] - indptr[:-1])
     first, last = int(indptr[0]), int(indptr[-1])
     np.add.at(frames, (row, indices[first:last].astype(np.intp)), signs[first:last])
     return frames

@@ -9,33 +9,31 @@ C. A worker never outlives its parent: a thread in it waits for the parent's end
    tracker end when their last client has.
 D. Ctrl-C on a terminal reaches the whole process group. Workers and fork server are started with
    SIGINT blocked and ignore it afterwards, so that stopping is the parent's decision alone.
-E. This file imports no NumPy: a worker sets the number of BLAS threads before it loads any.
 
+``worker.py`` is the other side. Neither imports NumPy: a worker pins BLAS before it loads any.
 Not ``multiprocessing.Pool``: that one waits for ever when a worker is SIGKILLed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import enum
 import multiprocessing
 import os
 import pickle
 import signal
-import sys
-import threading
 import time
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as mp_connection
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from fastpong.worker import BROKEN, ERROR, READY, Cargo, inheritable_settings, work
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -46,18 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "PoolState", "Task", "TaskPool", "WorkerError", "launch_fork_server"]
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
 _PRELOAD = (__name__, "fastpong.sharedmem")  # what every worker needs
 _KILL_SECONDS = 1.0
 _RETRY_SECONDS = 0.05
-
-# First byte of a worker's message; the rest is a pickled result or the text of a traceback.
-_READY, _RESULT, _ERROR, _BROKEN = b"K", b"R", b"E", b"B"
 
 
 @dataclass(frozen=True)
@@ -153,7 +142,7 @@ class Pool:
         _check_count("attempts", attempts)
         self._method = _checked_method(start_method)
         self._context: Any = multiprocessing.get_context(self._method)
-        self._cargo = _Cargo((make_player, tuple(arguments), weights))
+        self._cargo = Cargo((make_player, tuple(arguments), weights))
         self._weights = weights
         self._versions: dict[int, int] = {}  # slot -> version published there
         self._in_use: dict[int, int] = {}  # slot -> tasks submitted and not yet played
@@ -285,10 +274,10 @@ class Pool:
         # Only a forked child has our ends of the pipes too; it is told to close them.
         inherited = [ours, *(w.connection for w in self._workers)] if self._method == "fork" else []
         process = self._context.Process(
-            target=_work, args=(theirs, self._cargo, inherited), daemon=True
+            target=work, args=(theirs, self._cargo, inherited), daemon=True
         )
         try:
-            with _inheritable_settings(self._method):
+            with inheritable_settings(self._method):
                 process.start()
         except BaseException:
             ours.close()
@@ -332,9 +321,9 @@ class Pool:
 
     def _receive(self, worker: _Worker, message: bytes) -> None:
         kind, job = message[:1], worker.job
-        if kind == _READY:
+        if kind == READY:
             worker.ready = True
-        elif kind == _BROKEN:
+        elif kind == BROKEN:
             self._failure = WorkerError(f"a worker could not start:\n{message[1:].decode()}")
         elif job is not None:
             worker.job = None
@@ -343,7 +332,7 @@ class Pool:
             self._finish(job.task, message)
 
     def _finish(self, task: Task, message: bytes) -> None:
-        text = message[1:].decode() if message[:1] == _ERROR else None
+        text = message[1:].decode() if message[:1] == ERROR else None
         if text is None:
             try:
                 self._done.append((task, pickle.loads(memoryview(message)[1:])))
@@ -393,130 +382,8 @@ def launch_fork_server(preload: Sequence[str] = ()) -> None:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_PRELOAD, *preload])
-    with _inheritable_settings("forkserver"):
+    with inheritable_settings("forkserver"):
         forkserver.ensure_running()
-
-
-@contextlib.contextmanager
-def _inheritable_settings(method: str) -> Iterator[None]:
-    """Let processes started inside begin with SIGINT blocked and one thread per library.
-
-    A new interpreter would otherwise print a KeyboardInterrupt when Ctrl-C comes before it can
-    ignore it, and BLAS reads its variables once, when it is loaded.
-    """
-    if method != "fork":
-        resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
-    names = _thread_variables(method == "fork" and "numba" in sys.modules)
-    before = {name: os.environ.get(name) for name in names}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        os.environ.update(dict.fromkeys(names, "1"))
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _thread_variables(numba_loaded: bool) -> list[str]:
-    # Numba raises at the next compilation if its variable has changed since its threads started.
-    return [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]
-
-
-class _Cargo:
-    """Carry a value to a process, where it is unpickled on request rather than on arrival.
-
-    So the worker's imports come after its threads are pinned and its watcher runs, and if they fail
-    it can report that. Pickled while the process starts, it may hold what is shared by descriptor.
-    """
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-        self._pickled: bytes | None = None
-
-    def __getstate__(self) -> bytes:
-        try:
-            return bytes(multiprocessing.reduction.ForkingPickler.dumps(self._value))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise TypeError(
-                "expected make_player to be a top-level function of a module, and its arguments "
-                f"to be picklable, got {self._value[:2]!r}: {error}"
-            ) from error
-
-    def __setstate__(self, pickled: bytes) -> None:
-        self._pickled = pickled
-
-    def unpack(self) -> Any:
-        return self._value if self._pickled is None else pickle.loads(self._pickled)
-
-
-def _work(connection: Connection, cargo: _Cargo, inherited: list[Connection]) -> None:
-    """Be a worker: report readiness, then answer one task after the other until the pipe ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _reset_signals()
-    for other in inherited:
-        other.close()
-    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
-        try:
-            # Again: a fork server that someone else launched has its own environment.
-            os.environ.update(dict.fromkeys(_thread_variables("numba" in sys.modules), "1"))
-            make_player, arguments, weights = cargo.unpack()
-            _pin_loaded_blas()
-            play = make_player(*arguments)
-            views = [weights.slot(i, writeable=False) for i in range(weights.slots)]
-        except BaseException:
-            connection.send_bytes(_BROKEN + _traceback())
-            return
-        connection.send_bytes(_READY)
-        while True:
-            connection.send_bytes(_answer(play, views, connection.recv_bytes()))
-
-
-def _answer(play: Callable[..., Any], views: Sequence[Any], message: bytes) -> bytes:
-    try:
-        task = pickle.loads(message)
-        result = play(task, views[task.version % len(views)])
-        return _RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
-    except BaseException:  # SystemExit too: a task is answered or its worker is dead
-        return _ERROR + _traceback()
-
-
-def _traceback() -> bytes:
-    """The text alone is sent: not every exception survives pickling."""
-    return traceback.format_exc().encode(errors="backslashreplace")
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _reset_signals() -> None:
-    """Leave SIGINT to the parent, take SIGTERM, and forget handlers that a fork brought along."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-
-
-def _pin_loaded_blas() -> None:
-    """Set an OpenBLAS that a fork brought along to one thread; its variable comes too late."""
-    try:
-        mapped = Path("/proc/self/maps").read_text()
-    except OSError:
-        return
-    for path in {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "openblas" in line}:
-        library = ctypes.CDLL(path)
-        for prefix in ("", "scipy_"):
-            for suffix in ("", "64_"):
-                name = f"{prefix}openblas_set_num_threads{suffix}"
-                if hasattr(library, name):
-                    getattr(library, name)(1)
 
 
 def _kill_all(workers: list[_Worker], owner: int) -> None:

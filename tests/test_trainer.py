@@ -7,7 +7,7 @@ import pytest
 from tolerances import TRAINING
 
 from fastpong.agents import create, make_player
-from fastpong.agents.pg import Hyperparameters
+from fastpong.agents.pg import Settings
 from fastpong.emulator import TRAIN
 from fastpong.pool import Pool
 from fastpong.sharedmem import SharedArrays
@@ -18,7 +18,7 @@ SEED = 5
 
 
 def hyper(**changes):
-    return dataclasses.replace(Hyperparameters(hidden=20, batch_size=3), **changes)
+    return dataclasses.replace(Settings(hidden=20, batch_size=3), **changes)
 
 
 def train(

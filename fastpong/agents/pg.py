@@ -31,7 +31,7 @@ CHUNK = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hyperparameters:
+class Settings:
     """The reference's settings; ``lag`` is ours."""
 
     hidden: int = option(200, "hidden units", minimum=1)
@@ -56,9 +56,9 @@ class Hyperparameters:
 class PolicyGradient:
     """Karpathy's agent. Parameters: w1 (6400, H), pixel-major, and w2 (H,); see ``Agent``."""
 
-    Hyperparameters = Hyperparameters
+    Hyperparameters = Settings
 
-    def __init__(self, hyper: Hyperparameters, kernels: Backend, dtype: DTypeLike) -> None:
+    def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         self.hyper = hyper
         self.kernels = kernels
         self.dtype = np.dtype(dtype)

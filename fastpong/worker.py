@@ -1,0 +1,156 @@
+"""The other side of the pool: what happens inside a worker process, and how it is prepared.
+
+This file imports no NumPy: a worker sets the number of BLAS threads before it loads any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+# First byte of a worker's message; the rest is a pickled result or the text of a traceback.
+READY, RESULT, ERROR, BROKEN = b"K", b"R", b"E", b"B"
+
+
+@contextlib.contextmanager
+def inheritable_settings(method: str) -> Iterator[None]:
+    """Let processes started inside begin with SIGINT blocked and one thread per library.
+
+    A new interpreter would otherwise print a KeyboardInterrupt when Ctrl-C comes before it can
+    ignore it, and BLAS reads its variables once, when it is loaded.
+    """
+    if method != "fork":
+        resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
+    names = _thread_variables(method == "fork" and "numba" in sys.modules)
+    before = {name: os.environ.get(name) for name in names}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        os.environ.update(dict.fromkeys(names, "1"))
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _thread_variables(numba_loaded: bool) -> list[str]:
+    # Numba raises at the next compilation if its variable has changed since its threads started.
+    return [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]
+
+
+class Cargo:
+    """Carry a value to a process, where it is unpickled on request rather than on arrival.
+
+    So the worker's imports come after its threads are pinned and its watcher runs, and if they fail
+    it can report that. Pickled while the process starts, it may hold what is shared by descriptor.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._pickled: bytes | None = None
+
+    def __getstate__(self) -> bytes:
+        try:
+            return bytes(multiprocessing.reduction.ForkingPickler.dumps(self._value))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TypeError(
+                "expected make_player to be a top-level function of a module, and its arguments "
+                f"to be picklable, got {self._value[:2]!r}: {error}"
+            ) from error
+
+    def __setstate__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    def unpack(self) -> Any:
+        """Return the value; what unpickling it raises is for the caller to report."""
+        return self._value if self._pickled is None else pickle.loads(self._pickled)
+
+
+def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+    """Be a worker: report readiness, then answer one task after the other until the pipe ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _reset_signals()
+    for other in inherited:
+        other.close()
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
+        try:
+            # Again: a fork server that someone else launched has its own environment.
+            os.environ.update(dict.fromkeys(_thread_variables("numba" in sys.modules), "1"))
+            make_player, arguments, weights = cargo.unpack()
+            _pin_loaded_blas()
+            play = make_player(*arguments)
+            views = [weights.slot(i, writeable=False) for i in range(weights.slots)]
+        except BaseException:
+            connection.send_bytes(BROKEN + _traceback())
+            return
+        connection.send_bytes(READY)
+        while True:
+            connection.send_bytes(_answer(play, views, connection.recv_bytes()))
+
+
+def _answer(play: Callable[..., Any], views: Sequence[Any], message: bytes) -> bytes:
+    try:
+        task = pickle.loads(message)
+        result = play(task, views[task.version % len(views)])
+        return RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    except BaseException:  # SystemExit too: a task is answered or its worker is dead
+        return ERROR + _traceback()
+
+
+def _traceback() -> bytes:
+    """The text alone is sent: not every exception survives pickling."""
+    return traceback.format_exc().encode(errors="backslashreplace")
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _reset_signals() -> None:
+    """Leave SIGINT to the parent, take SIGTERM, and forget handlers that a fork brought along."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def _pin_loaded_blas() -> None:
+    """Set an OpenBLAS that a fork brought along to one thread; its variable comes too late."""
+    try:
+        mapped = Path("/proc/self/maps").read_text()
+    except OSError:
+        return
+    for path in {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "openblas" in line}:
+        library = ctypes.CDLL(path)
+        for prefix in ("", "scipy_"):
+            for suffix in ("", "64_"):
+                name = f"{prefix}openblas_set_num_threads{suffix}"
+                if hasattr(library, name):
+                    getattr(library, name)(1)
