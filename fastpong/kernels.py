@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastpong import _checks as checks
 from fastpong._checks import FLOATS, I8, I64, U8, U16, Checker
@@ -50,6 +50,15 @@ class Backend:
     def __init__(self, name: str, raw: Any) -> None:
         self.name = name
         self.raw = raw
+
+    def prepare(self, dtype: DTypeLike) -> None:
+        """Compile what is compiled at run time, for one dtype: Numba's kernels, or nothing.
+
+        Before worker processes start, so that they load the code instead of compiling it each.
+        """
+        compile_all = getattr(self.raw, "compile_all", None)
+        if compile_all is not None:
+            compile_all(dtype)
 
     # --- frames ---------------------------------------------------------------------------------
 

@@ -78,7 +78,9 @@ def create(name: str, hyper: Any, backend: str, dtype: DTypeLike) -> Agent:
     """Return the agent of that name; ValueError lists the names there are."""
     if name not in AGENTS:
         raise ValueError(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")
-    agent: Agent = AGENTS[name](hyper, kernels.get_backend(backend), dtype)
+    chosen = kernels.get_backend(backend)
+    chosen.prepare(dtype)
+    agent: Agent = AGENTS[name](hyper, chosen, dtype)
     return agent
 
 
