@@ -269,13 +269,15 @@ def _complain(message: str, status: int) -> int:
 
 def _expected(error: Exception) -> bool:
     """Return whether an error is one to do something about, and no bug of ours."""
+    if _about_backend(error):  # first, for then the modules below cannot be imported
+        return True
     from fastpong.checkpoint import CheckpointError
     from fastpong.foreign import ForeignError
     from fastpong.pool import WorkerError
     from fastpong.runs import RunError
 
     known = (CheckpointError, ForeignError, WorkerError, RunError, plotting.PlotError)
-    return isinstance(error, (*known, OSError)) or _about_backend(error)
+    return isinstance(error, (*known, OSError))
 
 
 def _about_backend(error: Exception) -> bool:

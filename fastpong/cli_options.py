@@ -188,7 +188,8 @@ def _merge(
     words = _given(given)
     values = {**base, **_read(config_file)}
     agent = words.get("agent", values.get("agent", Config.agent))
-    hyper = [AGENTS[agent].Hyperparameters] if agent in AGENTS else []
+    known = isinstance(agent, str) and agent in AGENTS  # else Config.build says what it is
+    hyper = [AGENTS[agent].Hyperparameters] if known else []
     chosen = _typed(words, [Config, *hyper])
     try:
         return Config.build(values | chosen)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastpong.cli_options import SettingsCommand, build, overrides
-from fastpong.display import Heading, open_display, say, warn
+from fastpong.display import Heading, announce, open_display, say, warn
 from fastpong.interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -63,10 +63,6 @@ def train(
             "--resume and --run-dir: expected one of them; a resumed run keeps its directory"
         )
     with Interrupt() as interrupt:
-        from fastpong.pool import launch_fork_server
-        from fastpong.session import PRELOAD
-
-        launch_fork_server(PRELOAD)
         if resume is not None:
             return _resume(_find_run(resume), config_file, given, progress, interrupt)
         return _begin(build(config_file, given), run_dir, progress, interrupt)
@@ -130,11 +126,11 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
     where = str(manifest) if outcome.saved >= 0 else "none, see above"
     run_name = shlex.quote(str(run.directory))
     if outcome.finished:
-        say(f"trained {outcome.episode:,} episodes; checkpoint {where}")
-        say(f"to see how well it plays: fastpong eval {run_name}")
+        announce(f"trained {outcome.episode:,} episodes; checkpoint {where}")
+        announce(f"to see how well it plays: fastpong eval {run_name}")
         return 0
-    say(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")
-    say(f"to go on: fastpong train --resume {run_name}")
+    announce(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")
+    announce(f"to go on: fastpong train --resume {run_name}")
     return interrupt.status
 
 

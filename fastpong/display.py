@@ -91,6 +91,10 @@ class Meter:
         )
 
 
+_gone: set[bool] = set()
+"""Streams that could not be written to: False for standard output, True for standard error."""
+
+
 def say(text: str, *, error: bool = False) -> bool:
     """Print one line to standard output or error; False, and silence from then on, if it is gone.
 
@@ -98,7 +102,7 @@ def say(text: str, *, error: bool = False) -> bool:
     has hours of work in it.
     """
     stream = sys.stderr if error else sys.stdout
-    if stream is None:
+    if stream is None or error in _gone:
         return False
     try:
         print(text, file=stream, flush=True)
@@ -110,6 +114,12 @@ def say(text: str, *, error: bool = False) -> bool:
     return True
 
 
+def announce(text: str) -> None:
+    """Say what must arrive, such as how to go on: where output is gone, on standard error."""
+    if not say(text):
+        warn(text)
+
+
 def warn(text: str) -> None:
     """Say on standard error what must not be missed; above the panel, if there is one."""
     say(f"fastpong: {text}", error=True)
@@ -117,6 +127,7 @@ def warn(text: str) -> None:
 
 def _silence(error: bool) -> None:
     """Point the stream to nowhere, so that the interpreter's own flush at the end succeeds too."""
+    _gone.add(error)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2 if error else 1)
     os.close(nowhere)
