@@ -11,6 +11,7 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 DEBUG = os.environ.get("FASTPONG_DEBUG") == "1"
 REQUIRED = os.environ.get("FASTPONG_REQUIRE_EXTENSION") == "1"
@@ -36,7 +37,7 @@ DIRECTIVES = {
 
 
 class BuildExt(build_ext):
-    """Chooses the flags once the compiler is known."""
+    """Chooses the flags once the compiler is known; may do without the extension."""
 
     def build_extensions(self):
         flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else UNIX_FLAGS
@@ -44,10 +45,20 @@ class BuildExt(build_ext):
             extension.extra_compile_args = flags
         super().build_extensions()
 
+    def build_extension(self, extension):
+        # Extension(optional=True) would do, but cythonize() drops it.
+        try:
+            super().build_extension(extension)
+        except (CCompilerError, BaseError) as error:
+            if REQUIRED:
+                raise
+            print(f"warning: {extension.name} is left out, Numba will be used: {error}")
+            extension.optional = True  # what setuptools asks before it copies or lists the file
+
 
 setup(
     ext_modules=cythonize(
-        [Extension("fastpong._kernels", ["fastpong/_kernels.pyx"], optional=not REQUIRED)],
+        [Extension("fastpong._kernels", ["fastpong/_kernels.pyx"])],
         compiler_directives=DIRECTIVES,
         # A debug build must never reuse the C file of a release build, nor the other way round.
         force=True,

@@ -391,11 +391,12 @@ def test_rmsprop_is_the_oracles(backend: Any, dtype: Any, shape: tuple[int, ...]
     assert_close(cache.reshape(-1), exact[2])
 
 
-def test_rmsprop_has_the_references_rates(backend: Any) -> None:
-    parameter, cache = np.zeros(1), np.zeros(1)
-    backend.rmsprop_update(parameter, np.array([2.0]), cache)
-    assert_close(cache, [0.01 * 4])
+def test_rmsprop_has_the_references_rates(backend: Any, dtype: Any) -> None:
+    parameter, cache = np.zeros(1, dtype), np.zeros(1, dtype)
+    backend.rmsprop_update(parameter, np.array([2.0], dtype), cache)
     assert_close(parameter, [1e-4 * 2 / (0.2 + 1e-5)])
+    # To the last bit or two: 1 - decay must be taken before decay is rounded to float32.
+    assert_close(cache, [0.01 * 4], rtol=2 * np.finfo(dtype).eps)
 
 
 # --- the fused step -----------------------------------------------------------------------------

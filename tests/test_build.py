@@ -1,0 +1,112 @@
+"""Building from source: without a compiler, for others, and for Cython code that cimports us."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastpong
+
+ROOT = Path(__file__).resolve().parent.parent
+# Where fastpong itself is, if it is not installed beside the other packages.
+EXTRA_PATH = [str(Path(fastpong.__file__).parent.parent)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the sources, so that no build leaves anything behind in the tree."""
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    shutil.copytree(ROOT / "fastpong", copy / "fastpong", ignore=ignore)
+    return copy
+
+
+def install(source, target, **environment):
+    """Run pip install into ``target`` with a compiler that does not work."""
+    command = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps"]
+    command += ["--no-index", "--target", str(target), str(source)]
+    env = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"} | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+
+
+def run(code, target):
+    """Run Python with ``target`` before all other packages, and without .pth files: an editable
+    install of fastpong would otherwise lend its extension to the copy under test."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FASTPONG")}
+    env["PYTHONPATH"] = os.pathsep.join([str(target), sysconfig.get_path("platlib"), *EXTRA_PATH])
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code], env=env, cwd=target, capture_output=True, text=True,
+        timeout=100,
+    )  # fmt: skip
+
+
+def test_without_a_compiler_numba_steps_in_and_says_so_once(source, tmp_path):
+    target = tmp_path / "site"
+    installed = install(source, target)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    assert not list(target.rglob("_kernels*.so"))
+    result = run(
+        "import numpy as np\n"
+        "from fastpong import kernels\n"
+        "print(kernels.__file__, kernels.get_backend().name)\n"
+        "print(kernels.discount_rewards(np.array([0.0, 1.0]), 0.5))",
+        target,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (
+        str(target) in result.stdout and "numba" in result.stdout and "[0.5 1. ]" in result.stdout
+    )
+    assert result.stderr.count("without a C compiler") == 1
+    asked = run("from fastpong import kernels; kernels.get_backend('cython')", target)
+    assert "ImportError: backend 'cython' cannot be loaded" in asked.stderr
+    assert "Install a C compiler" in asked.stderr
+
+
+def test_a_build_for_others_fails_without_a_compiler(source, tmp_path):
+    installed = install(source, tmp_path / "site", FASTPONG_REQUIRE_EXTENSION="1")
+    assert installed.returncode != 0
+    assert "/bin/false" in installed.stdout + installed.stderr
+
+
+PROGRAM = """
+from fastpong._kernels cimport c_discount_rewards, c_sparse_difference_frame
+
+def run(const double[::1] rewards, double[::1] out):
+    with nogil:
+        c_discount_rewards(rewards, 0.5, out, True)
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_other_cython_code_can_cimport_the_cores(tmp_path):
+    (tmp_path / "guest.pyx").write_text(PROGRAM)
+    built = subprocess.run(
+        [sys.executable, "-m", "Cython.Build.Cythonize", "-3", "-i", "guest.pyx"],
+        env=os.environ | {"PYTHONPATH": EXTRA_PATH[0]},
+        cwd=tmp_path, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    result = run(
+        "import guest, numpy as np; out = np.zeros(3); guest.run(np.array([0.0, 1.0, 1.0]), out);"
+        "print(*out)",
+        tmp_path,
+    )
+    assert result.stdout.split() == ["0.5", "1.0", "1.0"], result.stderr
+
+
+def test_the_compiled_module_is_the_default():
+    from fastpong import kernels
+
+    if "FASTPONG_BACKEND" not in os.environ:
+        assert kernels.get_backend().name == "cython"
+    np.testing.assert_array_equal(
+        kernels.discount_rewards(np.array([0.0, 1.0]), 0.5), np.array([0.5, 1.0])
+    )
