@@ -253,7 +253,7 @@ cdef inline inlined frame_forward(
         const floating[:, ::1] w1, const floating[::1] w2, floating[::1] hidden,
         floating *logit) noexcept nogil:
     # hidden = ReLU(sum_i signs_i W1[indices_i]) over first <= i < last; logit = hidden . W2.
-    cdef Py_ssize_t i, j, d, low, width, size = w2.shape[0]
+    cdef Py_ssize_t i, j, d, low, size = w2.shape[0]
     cdef floating sign
     cdef floating s[BLOCK]
     for low in range(0, size - BLOCK + 1, 64):

@@ -204,9 +204,10 @@ def import_(pickle: Path, run: Path, config_file: Path | None, **given: Any) -> 
     """
     import numpy as np
 
+    from fastpong import agents
     from fastpong.foreign import read_reference_pickle
     from fastpong.runs import Run
-    from fastpong.session import initial_state
+    from fastpong.trainer import TrainerState
 
     model = read_reference_pickle(pickle)
     hidden = str(len(model["W2"]))
@@ -221,7 +222,8 @@ def import_(pickle: Path, run: Path, config_file: Path | None, **given: Any) -> 
         "w2": model["W2"].astype(config.dtype),
     }
     with Run.create(run, config, warn=warn) as made:
-        if not made.save(initial_state(config, parameters)):
+        agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
+        if not made.save(TrainerState.initial(agent, parameters)):
             return 1
     name = shlex.quote(str(run))
     say(f"imported {pickle} with {hidden} hidden units into {run}")

@@ -11,9 +11,9 @@ wait for them, so that the run directory, the display and the first checkpoint a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from fastpong import agents
 from fastpong.config import Config
@@ -24,8 +24,6 @@ from fastpong.sharedmem import SharedArrays
 from fastpong.trainer import Trainer, TrainerState
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fastpong.display import Display
 
 PRELOAD = ("fastpong.agents", "ale_py")
@@ -155,19 +153,3 @@ def _save(run: Run, trainer: Trainer, saved: int) -> int:
     """Save where the trainer stands, unless ``saved`` is there; return the episode saved last."""
     episode = int(trainer.counters["episode"])
     return episode if episode == saved or run.save(trainer.snapshot()) else saved
-
-
-def initial_state(config: Config, parameters: Mapping[str, NDArray[Any]]) -> TrainerState:
-    """Return a run's state before its first episode, with given weights instead of drawn ones."""
-    agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
-    counters = {
-        "episode": 0,
-        "update": 0,
-        "total_steps": 0,
-        "total_frames": 0,
-        "running_mean": None,
-        "wall_seconds": 0.0,
-    }
-    arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
-    arrays |= {f"state/{name}": array for name, array in agent.initial_state().items()}
-    return TrainerState(counters, arrays)

@@ -71,6 +71,21 @@ class TrainerState:
     counters: dict[str, Any]
     arrays: dict[str, Array]
 
+    @classmethod
+    def initial(cls, agent: Agent, parameters: Mapping[str, Array]) -> TrainerState:
+        """Return the state before the first episode, with given weights."""
+        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+        arrays |= {f"state/{name}": array for name, array in agent.initial_state().items()}
+        counters = {
+            "episode": 0,
+            "update": 0,
+            "total_steps": 0,
+            "total_frames": 0,
+            "running_mean": None,
+            "wall_seconds": 0.0,
+        }
+        return cls(counters, arrays)
+
 
 class Trainer:
     """Trains one agent over one pool.
@@ -97,20 +112,11 @@ class Trainer:
     ) -> None:
         self.agent, self.pool, self.weights = agent, pool, weights
         self.episodes = episodes
-        self.counters: dict[str, Any] = {
-            "episode": 0,
-            "update": 0,
-            "total_steps": 0,
-            "total_frames": 0,
-            "running_mean": None,
-            "wall_seconds": 0.0,
-        }
-        self.state = agent.initial_state()
         if state is None:
-            self.parameters = agent.initial_parameters(seed)
-            self._publish(0, self.parameters)
-        else:
-            self.parameters = self._restore(state)
+            state = TrainerState.initial(agent, agent.initial_parameters(seed))
+        self.counters: dict[str, Any] = dict(state.counters)
+        self.state = agent.initial_state()
+        self.parameters = self._restore(state)
         self._submitted = int(self.counters["episode"])
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
 
@@ -199,7 +205,6 @@ class Trainer:
                 f"the checkpoint does not fit the agent: {name} is {found.get(name, 'missing')}, "
                 f"expected {wanted.get(name, 'no such array')}; resume with the run's own settings"
             )
-        self.counters |= state.counters
         for name, array in self.state.items():
             array[...] = state.arrays[f"state/{name}"]
         for age in reversed(range(ages)):

@@ -263,6 +263,20 @@ def test_sparse_network_has_as_many_pixels_as_rows(backend: Any, dtype: Any) -> 
     assert_close(got[0], backward_exact(x, hidden, dlogit, w2)[0])
 
 
+def test_weights_gone_astray_are_seen(backend: Any, dtype: Any) -> None:
+    """The ReLU must not turn NaN into a healthy 0."""
+    frames = sparse_frames(np.random.default_rng(6), [9, 3])
+    x = oracle.dense_frames(*frames).astype(dtype)
+    w1, w2 = np.ones((PIXELS, 7), dtype), np.ones(7, dtype)
+    w1[:, 5] = np.nan
+    for hidden, probability in (
+        backend.policy_forward(x, w1, w2),
+        backend.sparse_policy_forward(*frames, w1, w2),
+    ):
+        assert np.isnan(hidden[:, 5]).all() and np.isfinite(hidden[:, :5]).all()
+        assert np.isnan(probability).all()
+
+
 def test_one_frame_is_the_first_of_one(backend: Any, dtype: Any) -> None:
     x, w1, w2 = normal(1, PIXELS), normal(2, PIXELS, 7) / 80, normal(3, 7)
     x, w1, w2 = (array.astype(dtype) for array in (x, w1, w2))

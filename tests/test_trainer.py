@@ -22,8 +22,15 @@ def hyper(**changes):
 
 
 def train(
-    settings, episodes, *, backend="cython", dtype="float64", workers=2, start_method=None,
-    state=None, stop_after=None,
+    settings,
+    episodes,
+    *,
+    backend="cython",
+    dtype="float64",
+    workers=2,
+    start_method=None,
+    state=None,
+    stop_after=None,
 ):
     """Train for real; return (trainer's last snapshot, the stats, the tasks submitted)."""
     agent = create("pg", settings, backend, dtype)
@@ -103,9 +110,7 @@ def test_compiled_backends_agree_with_the_oracle(lag):
     for backend in ("cython", "numba"):
         snapshot, stats, _ = train(settings, 12, backend=backend)
         assert [s.score for s in stats] == [s.score for s in exact_stats]
-        assert [(s.length, s.frames) for s in stats] == [
-            (s.length, s.frames) for s in exact_stats
-        ]
+        assert [(s.length, s.frames) for s in stats] == [(s.length, s.frames) for s in exact_stats]
         for name, array in exact.arrays.items():
             if name.startswith("parameters/"):
                 np.testing.assert_allclose(snapshot.arrays[name], array, rtol=TRAINING)
@@ -152,8 +157,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag, stop_after):
 
 def test_refuses_a_state_of_another_shape():
     half, _, _ = train(hyper(), 1)
-    with pytest.raises(ValueError, match="does not fit the agent: .*expected"):
+    with pytest.raises(ValueError, match=r"does not fit the agent: .*expected"):
         train(hyper(hidden=21), 2, state=half)
     lost = {name: array for name, array in half.arrays.items() if "cache" not in name}
-    with pytest.raises(ValueError, match="state/cache/w.*missing"):
+    with pytest.raises(ValueError, match=r"state/cache/w.*missing"):
         train(hyper(), 2, state=TrainerState(half.counters, lost))
