@@ -52,7 +52,7 @@ def test_stop_ends_it_early() -> None:
     for game in evaluate(
         PLAYER, parameters(), episodes=10_000, workers=1, stop=lambda: len(games) > 0
     ):
-        games.append(game)  # noqa: PERF402
+        games.append(game)
     assert len(games) == 1
 
 
