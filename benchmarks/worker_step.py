@@ -1,0 +1,141 @@
+"""Claim c, first half: what a worker does in a step besides the emulator.
+
+One recorded episode is played over and over by four arms, in turn, on one emulator:
+
+acts    : the episode's ``act`` calls alone, one after the other
+screens : the same, and ``getScreen`` before every step
+steps   : the same, and the compiled step on each screen
+worker  : all that a worker does for a task, from the task's bytes to the result's
+
+What lies between two arms is the cost, in place, of what the later one adds.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+
+import numpy as np
+from measure import Figure, alternate, differences, figure
+from recorded import Recording, record
+
+from fastpong.pool import Task
+from fastpong.rollout import Buffers
+from fastpong.trajectory import Trajectory
+
+HOW_WORKER = """\
+Worker: a recorded episode of Pong-v0 (float32, 200 hidden units) is played again from its task's
+bytes to its result's, and so are, in turn and on the same emulator, its `act` calls alone. The
+difference, by the episode's steps, is all that a worker does besides the emulator; the parts are
+differences between arms that add one thing each, so they stand for its cost in place, with the
+caches as the emulator leaves them."""
+
+PARTS = {
+    "reading the screen": ("screens", "acts"),
+    "the compiled step": ("steps", "screens"),
+    "draws, loop, task and result": ("worker", "steps"),
+}
+
+
+def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
+    """Return the figure of the claim and its parts, in µs per step."""
+    recording = record()
+    arms = make_arms(recording)
+    check(recording, arms)
+    times = alternate({name: _timed(arm) for name, arm in arms.items()}, rounds)
+    scale = 1e6 / recording.trajectory.length
+
+    def cost(what: str, more: str, less: str, **asked: float) -> Figure:
+        values = [seconds * scale for seconds in differences(times[more], times[less])]
+        return figure(what, values, "µs", **asked)
+
+    total = cost("a worker's step besides the emulator", "worker", "acts", at_most=6.0)
+    parts = [cost(f"worker: {what}", *between) for what, between in PARTS.items()]
+    per_step = [seconds * scale for seconds in times["acts"]]
+    return [total], [*parts, figure("worker: the emulator, for comparison", per_step, "µs")]
+
+
+def _timed(arm: Callable[[], object]) -> Callable[[], float]:
+    def seconds() -> float:
+        start = time.perf_counter()
+        arm()
+        return time.perf_counter() - start
+
+    return seconds
+
+
+def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
+    """Return the four arms; each plays the whole episode and returns what ``check`` looks at."""
+    emulator, agent = recording.emulator, recording.agent
+    by_step = recording.frame_actions
+    flat = [action for step in by_step for action in step]
+    uniform = [0.0 if right else 1.0 for right in recording.trajectory.actions]
+    buffers, replayed = Buffers(), Buffers(steps=len(by_step) + 1, entries=1 << 20)
+    screens = tuple(replayed.screens)
+    w1, w2 = recording.parameters["w1"], recording.parameters["w2"]
+    decide = agent.kernels.policy_step(
+        replayed.screens, recording.table, w1, w2,
+        replayed.indptr, replayed.indices, replayed.signs, replayed.actions,
+    )  # fmt: skip
+    task = pickle.dumps(Task(recording.episode, version=0))
+
+    def begin() -> tuple[Callable[[int], int], Callable[[np.ndarray], None]]:
+        emulator.reset(lambda: 0.0)
+        return emulator._act, emulator.read_screen
+
+    def acts() -> int:
+        act, _ = begin()
+        points = 0
+        for action in flat:
+            points += act(action)
+        return points
+
+    def shown() -> int:
+        act, read_screen = begin()
+        points = 0
+        for t, actions in enumerate(by_step):
+            read_screen(screens[t & 1])
+            # As `Emulator.step` does: without it the start screen would be shown for ever.
+            emulator._at_start = False
+            for action in actions:
+                points += act(action)
+        return points
+
+    def stepped() -> int:
+        act, read_screen = begin()
+        points = 0
+        for t, actions in enumerate(by_step):
+            read_screen(screens[t & 1])
+            emulator._at_start = False
+            decide(t, uniform[t])
+            for action in actions:
+                points += act(action)
+        return points
+
+    def worker() -> Trajectory:
+        pickle.loads(task)
+        trajectory = recording.play(buffers)
+        # The bytes that go through the pipe, with the kind of message before them.
+        _ = b"R" + pickle.dumps(trajectory, pickle.HIGHEST_PROTOCOL)
+        return trajectory
+
+    worker_arms = {"acts": acts, "screens": shown, "steps": stepped, "worker": worker}
+    stepped.buffers = replayed  # type: ignore[attr-defined]
+    return worker_arms
+
+
+def check(recording: Recording, arms: dict[str, Callable[[], object]]) -> None:
+    """Raise AssertionError unless every arm plays the very episode that was recorded."""
+    wanted = recording.trajectory
+    for name in ("acts", "screens", "steps"):
+        assert arms[name]() == wanted.score
+        assert recording.emulator._ale.getEpisodeFrameNumber() == wanted.frames
+    replayed = arms["steps"].buffers  # type: ignore[attr-defined]
+    again = arms["worker"]()
+    assert isinstance(again, Trajectory)
+    for name in ("indptr", "indices", "signs", "actions"):
+        size = len(getattr(wanted, name))
+        np.testing.assert_array_equal(getattr(again, name), getattr(wanted, name))
+        np.testing.assert_array_equal(getattr(replayed, name)[:size], getattr(wanted, name))
+    np.testing.assert_array_equal(again.rewards, wanted.rewards)
