@@ -1,0 +1,37 @@
+"""Claim d, see kernel_speed.py; here every kernel also gets its row in pytest-benchmark's table."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import kernel_speed
+import pytest
+from kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
+
+
+@functools.cache
+def _calls(backend: str) -> dict[str, Call]:
+    return calls(_data(), backend)
+
+
+@functools.cache
+def _data() -> Any:
+    return real_data("float32")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_kernel(benchmark: Any, kernel: str, backend: str) -> None:
+    call = _calls(backend)[kernel]
+    check(call, _calls("numpy")[kernel])
+    benchmark.group = kernel
+    benchmark.extra_info["units"] = f"{call.units} x {call.per}"
+    benchmark(call.run)
+
+
+@pytest.mark.timeout(300)
+def test_kernels_against_the_oracle(benchmark: Any, effort: Any, show: Any) -> None:
+    report = benchmark.pedantic(kernel_speed.measure, (effort,), rounds=1)
+    show(report)
+    assert all(figure.value > 0 for figure in report.figures)
