@@ -1,0 +1,15 @@
+"""Claim e, see startup.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import startup
+
+
+@pytest.mark.timeout(300)
+def test_start(benchmark: Any, effort: Any, show: Any) -> None:
+    report = benchmark.pedantic(startup.measure, (effort,), rounds=1)
+    show(report)
+    assert len(report.figures) == 3
