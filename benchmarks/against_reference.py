@@ -11,7 +11,7 @@ from measure import Effort, Helper, Report, Table, alternate, figure, quartiles,
 from training import Training
 
 # rounds, seconds of a window of training, episodes of a window of the reference
-PLAN = {"quick": (1, 0.5, 1), "normal": (2, 5.0, 10), "full": (5, 6.0, 10)}
+PLAN = {"quick": (1, 0.5, 1), "normal": (2, 5.0, 10), "full": (5, 5.0, 10)}
 
 HOW = """\
 `fastpong train` with 1 and with 2 workers against the reference's loop in one process: NumPy,

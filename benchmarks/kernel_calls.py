@@ -17,7 +17,6 @@ Array = NDArray[Any]
 BACKENDS = ("cython", "numba", "numpy")
 # As many steps as the agent learns from at a time.
 STEPS = KEPT_SCREENS
-DENSE_STEPS = 128
 
 
 @dataclass(frozen=True)
@@ -111,13 +110,15 @@ def _frames(data: Data, k: kernels.Backend) -> list[Call]:
 
 
 def _dense(data: Data, k: kernels.Backend) -> list[Call]:
-    size, dtype = DENSE_STEPS, data.w1.dtype
-    x, hidden, dlogit = data.dense[:size], data.hidden[:size], data.dlogit[:size]
+    size, dtype = STEPS, data.w1.dtype
+    inputs = (data.dense, data.hidden, data.dlogit, data.w2)
     out = (np.empty((size, len(data.w2)), dtype), np.empty(size, dtype))
     grads = (np.zeros_like(data.w1), np.zeros_like(data.w2))
     return [
-        _simple("policy_forward", "step", size, k.policy_forward, x, data.w1, data.w2, out=out),
-        _added("policy_backward", size, k.policy_backward, (x, hidden, dlogit, data.w2), grads),
+        _simple(
+            "policy_forward", "step", size, k.policy_forward, data.dense, data.w1, data.w2, out=out
+        ),
+        _added("policy_backward", size, k.policy_backward, inputs, grads),
     ]
 
 

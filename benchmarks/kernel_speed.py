@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from kernel_calls import BACKENDS, DENSE_STEPS, KERNELS, STEPS, Call, calls, check, real_data
+from kernel_calls import BACKENDS, KERNELS, STEPS, Call, calls, check, real_data
 from measure import (
     Effort,
     Figure,
@@ -24,14 +24,14 @@ PLAN = {"quick": (1, 0.0, 1 << 22), "normal": (3, 0.02, 1 << 26), "full": (9, 0.
 DTYPES = ("float32", "float64")
 
 HOW = f"""\
-Every public kernel on the first {STEPS} steps of a recorded episode ({DENSE_STEPS} of them for the
-dense network, the whole episode for its returns), 200 hidden units, outputs allocated before.
-The backends are called in turn; the oracle is NumPy with BLAS at its default threads. Backward
-kernels add into the gradient, as the trainer's do. "Sparse against dense": the compiled sparse
-kernel against the oracle's dense one on the same steps, dense frames made beforehand. Copy
-bandwidth is `np.copyto` between two large arrays; bytes are counted as read and written for both,
-5 numbers an element for `rmsprop_update` (weight, gradient and cache in, weight and cache out), 2
-for a copy. As its 15 MB may partly stay in a cache, a copy of as many bytes is shown, too."""
+Every public kernel on the first {STEPS} steps of a recorded episode (the whole episode for its
+returns), 200 hidden units, outputs allocated before. The backends are called in turn; the oracle
+is NumPy with BLAS at its default threads. Backward kernels add into the gradient, as the
+trainer's do. "Dense oracle / sparse": the oracle's dense kernel, its frames made dense
+beforehand, against the compiled sparse one on the same steps. Copy bandwidth is `np.copyto`
+between two large arrays; bytes are counted as read and written for both, 5 numbers an element for
+`rmsprop_update` (weight, gradient and cache in, weight and cache out), 2 for a copy. As its 15 MB
+may partly stay in a cache, a copy of as many bytes is shown, too."""
 
 
 def measure(effort: Effort) -> Report:

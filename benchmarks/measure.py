@@ -110,7 +110,7 @@ def seconds_of(call: Callable[[], Any], repeats: int = 1) -> float:
 
 
 def repeats_for(call: Callable[[], Any], seconds: float) -> int:
-    """Return how many calls fill about ``seconds``, 1 for 0; the first one, which warms up, apart."""
+    """Return how many calls fill about ``seconds``, after one that warms up; 1 for 0 seconds."""
     if seconds <= 0:
         return 1
     call()
@@ -120,6 +120,12 @@ def repeats_for(call: Callable[[], Any], seconds: float) -> int:
 def plain_environment() -> dict[str, str]:
     """Return the environment for a process of fastpong that is to choose its backend itself."""
     return {name: value for name, value in os.environ.items() if name != "FASTPONG_BACKEND"}
+
+
+def fastpong_command() -> list[str]:
+    """Return the command ``fastpong`` of this environment, as a person types it."""
+    script = Path(sys.executable).with_name("fastpong")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "fastpong"]
 
 
 class Helper:

@@ -15,6 +15,7 @@ from measure import (
     Report,
     alternate,
     differences,
+    fastpong_command,
     figure,
     plain_environment,
     seconds_of,
@@ -99,7 +100,7 @@ def _first_step(rounds: int) -> list[Figure]:
 
 def _first_line(run: Path, length: int) -> float:
     """Return the seconds until the first episode's line is there; check that it is that one."""
-    command = [sys.executable, "-m", "fastpong", "train", "--episodes", "1", "--seed", "0"]
+    command = [*fastpong_command(), "train", "--episodes", "1", "--seed", "0"]
     start = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--run-dir", str(run)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,

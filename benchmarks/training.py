@@ -14,13 +14,12 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from measure import plain_environment
+from measure import fastpong_command, plain_environment
 
 WARM_EPISODES = 10
 """Episodes until a run is in its stride: the first update is made, workers are out of step."""
@@ -84,7 +83,7 @@ class Training:
         directory.mkdir(parents=True, exist_ok=True)
         self.run, self._output = directory / "run", directory / "progress.txt"
         settings = {**SETTINGS, "--workers": str(workers), "--episodes": str(episodes)}
-        command = [sys.executable, "-m", "fastpong", "train", "--run-dir", str(self.run)]
+        command = [*fastpong_command(), "train", "--run-dir", str(self.run)]
         for name, value in settings.items():
             command += [name, value]
         with self._output.open("wb") as output:
