@@ -7,10 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    # Here and not above: worker processes import this module again, and need none of it.
-    from fastpong.cli import run
+    try:
+        # Here and not above: worker processes import this module again, and need none of it.
+        from fastpong.cli import run
 
-    sys.exit(run())
+        status = run()
+    except KeyboardInterrupt:  # before the command has taken the signals over
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":
