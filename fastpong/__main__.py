@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -14,6 +15,8 @@ def main() -> None:
         status = run()
     except KeyboardInterrupt:  # before the command has taken the signals over
         status = 130
+    # What is left is the interpreter's own end: one more Ctrl-C must not change the status.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)
 
 
