@@ -239,7 +239,15 @@ def _say_table(table: dict[str, str]) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; prints errors, raises none expected."""
-    warnings.showwarning = lambda message, *_, **__: warn(f"warning: {message}")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: warn(f"warning: {message}")
+        # A SIGHUP to the process group ends multiprocessing's tracker, too. There is nothing that
+        # it could leak: no shared memory or semaphore here has a name.
+        warnings.filterwarnings("ignore", "resource_tracker: process died unexpectedly")
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = cli.main(arguments, prog_name="fastpong", standalone_mode=False)
         return status if isinstance(status, int) else 0

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -488,7 +487,6 @@ def complain(
 ) -> Any:
     """Run a command that must fail before it starts a process; return its status and complaint."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(*arguments: object) -> tuple[int, str]:
         status = cli.run([str(argument) for argument in arguments])
