@@ -17,6 +17,7 @@ U8 = (np.dtype(np.uint8),)
 U16 = (np.dtype(np.uint16),)
 I8 = (np.dtype(np.int8),)
 I64 = (np.dtype(np.int64),)
+FRAMES = ("indptr", "indices", "signs")
 
 
 class Checker:
@@ -65,18 +66,32 @@ class Checker:
         self._check(name, value, dtypes, dims)
         return np.require(value, requirements=("C", "A"))
 
-    def output(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
-        """Return ``value`` if a kernel can write into it as it is; allocate where it is None."""
-        if value is None:
-            shape = [self.sizes[dim] if isinstance(dim, str) else dim for dim in dims]
-            return np.empty(shape, self._dtypes(dtypes)[0])
+    def bound(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
+        """Return ``value`` itself, to be read now and later: a copy would not follow the caller."""
+        self._check(name, value, dtypes, dims)
+        if not (value.flags.c_contiguous and value.flags.aligned):
+            raise ValueError(
+                f"{name}: expected a C-contiguous array, since it is read again at each step, got "
+                f"one that is not; pass np.ascontiguousarray({name})"
+            )
+        return np.asarray(value)
+
+    def given(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
+        """Return ``value`` if a kernel can write into it as it is; None is no value."""
         self._check(name, value, dtypes, dims)
         if not (value.flags.c_contiguous and value.flags.aligned and value.flags.writeable):
             raise ValueError(
                 f"{name}: expected a writeable, C-contiguous array to write into, got one that is "
-                f"not; pass a fresh array, or None to have it allocated"
+                f"not; pass a fresh array"
             )
         return np.asarray(value)
+
+    def output(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
+        """Return ``value`` if a kernel can write into it as it is; allocate where it is None."""
+        if value is not None:
+            return self.given(name, value, dtypes, dims)
+        shape = [self.sizes[dim] if isinstance(dim, str) else dim for dim in dims]
+        return np.empty(shape, self._dtypes(dtypes)[0])
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:

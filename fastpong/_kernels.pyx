@@ -454,21 +454,19 @@ def discount_rewards(
 
 cdef void c_standardize(const floating[::1] values, floating[::1] out) noexcept nogil:
     cdef Py_ssize_t t, size = values.shape[0]
-    cdef double mean = 0, variance = 0, scale
+    cdef double mean = 0, variance = 0, scale = 0
     cdef bint equal = True
     for t in range(size):
         mean += values[t]
         equal = equal and values[t] == values[0]
-    if equal:    # asked of the values: rounding of the mean can make a zero variance non-zero
+    # Asked of the values: rounding of the mean can make a zero variance non-zero.
+    if not equal:
+        mean /= size
         for t in range(size):
-            out[t] = 0
-        return
-    mean /= size
+            variance += (values[t] - mean) * (values[t] - mean)
+        scale = sqrt(variance / size)
     for t in range(size):
-        variance += (values[t] - mean) * (values[t] - mean)
-    scale = sqrt(variance / size)
-    for t in range(size):
-        out[t] = <floating>((values[t] - mean) / scale)
+        out[t] = <floating>((values[t] - mean) / scale) if scale != 0 else 0
 
 
 def standardize(const floating[::1] values, floating[::1] out):

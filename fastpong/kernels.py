@@ -86,7 +86,9 @@ class Backend:
         if rgb:
             self.raw.preprocess_frame_rgb(frame, out)
         else:
-            self.raw.preprocess_frame(frame, checks.table(table), out)
+            table = checks.table(table)
+            checks.no_overlap({"out": out}, {"table": table})
+            self.raw.preprocess_frame(frame, table, out)
         return out
 
     def difference_frame(
@@ -136,10 +138,12 @@ class Backend:
         first, second = checks.pair("out", out)
         indices = check.output("indices", first, U16, (PIXELS,))
         signs = check.output("signs", second, I8, (PIXELS,))
+        table = checks.table(table)
         checks.no_overlap(
-            {"indices": indices, "signs": signs}, {"screen": screen, "previous": previous}
+            {"indices": indices, "signs": signs},
+            {"screen": screen, "previous": previous, "table": table},
         )
-        n = self.raw.sparse_difference_frame(screen, previous, checks.table(table), indices, signs)
+        n = self.raw.sparse_difference_frame(screen, previous, table, indices, signs)
         return indices[:n], signs[:n]
 
     # --- network --------------------------------------------------------------------------------
@@ -188,7 +192,8 @@ class Backend:
         w1 = check.input("w1", w1, FLOATS, ("D", "H"))
         w2 = check.input("w2", w2, FLOATS, ("H",))
         frames = checks.sparse_frames(check, indptr, indices, signs)
-        hidden, probability = self._forward_outputs(check, out, {"w1": w1, "w2": w2})
+        inputs = {"w1": w1, "w2": w2} | dict(zip(checks.FRAMES, frames, strict=True))
+        hidden, probability = self._forward_outputs(check, out, inputs)
         self.raw.sparse_policy_forward(*frames, w1, w2, hidden, probability)
         return hidden, probability
 
@@ -254,6 +259,7 @@ class Backend:
         frames = checks.sparse_frames(check, indptr, indices, signs)
         hidden, dlogit, w2 = self._backward_inputs(check, hidden, dlogit, w2)
         inputs = {"hidden": hidden, "dlogit": dlogit, "w2": w2}
+        inputs |= dict(zip(checks.FRAMES, frames, strict=True))
         grads = self._backward_outputs(check, out, accumulate, inputs)
         self.raw.sparse_policy_backward(*frames, hidden, dlogit, w2, *grads)
         return grads
@@ -307,27 +313,27 @@ class Backend:
 
         screens : (2, 210, 160) uint8 palette indices, filled by the caller before each step
         table   : (256,) uint8, 0 for background and 1 for foreground
-        w1, w2  : (6400, H) and (H,); may be read-only; read anew at each step
+        w1, w2  : (6400, H) and (H,), C-contiguous; may be read-only; read anew at each step
         indptr  : (cap + 1,) int64;  actions : (cap,) uint8
         indices : (room,) uint16;    signs   : (room,) int8
         """
         check = Checker(D=PIXELS)
         outputs = {
-            "actions": check.output("actions", actions, U8, ("cap",)),
-            "indices": check.output("indices", indices, U16, ("room",)),
-            "signs": check.output("signs", signs, I8, ("room",)),
+            "actions": check.given("actions", actions, U8, ("cap",)),
+            "indices": check.given("indices", indices, U16, ("room",)),
+            "signs": check.given("signs", signs, I8, ("room",)),
         }
         check.sizes["cap+1"] = check.sizes["cap"] + 1
-        outputs["indptr"] = check.output("indptr", indptr, I64, ("cap+1",))
-        # Bound for good: a copy of a non-contiguous input would not see what is written later.
+        outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
         inputs = {
-            "screens": check.output("screens", screens, U8, (2, *SCREEN)),
-            "w1": check.input("w1", w1, FLOATS, ("D", "H")),
-            "w2": check.input("w2", w2, FLOATS, ("H",)),
+            "screens": check.bound("screens", screens, U8, (2, *SCREEN)),
+            "table": checks.table(table),
+            "w1": check.bound("w1", w1, FLOATS, ("D", "H")),
+            "w2": check.bound("w2", w2, FLOATS, ("H",)),
         }
         checks.no_overlap(outputs, inputs)
         step: Callable[[int, float], int] = self.raw.PolicyStep(
-            inputs["screens"], checks.table(table), inputs["w1"], inputs["w2"],
+            *inputs.values(),
             outputs["indptr"], outputs["indices"], outputs["signs"], outputs["actions"],
         )  # fmt: skip
         return step
@@ -393,8 +399,8 @@ class Backend:
         check = Checker()
         dims = [f"dim {k}" for k in range(np.ndim(parameter))]
         outputs = {
-            "parameter": _given(check, "parameter", parameter, dims),
-            "cache": _given(check, "cache", cache, dims),
+            "parameter": check.given("parameter", parameter, FLOATS, dims),
+            "cache": check.given("cache", cache, FLOATS, dims),
         }
         gradient = check.input("gradient", gradient, FLOATS, dims)
         checks.no_overlap(outputs, {"gradient": gradient})
@@ -406,12 +412,6 @@ class Backend:
             checks.fraction("decay", decay),
             checks.not_negative("epsilon", epsilon),
         )
-
-
-def _given(check: Checker, name: str, value: Any, dims: checks.Dims) -> Array:
-    """Return an array that is read and written, and so cannot be allocated here."""
-    check.input(name, value, FLOATS, dims)
-    return check.output(name, value, FLOATS, dims)
 
 
 @functools.cache

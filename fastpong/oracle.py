@@ -73,10 +73,12 @@ def sigmoid(logit: Array) -> NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * _exact(logit))))
 
 
-def dense_frames(indptr: Array, indices: Array, signs: Array) -> NDArray[np.float64]:
-    """Return the dense (T, D) frames of sparse ones in CSR form."""
+def dense_frames(
+    indptr: Array, indices: Array, signs: Array, pixels: int = PIXELS
+) -> NDArray[np.float64]:
+    """Return the dense (T, D) frames of sparse ones in CSR form; D = ``pixels``."""
     steps = len(indptr) - 1
-    frames = np.zeros((steps, PIXELS))
+    frames = np.zeros((steps, pixels))
     row = np.repeat(np.arange(steps), indptr[1:] - indptr[:-1])
     first, last = int(indptr[0]), int(indptr[-1])
     np.add.at(frames, (row, indices[first:last].astype(np.intp)), signs[first:last])
@@ -118,7 +120,7 @@ def sparse_policy_forward(
 ) -> None:
     """Write ``policy_forward`` of the dense frames."""
     for s in _chunks(len(indptr) - 1):
-        frames = dense_frames(indptr[s.start : s.stop + 1], indices, signs)
+        frames = dense_frames(indptr[s.start : s.stop + 1], indices, signs, len(w1))
         policy_forward(frames, w1, w2, hidden[s], probability[s])
 
 
@@ -134,7 +136,7 @@ def sparse_policy_backward(
 ) -> None:
     """Add ``policy_backward`` of the dense frames."""
     for s in _chunks(len(indptr) - 1):
-        frames = dense_frames(indptr[s.start : s.stop + 1], indices, signs)
+        frames = dense_frames(indptr[s.start : s.stop + 1], indices, signs, len(grad_w1))
         policy_backward(frames, hidden[s], dlogit[s], w2, grad_w1, grad_w2)
 
 
@@ -164,8 +166,8 @@ class PolicyStep:
 
     def __call__(self, t: int, uniform: float) -> int:
         """Record step t and return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
-        start = int(self.indptr[t]) if t < len(self.actions) else 0
-        if t >= len(self.actions) or start + PIXELS > len(self.indices):
+        start = int(self.indptr[t]) if 0 <= t < len(self.actions) else -1
+        if not 0 <= start <= len(self.indices) - PIXELS:
             return -1
         screen = self.screens[t % 2]
         previous = self.screens[(t - 1) % 2] if t > 0 else screen
@@ -205,7 +207,8 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
 def standardize(values: Array, out: Array) -> None:
     """Write (v - mean) / population standard deviation; zeros where all values are equal."""
     exact = _exact(values)
-    if exact.size == 0 or np.ptp(exact) == 0:
+    # A deviation too small for float64 is none, either.
+    if exact.size == 0 or np.ptp(exact) == 0 or np.std(exact) == 0:
         out[:] = 0
     else:
         out[:] = (exact - np.mean(exact)) / np.std(exact)
