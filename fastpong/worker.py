@@ -35,18 +35,24 @@ READY, RESULT, ERROR, BROKEN = b"K", b"R", b"E", b"B"
 
 @contextlib.contextmanager
 def inheritable_settings(method: str) -> Iterator[None]:
-    """Let processes started inside begin with SIGINT blocked and one thread per library.
+    """Let processes started inside begin with SIGINT blocked, one thread per library, our path.
 
     A new interpreter would otherwise print a KeyboardInterrupt when Ctrl-C comes before it can
-    ignore it, and BLAS reads its variables once, when it is loaded.
+    ignore it, and BLAS reads its variables once, when it is loaded. The fork server is told our
+    sys.path but does not use it, and would preload whatever package of our name lies in the
+    current directory: a checkout's, say, without its compiled kernels.
     """
     if method != "fork":
         resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
-    names = _thread_variables(method == "fork" and "numba" in sys.modules)
-    before = {name: os.environ.get(name) for name in names}
+    threads = _thread_variables(method == "fork" and "numba" in sys.modules)
+    settings = dict.fromkeys(threads, "1") | {
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+    }
+    before = {name: os.environ.get(name) for name in settings}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        os.environ.update(dict.fromkeys(names, "1"))
+        os.environ.update(settings)
         yield
     finally:
         for name, value in before.items():

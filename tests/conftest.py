@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 from hypothesis import settings
+
+# Under nohup, or in a script's background job, signals come ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+# What is tested is the package that is installed, by child processes too, and not the checkout
+# that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 # --import-mode=importlib leaves sys.path alone, and tests import tolerances and cases by name.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -497,7 +497,9 @@ def in_session(session: int) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def parent_process(method: str, verb: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def parent_process(
+    method: str, verb: str, directory: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run pool_parent.py in a session of its own; nothing of it is left in the end."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
@@ -506,6 +508,7 @@ def parent_process(method: str, verb: str, directory: Path) -> Iterator[subproce
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        cwd=cwd,
         env=environment,
     ) as process:
         try:
@@ -520,6 +523,21 @@ def parent_process(method: str, verb: str, directory: Path) -> Iterator[subproce
 # All of it for the default; spawn and fork, slower or simpler, in the two states that differ most.
 ENDS = [("forkserver", verb) for verb in ("idle", "spin", "sleep", "starting")]
 ENDS += [(method, verb) for method in ("spawn", "fork") for verb in ("spin", "starting")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_package_in_the_current_directory_is_not_taken(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a checkout after `pip install .`, where ours would lack its compiled kernels."""
+    decoy = tmp_path / "cwd" / "fastpong"
+    decoy.mkdir(parents=True)
+    (decoy / "__init__.py").write_text("raise RuntimeError('the decoy was imported')")
+    monkeypatch.delenv("PYTHONSAFEPATH")
+    with parent_process(method, "answer", tmp_path, cwd=decoy.parent) as process:
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert errors == ""
+    assert len(json.loads(output.splitlines()[-1])["results"]) == 4
 
 
 @pytest.mark.parametrize(("method", "verb"), ENDS)
