@@ -47,7 +47,7 @@ def inheritable_settings(method: str) -> Iterator[None]:
     threads = _thread_variables(method == "fork" and "numba" in sys.modules)
     settings = dict.fromkeys(threads, "1") | {
         "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
     before = {name: os.environ.get(name) for name in settings}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
