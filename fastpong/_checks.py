@@ -31,6 +31,10 @@ class Checker:
         self.sizes = sizes
         self.float: np.dtype[Any] | None = None
 
+    def rounded(self, value: float) -> float:
+        """Return ``value`` as the call's float dtype holds it."""
+        return float(value) if self.float is None else float(self.float.type(value))
+
     def _dtypes(self, dtypes: Sequence[np.dtype[Any]]) -> Sequence[np.dtype[Any]]:
         return (self.float,) if dtypes is FLOATS and self.float is not None else dtypes
 
@@ -64,7 +68,8 @@ class Checker:
     def input(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
         """Return ``value`` as a C-contiguous aligned array, itself where it is one already."""
         self._check(name, value, dtypes, dims)
-        return np.require(value, requirements=("C", "A"))
+        # asarray(): a subclass such as np.matrix would bring operators of its own along.
+        return np.require(np.asarray(value), requirements=("C", "A"))
 
     def bound(self, name: str, value: Any, dtypes: Sequence[np.dtype[Any]], dims: Dims) -> Array:
         """Return ``value`` itself, to be read now and later: a copy would not follow the caller."""

@@ -11,9 +11,9 @@ Design
 (C) Rows are worked on BLOCK columns at a time, in a small array on the stack. Its length is a
     constant, so it stays in registers, and the kernel needs no scratch memory of its own.
 (D) Every sum has one fixed order, so that the same input gives the same bits, alone or in a
-    batch: the worker's step and the trainer's forward pass share `c_sparse_frame_forward`.
-(E) A float32 kernel adds up in float32 along D and H (tens to hundreds of terms), but in
-    double along T and in exp(), where it costs nothing.
+    batch: the worker's step and the trainer's forward pass share `frame_forward`.
+(E) A float32 kernel adds up in float32 along D and H and in the gradients; returns, mean,
+    deviation and exp() are double, where that costs nothing.
 (F) The hot functions are compiled once for each vector unit (`cloned`) and the loader takes the
     best one that the machine has; 0.4 us instead of 1.0 for a forward pass with AVX-512. Without
     fused multiply-adds (setup.py) all copies compute the same bits. GCC cannot clone a function
@@ -256,7 +256,7 @@ cdef inline inlined frame_forward(
     cdef Py_ssize_t i, j, d, low, size = w2.shape[0]
     cdef floating sign
     cdef floating s[BLOCK]
-    for low in range(0, size - BLOCK + 1, 64):
+    for low in range(0, size - BLOCK + 1, 64):    # by BLOCK; Cython wants a literal here
         for j in range(BLOCK):
             s[j] = 0
         for i in range(first, last):
@@ -329,7 +329,7 @@ cdef cloned cloned_backward(
     for t in range(indptr.shape[0] - 1):
         for j in range(size):
             grad_w2[j] += dlogit[t] * hidden[t, j]
-        for low in range(0, size - BLOCK + 1, 64):
+        for low in range(0, size - BLOCK + 1, 64):    # by BLOCK
             for j in range(BLOCK):
                 delta[j] = dlogit[t] * w2[low + j] if hidden[t, low + j] > 0 else 0
             for i in range(indptr[t], indptr[t + 1]):

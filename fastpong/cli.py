@@ -73,7 +73,7 @@ def evaluate(
 
     CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints.
     """
-    with Interrupt():
+    with Interrupt() as interrupt:
         from fastpong.config import available_cores, default_backend
         from fastpong.evaluation import evaluate as play
         from fastpong.evaluation import summarize
@@ -83,13 +83,20 @@ def evaluate(
         workers = workers or available_cores()
         say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")
         games = []
-        for game in play(player, parameters, episodes=episodes, workers=workers):
+        interrupt.deferred = True
+        for game in play(
+            player, parameters, episodes=episodes, workers=workers, stop=interrupt
+        ):
             say(f"game {game.number + 1}  score {game.score:+.0f}  length {game.length}")
             games.append(game)
+        if not games:
+            return interrupt.status
         summary = summarize([game.score for game in games], [game.length for game in games])
         _say_table(
             {
-                "episodes": f"{summary.episodes}" + (", greedy" if greedy else ""),
+                "episodes": f"{summary.episodes}"
+                + (f" of {episodes}, stopped by {interrupt.name}" if interrupt() else "")
+                + (", greedy" if greedy else ""),
                 "mean": f"{summary.mean:.2f}",
                 "standard deviation": f"{summary.deviation:.2f}",
                 "min": f"{summary.lowest:.0f}",
@@ -98,7 +105,7 @@ def evaluate(
                 "mean length": f"{summary.mean_length:.0f} steps",
             }
         )
-    return 0
+        return interrupt.status
 
 
 def _find_checkpoint(path: Path) -> Checkpoint:
@@ -151,7 +158,7 @@ def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
     """Draw learning curves of one or several runs: run directories or metrics.csv files.
 
     Every episode is a dot, the line is their running mean. Needs Matplotlib:
-    pip install "fastpong[plot]".
+    pip install matplotlib.
     """
     plotting.draw(runs, output, axis, title)
     say(f"wrote {output}")
@@ -170,7 +177,7 @@ def info() -> int:
     for name in ("time", "backend"):
         del found[name]
     usable = [name for name in kernels.MODULES if _loads(name)]
-    table = {name: "-" if value is None else str(value) for name, value in found.items()}
+    table = {name: str(value) for name, value in found.items() if value is not None}
     table["cores usable"] = str(available_cores())
     table["backends"] = ", ".join(usable) + f" (default: {backend})"
     _say_table(table)
@@ -253,6 +260,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message(), error=True)
+        return error.exit_code
     except click.ClickException as error:
         return _complain(_with_hint(error), error.exit_code)
     except Interrupted as interrupted:
@@ -263,7 +273,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if not _expected(error):
             raise
-        return _complain(str(error), 1)
+        return _complain(str(error) or type(error).__name__, 1)
 
 
 def _with_hint(error: click.ClickException) -> str:
@@ -287,7 +297,8 @@ def _expected(error: Exception) -> bool:
     from fastpong.runs import RunError
 
     known = (CheckpointError, ForeignError, WorkerError, RunError, plotting.PlotError)
-    return isinstance(error, (*known, OSError))
+    # ArithmeticError: training diverged. MemoryError: more hidden units than this machine holds.
+    return isinstance(error, (*known, OSError, ArithmeticError, MemoryError))
 
 
 def _about_backend(error: Exception) -> bool:

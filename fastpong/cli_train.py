@@ -93,9 +93,10 @@ def _resume(
             warn(f"checkpoint refused: {refusal}")
         if run.checkpoint.episode >= run.config.episodes:
             say(
-                f"{directory} has its {run.config.episodes:,} episodes; to train on, ask for more: "
+                f"{directory} has {run.checkpoint.episode:,} episodes, and "
+                f"{run.config.episodes:,} were asked for; to train on: "
                 f"fastpong train --resume {shlex.quote(str(directory))} "
-                f"--episodes {2 * run.config.episodes}"
+                f"--episodes {2 * max(run.checkpoint.episode, 1)}"
             )
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
@@ -140,9 +141,13 @@ def _find_run(resume: Path) -> Path:
 
     if resume != Path(NEWEST) or resume.is_dir():
         return resume
-    found = [(path.stat().st_mtime_ns, path.parent) for path in ROOT.glob("*/config.toml")]
+    found = [
+        (path.stat().st_mtime_ns, path.parent)
+        for path in ROOT.glob("*/config.toml")
+        if any(path.parent.glob("checkpoints/*.json"))
+    ]
     if not found:
         raise RunError(
-            f"--resume: expected a run under {ROOT}/, found none; name the run to go on with"
+            f"--resume: expected a run with a checkpoint under {ROOT}/, found none; name the run to go on with"
         )
     return max(found)[1]

@@ -57,7 +57,10 @@ class Config:
     agent: str = option("pg", "learning algorithm", choices=AGENTS)
     env: str = option("Pong-v0", "environment, by its gymnasium name", choices=VARIANTS)
     workers: int = option(
-        available_cores, "worker processes; as many as there are cores is fastest", minimum=1
+        available_cores,
+        "worker processes; as many as there are cores is fastest",
+        minimum=1,
+        maximum=1024,
     )
     episodes: int = option(8000, "episodes to train for, in all", minimum=1)
     seed: int = option(

@@ -99,7 +99,13 @@ def evaluate(
     agent = agents.create(player.agent, player.hyper, player.backend, player.dtype)
     weights = SharedArrays(agent.shapes, player.dtype, slots=1)
     try:
-        with Pool(agents.make_player, _arguments(player), weights, workers=workers) as pool:
+        with Pool(
+            agents.make_player,
+            _arguments(player),
+            weights,
+            workers=workers,
+            preload=agents.PRELOAD,
+        ) as pool:
             pool.publish(0, parameters)
             for number in range(episodes):
                 pool.submit(Task(number, version=0))

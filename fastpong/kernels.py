@@ -394,7 +394,9 @@ class Backend:
 
         parameter, cache : overwritten; writeable and C-contiguous
         gradient         : read
-        learning_rate, epsilon : >= 0; decay : in [0, 1]
+        learning_rate : >= 0;  decay : in [0, 1]
+        epsilon       : > 0, also when rounded to the arrays' dtype: a pixel that never lit up
+                        has g = c = 0, and nothing else keeps it from 0 / 0
         """
         check = Checker()
         dims = [f"dim {k}" for k in range(np.ndim(parameter))]
@@ -404,13 +406,15 @@ class Backend:
         }
         gradient = check.input("gradient", gradient, FLOATS, dims)
         checks.no_overlap(outputs, {"gradient": gradient})
+        if not check.rounded(checks.not_negative("epsilon", epsilon)) > 0:
+            raise ValueError(f"epsilon: expected > 0 in {check.float}, got {epsilon!r}")
         self.raw.rmsprop_update(
             outputs["parameter"].reshape(-1),
             gradient.reshape(-1),
             outputs["cache"].reshape(-1),
             checks.not_negative("learning_rate", learning_rate),
             checks.fraction("decay", decay),
-            checks.not_negative("epsilon", epsilon),
+            float(epsilon),
         )
 
 
@@ -447,6 +451,7 @@ def _default_backend() -> Backend:
             RuntimeWarning,
             stacklevel=2,
         )
+        os.environ["FASTPONG_BACKEND"] = "numba"  # said once: child processes need not say it again
         return get_backend("numba")
 
 

@@ -208,7 +208,7 @@ def standardize(values: Array, out: Array) -> None:
     """Write (v - mean) / population standard deviation; zeros where all values are equal."""
     exact = _exact(values)
     # A deviation too small for float64 is none, either.
-    if exact.size == 0 or np.ptp(exact) == 0 or np.std(exact) == 0:
+    if np.all(exact == exact[:1]) or np.std(exact) == 0:
         out[:] = 0
     else:
         out[:] = (exact - np.mean(exact)) / np.std(exact)

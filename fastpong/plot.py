@@ -22,6 +22,7 @@ AXES = {
     "episodes": ("episode", "episodes"),
     "wall": ("wall_seconds", "wall time"),
 }
+SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, which people of every colour vision tell apart (yellow left out: too
 # pale on white).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
@@ -96,16 +97,18 @@ def _run_name(path: Path) -> str:
 def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str = "") -> None:
     """Draw the learning curves of ``sources`` into ``output`` (PNG, SVG or PDF by its suffix).
 
-    Raises PlotError when a source cannot be read, the picture cannot be written or Matplotlib is
+    Raises PlotError when a source cannot be read, the suffix is another one, the picture cannot be written or Matplotlib is
     not installed.
     """
+    if output.suffix.lower() not in SUFFIXES:
+        raise PlotError(f"{output}: expected a name that ends in {', '.join(SUFFIXES)}")
     curves = [read_curve(source, axis) for source in sources]
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PlotError(
-            'drawing needs Matplotlib, which is not installed: pip install "fastpong[plot]"'
+            'drawing needs Matplotlib, which is not installed: pip install matplotlib'
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=(8.0, 4.6), layout="constrained")

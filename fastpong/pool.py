@@ -374,8 +374,8 @@ class Pool:
 def launch_fork_server(preload: Sequence[str] = ()) -> None:
     """Launch this process's fork server if it has none, and return without waiting for it.
 
-    A Pool does this itself; a command calls it first of all, so that the imports of the server and
-    its own run side by side. ``preload``: modules to import there, once for all workers.
+    A Pool does this itself; called earlier, the imports of the server and the caller's run side
+    by side. ``preload``: modules to import there, once for all workers.
 
     The server, and so every process that anyone here starts through it, begins with SIGINT blocked
     and BLAS/OpenMP at one thread.

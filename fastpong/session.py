@@ -26,9 +26,6 @@ from fastpong.trainer import Trainer, TrainerState
 if TYPE_CHECKING:
     from fastpong.display import Display
 
-PRELOAD = ("fastpong.agents", "ale_py")
-"""What every worker imports; the fork server does it once for all of them."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -65,7 +62,7 @@ class Session:
                 arguments,
                 self.weights,
                 workers=config.workers,
-                preload=PRELOAD,
+                preload=agents.PRELOAD,
             )
         except BaseException:
             self.weights.close()
@@ -96,7 +93,7 @@ class Session:
                     display.update(stats, self.pool.restarts)
                 if stats.episode % self.config.save_every == 0 and run.save(trainer.snapshot()):
                     saved = stats.episode
-        except WorkerError:
+        except (WorkerError, OSError):
             # It comes between two episodes, where nothing is half done.
             _save(run, trainer, saved)
             raise

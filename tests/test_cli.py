@@ -334,7 +334,7 @@ def test_workers_that_die_too_often_end_a_run_with_a_checkpoint(tmp_path: Path) 
 def test_resume_without_a_name_takes_the_newest_run(home: Path, trained: tuple[Path, str]) -> None:
     done = fastpong("train", "--resume", cwd=home)
     assert done.returncode == 0
-    assert f"{trained[0].name} has its 3 episodes" in done.stdout
+    assert f"{trained[0].name} has 3 episodes" in done.stdout
     assert "--episodes 6" in done.stdout
 
 
@@ -392,6 +392,41 @@ def test_eval_of_a_run_and_of_its_files(trained: tuple[Path, str], home: Path) -
     assert (int(table["min"]), int(table["max"])) == (min(scores), max(scores))
     assert table["wins"] == "0 of 2"
     assert table["mean length"].endswith(" steps")
+
+
+def test_ctrl_c_in_eval_sums_up_the_games_played(trained: tuple[Path, str], home: Path) -> None:
+    command = [*COMMAND, "eval", str(trained[0]), "--episodes", "500", "--workers", "1"]
+    with subprocess.Popen(
+        command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("game 2 "):
+                break
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert re.search(r"^episodes +\d+ of 500, stopped by SIGINT$", printed, re.M)
+    assert re.search(r"^mean +-\d+\.\d\d$", printed, re.M)
+
+
+def test_resume_without_a_name_passes_over_runs_that_have_no_checkpoint(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained[0], runs / "whole")
+    (runs / "begun").mkdir()
+    shutil.copy(trained[0] / "config.toml", runs / "begun")
+    done = fastpong("train", "--resume", "--episodes", "2", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "runs/whole has 3 episodes, and 2 were asked for" in done.stdout
+    assert "--episodes 6" in done.stdout
+
+
+def test_fastpong_alone_shows_its_help(home: Path) -> None:
+    done = fastpong(cwd=home)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: fastpong [OPTIONS] COMMAND")
 
 
 def test_eval_greedy_in_another_environment(trained: tuple[Path, str], home: Path) -> None:

@@ -375,6 +375,22 @@ def test_step_with_a_spoilt_indptr_has_no_room(name: str) -> None:
         assert not buffers["indices"].any() and not buffers["actions"].any()
 
 
+def test_rmsprop_needs_an_epsilon_that_its_dtype_can_hold(backend: Any) -> None:
+    """Else a pixel that never lit up is 0 / 0."""
+    for dtype, epsilon in ((F32, 1e-50), (F32, 0.0), (F64, 0.0)):
+        arrays = [np.zeros(3, dtype) for _ in range(3)]
+        refuses(lambda a=arrays, e=epsilon: backend.rmsprop_update(*a, epsilon=e), ValueError, "epsilon")
+        assert not any(array.any() for array in arrays)
+
+
+def test_subclasses_are_plain_arrays_inside(backend: Any) -> None:
+    case = case_of("backward")
+    want = [array.copy() for array in case.call(backend)]
+    case.inputs["hidden"] = case.inputs["hidden"].view(np.matrix)
+    for got, exact in zip(case.call(backend), want, strict=True):
+        np.testing.assert_array_equal(got, exact)
+
+
 # --- backends -----------------------------------------------------------------------------------
 
 

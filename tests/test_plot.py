@@ -110,8 +110,9 @@ def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", 3)
     with pytest.raises(plot.PlotError, match=r"cannot write .*no-such-folder"):
         plot.draw([run], tmp_path / "no-such-folder" / "a.png")
-    with pytest.raises(plot.PlotError, match=r"cannot write .*a\.xyz.*xyz"):
-        plot.draw([run], tmp_path / "a.xyz")
+    for name in ("a.xyz", "a", "a.jpg"):
+        with pytest.raises(plot.PlotError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
+            plot.draw([run], tmp_path / name)
 
 
 def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> None:
@@ -123,4 +124,4 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> 
         "except plot.PlotError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 'pip install "fastpong[plot]"' in done.stdout
+    assert "pip install matplotlib" in done.stdout

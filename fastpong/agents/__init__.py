@@ -13,7 +13,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong import kernels
 from fastpong.agents.pg import PolicyGradient
-from fastpong.emulator import find_variant
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -69,6 +68,9 @@ class Agent(Protocol):
         """Apply the update to the newest parameters, in place; return diagnostics."""
 
 
+PRELOAD = (__name__, "ale_py")
+"""Modules that every player imports; a fork server does it once for all workers."""
+
 AGENTS: dict[str, type[Any]] = {
     "pg": PolicyGradient,
 }
@@ -88,6 +90,5 @@ def make_player(
     name: str, hyper: Any, backend: str, dtype: str, env: str, seed: int, stream: int, greedy: bool
 ) -> Callable[[Any, Arrays], Any]:
     """Return ``play(task, parameters)`` for a worker, from arguments that travel as plain data."""
-    find_variant(env)
     play = create(name, hyper, backend, dtype).player(env, seed, stream, greedy)
     return lambda task, parameters: play(task.number, parameters)

@@ -10,6 +10,7 @@ Source: A. Karpathy, "Deep Reinforcement Learning: Pong from Pixels" (2016).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class Settings:
     learning_rate: float = option(1e-4, "RMSProp's step size", above=0)
     gamma: float = option(0.99, "discount of rewards, per step", minimum=0, maximum=1)
     decay: float = option(0.99, "RMSProp's decay of squared gradients", minimum=0, maximum=1)
-    epsilon: float = option(1e-5, "added to RMSProp's root", above=0)
+    epsilon: float = option(1e-5, "added to RMSProp's root", minimum=1e-30)
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
@@ -132,13 +133,23 @@ class PolicyGradient:
         return {"probability_right": right / max(1, result.length)}
 
     def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
-        """Climb the batch's gradient by RMSProp and clear it."""
+        """Climb the batch's gradient by RMSProp and clear it.
+
+        Raises ArithmeticError, with nothing changed, where the gradient is not finite.
+        """
         hyper, squares = self.hyper, 0.0
-        for name, parameter in parameters.items():
-            gradient = state[f"gradient/{name}"]
-            flat = gradient.reshape(-1)
+        for name in parameters:
+            flat = state[f"gradient/{name}"].reshape(-1)
             # einsum and not norm(): BLAS would wake threads that fight the workers for cores.
             squares += float(np.einsum("i,i->", flat, flat))
+        if not math.isfinite(squares):
+            raise ArithmeticError(
+                "training diverged: the gradient is not finite any more; begin again with a "
+                f"smaller --learning-rate than {hyper.learning_rate}, or go on from an older "
+                "checkpoint"
+            )
+        for name, parameter in parameters.items():
+            gradient = state[f"gradient/{name}"]
             self.kernels.rmsprop_update(
                 parameter, gradient, state[f"cache/{name}"],
                 hyper.learning_rate, hyper.decay, hyper.epsilon,
