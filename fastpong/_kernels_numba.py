@@ -393,9 +393,9 @@ def discount_rewards(rewards: Any, gamma: float, out: Any, reset_on_reward: bool
         out[t] = later
 
 
-@_kernel(0, lambda F: (_in(F, 1), _out(F, 1)))
-def standardize(values: Any, out: Any) -> None:
-    """Write (v - mean) / population standard deviation; zeros where all values are equal.
+@_kernel(0, lambda F: (_in(F, 1), _out(F, 1), types.boolean))
+def standardize(values: Any, out: Any, center: bool) -> None:
+    """Write (v - mean, or v) / population standard deviation; zeros where all values are equal.
 
     ``out`` may be ``values``. Two passes, since the mean of the squares minus the square of the
     mean cancels. Equality is asked of the values: their deviation from a rounded mean is not 0.
@@ -413,8 +413,9 @@ def standardize(values: Any, out: Any) -> None:
     if equal or deviation == 0:  # the latter where deviations are too small to be squared
         out[:] = 0
         return
+    shift = mean if center else 0.0
     for t in range(steps):
-        out[t] = (float(values[t]) - mean) / deviation
+        out[t] = (float(values[t]) - shift) / deviation
 
 
 @_kernel(0, lambda F: (_out(F, 1), _in(F, 1), _out(F, 1), F64, F64, F64))
