@@ -35,7 +35,11 @@ class Setting(click.Option):
     """The option of one field; ``section`` is the heading of its part of the help."""
 
     def __init__(self, name: str, section: str, help: str, kind: Any, metavar: str | None) -> None:
-        super().__init__([flag(name), name], help=help, type=kind, metavar=metavar)
+        if kind is bool:
+            pair = f"{flag(name)}/{flag('no_' + name)}"
+            super().__init__([pair, name], help=help, default=None)
+        else:
+            super().__init__([flag(name), name], help=help, type=kind, metavar=metavar)
         self.section = section
 
 
@@ -111,10 +115,9 @@ def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
     """Make the option of a field that the classes ``owners`` declare, by agent."""
     first = owners[0][1]
     agents = ", ".join(agent for agent, _ in owners)
-    text = options.help_text(first, name)
-    text = text[0].upper() + text[1:].rstrip(".") + "."
+    text = "  ".join(_texts(name, owners))
     notes = "; ".join(dict.fromkeys(_notes(name, owners)))
-    kind, metavar = options.types(first)[name], None
+    kind = options.types(first)[name]
     choices = list(_choices(name, owners))
     section = f"Settings of agent {agents}" if agents else SHARED
     return Setting(
@@ -122,15 +125,30 @@ def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
         section,
         f"{text}  [{notes}]",
         # Completion alone is the choice's work here; the field's own check comes later.
-        click.Choice(choices) if choices else str,
-        metavar or (None if choices else _METAVARS[kind]),
+        bool if kind is bool else click.Choice(choices) if choices else str,
+        None if choices else _METAVARS.get(kind),
     )
+
+
+def _texts(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
+    """Return the help line, and whatever else an agent has to say of an option of that name."""
+    said: list[str] = []
+    for agent, cls in owners:
+        text = options.help_text(cls, name)
+        if text not in said:
+            whose = f"{agent}: {text}" if said else text[0].upper() + text[1:]
+            yield whose.rstrip(".") + "."
+            said.append(text)
 
 
 def _notes(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
     for agent, cls in owners:
         whose = f"{agent}: " if len(owners) > 1 else ""
-        yield f"{whose}default: {default(cls, name)}"
+        value = default(cls, name)
+        if isinstance(value, bool):
+            yield f"{whose}default: {flag(name if value else 'no_' + name)[2:]}"
+            continue
+        yield f"{whose}default: {value}"
         bounds = options.describe(cls, name).split(" ", 2)[2:]  # without "an integer"
         if bounds and not list(_choices(name, owners)):
             yield f"{whose}{bounds[0]}"
@@ -197,7 +215,7 @@ def _merge(
         raise click.UsageError(f"{config_file}: {error}" if config_file else str(error)) from error
 
 
-def _given(given: Mapping[str, str | None]) -> dict[str, str]:
+def _given(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: text for name, text in given.items() if text is not None}
 
 
@@ -214,7 +232,7 @@ def _read(config_file: Path | None) -> dict[str, Any]:
         raise click.UsageError(f"--config: {error}") from error
 
 
-def _typed(given: Mapping[str, str], classes: Sequence[type]) -> dict[str, Any]:
+def _typed(given: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:
     """Convert the options given on the command line by the fields they are for.
 
     ``classes`` are Config and the hyperparameters of the agent in use. Raises click.UsageError,

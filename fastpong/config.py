@@ -117,7 +117,7 @@ class Config:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, Any]:
-        """Return all settings as ``build`` takes them: name -> int, float or str."""
+        """Return all settings as ``build`` takes them: name -> int, float, str or bool."""
         return {
             name: kind(getattr(owner, name))
             for owner in (self, self.hyper)
@@ -151,8 +151,10 @@ def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str
     )
 
 
-def _toml(value: int | float | str) -> str:
+def _toml(value: int | float | str | bool) -> str:
     """Write a TOML value: Python's repr of numbers is TOML, and JSON's of text is but for DEL."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

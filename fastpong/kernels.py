@@ -32,6 +32,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong import _checks as checks
 from fastpong._checks import FLOATS, I8, I64, U8, U16, Checker
+from fastpong.kernels_conv import NETWORK as NETWORK
 from fastpong.kernels_conv import ConvKernels
 
 Array = NDArray[Any]

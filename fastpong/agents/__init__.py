@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from numpy.typing import DTypeLike, NDArray
 
 from fastpong import kernels
+from fastpong.agents.conv import ConvolutionalAgent
 from fastpong.agents.pg import PolicyGradient
 from fastpong.emulator import find_variant
 
@@ -71,6 +72,7 @@ class Agent(Protocol):
 
 AGENTS: dict[str, type[Any]] = {
     "pg": PolicyGradient,
+    "conv": ConvolutionalAgent,
 }
 
 
