@@ -55,10 +55,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         cpu, versions = codegen.magic_tuple(), (sys.implementation.cache_tag, numba.__version__)
         key = repr((sig, cpu, versions, config.BOUNDSCHECK))
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return Path(self.cache_path) / f"_kernels_numba.{self._py_func.__name__}-{digest}.nbc"
+        function = f"{self._py_func.__module__.rpartition('.')[2]}.{self._py_func.__name__}"
+        return Path(self.cache_path) / f"{function}-{digest}.nbc"
 
     def _digest(self, path: Path, content: bytes) -> bytes:
-        origin = repr((self._impl.locator.get_source_stamp(), path.name))
+        origin = repr((self._impl.locator.get_source_stamp(), _stamp(), path.name))
         return hashlib.sha256(origin.encode() + content).digest()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -82,6 +83,12 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         except Exception:
             # A full or read-only disk costs the next process a compilation, not this one its run.
             scratch.unlink(missing_ok=True)
+
+
+def _stamp() -> tuple[float, int]:
+    """Return time and size of this file: kernels of other files call functions of it."""
+    status = Path(__file__).stat()
+    return status.st_mtime, status.st_size
 
 
 class _Kernel:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastpong import _checks as checks
 from fastpong._checks import FLOATS, I8, I64, U8, U16, Checker
@@ -38,6 +38,12 @@ class ConvKernels:
     def conv(self) -> Any:
         """The raw kernels; imported when first used."""
         return importlib.import_module(MODULES[self.name])
+
+    def prepare_conv(self, dtype: DTypeLike) -> None:
+        """Do for these kernels what ``prepare`` does for the others."""
+        compile_all = getattr(self.conv, "compile_all", None)
+        if compile_all is not None:
+            compile_all(dtype)
 
     # --- network --------------------------------------------------------------------------------
 

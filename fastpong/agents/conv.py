@@ -69,7 +69,7 @@ class Settings:
 
 
 def shapes(image_conv: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters: 149,830 numbers, of an image 1,496,358."""
+    """Return the shapes of the parameters: 149,830 numbers, of an image 1,496,518."""
     channels, positions = (1, 27 * 27) if image_conv else (80, 27)
     first, second = UNITS
     sizes = [(positions * FILTERS, first), (first, second), (second, ACTIONS)]
@@ -91,6 +91,7 @@ class ConvolutionalAgent:
         self.shapes = shapes(hyper.image_conv)
         self.batch_size = hyper.batch_size
         self.lag = hyper.lag
+        kernels.prepare_conv(dtype)
         first, second = UNITS
         sizes = {"h1": first, "h2": second, "p": ACTIONS, "dh1": first, "dh2": second}
         self._layers = {name: np.empty((CHUNK, size), self.dtype) for name, size in sizes.items()}
