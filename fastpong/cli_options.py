@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -169,12 +170,24 @@ def default(cls: type, name: str) -> Any:
     return field.default
 
 
-def build(config_file: Path | None, given: Mapping[str, str | None]) -> Config:
+def build(
+    config_file: Path | None,
+    given: Mapping[str, Any],
+    fixed: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
     """Return the settings of a new run: command line before config file before defaults.
 
+    ``fixed`` are those of a model that the run is made of; nothing else may be asked for.
     Raises click.UsageError, naming the option, or the file and its key.
     """
-    return _merge({}, config_file, given)
+    asked = {**_read(config_file), **_given(given)}
+    for name, value in fixed.items():
+        if str(asked.get(name, value)) != str(value):
+            raise click.UsageError(
+                f"{flag(name)}: expected {value}, the model's, or none, got {asked[name]}"
+            )
+    words = {n: v if isinstance(v, bool) else str(v) for n, v in fixed.items()}
+    return _merge({}, config_file, {**given, **words})
 
 
 def overrides(
