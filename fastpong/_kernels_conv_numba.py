@@ -295,9 +295,7 @@ def cross_entropy_gradient(
                 dlogit[t, j] = p * total - target
 
 
-@_kernel(
-    0, lambda F: (_out(F, 1), _in(F, 1), _out(F, 1), _out(F, 1), I64, F64, F64, F64, F64)
-)
+@_kernel(0, lambda F: (_out(F, 1), _in(F, 1), _out(F, 1), _out(F, 1), I64, F64, F64, F64, F64))
 def adam_update(
     parameter: Any, gradient: Any, mean: Any, square: Any, step: int, learning_rate: float,
     beta1: float, beta2: float, epsilon: float,

@@ -150,9 +150,21 @@ def _notes(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
             yield f"{whose}default: {flag(name if value else 'no_' + name)[2:]}"
             continue
         yield f"{whose}default: {value}"
+        yield from () if agent else _own_defaults(name)
+    for agent, cls in owners:
         bounds = options.describe(cls, name).split(" ", 2)[2:]  # without "an integer"
-        if bounds and not list(_choices(name, owners)):
-            yield f"{whose}{bounds[0]}"
+        same = all(options.describe(c, name) == options.describe(cls, name) for _, c in owners)
+        if bounds and not list(_choices(name, owners)) and options.types(cls)[name] is not bool:
+            yield bounds[0] if same else f"{agent}: {bounds[0]}"
+
+
+def _own_defaults(name: str) -> Iterator[str]:
+    from fastpong.agents import AGENTS
+    from fastpong.config import own_defaults
+
+    for agent in AGENTS:
+        if name in own_defaults(agent):
+            yield f"{agent}: {own_defaults(agent)[name]}"
 
 
 def _choices(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:

@@ -92,13 +92,14 @@ class Config:
     def build(cls, values: Mapping[str, Any]) -> Config:
         """Make a Config from flat values; whatever is not given keeps its default.
 
+        An agent may have ``defaults`` of its own for settings that all agents share.
         Raises ValueError for an unknown key, naming the nearest known one, and for a wrong value.
         """
         agent = options.convert(cls, "agent", values.get("agent", cls.agent))
         hyper = AGENTS[agent].Hyperparameters
         owners = {name: owner for owner in (hyper, cls) for name in options.types(owner)}
         given: dict[type, dict[str, Any]] = {cls: {}, hyper: {}}
-        for name, value in values.items():
+        for name, value in {**own_defaults(agent), **values}.items():
             if name not in owners:
                 raise ValueError(_unknown(name, value, agent, owners))
             given[owners[name]][name] = options.convert(owners[name], name, value)
@@ -139,6 +140,12 @@ class Config:
         mine, theirs = self.flat(), other.flat()
         names = {name: None for name in (*mine, *theirs) if name not in CHANGEABLE}
         return [name for name in names if mine.get(name) != theirs.get(name)]
+
+
+def own_defaults(agent: str) -> Mapping[str, Any]:
+    """Return the shared settings for which an agent has another default than all: name -> value."""
+    found: Mapping[str, Any] = getattr(AGENTS[agent], "defaults", {})
+    return found
 
 
 def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str:

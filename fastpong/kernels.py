@@ -366,9 +366,7 @@ class Backend(ConvKernels):
         self.raw.discount_rewards(rewards, gamma, out, bool(reset_on_reward))
         return out
 
-    def standardize(
-        self, values: Array, out: Array | None = None, center: bool = True
-    ) -> Array:
+    def standardize(self, values: Array, out: Array | None = None, center: bool = True) -> Array:
         """Return (v - mean(v)) / std(v), with the population standard deviation.
 
         values : (T,); where all are equal (or there are none) the result is 0, never NaN

@@ -286,9 +286,7 @@ class ConvKernels:
         check = Checker()
         dims = [f"dim {k}" for k in range(np.ndim(parameter))]
         given = {"parameter": parameter, "mean": mean, "square": square}
-        outputs = {
-            name: check.given(name, value, FLOATS, dims) for name, value in given.items()
-        }
+        outputs = {name: check.given(name, value, FLOATS, dims) for name, value in given.items()}
         gradient = check.input("gradient", gradient, FLOATS, dims)
         checks.no_overlap(outputs, {"gradient": gradient})
         flat = [outputs[name].reshape(-1) for name in given]

@@ -40,9 +40,7 @@ def convolve(x: Array, kernel: Array, bias: Array) -> NDArray[np.float64]:
 
 def _pad(x: Array) -> tuple[Array, int, int]:
     sizes = [-(-n // STRIDE) for n in x.shape[1:3]]
-    total = [
-        max(0, STRIDE * (m - 1) + SIZE - n) for m, n in zip(sizes, x.shape[1:3], strict=True)
-    ]
+    total = [max(0, STRIDE * (m - 1) + SIZE - n) for m, n in zip(sizes, x.shape[1:3], strict=True)]
     widths = [(0, 0), *((k // 2, k - k // 2) for k in total), (0, 0)]
     return np.pad(x, widths), sizes[0], sizes[1]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -83,6 +83,7 @@ class ConvolutionalAgent:
     """The Keras reference's agent; parameters as ``shapes`` says; see ``Agent``."""
 
     Hyperparameters = Settings
+    defaults: ClassVar[dict[str, Any]] = {"save_every": 10}
 
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         self.hyper = hyper
@@ -138,9 +139,7 @@ class ConvolutionalAgent:
                 )
 
             draw = uniforms(seed, stream, episode)
-            return play_episode(
-                emulator, bind, draw, ale_actions=emulator.actions, buffers=buffers
-            )
+            return play_episode(emulator, bind, draw, ale_actions=emulator.actions, buffers=buffers)
 
         return play
 

@@ -145,7 +145,10 @@ def run_keras(mode: str, dtype: str = "float32") -> dict[str, Any]:
         probabilities.append(model.predict(x, batch_size=len(x), verbose=0))
         losses.append(model.train_on_batch(x, targets(probabilities[-1], episode)))
     weights = dict(zip(NAMES, model.get_weights(), strict=True))
-    found = {"probability": np.array(probabilities, np.float32), "loss": np.array(losses, np.float64)}
+    found = {
+        "probability": np.array(probabilities, np.float32),
+        "loss": np.array(losses, np.float64),
+    }
     return found | digest(weights) | {f"weights/{name}": a for name, a in weights.items()}
 
 
