@@ -15,7 +15,19 @@ from numba import types
 from numpy.typing import DTypeLike
 
 from fastpong._kernels_numba import (
-    F64, I8, I64, PIXELS, SPARSE, U8, U16, Array, _encode, _helper, _in, _kernel, _out,
+    F64,
+    I8,
+    I64,
+    PIXELS,
+    SPARSE,
+    U8,
+    U16,
+    Array,
+    _encode,
+    _helper,
+    _in,
+    _kernel,
+    _out,
 )  # fmt: skip
 
 SIDE, OUT, BEFORE = 80, 27, 2
@@ -328,7 +340,7 @@ def _choose(probability: Any, uniform: float, greedy: bool) -> int:
         below += float(probability[a])
         if uniform < below / total:
             return a
-    return len(probability) - 1
+    return int(len(probability) - 1)
 
 
 @_kernel(
@@ -360,7 +372,7 @@ def _conv_step(
     _row_forward(h1, w2, b2, True, h2)
     _row_forward(h2, w3, b3, False, p)
     _row_softmax(p, p)
-    action = _choose(p, uniform, greedy)
+    action = int(_choose(p, uniform, greedy))
     indptr[t + 1] = end
     actions[t] = action
     return action

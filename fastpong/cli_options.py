@@ -222,9 +222,7 @@ def overrides(
     return {name: flat[name] for name in names if name in flat}
 
 
-def _merge(
-    base: Mapping[str, Any], config_file: Path | None, given: Mapping[str, str | None]
-) -> Config:
+def _merge(base: Mapping[str, Any], config_file: Path | None, given: Mapping[str, Any]) -> Config:
     from fastpong.agents import AGENTS
     from fastpong.config import Config
 

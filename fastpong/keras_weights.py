@@ -93,8 +93,9 @@ def _write_keras3(file: Any, arrays: list[Array]) -> None:
 
 def _write_older(file: Any, arrays: list[Array]) -> None:
     names = ("reshape", "conv2d", "flatten", *LAYERS[1:])
-    file.attrs["layer_names"] = [name.encode() for name in names]
-    file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.2.4"
+    # Text of fixed length, which every h5py gives back as the bytes that old Keras decodes.
+    file.attrs["layer_names"] = np.array([name.encode() for name in names], "S")
+    file.attrs["backend"], file.attrs["keras_version"] = np.bytes_("tensorflow"), np.bytes_("2.2.4")
     for name in names:
         group = file.create_group(name)
         has_weights = name in LAYERS

@@ -73,7 +73,8 @@ class ConvKernels:
         """
         check = Checker(D=PIXELS)
         frames = checks.sparse_frames(check, indptr, indices, signs)
-        inputs = _conv_inputs(check, kernel, bias, w, b)
+        inputs = _conv_inputs(check, kernel, bias, w)
+        inputs["b"] = check.input("b", b, FLOATS, ("H",))
         out = check.output("out", out, FLOATS, ("T", "H"))
         checks.no_overlap({"out": out}, inputs | _named(frames))
         self.conv.sparse_conv_forward(*frames, *_flat(inputs), *_scratch(check), out)
@@ -101,7 +102,7 @@ class ConvKernels:
         """
         check = Checker(D=PIXELS)
         frames = checks.sparse_frames(check, indptr, indices, signs)
-        inputs = _conv_inputs(check, kernel, bias, w, None)
+        inputs = _conv_inputs(check, kernel, bias, w)
         inputs["dhidden"] = check.input("dhidden", dhidden, FLOATS, ("T", "H"))
         parts = checks.parts("out", out, 4)
         grads = {
@@ -303,9 +304,9 @@ class ConvKernels:
 
 
 def _conv_inputs(
-    check: Checker, kernel: Any, bias: Any, w: Any, b: Any, name: str = "w"
+    check: Checker, kernel: Any, bias: Any, w: Any, name: str = "w"
 ) -> dict[str, Array]:
-    """Check the arrays of the convolution and the first dense layer; b may be None."""
+    """Check the arrays of the convolution and, called ``name``, of the layer behind it."""
     inputs = {"kernel": check.input("kernel", kernel, FLOATS, (6, 6, "C", "F"))}
     channels, filters = inputs["kernel"].shape[2:]
     if channels not in (1, 80):
@@ -314,8 +315,6 @@ def _conv_inputs(
     check.sizes["P F"] = check.sizes["P"] * filters
     inputs["bias"] = check.input("bias", bias, FLOATS, ("F",))
     inputs[name] = check.input(name, w, FLOATS, ("P F", "H"))
-    if b is not None:
-        inputs["b"] = check.input("b", b, FLOATS, ("H",))
     return inputs
 
 
@@ -327,7 +326,7 @@ def _network(check: Checker, network: Any) -> dict[str, Array]:
             f"got {type(network).__name__}"
         )
     layers = dict(zip(NETWORK, network, strict=True))
-    layers |= _conv_inputs(check, *network[:3], None, "w1")
+    layers |= _conv_inputs(check, network[0], network[1], network[2], "w1")
     dims = {"b1": ("H",), "w2": ("H", "N"), "b2": ("N",), "w3": ("N", "A"), "b3": ("A",)}
     for name, size in dims.items():
         layers[name] = check.input(name, layers[name], FLOATS, size)

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.oracle import Array, PolicyStep, _exact, dense_frames, sparse_difference_frame
 from fastpong.oracle import PIXELS as PIXELS
+from fastpong.oracle import Array, PolicyStep, _exact, dense_frames, sparse_difference_frame
 
 SIDE, SIZE, STRIDE = 80, 6, 3
 # Keras keeps probabilities this far from 0 and 1 in the cross-entropy.
@@ -257,4 +257,5 @@ class ConvStep(PolicyStep):
         dense_forward(h1, w2, b2, True, h2)
         dense_forward(h2, w3, b3, False, p)
         softmax(p, p)
-        return p[0]
+        probability: Array = p[0]
+        return probability

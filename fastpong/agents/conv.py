@@ -165,7 +165,7 @@ class ConvolutionalAgent:
 
     def _learn(
         self,
-        frames: tuple[Array, ...],
+        frames: tuple[Array, Array, Array],
         actions: Array,
         advantage: Array,
         parameters: Mapping[str, Array],

@@ -71,7 +71,7 @@ def episodes() -> list[Episode]:
 
 
 def _episode(random: Any) -> Episode:
-    places = np.cumsum(random.randint(-3, 4, (STEPS, 4)), axis=0) + [30, 40, 35, 40]
+    places = np.cumsum(random.randint(-3, 4, (STEPS, 4)), axis=0) + np.array([30, 40, 35, 40])
     frames = np.zeros((STEPS, 80, 80), np.int8)
     for frame, (left, right, row, column) in zip(frames, places % 72, strict=True):
         frame[left : left + 8, 8:10] = 1
