@@ -241,14 +241,14 @@ class ConvKernels:
         check = Checker(D=PIXELS)
         layers = _network(check, network)
         outputs = {
-            "actions": check.output("actions", actions, U8, ("cap",)),
-            "indices": check.output("indices", indices, U16, ("room",)),
-            "signs": check.output("signs", signs, I8, ("room",)),
+            "actions": check.given("actions", actions, U8, ("cap",)),
+            "indices": check.given("indices", indices, U16, ("room",)),
+            "signs": check.given("signs", signs, I8, ("room",)),
         }
         check.sizes["cap+1"] = check.sizes["cap"] + 1
-        outputs["indptr"] = check.output("indptr", indptr, I64, ("cap+1",))
+        outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
         table = checks.table(table)
-        screens = check.output("screens", screens, U8, (2, *SCREEN))
+        screens = check.bound("screens", screens, U8, (2, *SCREEN))
         checks.no_overlap(outputs, layers | {"screens": screens, "table": table})
         values, base, touched = _scratch(check)
         sizes = (check.sizes[name] for name in ("H", "N", "A"))
