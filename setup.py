@@ -73,7 +73,10 @@ class BuildExt(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [Extension("fastpong._kernels", ["fastpong/_kernels.pyx"])],
+        [
+            Extension(f"fastpong.{name}", [f"fastpong/{name}.pyx"])
+            for name in ("_kernels", "_kernels_conv")
+        ],
         compiler_directives=DIRECTIVES,
         # A debug build must never reuse the C file of a release build, nor the other way round.
         force=True,

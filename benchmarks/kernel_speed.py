@@ -41,17 +41,23 @@ def measure(effort: Effort) -> Report:
     for dtype in DTYPES:
         data = real_data(dtype)
         by_backend = {backend: calls(data, backend) for backend in BACKENDS}
-        rows = []
-        for kernel in KERNELS:
-            times = _times({b: by_backend[b][kernel] for b in BACKENDS}, rounds, seconds)
-            rows.append(_row(by_backend["numpy"][kernel], times))
-        header = ["kernel", "per", *(f"{b}, µs" for b in BACKENDS)]
-        header += [f"oracle / {b}" for b in BACKENDS[:-1]]
-        tables.append(Table(f"Kernels in {dtype}", header, rows))
+        assert all(tuple(found) == KERNELS for found in by_backend.values())
+        tables.append(table(f"Kernels in {dtype}", by_backend, rounds, seconds))
         claims += _sparse_against_dense(by_backend, dtype, rounds, seconds)
         if dtype == "float32":
             claims += _bandwidth(by_backend["cython"]["rmsprop_update"], rounds, seconds, large)
     return Report("Kernels", HOW, claims, tables)
+
+
+def table(title: str, by_backend: dict[str, dict[str, Call]], rounds: int, seconds: float) -> Table:
+    """Check and measure every kernel of all backends."""
+    rows = []
+    for kernel, call in by_backend["numpy"].items():
+        times = _times({b: by_backend[b][kernel] for b in BACKENDS}, rounds, seconds)
+        rows.append(_row(call, times))
+    header = ["kernel", "per", *(f"{b}, µs" for b in BACKENDS)]
+    header += [f"oracle / {b}" for b in BACKENDS[:-1]]
+    return Table(title, header, rows)
 
 
 def _arm(run: Callable[[], object], units: int, seconds: float) -> Callable[[], float]:

@@ -32,6 +32,8 @@ CLAIMS = {
     "kernels": "kernel_speed",
     "startup": "startup",
     "memory": "memory",
+    "conv": "conv_speed",
+    "keras": "against_keras",
 }
 """Name on the command line, and of bench_<name>.py -> module with ``measure(effort)``."""
 

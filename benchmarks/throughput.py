@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import emulators
 import training
 from emulators import Bare
-from measure import Effort, Report, Table, alternate, figure, quartiles, ratios
-from training import Training
+from measure import Effort, Figure, Report, Table, alternate, figure, quartiles, ratios
+from training import SETTINGS, Training
 
 # rounds, seconds of training and of bare emulators, seconds of the strict ones
 PLAN = {"quick": (1, 0.5, 0.3), "normal": (2, 10.0, 4.0), "full": (5, 20.0, 4.0)}
@@ -27,29 +28,37 @@ round by round."""
 
 def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
     """Check, then measure; returns the ratios for each number of workers."""
+    figures, table = compare(effort, workers, SETTINGS, at_least=0.95)
+    return Report("Throughput: training against bare emulators", HOW, figures, [table])
+
+
+def compare(
+    effort: Effort, workers: tuple[int, ...], settings: Mapping[str, str], *, at_least: float
+) -> tuple[list[Figure], Table]:
+    """Measure training with these settings; return the ratios and a table of the rates."""
     emulators.check()
     figures, rows = [], []
     for count in workers:
-        rates = _rates(count, effort)
+        rates = _rates(count, effort, settings)
         names = f"{count} worker" + "s" * (count > 1)
         figures += [
             figure(f"training / bare emulators, {names}",
-                   ratios(rates["training"], rates["bare"]), at_least=0.95),
+                   ratios(rates["training"], rates["bare"]), at_least=at_least),
             figure(f"training / strict emulators, {names}",
                    ratios(rates["training"], rates["strict"])),
         ]  # fmt: skip
         for name, values in rates.items():
             low, middle, high = quartiles(values)
             rows.append([str(count), name, f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}"])
-    table = Table("Frames per second", ["processes", "what", "median", "quartiles"], rows)
-    return Report("Throughput: training against bare emulators", HOW, figures, [table])
+    header = ["processes", "what", "median", "quartiles"]
+    return figures, Table("Frames per second", header, rows)
 
 
-def _rates(workers: int, effort: Effort) -> dict[str, list[float]]:
+def _rates(workers: int, effort: Effort, settings: Mapping[str, str]) -> dict[str, list[float]]:
     """Return frames per second, window by window."""
     rounds, seconds, strict_seconds = PLAN[effort]
     with tempfile.TemporaryDirectory() as directory, Bare(workers) as bare:
-        with Training(workers, Path(directory)) as run:
+        with Training(workers, Path(directory), settings=settings) as run:
             run.pause()
             training.check(run.run, run.rows())
             bare.window(seconds / 20)  # the first blocks are slow

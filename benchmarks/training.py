@@ -15,11 +15,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from measure import fastpong_command, plain_environment
+
+from fastpong.trajectory import Trajectory
 
 WARM_EPISODES = 10
 """Episodes until a run is in its stride: the first update is made, workers are out of step."""
@@ -31,6 +34,10 @@ SETTINGS = {
     "--lag": "1",
     "--hidden": "200",
     "--save-every": "100",
+}
+CONV_SETTINGS = {
+    **{name: value for name, value in SETTINGS.items() if name != "--hidden"},
+    "--agent": "conv",
 }
 PATIENCE_SECONDS = 120.0
 
@@ -77,12 +84,13 @@ class Training:
         workers: int,
         directory: Path,
         *,
+        settings: Mapping[str, str] = SETTINGS,
         episodes: int = 1_000_000,
         warm: int = WARM_EPISODES,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.run, self._output = directory / "run", directory / "progress.txt"
-        settings = {**SETTINGS, "--workers": str(workers), "--episodes": str(episodes)}
+        settings = {**settings, "--workers": str(workers), "--episodes": str(episodes)}
         command = [*fastpong_command(), "train", "--run-dir", str(self.run)]
         for name, value in settings.items():
             command += [name, value]
@@ -185,6 +193,24 @@ def check(run: Path, rows: list[Row]) -> None:
     assert [row.episode for row in rows] == list(range(1, len(rows) + 1))
     assert rows[-1].total_frames == sum(row.frames for row in rows)
     assert rows[-1].total_steps == sum(row.length for row in rows)
-    again = record(episode=0)
-    assert (rows[0].score, rows[0].length) == (again.trajectory.score, again.trajectory.length)
-    assert rows[0].frames == again.trajectory.frames == again.frames_emulated
+    if newest.manifest["agent"] == "conv":
+        trajectory = first_conv_episode()
+        frames = trajectory.frames
+    else:
+        again = record(episode=0)
+        trajectory, frames = again.trajectory, again.frames_emulated
+    assert (rows[0].score, rows[0].length) == (trajectory.score, trajectory.length)
+    assert rows[0].frames == trajectory.frames == frames
+
+
+def first_conv_episode() -> Trajectory:
+    """Play the convolutional agent's first episode."""
+    from fastpong import agents
+    from fastpong.agents.conv import Settings
+    from fastpong.emulator import TRAIN
+
+    agent = agents.create("conv", Settings(), "cython", "float32")
+    trajectory: Trajectory = agent.player("Pong-v0", 0, TRAIN, False)(
+        0, agent.initial_parameters(0)
+    )
+    return trajectory

@@ -108,6 +108,17 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
     return value
 
 
+def parts(name: str, value: Any, count: int) -> tuple[Any, ...]:
+    """Return the ``count`` outputs of ``out=``, as many None for None."""
+    if value is None:
+        return (None,) * count
+    if not isinstance(value, tuple) or len(value) != count:
+        raise TypeError(f"{name}: expected a tuple of {count} arrays, got {type(value).__name__}")
+    if any(part is None for part in value):
+        raise TypeError(f"{name}: expected {count} arrays, got None among them; pass all or none")
+    return value
+
+
 def no_overlap(outputs: dict[str, Array], inputs: dict[str, Array]) -> None:
     """Raise ValueError where an output shares memory with an input or with another output."""
     names = list(outputs)
@@ -149,6 +160,23 @@ def real(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
     return number
+
+
+def below_one(name: str, value: Any) -> float:
+    """Return ``value`` as a float in [0, 1)."""
+    number = real(name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}")
+    return number
+
+
+def count(name: str, value: Any) -> int:
+    """Return ``value`` as an int >= 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    if not 1 <= value < 2**62:
+        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+    return int(value)
 
 
 def table(value: Any) -> Array:

@@ -44,7 +44,8 @@ cdef void c_sparse_policy_backward(
 cdef void c_discount_rewards(
     const floating[::1] rewards, double gamma, floating[::1] out,
     bint reset_on_reward) noexcept nogil
-cdef void c_standardize(const floating[::1] values, floating[::1] out) noexcept nogil
+cdef void c_standardize(
+    const floating[::1] values, floating[::1] out, bint center) noexcept nogil
 cdef void c_rmsprop_update(
     floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
     double learning_rate, double decay, double epsilon) noexcept nogil

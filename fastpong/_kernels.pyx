@@ -24,22 +24,7 @@ from libc.math cimport exp, sqrt
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-cdef extern from *:
-    """
-    /* One copy of a function for each vector unit, chosen when the module is loaded. */
-    #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-      #define FASTPONG_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
-    #else
-      #define FASTPONG_CLONES
-    #endif
-    #if defined(__GNUC__)
-      #define FASTPONG_INLINE __attribute__((always_inline))
-    #else
-      #define FASTPONG_INLINE
-    #endif
-    """
-    ctypedef void inlined "FASTPONG_INLINE void"
-    ctypedef void cloned "FASTPONG_CLONES void"    # the result type of a function in copies
+from fastpong._clones cimport cloned, inlined
 
 cdef enum:
     TOP = 35          # first row of the field on screen
@@ -452,7 +437,8 @@ def discount_rewards(
         c_discount_rewards(rewards, gamma, out, reset_on_reward)
 
 
-cdef void c_standardize(const floating[::1] values, floating[::1] out) noexcept nogil:
+cdef void c_standardize(
+        const floating[::1] values, floating[::1] out, bint center) noexcept nogil:
     cdef Py_ssize_t t, size = values.shape[0]
     cdef double mean = 0, variance = 0, scale = 0
     cdef bint equal = True
@@ -465,14 +451,15 @@ cdef void c_standardize(const floating[::1] values, floating[::1] out) noexcept 
         for t in range(size):
             variance += (values[t] - mean) * (values[t] - mean)
         scale = sqrt(variance / size)
+        mean = mean if center else 0
     for t in range(size):
         out[t] = <floating>((values[t] - mean) / scale) if scale != 0 else 0
 
 
-def standardize(const floating[::1] values, floating[::1] out):
-    """Write (v - mean) / population standard deviation; zeros where all are equal."""
+def standardize(const floating[::1] values, floating[::1] out, bint center):
+    """Write (v - mean, or v) / population standard deviation; zeros where all are equal."""
     with nogil:
-        c_standardize(values, out)
+        c_standardize(values, out, center)
 
 
 # --- optimizer ----------------------------------------------------------------------------------

@@ -55,10 +55,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         cpu, versions = codegen.magic_tuple(), (sys.implementation.cache_tag, numba.__version__)
         key = repr((sig, cpu, versions, config.BOUNDSCHECK))
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return Path(self.cache_path) / f"_kernels_numba.{self._py_func.__name__}-{digest}.nbc"
+        function = f"{self._py_func.__module__.rpartition('.')[2]}.{self._py_func.__name__}"
+        return Path(self.cache_path) / f"{function}-{digest}.nbc"
 
     def _digest(self, path: Path, content: bytes) -> bytes:
-        origin = repr((self._impl.locator.get_source_stamp(), path.name))
+        origin = repr((self._impl.locator.get_source_stamp(), _stamp(), path.name))
         return hashlib.sha256(origin.encode() + content).digest()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -82,6 +83,12 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         except Exception:
             # A full or read-only disk costs the next process a compilation, not this one its run.
             scratch.unlink(missing_ok=True)
+
+
+def _stamp() -> tuple[float, int]:
+    """Return time and size of this file: kernels of other files call functions of it."""
+    status = Path(__file__).stat()
+    return status.st_mtime, status.st_size
 
 
 class _Kernel:
@@ -393,9 +400,9 @@ def discount_rewards(rewards: Any, gamma: float, out: Any, reset_on_reward: bool
         out[t] = later
 
 
-@_kernel(0, lambda F: (_in(F, 1), _out(F, 1)))
-def standardize(values: Any, out: Any) -> None:
-    """Write (v - mean) / population standard deviation; zeros where all values are equal.
+@_kernel(0, lambda F: (_in(F, 1), _out(F, 1), types.boolean))
+def standardize(values: Any, out: Any, center: bool) -> None:
+    """Write (v - mean, or v) / population standard deviation; zeros where all values are equal.
 
     ``out`` may be ``values``. Two passes, since the mean of the squares minus the square of the
     mean cancels. Equality is asked of the values: their deviation from a rounded mean is not 0.
@@ -413,8 +420,9 @@ def standardize(values: Any, out: Any) -> None:
     if equal or deviation == 0:  # the latter where deviations are too small to be squared
         out[:] = 0
         return
+    shift = mean if center else 0.0
     for t in range(steps):
-        out[t] = (float(values[t]) - mean) / deviation
+        out[t] = (float(values[t]) - shift) / deviation
 
 
 @_kernel(0, lambda F: (_out(F, 1), _in(F, 1), _out(F, 1), F64, F64, F64))

@@ -199,42 +199,55 @@ def _loads(backend: str) -> bool:
     cls=SettingsCommand,
     epilog="Then: fastpong eval RUN, or fastpong train --resume RUN.",
 )
-@click.argument("pickle", type=_PATH, metavar="FILE")
+@click.argument("file", type=_PATH, metavar="FILE")
 @click.argument("run", type=_PATH, metavar="RUN")
 @click.option("--config", "config_file", type=_PATH, metavar="FILE.toml",
               help="Settings from a file; those of the command line come first.")  # fmt: skip
-def import_(pickle: Path, run: Path, config_file: Path | None, **given: Any) -> int:
-    """Make a run RUN of the reference program's model FILE, its save.p.
+def import_(file: Path, run: Path, config_file: Path | None, **given: Any) -> int:
+    """Make a run RUN of a reference program's model FILE.
 
-    The pickle may be of Python 2 or 3; it is read as data, and nothing in it is executed. The
-    number of hidden units is the model's.
+    FILE is the NumPy program's save.p, of Python 2 or 3 (it is read as data, and nothing in it is
+    executed), or weights that Keras saved, .weights.h5 or .h5. The agent and the size of its
+    network are the model's.
     """
-    import numpy as np
-
-    from fastpong import agents
-    from fastpong.foreign import read_reference_pickle
+    from fastpong import agents, exchange
     from fastpong.runs import Run
     from fastpong.trainer import TrainerState
 
-    model = read_reference_pickle(pickle)
-    hidden = str(len(model["W2"]))
-    if given.get("hidden") not in (None, hidden):
-        raise click.UsageError(f"--hidden: expected {hidden}, the model's, or none")
-    config = build(config_file, given | {"hidden": hidden})
-    if config.agent != "pg":
-        raise click.UsageError(f"--agent: expected pg, the model's, got {config.agent}")
-    # The reference keeps a row per hidden unit, we a row per pixel.
-    parameters = {
-        "w1": np.ascontiguousarray(model["W1"].T, dtype=config.dtype),
-        "w2": model["W2"].astype(config.dtype),
-    }
+    model = exchange.read(file)
+    config = build(config_file, given, {"agent": model.agent, **model.settings})
+    parameters = {name: a.astype(config.dtype) for name, a in model.parameters.items()}
     with Run.create(run, config, warn=warn) as made:
         agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
         if not made.save(TrainerState.initial(agent, parameters)):
             return 1
     name = shlex.quote(str(run))
-    say(f"imported {pickle} with {hidden} hidden units into {run}")
+    settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
+    say(f"imported {file}, agent {model.agent} with {settings}, into {run}")
     say(f"to go on: fastpong train --resume {name}; to see it play: fastpong eval {name}")
+    return 0
+
+
+@cli.command(short_help="Write a run's weights for Keras.")
+@click.argument("checkpoint", type=_PATH)
+@click.argument("file", type=_PATH, metavar="FILE")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
+    """Write the weights of a run of agent conv for the Keras reference's model.
+
+    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints. FILE is
+    what model.load_weights takes: Keras goes by the name, .weights.h5 for Keras 3, another .h5
+    for the older layout. Needs h5py: pip install "fastpong[keras]".
+    """
+    from fastpong import exchange
+    from fastpong.config import default_backend
+
+    if file.exists() and not overwrite:
+        raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
+    found = _find_checkpoint(checkpoint)
+    player, parameters = _player(found, None, default_backend(), 0, False)
+    exchange.write(player.agent, file, parameters)
+    say(f"wrote {file}: {player.agent} after {found.episode:,} episodes")
     return 0
 
 

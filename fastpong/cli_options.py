@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,7 +36,11 @@ class Setting(click.Option):
     """The option of one field; ``section`` is the heading of its part of the help."""
 
     def __init__(self, name: str, section: str, help: str, kind: Any, metavar: str | None) -> None:
-        super().__init__([flag(name), name], help=help, type=kind, metavar=metavar)
+        if kind is bool:
+            pair = f"{flag(name)}/{flag('no_' + name)}"
+            super().__init__([pair, name], help=help, default=None)
+        else:
+            super().__init__([flag(name), name], help=help, type=kind, metavar=metavar)
         self.section = section
 
 
@@ -111,10 +116,9 @@ def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
     """Make the option of a field that the classes ``owners`` declare, by agent."""
     first = owners[0][1]
     agents = ", ".join(agent for agent, _ in owners)
-    text = options.help_text(first, name)
-    text = text[0].upper() + text[1:].rstrip(".") + "."
+    text = "  ".join(_texts(name, owners))
     notes = "; ".join(dict.fromkeys(_notes(name, owners)))
-    kind, metavar = options.types(first)[name], None
+    kind = options.types(first)[name]
     choices = list(_choices(name, owners))
     section = f"Settings of agent {agents}" if agents else SHARED
     return Setting(
@@ -122,18 +126,45 @@ def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
         section,
         f"{text}  [{notes}]",
         # Completion alone is the choice's work here; the field's own check comes later.
-        click.Choice(choices) if choices else str,
-        metavar or (None if choices else _METAVARS[kind]),
+        bool if kind is bool else click.Choice(choices) if choices else str,
+        None if choices else _METAVARS.get(kind),
     )
+
+
+def _texts(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
+    """Return the help line, and whatever else an agent has to say of an option of that name."""
+    said: list[str] = []
+    for agent, cls in owners:
+        text = options.help_text(cls, name)
+        if text not in said:
+            whose = f"{agent}: {text}" if said else text[0].upper() + text[1:]
+            yield whose.rstrip(".") + "."
+            said.append(text)
 
 
 def _notes(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
     for agent, cls in owners:
         whose = f"{agent}: " if len(owners) > 1 else ""
-        yield f"{whose}default: {default(cls, name)}"
+        value = default(cls, name)
+        if isinstance(value, bool):
+            yield f"{whose}default: {flag(name if value else 'no_' + name)[2:]}"
+            continue
+        yield f"{whose}default: {value}"
+        yield from () if agent else _own_defaults(name)
+    for agent, cls in owners:
         bounds = options.describe(cls, name).split(" ", 2)[2:]  # without "an integer"
-        if bounds and not list(_choices(name, owners)):
-            yield f"{whose}{bounds[0]}"
+        same = all(options.describe(c, name) == options.describe(cls, name) for _, c in owners)
+        if bounds and not list(_choices(name, owners)) and options.types(cls)[name] is not bool:
+            yield bounds[0] if same else f"{agent}: {bounds[0]}"
+
+
+def _own_defaults(name: str) -> Iterator[str]:
+    from fastpong.agents import AGENTS
+    from fastpong.config import own_defaults
+
+    for agent in AGENTS:
+        if name in own_defaults(agent):
+            yield f"{agent}: {own_defaults(agent)[name]}"
 
 
 def _choices(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
@@ -151,12 +182,24 @@ def default(cls: type, name: str) -> Any:
     return field.default
 
 
-def build(config_file: Path | None, given: Mapping[str, str | None]) -> Config:
+def build(
+    config_file: Path | None,
+    given: Mapping[str, Any],
+    fixed: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
     """Return the settings of a new run: command line before config file before defaults.
 
+    ``fixed`` are those of a model that the run is made of; nothing else may be asked for.
     Raises click.UsageError, naming the option, or the file and its key.
     """
-    return _merge({}, config_file, given)
+    asked = {**_read(config_file), **_given(given)}
+    for name, value in fixed.items():
+        if str(asked.get(name, value)) != str(value):
+            raise click.UsageError(
+                f"{flag(name)}: expected {value}, the model's, or none, got {asked[name]}"
+            )
+    words = {n: v if isinstance(v, bool) else str(v) for n, v in fixed.items()}
+    return _merge({}, config_file, {**given, **words})
 
 
 def overrides(
@@ -179,9 +222,7 @@ def overrides(
     return {name: flat[name] for name in names if name in flat}
 
 
-def _merge(
-    base: Mapping[str, Any], config_file: Path | None, given: Mapping[str, str | None]
-) -> Config:
+def _merge(base: Mapping[str, Any], config_file: Path | None, given: Mapping[str, Any]) -> Config:
     from fastpong.agents import AGENTS
     from fastpong.config import Config
 
@@ -197,7 +238,7 @@ def _merge(
         raise click.UsageError(f"{config_file}: {error}" if config_file else str(error)) from error
 
 
-def _given(given: Mapping[str, str | None]) -> dict[str, str]:
+def _given(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: text for name, text in given.items() if text is not None}
 
 
@@ -214,7 +255,7 @@ def _read(config_file: Path | None) -> dict[str, Any]:
         raise click.UsageError(f"--config: {error}") from error
 
 
-def _typed(given: Mapping[str, str], classes: Sequence[type]) -> dict[str, Any]:
+def _typed(given: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:
     """Convert the options given on the command line by the fields they are for.
 
     ``classes`` are Config and the hyperparameters of the agent in use. Raises click.UsageError,

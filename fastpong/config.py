@@ -95,13 +95,14 @@ class Config:
     def build(cls, values: Mapping[str, Any]) -> Config:
         """Make a Config from flat values; whatever is not given keeps its default.
 
+        An agent may have ``defaults`` of its own for settings that all agents share.
         Raises ValueError for an unknown key, naming the nearest known one, and for a wrong value.
         """
         agent = options.convert(cls, "agent", values.get("agent", cls.agent))
         hyper = AGENTS[agent].Hyperparameters
         owners = {name: owner for owner in (hyper, cls) for name in options.types(owner)}
         given: dict[type, dict[str, Any]] = {cls: {}, hyper: {}}
-        for name, value in values.items():
+        for name, value in {**own_defaults(agent), **values}.items():
             if name not in owners:
                 raise ValueError(_unknown(name, value, agent, owners))
             given[owners[name]][name] = options.convert(owners[name], name, value)
@@ -120,7 +121,7 @@ class Config:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, Any]:
-        """Return all settings as ``build`` takes them: name -> int, float or str."""
+        """Return all settings as ``build`` takes them: name -> int, float, str or bool."""
         return {
             name: kind(getattr(owner, name))
             for owner in (self, self.hyper)
@@ -144,6 +145,12 @@ class Config:
         return [name for name in names if mine.get(name) != theirs.get(name)]
 
 
+def own_defaults(agent: str) -> Mapping[str, Any]:
+    """Return the shared settings for which an agent has another default than all: name -> value."""
+    found: Mapping[str, Any] = getattr(AGENTS[agent], "defaults", {})
+    return found
+
+
 def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str:
     if isinstance(value, dict):
         return f"{name}: expected a setting, got a table; put its keys above the first [table]"
@@ -154,8 +161,10 @@ def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str
     )
 
 
-def _toml(value: int | float | str) -> str:
+def _toml(value: int | float | str | bool) -> str:
     """Write a TOML value: Python's repr of numbers is TOML, and JSON's of text is but for DEL."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

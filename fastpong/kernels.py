@@ -32,6 +32,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong import _checks as checks
 from fastpong._checks import FLOATS, I8, I64, U8, U16, Checker
+from fastpong.kernels_conv import NETWORK as NETWORK
+from fastpong.kernels_conv import ConvKernels
 
 Array = NDArray[Any]
 
@@ -44,7 +46,7 @@ MODULES = {
 }
 
 
-class Backend:
+class Backend(ConvKernels):
     """One implementation of the kernels, behind the checks that all of them share."""
 
     def __init__(self, name: str, raw: Any) -> None:
@@ -364,17 +366,18 @@ class Backend:
         self.raw.discount_rewards(rewards, gamma, out, bool(reset_on_reward))
         return out
 
-    def standardize(self, values: Array, out: Array | None = None) -> Array:
+    def standardize(self, values: Array, out: Array | None = None, center: bool = True) -> Array:
         """Return (v - mean(v)) / std(v), with the population standard deviation.
 
         values : (T,); where all are equal (or there are none) the result is 0, never NaN
+        center : subtract the mean; without it v / std(v)
         out    : (T,); may be ``values`` itself
         """
         check = Checker()
         values = check.input("values", values, FLOATS, ("T",))
         out = check.output("out", out, FLOATS, ("T",))
         checks.same_or_separate("out", out, "values", values)
-        self.raw.standardize(values, out)
+        self.raw.standardize(values, out, bool(center))
         return out
 
     # --- optimizer ------------------------------------------------------------------------------
@@ -468,3 +471,11 @@ policy_step = _default.policy_step
 discount_rewards = _default.discount_rewards
 standardize = _default.standardize
 rmsprop_update = _default.rmsprop_update
+sparse_conv_forward = _default.sparse_conv_forward
+sparse_conv_backward = _default.sparse_conv_backward
+dense_forward = _default.dense_forward
+dense_backward = _default.dense_backward
+softmax = _default.softmax
+cross_entropy_gradient = _default.cross_entropy_gradient
+conv_step = _default.conv_step
+adam_update = _default.adam_update

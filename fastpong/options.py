@@ -9,7 +9,7 @@ One declaration serves the config file, the command line's help and the checks:
         def __post_init__(self) -> None:
             check(self)
 
-Only ``int``, ``float`` and ``str`` fields exist; a config that needs more is too clever.
+Only ``int``, ``float``, ``str`` and ``bool`` fields exist; a config that needs more is too clever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
-_NAMES = {int: "an integer", float: "a number", str: "text"}
+_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 
 
 def option(
@@ -54,7 +54,7 @@ def option(
 
 
 def types(cls: type) -> Mapping[str, type]:
-    """Return the type of every option of a dataclass: name -> int, float or str."""
+    """Return the type of every option of a dataclass: name -> int, float, str or bool."""
     hints = get_type_hints(cls)
     return {
         field.name: hints[field.name]
@@ -100,7 +100,7 @@ def convert(cls: type, name: str, value: Any) -> Any:
 def check(instance: Any) -> None:
     """Raise ValueError for the first ill-typed or out-of-range option of a dataclass instance.
 
-    An int is accepted for a float (``convert`` turns it into one), a bool for nothing,
+    An int is accepted for a float (``convert`` turns it into one), a bool for no number,
     and NaN and the infinities are refused.
     """
     cls = type(instance)
@@ -116,8 +116,8 @@ def _field(cls: type, name: str) -> dataclasses.Field[Any]:
 
 
 def _has_type(kind: type, value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
     if kind is float:
         return isinstance(value, (int, float)) and _is_finite(value)
     return isinstance(value, kind)

@@ -204,14 +204,17 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
     out[:] = returns
 
 
-def standardize(values: Array, out: Array) -> None:
-    """Write (v - mean) / population standard deviation; zeros where all values are equal."""
+def standardize(values: Array, out: Array, center: bool = True) -> None:
+    """Write (v - mean) / population standard deviation; zeros where all values are equal.
+
+    Without ``center`` v / standard deviation.
+    """
     exact = _exact(values)
     # A deviation too small for float64 is none, either.
     if np.all(exact == exact[:1]) or np.std(exact) == 0:
         out[:] = 0
     else:
-        out[:] = (exact - np.mean(exact)) / np.std(exact)
+        out[:] = (exact - np.mean(exact) * center) / np.std(exact)
 
 
 def rmsprop_update(

@@ -21,7 +21,7 @@ LEFT_RIGHT = (4, 3)
 """ALE's numbers of Pong's LEFT, played for a choice of 0, and RIGHT, for 1."""
 
 Step = Callable[[int, float], int]
-"""``step(t, uniform)``: encode the screen of step t, record the choice and return it, 0 or 1.
+"""``step(t, uniform)``: encode the screen of step t, record the choice and return it, from 0 on.
 
 The screen is ``screens[t & 1]``, the one before ``screens[(t - 1) & 1]``, and at t = 0 none.
 Writes indices and signs from ``indptr[t]`` on, ``indptr[t + 1]`` and ``actions[t]``. Returns -1,
@@ -101,7 +101,7 @@ def play_episode(
     bind_step: BindStep,
     draw: Draw,
     *,
-    ale_actions: tuple[int, int] = LEFT_RIGHT,
+    ale_actions: tuple[int, ...] = LEFT_RIGHT,
     buffers: Buffers | None = None,
 ) -> Trajectory:
     """Play one episode to its end and return it; its arrays are copies, trimmed to size.
@@ -109,7 +109,7 @@ def play_episode(
     Each step draws first the chooser's uniform and then what the emulator draws, from the one
     ``draw``: an episode is a function of it, of the variant and of the chooser.
 
-    ale_actions : ALE's numbers of what is played for a choice of 0 and of 1
+    ale_actions : ALE's numbers of what is played for a choice of 0, of 1, ...
     buffers     : what to record into; pass the same one every time
 
     Raises ValueError when the game does not know one of ``ale_actions``.
@@ -159,7 +159,7 @@ def _trajectory(
     )
 
 
-def _check_actions(emulator: Emulator, ale_actions: tuple[int, int]) -> None:
+def _check_actions(emulator: Emulator, ale_actions: tuple[int, ...]) -> None:
     # ALE takes any number in silence: with its 2, UP, Pong's paddle never moves.
     for action in ale_actions:
         if action not in emulator.actions:

@@ -18,7 +18,7 @@ class Trajectory:
     indptr    : (T+1,) int64; step t's pixels are indices[indptr[t]:indptr[t+1]]
     indices   : (nnz,) uint16 in [0, 6400), ascending within a step
     signs     : (nnz,) int8, -1 or +1: the difference to the frame of the step before
-    actions   : (T,) uint8, what was chosen at each step, 1 for RIGHT and 0 for LEFT
+    actions   : (T,) uint8, what was chosen at each step, as the agent numbers it
     rewards   : (T,) float32, points made by the step
     frames    : emulated frames
     truncated : cut off at the variant's limit of frames, before the game had ended
@@ -42,8 +42,11 @@ class Trajectory:
         """Points of the episode, won minus lost."""
         return float(self.rewards.sum(dtype=np.float64))
 
-    def check(self) -> None:
-        """Raise ValueError at the first thing that cannot be true of an episode; O(T + nnz)."""
+    def check(self, choices: int = 2) -> None:
+        """Raise ValueError at the first thing that cannot be true of an episode; O(T + nnz).
+
+        choices : number of actions that the agent chooses from
+        """
         steps, entries = len(self.actions), len(self.indices)
         dtypes = {
             "indptr": np.int64,
@@ -67,11 +70,11 @@ class Trajectory:
         widths = np.diff(self.indptr)
         if self.indptr[0] != 0 or self.indptr[-1] != entries or (widths < 0).any():
             raise ValueError(f"indptr: expected to rise from 0 to {entries}, got {self.indptr!r}")
-        self._check_values()
+        self._check_values(choices)
         if self.frames < steps:
             raise ValueError(f"frames: expected at least one a step, {steps}, got {self.frames}")
 
-    def _check_values(self) -> None:
+    def _check_values(self, choices: int) -> None:
         if (self.indices >= PIXELS).any():
             raise ValueError(f"indices: expected below {PIXELS}, got {self.indices.max()}")
         step = np.repeat(np.arange(len(self.actions)), np.diff(self.indptr))
@@ -79,5 +82,5 @@ class Trajectory:
             raise ValueError("indices: expected to ascend within a step, they do not")
         if (np.abs(self.signs) != 1).any():
             raise ValueError("signs: expected -1 or +1, got something else")
-        if (self.actions > 1).any():
-            raise ValueError(f"actions: expected 0 or 1, got {self.actions.max()}")
+        if (self.actions >= choices).any():
+            raise ValueError(f"actions: expected below {choices}, got {self.actions.max()}")

@@ -16,6 +16,8 @@ BACKENDS = ("cython", "numba")
 ALL_BACKENDS = (*BACKENDS, "numpy")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 PIXELS = 6400
+IN_PLACE = ("rmsprop_update", "adam_update")
+"""Kernels whose outputs are also inputs, and have no ``out``."""
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Case:
     def call(self, backend: Any, given: bool = True) -> tuple[Array, ...]:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
         kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
-        if self.kernel == "rmsprop_update":
+        if self.kernel in IN_PLACE:
             kernel(**self.outputs, **self.inputs, **self.scalars)
             return outs
         out = (outs if len(outs) > 1 else outs[0]) if given else None
@@ -107,6 +109,47 @@ def _cases(dtype: Any) -> dict[str, Case]:
         "standardize": Case("standardize", {"values": normal(6)}, {"out": out(6)}),
         "rmsprop": Case("rmsprop_update", {"gradient": normal(6)}, weight,
                         {"learning_rate": 1e-3, "decay": 0.9, "epsilon": 1e-5}),
+    } | _conv_cases(dtype)  # fmt: skip
+
+
+def _conv_cases(dtype: Any) -> dict[str, Case]:
+    rng = np.random.default_rng(8)
+    steps, filters, units, actions = 4, 3, 5, 6
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(dtype)  # type: ignore[no-any-return]
+
+    def out(*shape: int) -> Array:
+        return np.full(shape, 7, dtype)
+
+    csr = dict(zip(("indptr", "indices", "signs"), sparse_frames(rng, [3, 0, 40, 1]), strict=True))
+    found = {}
+    for mode, channels, positions in (("row", 80, 27), ("image", 1, 729)):
+        shape, flat = (6, 6, channels, filters), positions * filters
+        conv = {"kernel": normal(*shape), "bias": normal(filters), "w": normal(flat, units)}
+        grads = {"grad_kernel": out(*shape), "grad_bias": out(filters),
+                 "grad_w": out(flat, units), "grad_b": out(units)}  # fmt: skip
+        found |= {
+            f"sparse_conv_{mode}": Case("sparse_conv_forward", csr | conv | {"b": normal(units)},
+                                        {"out": out(steps, units)}),
+            f"sparse_conv_backward_{mode}": Case(
+                "sparse_conv_backward", csr | conv | {"dhidden": normal(steps, units)}, grads),
+        }  # fmt: skip
+    dense = {"x": np.maximum(normal(steps, units), 0), "w": normal(units, actions)}
+    chosen = {"actions": np.array([0, 5, 2, 2], np.uint8), "advantage": normal(steps)}
+    policy = {"probability": rng.dirichlet(np.ones(actions), steps).astype(dtype)}
+    moments = {"parameter": normal(6), "mean": normal(6), "square": np.abs(normal(6))}
+    return found | {
+        "dense": Case("dense_forward", dense | {"b": normal(actions)},
+                      {"out": out(steps, actions)}),
+        "dense_backward": Case("dense_backward", dense | {"dout": normal(steps, actions)},
+                               {"grad_w": out(units, actions), "grad_b": out(actions),
+                                "dx": out(steps, units)}),
+        "softmax": Case("softmax", {"logits": normal(steps, actions)},
+                        {"out": out(steps, actions)}),
+        "cross_entropy": Case("cross_entropy_gradient", policy | chosen,
+                              {"dlogit": out(steps, actions), "loss": out(steps)}, {"step": 0.1}),
+        "adam": Case("adam_update", {"gradient": normal(6)}, moments, {"step": 3}),
     }  # fmt: skip
 
 

@@ -579,7 +579,7 @@ def test_a_bad_option_value_is_named(
         ("hidden = 1.5", "hidden: expected an integer >= 1, got 1.5"),
         ("workers = true", "workers: expected an integer >= 1, got True"),
         ("env = 3", "env: expected one of .*got 3"),
-        ("agent = ['pg']", "agent: expected one of pg, got"),
+        ("agent = ['pg']", "agent: expected one of pg, conv, got"),
         ("gamma 0.9", "expected a TOML file.*line 1"),
         ("[train]\ngamma = 0.9", "train: expected a setting, got a table"),
     ],

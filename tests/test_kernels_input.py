@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import ALL_BACKENDS, BACKENDS, CASES, PIXELS, Case, kernel_case, step_buffers
+from kernel_cases import (
+    ALL_BACKENDS,
+    BACKENDS,
+    CASES,
+    IN_PLACE,
+    PIXELS,
+    Case,
+    kernel_case,
+    step_buffers,
+)
 
 from fastpong import kernels
 
@@ -139,19 +148,19 @@ def test_outputs_of_another_kind(backend: Any, name: str, key: str) -> None:
         case = case_of(name)
         case.outputs[key] = value
         # The parameter's shape is any; it is the others that then differ.
-        names = (key, "cache") if key == "parameter" else (key,)
+        names = (key, "cache", "mean") if key == "parameter" else (key,)
         refuses(lambda case=case, error=error, names=names: case.call(backend), error, *names)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if len(case_of(name).outputs) == 2])
 def test_two_outputs_come_as_a_pair(backend: Any, name: str) -> None:
     case = case_of(name)
-    if case.kernel == "rmsprop_update":
+    if case.kernel in IN_PLACE:
         return
     first, second = case.outputs.values()
     kernel = getattr(backend, case.kernel)
     for out in (first, [first, second], (first,), (first, second, second), "out"):
-        refuses(lambda out=out: kernel(**case.inputs, out=out), TypeError, "out")
+        refuses(lambda out=out: kernel(**case.inputs, **case.scalars, out=out), TypeError, "out")
 
 
 @pytest.mark.parametrize("name, key", OUTPUTS)

@@ -18,6 +18,14 @@ GRADIENT = 1e-8
 # each of them divided by sqrt(cache) + epsilon, which magnifies those of small gradients.
 TRAINING = 1e-9
 
+# Probabilities (absolute), losses and weights (relative to the largest) after 20 updates, against
+# Keras in float64: float32 kernels come within 5e-7, and Keras rounds its learning rate to float32.
+KERAS = 1e-6
+
+# The same against Keras in float32, for each weight, beside 2e-5 in all, 0.2% of what a weight
+# moved: Keras rounds its targets so that three or four digits are left of a gradient.
+KERAS_FLOAT32 = 1e-4
+
 
 def assert_close(got: Any, want: Any, rtol: float | None = None, scale: Any = None) -> None:
     """Assert |got - want| <= rtol (|want| + scale), by the dtype of ``got`` and its shape.

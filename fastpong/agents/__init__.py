@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from numpy.typing import DTypeLike, NDArray
 
 from fastpong import kernels
+from fastpong.agents.conv import ConvolutionalAgent
 from fastpong.agents.pg import PolicyGradient
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -37,6 +38,9 @@ class Agent(Protocol):
     Task n is a pure function of (seed, stream, n, parameters), so it can be played by any worker
     and played again. Update u is made from the tasks [u B, (u + 1) B), B = ``batch_size``, played
     with the parameters of version max(0, u - ``lag``).
+
+    Its class has ``Hyperparameters``, a dataclass of options, and may have ``defaults`` of its own
+    for settings that all agents share.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -73,6 +77,7 @@ PRELOAD = (__name__, "ale_py")
 
 AGENTS: dict[str, type[Any]] = {
     "pg": PolicyGradient,
+    "conv": ConvolutionalAgent,
 }
 
 

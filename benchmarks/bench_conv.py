@@ -1,0 +1,30 @@
+"""The convolutional agent, see conv_speed.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import conv_speed
+import pytest
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_training_against_bare_emulators(
+    benchmark: Any, effort: Any, show: Any, workers: int
+) -> None:
+    from training import CONV_SETTINGS
+
+    def measure() -> Any:
+        figures, _ = conv_speed.throughput.compare(effort, (workers,), CONV_SETTINGS, at_least=0.90)
+        return figures
+
+    figures = benchmark.pedantic(measure, rounds=1)
+    show(conv_speed.Report("conv", "", figures, []))
+    assert all(figure.value > 0 for figure in figures)
+
+
+@pytest.mark.timeout(300)
+def test_kernels_against_the_oracle(benchmark: Any, effort: Any) -> None:
+    tables = benchmark.pedantic(conv_speed.kernels, (effort,), rounds=1)
+    assert all(len(table.rows) == 11 for table in tables)
