@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.agents.gradients import finite_norm
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import NETWORK, Backend
 from fastpong.options import check, option
@@ -191,15 +192,17 @@ class ConvolutionalAgent:
         return probability, losses
 
     def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
-        """Descend the mean loss over the batch's steps by Adam, and clear its gradient."""
-        hyper, squares = self.hyper, 0.0
+        """Descend the mean loss over the batch's steps by Adam, and clear its gradient.
+
+        Raises ArithmeticError, with nothing changed, where the gradient is not finite.
+        """
+        hyper = self.hyper
+        gradients = [state[f"gradient/{name}"] for name in parameters]
+        steps = max(1, int(state["steps"][0]))
+        norm = finite_norm(gradients, hyper.learning_rate) / steps
         state["updates"] += 1
-        for name, parameter in parameters.items():
-            gradient = state[f"gradient/{name}"]
-            gradient /= max(1, int(state["steps"][0]))
-            flat = gradient.reshape(-1)
-            # einsum and not norm(): BLAS would wake threads that fight the workers for cores.
-            squares += float(np.einsum("i,i->", flat, flat))
+        for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+            gradient /= steps
             self.kernels.adam_update(
                 parameter, gradient, state[f"mean/{name}"], state[f"square/{name}"],
                 int(state["updates"][0]), hyper.learning_rate, hyper.beta1, hyper.beta2,
@@ -207,4 +210,4 @@ class ConvolutionalAgent:
             )  # fmt: skip
             gradient.fill(0)
         state["steps"].fill(0)
-        return {"gradient_norm": squares**0.5}
+        return {"gradient_norm": norm}

@@ -10,7 +10,6 @@ Source: A. Karpathy, "Deep Reinforcement Learning: Pong from Pixels" (2016).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.agents.gradients import finite_norm
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import PIXELS, Backend
 from fastpong.options import check, option
@@ -137,22 +137,13 @@ class PolicyGradient:
 
         Raises ArithmeticError, with nothing changed, where the gradient is not finite.
         """
-        hyper, squares = self.hyper, 0.0
-        for name in parameters:
-            flat = state[f"gradient/{name}"].reshape(-1)
-            # einsum and not norm(): BLAS would wake threads that fight the workers for cores.
-            squares += float(np.einsum("i,i->", flat, flat))
-        if not math.isfinite(squares):
-            raise ArithmeticError(
-                "training diverged: the gradient is not finite any more; begin again with a "
-                f"smaller --learning-rate than {hyper.learning_rate}, or go on from an older "
-                "checkpoint"
-            )
-        for name, parameter in parameters.items():
-            gradient = state[f"gradient/{name}"]
+        hyper = self.hyper
+        gradients = [state[f"gradient/{name}"] for name in parameters]
+        norm = finite_norm(gradients, hyper.learning_rate)
+        for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
             self.kernels.rmsprop_update(
                 parameter, gradient, state[f"cache/{name}"],
                 hyper.learning_rate, hyper.decay, hyper.epsilon,
             )  # fmt: skip
             gradient.fill(0)
-        return {"gradient_norm": squares**0.5}
+        return {"gradient_norm": norm}
