@@ -58,7 +58,7 @@ def check_imports() -> None:
         f"[m for m in {HEAVY!r} if m in sys.modules]]))"
     )
     output = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, timeout=LIMIT_SECONDS,
+        [sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, check=True, timeout=LIMIT_SECONDS,
         env=plain_environment(),
     ).stdout  # fmt: skip
     assert json.loads(output) == ["cython", [0.25, 0.5, 1.0], []]
@@ -66,7 +66,7 @@ def check_imports() -> None:
 
 def _import_cost(rounds: int) -> Figure:
     def interpreter(code: str) -> float:
-        command = [sys.executable, "-c", code]
+        command = [sys.executable, "-P", "-c", code]
         env = plain_environment()
         return seconds_of(
             lambda: subprocess.run(command, check=True, timeout=LIMIT_SECONDS, env=env)
