@@ -58,8 +58,8 @@ def check_imports() -> None:
         f"[m for m in {HEAVY!r} if m in sys.modules]]))"
     )
     output = subprocess.run(
-        [sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, check=True, timeout=LIMIT_SECONDS,
-        env=plain_environment(),
+        [sys.executable, "-P", "-c", code],
+        stdout=subprocess.PIPE, check=True, timeout=LIMIT_SECONDS, env=plain_environment(),
     ).stdout  # fmt: skip
     assert json.loads(output) == ["cython", [0.25, 0.5, 1.0], []]
 

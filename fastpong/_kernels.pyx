@@ -15,10 +15,11 @@ Design
 (E) A float32 kernel adds up in float32 along D and H and in the gradients; returns, mean,
     deviation and exp() are double, where that costs nothing.
 (F) The hot functions are compiled once for each vector unit (`cloned`) and the loader takes the
-    best one that the machine has; 0.4 us instead of 1.0 for a forward pass with AVX-512. Without
-    fused multiply-adds (setup.py) all copies compute the same bits. A product with a comparison
-    stands where a branch on h > 0, which is true half of the time, would be mispredicted. GCC cannot clone a function
-    whose address a .pxd exports, so the exported cores call the cloned ones.
+    best one that the machine has; 0.4 us instead of 1.0 for a forward pass with AVX-512.
+    Without fused multiply-adds (setup.py) all copies compute the same bits. A product with a
+    comparison stands where a branch on h > 0, which is true half of the time, would be
+    mispredicted. GCC cannot clone a function whose address a .pxd exports, so the exported
+    cores call the cloned ones.
 """
 
 from libc.math cimport exp, sqrt

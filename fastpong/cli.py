@@ -84,9 +84,7 @@ def evaluate(
         say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")
         games = []
         interrupt.deferred = True
-        for game in play(
-            player, parameters, episodes=episodes, workers=workers, stop=interrupt
-        ):
+        for game in play(player, parameters, episodes=episodes, workers=workers, stop=interrupt):
             say(f"game {game.number + 1}  score {game.score:+.0f}  length {game.length}")
             games.append(game)
         if not games:

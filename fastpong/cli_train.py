@@ -148,6 +148,7 @@ def _find_run(resume: Path) -> Path:
     ]
     if not found:
         raise RunError(
-            f"--resume: expected a run with a checkpoint under {ROOT}/, found none; name the run to go on with"
+            f"--resume: expected a run with a checkpoint under {ROOT}/, found none; "
+            "name the run to go on with"
         )
     return max(found)[1]

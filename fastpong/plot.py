@@ -97,8 +97,8 @@ def _run_name(path: Path) -> str:
 def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str = "") -> None:
     """Draw the learning curves of ``sources`` into ``output`` (PNG, SVG or PDF by its suffix).
 
-    Raises PlotError when a source cannot be read, the suffix is another one, the picture cannot be written or Matplotlib is
-    not installed.
+    Raises PlotError when a source cannot be read, the suffix is another one, the picture cannot be
+    written or Matplotlib is not installed.
     """
     if output.suffix.lower() not in SUFFIXES:
         raise PlotError(f"{output}: expected a name that ends in {', '.join(SUFFIXES)}")
@@ -108,7 +108,7 @@ def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str 
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PlotError(
-            'drawing needs Matplotlib, which is not installed: pip install matplotlib'
+            "drawing needs Matplotlib, which is not installed: pip install matplotlib"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=(8.0, 4.6), layout="constrained")

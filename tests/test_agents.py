@@ -27,7 +27,7 @@ def test_an_update_that_is_not_finite_changes_nothing(value):
     parameters, state = agent.initial_parameters(0), agent.initial_state()
     state["gradient/w2"][1] = value
     before = {name: array.copy() for name, array in parameters.items()}
-    with pytest.raises(ArithmeticError, match="diverged.*--learning-rate"):
+    with pytest.raises(ArithmeticError, match=r"diverged.*--learning-rate"):
         agent.update(parameters, state)
     assert all(np.array_equal(parameters[name], before[name]) for name in before)
     assert not state["cache/w1"].any()

@@ -388,7 +388,11 @@ def test_rmsprop_needs_an_epsilon_that_its_dtype_can_hold(backend: Any) -> None:
     """Else a pixel that never lit up is 0 / 0."""
     for dtype, epsilon in ((F32, 1e-50), (F32, 0.0), (F64, 0.0)):
         arrays = [np.zeros(3, dtype) for _ in range(3)]
-        refuses(lambda a=arrays, e=epsilon: backend.rmsprop_update(*a, epsilon=e), ValueError, "epsilon")
+
+        def update(arrays: Any = arrays, epsilon: float = epsilon) -> None:
+            backend.rmsprop_update(*arrays, epsilon=epsilon)
+
+        refuses(update, ValueError, "epsilon")
         assert not any(array.any() for array in arrays)
 
 

@@ -110,8 +110,9 @@ def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", 3)
     with pytest.raises(plot.PlotError, match=r"cannot write .*no-such-folder"):
         plot.draw([run], tmp_path / "no-such-folder" / "a.png")
+    wanted = r"expected a name that ends in \.png, \.svg, \.pdf"
     for name in ("a.xyz", "a", "a.jpg"):
-        with pytest.raises(plot.PlotError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
+        with pytest.raises(plot.PlotError, match=wanted):
             plot.draw([run], tmp_path / name)
 
 
