@@ -12,7 +12,8 @@ HOW = f"""\
 `fastpong train --agent conv` against bare emulators as under "Throughput", with batch 10 and lag 1.
 The kernels as under "Kernels", on the first {conv_calls.STEPS["row"]} steps
 ({conv_calls.STEPS["image"]} for images) of an episode that the untrained agent plays, with biases
-that are not zero, as after training: "row" is the reference's convolution, of one row of 80 columns with 80 channels, "image" the one of an image."""
+that are not zero, as after training: "row" is the reference's convolution, of one
+row of 80 columns with 80 channels, "image" the one of an image."""
 
 
 def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
