@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -62,11 +63,11 @@ def make_agent(dtype: str = "float32", backend: str = "cython") -> PolicyGradien
 
 
 @functools.cache
-def record(episode: int = 0, dtype: str = "float32") -> Recording:
-    """Play an episode once with every frame counted; cached."""
+def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) -> Recording:
+    """Play an episode, or its first frames, once with every frame counted; cached."""
     agent = make_agent(dtype)
     parameters = agent.initial_parameters(SEED)
-    emulator = Emulator(find_variant(ENV))
+    emulator = Emulator(dataclasses.replace(find_variant(ENV), max_frames=max_frames))
     table = emulator.foreground_table()
     act, ale = emulator._act, emulator._ale
     acted: list[list[int]] = []
