@@ -104,7 +104,7 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("workers", 0, "workers: expected an integer >= 1, got 0"),
+        ("workers", 0, "workers: expected an integer in .1, 1024., got 0"),
         ("batch_size", 0, "batch_size: expected an integer >= 1, got 0"),
         ("hidden", -1, "hidden: expected an integer >= 1, got -1"),
         ("hidden", 1.0, "hidden: expected an integer >= 1, got 1.0"),
