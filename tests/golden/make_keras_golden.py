@@ -11,7 +11,7 @@ targets, one ``train_on_batch`` over the episode.
 Keras computes in float64 for these data, and once in float32 as the reference does. There targets
 lie within 1e-3 of the probabilities, whose difference is what is learned from: rounding leaves
 three or four digits of it, and Adam makes steps of full size of what is left. After 20 updates
-Keras's own two runs differ by 3e-4 of the largest weight (of an image by 8e-2).
+Keras's own two runs differ by 4e-4 of the largest weight (of an image by 8e-2).
 """
 
 from __future__ import annotations
