@@ -35,6 +35,13 @@ class Checker:
         """Return ``value`` as the call's float dtype holds it."""
         return float(value) if self.float is None else float(self.float.type(value))
 
+    def above_zero(self, name: str, value: Any) -> float:
+        """Return ``value`` as a float > 0 that is no zero in the call's float dtype, either."""
+        number = not_negative(name, value)
+        if not self.rounded(number) > 0:
+            raise ValueError(f"{name}: expected > 0 in {self.float}, got {value!r}")
+        return number
+
     def _dtypes(self, dtypes: Sequence[np.dtype[Any]]) -> Sequence[np.dtype[Any]]:
         return (self.float,) if dtypes is FLOATS and self.float is not None else dtypes
 

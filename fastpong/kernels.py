@@ -409,15 +409,13 @@ class Backend(ConvKernels):
         }
         gradient = check.input("gradient", gradient, FLOATS, dims)
         checks.no_overlap(outputs, {"gradient": gradient})
-        if not check.rounded(checks.not_negative("epsilon", epsilon)) > 0:
-            raise ValueError(f"epsilon: expected > 0 in {check.float}, got {epsilon!r}")
         self.raw.rmsprop_update(
             outputs["parameter"].reshape(-1),
             gradient.reshape(-1),
             outputs["cache"].reshape(-1),
             checks.not_negative("learning_rate", learning_rate),
             checks.fraction("decay", decay),
-            float(epsilon),
+            check.above_zero("epsilon", epsilon),
         )
 
 

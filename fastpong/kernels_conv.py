@@ -282,7 +282,8 @@ class ConvKernels:
         parameter, mean, square : overwritten; writeable and C-contiguous
         gradient                : read
         step                    : number of this update, from 1
-        learning_rate, epsilon  : >= 0;  beta1, beta2 : in [0, 1)
+        learning_rate           : >= 0;  beta1, beta2 : in [0, 1)
+        epsilon                 : > 0, also when rounded to the arrays' dtype
         """
         check = Checker()
         dims = [f"dim {k}" for k in range(np.ndim(parameter))]
@@ -299,7 +300,7 @@ class ConvKernels:
             checks.not_negative("learning_rate", learning_rate),
             checks.below_one("beta1", beta1),
             checks.below_one("beta2", beta2),
-            checks.not_negative("epsilon", epsilon),
+            check.above_zero("epsilon", epsilon),
         )
 
 

@@ -256,9 +256,11 @@ def test_adam_is_the_oracles_over_many_steps(
 
 def test_adams_first_step_is_as_long_as_the_rate(backend: Any, dtype: Any) -> None:
     w, zero = np.zeros(3, dtype), np.zeros(3, dtype)
-    backend.adam_update(w, np.array([5, -2, 0], dtype), zero, zero.copy(), 1, 0.25, epsilon=0)
+    backend.adam_update(w, np.array([5, -2, 0], dtype), zero, zero.copy(), 1, 0.25, epsilon=1e-30)
     np.testing.assert_allclose(w[:2], [-0.25, 0.25], rtol=1e-6)
-    assert np.isnan(w[2])  # 0 / 0: it is epsilon that keeps a weight without gradient in place
+    assert w[2] == 0  # it is epsilon that keeps a weight without gradient in place
+    with pytest.raises(ValueError, match="epsilon"):
+        backend.adam_update(w, zero * 0, zero * 0, zero * 0, 1, 0.25, epsilon=0)
     w = np.zeros(3, dtype)
     backend.adam_update(w, zero * 0, zero * 0, zero * 0, 1)
     assert not w.any()

@@ -57,7 +57,7 @@ class Settings:
     gamma: float = option(0.99, "discount of rewards, per step", minimum=0, maximum=1)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
-    epsilon: float = option(1e-7, "added to Adam's root", above=0)
+    epsilon: float = option(1e-7, "added to Adam's root", minimum=1e-30)
     image_conv: bool = option(
         False,
         "convolve an 80x80 image of one channel, not one row of 80 columns with 80 channels "
