@@ -51,6 +51,7 @@ class Session:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
+        self.agent.threads = config.workers
         self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
         arguments = (
             *(config.agent, config.hyper, config.backend, config.dtype),
@@ -87,14 +88,19 @@ class Session:
         if saved < 0 and run.save(trainer.snapshot()):
             saved = 0
         try:
+            last = int(trainer.counters["episode"])
             for stats in trainer.run(_poll(display, stop)):
                 run.log(stats)
                 if display is not None:
                     display.update(stats, self.pool.restarts)
-                if stats.episode % self.config.save_every == 0 and run.save(trainer.snapshot()):
+                if stats.episode < trainer.counters["episode"]:
+                    continue  # others ended with it, and are not logged yet
+                due = stats.episode // self.config.save_every > last // self.config.save_every
+                last = stats.episode
+                if due and run.save(trainer.snapshot()):
                     saved = stats.episode
         except (WorkerError, OSError):
-            # It comes between two episodes, where nothing is half done.
+            # It comes between two takings-in, where nothing is half done.
             _save(run, trainer, saved)
             raise
         saved = _save(run, trainer, saved)

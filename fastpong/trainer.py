@@ -1,14 +1,19 @@
-"""The update schedule: which episodes make which update, and with which weights they are played.
+"""The update schedule: which tasks make which update, and with which weights they are played.
 
-Update u is made from the episodes [u B, (u + 1) B), all played with the weights of version
+Update u is made from the tasks [u B, (u + 1) B), all played with the weights of version
 max(0, u - lag), version v being the weights after v updates. With lag 0 that is the reference's
-strictly on-policy loop, and every batch ends waiting for its longest episode. With lag 1 idle
-workers begin the next batch with the weights before, which hides the wait. Gradients are taken at
-the weights that played, and added in the order of the episodes, so the result is a function of
-(seed, settings) and never of the number of workers or of timing.
+strictly on-policy loop, and every batch ends waiting for its longest task. With lag 1 idle
+workers begin the next batch with the weights before, which hides the wait. Results are taken in
+in the order of the tasks, so what comes of them is a function of (seed, settings) and never of the
+number of workers or of timing.
 
-The trainer knows no screen and no file: it yields one ``EpisodeStats`` after every episode, and
-``snapshot()`` between two of them is all that is needed to go on from there.
+What a task is, is the agent's to say. For the reference agents it is an episode, which stands alone
+and is taken in by itself. Tasks of an agent that is ``chained`` go on from where those of the batch
+before ended; they are taken in by whole batches, so that a run always stands between two updates,
+and what has been played of a batch is played again, the same, when a run is resumed.
+
+The trainer knows no screen and no file: it yields one ``EpisodeStats`` for every episode that
+ended, and ``snapshot()`` between two takings-in is all that is needed to go on from there.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastpong.agents import Agent
+from fastpong.agents import Agent, Game
 from fastpong.pool import Task, TaskPool
 from fastpong.sharedmem import SharedArrays
 
@@ -41,9 +46,10 @@ class EpisodeStats:
     frames        : its emulated frames
     running_mean  : of the scores, 0.99 old + 0.01 new, beginning with the first score
     update        : updates made so far
-    total_steps, total_frames : of the whole run
+    total_steps, total_frames : of the whole run, up to the end of the task it ended in
     wall_seconds  : of the whole run, interruptions not counted
-    diagnostics   : what the agent has to say, by name
+    diagnostics   : what the agent has to say, by name; of several updates that were made since
+                    the last episode, the newest
     """
 
     episode: int
@@ -60,10 +66,11 @@ class EpisodeStats:
 
 @dataclass(frozen=True)
 class TrainerState:
-    """A run between two episodes, as plain numbers and arrays.
+    """A run between two takings-in, as plain numbers and arrays.
 
-    counters : episode, update, total_steps, total_frames, running_mean (None at the very
-               beginning), wall_seconds
+    counters : task, episode, update, total_steps, total_frames, running_mean (None at the very
+               beginning), wall_seconds. A checkpoint from before tasks were counted has no
+               "task": there it is the episode
     arrays   : "parameters/<k>/<name>", the weights k versions back, k = 0..lag as far as there
                are so many, and "state/<name>", the agent's
     """
@@ -77,6 +84,7 @@ class TrainerState:
         arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
         arrays |= {f"state/{name}": array for name, array in agent.initial_state().items()}
         counters = {
+            "task": 0,
             "episode": 0,
             "update": 0,
             "total_steps": 0,
@@ -94,7 +102,7 @@ class Trainer:
     pool     : plays tasks; ``weights`` must be the block that its workers read
     weights  : lag + 1 slots of the agent's parameters
     seed     : of the initial parameters (the pool's player has it too, for the episodes)
-    episodes : number of the last episode to train on
+    episodes : number of the last episode to train on; a whole batch may end with a later one
     state    : where to go on from, of ``snapshot()``; None begins anew
 
     Raises ValueError where ``state`` does not fit the agent.
@@ -114,26 +122,31 @@ class Trainer:
         self.episodes = episodes
         if state is None:
             state = TrainerState.initial(agent, agent.initial_parameters(seed))
-        self.counters: dict[str, Any] = dict(state.counters)
+        self.counters: dict[str, Any] = {"task": state.counters["episode"], **state.counters}
         self.state = agent.initial_state()
         self.parameters = self._restore(state)
-        self._submitted = int(self.counters["episode"])
+        self._submitted = int(self.counters["task"])
+        self._played: dict[int, Any] = {}
+        self._diagnostics: dict[str, float] = {}
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[EpisodeStats]:
-        """Train up to ``episodes``, yielding after each; return early once ``stop()`` is true.
+        """Train up to ``episodes``, yielding each; return early once ``stop()`` is true.
 
-        Raises what the pool raises. Between two yields nothing is half done.
+        Raises what the pool raises. Nothing is half done then, nor where the episode yielded is
+        the last of ``counters``.
         """
-        played: dict[int, Any] = {}
         self._submit()
         while self.counters["episode"] < self.episodes:
             if stop():
                 return
-            played.update((task.number, result) for task, result in self.pool.collect(POLL_SECONDS))
-            while (number := self.counters["episode"]) in played:
-                yield self._learn(played.pop(number))
-                if stop():
+            results = self.pool.collect(POLL_SECONDS)
+            self._played.update((task.number, result) for task, result in results)
+            if self.agent.chained:
+                self._submit()
+            while self._complete():
+                yield from self._take_in()
+                if stop() or self.counters["episode"] >= self.episodes:
                     return
 
     def snapshot(self) -> TrainerState:
@@ -148,45 +161,80 @@ class Trainer:
         arrays |= {f"state/{name}": array.copy() for name, array in self.state.items()}
         return TrainerState(dict(self.counters), arrays)
 
-    def _learn(self, result: Any) -> EpisodeStats:
-        """Take in the next episode; make the update if it completes one."""
+    def _complete(self) -> bool:
+        """Return whether all is there that is taken in next."""
+        return all(number in self._played for number in self._next())
+
+    def _next(self) -> range:
+        """Return the tasks that are taken in next: one, or a whole batch."""
+        first = int(self.counters["task"])
+        return range(first, first + (self.agent.batch_size if self.agent.chained else 1))
+
+    def _take_in(self) -> list[EpisodeStats]:
+        """Take in the next tasks; make the update if they complete one; return what ended."""
         counters, agent = self.counters, self.agent
         played_with = max(0, counters["update"] - agent.lag)
-        diagnostics = agent.add(result, self._version(played_with), self.state)
-        score = result.score
-        mean = counters["running_mean"]
-        keep = RUNNING_MEAN_DECAY
-        counters["running_mean"] = score if mean is None else keep * mean + (1 - keep) * score
-        counters["episode"] += 1
-        counters["total_steps"] += result.length
-        counters["total_frames"] += result.frames
-        if counters["episode"] % agent.batch_size == 0:
-            diagnostics |= agent.update(self.parameters, self.state)
+        ended: list[tuple[Game, dict[str, Any]]] = []
+        for number in self._next():
+            result = self._played.pop(number)
+            self._diagnostics |= agent.add(result, self._version(played_with), self.state)
+            counters["task"] += 1
+            counters["total_steps"] += result.length
+            counters["total_frames"] += result.frames
+            ended += [(game, self._count(game)) for game in result.games]
+        if counters["task"] % agent.batch_size == 0:
+            self._diagnostics |= agent.update(self.parameters, self.state)
             counters["update"] += 1
             self._publish(counters["update"], self.parameters)
             self._submit()
         counters["wall_seconds"] = time.monotonic() - self._clock
-        return EpisodeStats(
-            score=score,
-            length=result.length,
-            frames=result.frames,
-            diagnostics=diagnostics,
-            **counters,
+        now = {name: counters[name] for name in ("update", "wall_seconds")}
+        said = dict(self._diagnostics)
+        if ended:
+            self._diagnostics.clear()
+        return [
+            EpisodeStats(
+                score=game.score,
+                length=game.length,
+                frames=game.frames,
+                diagnostics=said,
+                **counted,
+                **now,
+            )
+            for game, counted in ended
+        ]
+
+    def _count(self, game: Game) -> dict[str, Any]:
+        """Count an episode; return the counters that belong to it."""
+        counters, keep = self.counters, RUNNING_MEAN_DECAY
+        mean = counters["running_mean"]
+        counters["running_mean"] = (
+            game.score if mean is None else keep * mean + (1 - keep) * game.score
         )
+        counters["episode"] += 1
+        names = ("episode", "running_mean", "total_steps", "total_frames")
+        return {name: counters[name] for name in names}
 
     def _submit(self) -> None:
-        """Put every episode on the table whose weights exist by now."""
+        """Put every task on the table that can be played by now, in their order."""
         batch, lag = self.agent.batch_size, self.agent.lag
-        ready = min(self.episodes, (self.counters["update"] + lag + 1) * batch)
-        for number in range(self._submitted, ready):
-            self.pool.submit(Task(number, version=max(0, number // batch - lag), payload=None))
-        self._submitted = max(self._submitted, ready)
+        ready = (self.counters["update"] + lag + 1) * batch
+        if not self.agent.chained:
+            ready = min(ready, self.episodes)
+        while self._submitted < ready:
+            number = self._submitted
+            before = self._played.get(number - batch)
+            if self.agent.chained and before is None and number - batch >= self.counters["task"]:
+                return
+            payload = self.agent.payload(number, before, self.state)
+            self.pool.submit(Task(number, version=max(0, number // batch - lag), payload=payload))
+            self._submitted += 1
 
     def _version(self, version: int) -> dict[str, Array]:
         return self.weights.slot(version % (self.agent.lag + 1))
 
     def _publish(self, version: int, parameters: Mapping[str, Array]) -> None:
-        # The slot held version - lag - 1, and the last episode that needed that is learned from.
+        # The slot held version - lag - 1, and the last task that needed that is taken in.
         self.pool.publish(version, parameters)
 
     def _restore(self, state: TrainerState) -> dict[str, Array]:

@@ -42,6 +42,11 @@ class Trajectory:
         """Points of the episode, won minus lost."""
         return float(self.rewards.sum(dtype=np.float64))
 
+    @property
+    def games(self) -> tuple[Trajectory]:
+        """The one episode that it is."""
+        return (self,)
+
     def check(self, choices: int = 2) -> None:
         """Raise ValueError at the first thing that cannot be true of an episode; O(T + nnz).
 

@@ -6,7 +6,7 @@ class in ``AGENTS`` is all that the pool, the trainer, the run directory and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +18,22 @@ from fastpong.agents.pg import PolicyGradient
 Arrays = Mapping[str, NDArray[Any]]
 
 
+class Game(Protocol):
+    """An episode that ended, as far as the trainer reads it."""
+
+    @property
+    def score(self) -> float:
+        """Points won minus points lost."""
+
+    @property
+    def length(self) -> int:
+        """Its steps, decisions of the agent."""
+
+    @property
+    def frames(self) -> int:
+        """Its emulated frames."""
+
+
 class Result(Protocol):
     """What one task gives, as far as the trainer reads it; the rest is between agent and agent."""
 
@@ -25,27 +41,32 @@ class Result(Protocol):
 
     @property
     def length(self) -> int:
-        """Steps, decisions of the agent."""
+        """Steps of the task, decisions of the agent."""
 
     @property
-    def score(self) -> float:
-        """Points won minus points lost."""
+    def games(self) -> Sequence[Game]:
+        """The episodes that ended in the task, in order; none, one or several."""
 
 
 class Agent(Protocol):
     """What the trainer asks of an agent.
 
-    Task n is a pure function of (seed, stream, n, parameters), so it can be played by any worker
-    and played again. Update u is made from the tasks [u B, (u + 1) B), B = ``batch_size``, played
-    with the parameters of version max(0, u - ``lag``).
+    Task n is a pure function of (seed, stream, n, parameters, payload), so it can be played by any
+    worker and played again. Update u is made from the tasks [u B, (u + 1) B), B = ``batch_size``,
+    played with the parameters of version max(0, u - ``lag``). Where the agent is ``chained`` task n
+    goes on from where task n - B ended, and batches are taken in as a whole; see ``trainer``.
 
     Its class has ``Hyperparameters``, a dataclass of options, and may have ``defaults`` of its own
     for settings that all agents share.
+
+    threads : cores that ``update`` may use; nothing that it computes depends on them
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     batch_size: int
     lag: int
+    chained: bool
+    threads: int
 
     def initial_parameters(self, seed: int) -> dict[str, NDArray[Any]]:
         """Return the parameters of version 0, by name, as ``shapes`` says."""
@@ -53,17 +74,27 @@ class Agent(Protocol):
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """Return all else that learning carries from task to task and a resumed run needs."""
 
-    def player(
-        self, env: str, seed: int, stream: int, greedy: bool
-    ) -> Callable[[int, Arrays], Any]:
-        """Return ``play(number, parameters) -> Result``; called once, in the worker."""
+    def player(self, env: str, seed: int, stream: int, greedy: bool) -> Callable[..., Any]:
+        """Return ``play(number, parameters) -> Result``; called once, in the worker.
+
+        A task that has a payload is played by ``play(number, parameters, payload)``. Without one
+        it is an episode, and the result is a ``Game`` too: so agents are evaluated.
+        """
+
+    def payload(self, number: int, before: Any, state: Arrays) -> Any:
+        """Return the plain data that task ``number`` needs besides its weights, or None.
+
+        before : for a chained agent the result of task number - B, if that is not taken in yet;
+                 else None, and ``state`` is as after it
+        """
 
     def add(
         self, result: Any, parameters: Arrays, state: dict[str, NDArray[Any]]
     ) -> dict[str, float]:
         """Add one task to the coming update; ``parameters`` are those that it was played with.
 
-        Called in the order of the task numbers. Returns diagnostics to be logged.
+        Called in the order of the task numbers, for a chained agent with nothing but the other
+        tasks of the batch and ``update`` in between. Returns diagnostics to be logged.
         """
 
     def update(
@@ -96,4 +127,9 @@ def make_player(
 ) -> Callable[[Any, Arrays], Any]:
     """Return ``play(task, parameters)`` for a worker, from arguments that travel as plain data."""
     play = create(name, hyper, backend, dtype).player(env, seed, stream, greedy)
-    return lambda task, parameters: play(task.number, parameters)
+
+    def answer(task: Any, parameters: Arrays) -> Any:
+        payload = () if task.payload is None else (task.payload,)
+        return play(task.number, parameters, *payload)
+
+    return answer

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.agents.episodes import EpisodeTasks
 from fastpong.agents.gradients import finite_norm
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import NETWORK, Backend
@@ -80,7 +81,7 @@ def shapes(image_conv: bool) -> dict[str, tuple[int, ...]]:
     return found
 
 
-class ConvolutionalAgent:
+class ConvolutionalAgent(EpisodeTasks):
     """The Keras reference's agent; parameters as ``shapes`` says; see ``Agent``."""
 
     Hyperparameters = Settings

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.agents.episodes import EpisodeTasks
 from fastpong.agents.gradients import finite_norm
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import PIXELS, Backend
@@ -54,7 +55,7 @@ class Settings:
         check(self)
 
 
-class PolicyGradient:
+class PolicyGradient(EpisodeTasks):
     """Karpathy's agent. Parameters: w1 (6400, H), pixel-major, and w2 (H,); see ``Agent``."""
 
     Hyperparameters = Settings
