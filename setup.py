@@ -75,7 +75,7 @@ setup(
     ext_modules=cythonize(
         [
             Extension(f"fastpong.{name}", [f"fastpong/{name}.pyx"])
-            for name in ("_kernels", "_kernels_conv")
+            for name in ("_kernels", "_kernels_conv", "_kernels_ppo")
         ],
         compiler_directives=DIRECTIVES,
         # A debug build must never reuse the C file of a release build, nor the other way round.

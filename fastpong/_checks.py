@@ -16,6 +16,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 U8 = (np.dtype(np.uint8),)
 U16 = (np.dtype(np.uint16),)
 I8 = (np.dtype(np.int8),)
+I32 = (np.dtype(np.int32),)
 I64 = (np.dtype(np.int64),)
 FRAMES = ("indptr", "indices", "signs")
 
@@ -194,11 +195,34 @@ def table(value: Any) -> Array:
     return checked
 
 
-def sparse_frames(check: Checker, indptr: Any, indices: Any, signs: Any) -> tuple[Array, ...]:
+def share(name: str, value: Any, size: int) -> tuple[int, int]:
+    """Return (first, last) with 0 <= first <= last <= size; all of it for None."""
+    if value is None:
+        return 0, size
+    whole = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int for v in value)
+    if not whole:
+        raise TypeError(f"{name}: expected a tuple of two integers or None, got {value!r}")
+    if not 0 <= value[0] <= value[1] <= size:
+        raise ValueError(f"{name}: expected 0 <= first <= last <= {size}, got {value!r}")
+    return value[0], value[1]
+
+
+def within(name: str, array: Array, low: int, below: int) -> Array:
+    """Return an array of integers all of which are in [low, below)."""
+    if array.size and (array.min() < low or array.max() >= below):
+        raise ValueError(
+            f"{name}: expected numbers in [{low}, {below}), got {array.min()}..{array.max()}"
+        )
+    return array
+
+
+def sparse_frames(
+    check: Checker, indptr: Any, indices: Any, signs: Any, third: str = "signs"
+) -> tuple[Array, ...]:
     """Return checked CSR frames; ``check.sizes["D"]`` bounds the indices, "T" is set."""
     indptr = check.input("indptr", indptr, I64, ("T+1",))
     indices = check.input("indices", indices, U16, ("nnz",))
-    signs = check.input("signs", signs, I8, ("nnz",))
+    signs = check.input(third, signs, I8, ("nnz",))
     if indptr.size == 0:
         raise ValueError("indptr: expected T + 1 >= 1 entries, got none")
     if indptr[0] < 0 or indptr[-1] > indices.size or np.any(indptr[1:] < indptr[:-1]):

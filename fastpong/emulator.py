@@ -212,6 +212,38 @@ class Emulator:
         self.over = self._game_over()
         return points
 
+    def idle(self, frames: int) -> None:
+        """Emulate so many frames with nothing touched; no stickiness, nothing is drawn."""
+        for _ in range(frames):
+            self._act(NOOP)
+        self._at_start = self._at_start and not frames
+        self.over = self._game_over()
+
+    def save(self) -> bytes:
+        """Return where the episode stands, for ``restore``: 8 kB, 0.06 ms.
+
+        What the screen shows is no part of it: ALE keeps that elsewhere.
+        """
+        state: bytes = self._ale.cloneState(include_rng=False).serialize()
+        return bytes([self._last_action]) + state
+
+    def restore(self, saved: bytes, draw: Draw) -> None:
+        """Go on with an episode that was saved, here or in another process: 0.02 ms.
+
+        The screen must not be read before the next ``step``: it shows what it showed before.
+        Raises ValueError for what ALE did not save.
+        """
+        import ale_py
+
+        try:
+            self._ale.restoreState(ale_py.ALEState(saved[1:]))
+        except Exception as error:
+            raise ValueError("saved: expected what Emulator.save returned, got other") from error
+        self._last_action = saved[0]
+        self._at_start = False
+        self._draw = draw
+        self.over = self._game_over()
+
     def read_screen(self, out: Screen) -> None:
         """Write the screen's palette indices into ``out`` (210, 160) uint8, C-contiguous.
 

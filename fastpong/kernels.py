@@ -34,6 +34,7 @@ from fastpong import _checks as checks
 from fastpong._checks import FLOATS, I8, I64, U8, U16, Checker
 from fastpong.kernels_conv import NETWORK as NETWORK
 from fastpong.kernels_conv import ConvKernels
+from fastpong.kernels_ppo import PpoKernels
 
 Array = NDArray[Any]
 
@@ -46,7 +47,7 @@ MODULES = {
 }
 
 
-class Backend(ConvKernels):
+class Backend(ConvKernels, PpoKernels):
     """One implementation of the kernels, behind the checks that all of them share."""
 
     def __init__(self, name: str, raw: Any) -> None:
@@ -477,3 +478,11 @@ softmax = _default.softmax
 cross_entropy_gradient = _default.cross_entropy_gradient
 conv_step = _default.conv_step
 adam_update = _default.adam_update
+encode_cells = _default.encode_cells
+pyramid_forward = _default.pyramid_forward
+pyramid_backward = _default.pyramid_backward
+pyramid_adam = _default.pyramid_adam
+actor_critic = _default.actor_critic
+actor_step = _default.actor_step
+ppo_gradient = _default.ppo_gradient
+gae = _default.gae

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastpong import kernels
 from fastpong.agents.conv import ConvolutionalAgent
 from fastpong.agents.pg import PolicyGradient
+from fastpong.agents.ppo import ActorCritic
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -109,6 +110,7 @@ PRELOAD = (__name__, "ale_py")
 AGENTS: dict[str, type[Any]] = {
     "pg": PolicyGradient,
     "conv": ConvolutionalAgent,
+    "ppo": ActorCritic,
 }
 
 

@@ -21,6 +21,11 @@ def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> floa
         flat = gradient.reshape(-1)
         # einsum and not norm(): BLAS would wake threads that fight the workers for cores.
         squares += float(np.einsum("i,i->", flat, flat))
+    return check_finite(squares, learning_rate)
+
+
+def check_finite(squares: float, learning_rate: float) -> float:
+    """Return the root of ``squares``, a gradient's; raises as ``finite_norm``."""
     if not math.isfinite(squares):
         raise ArithmeticError(
             "training diverged: the gradient is not finite any more; begin again with a smaller "

@@ -1,0 +1,522 @@
+"""The actor-critic agent's kernels in Cython: raw, for callers that have checked their arguments.
+
+Use them through ``fastpong.kernels``. ``fastpong.oracle_ppo`` states the mathematics.
+
+Design
+------
+(A) As for the first agent an input is sparse, and a row of weights is one contiguous run of H
+    numbers: forward a sum of some rows, backward sums into some rows. Each input is met twice,
+    upright and mirrored, by the same rows in another place.
+(B) Learning is shared out among threads by hidden units: a thread owns the units [first, last) and
+    computes all that belongs to them for the whole minibatch. No sum of a unit depends on where
+    the shares lie, so any number of threads gives the same bits. Only ``actor_critic`` needs all
+    units; it is shared out by decisions.
+(C) Units are worked on BLOCK at a time: a constant length, so that sums stay in registers.
+(D) Of the weights W of a row and its parents only their sum is kept. The gradient of parents and
+    their steps are made from those of the rows, so nothing is ever folded together.
+(E) Rows that no input has ever reached have no gradient and no moments: they are left alone.
+(F) As in _kernels.pyx: every sum has one fixed order, a worker's step and the learner share their
+    cores, hot functions are compiled for each vector unit, nothing is allocated.
+"""
+
+from cython cimport floating
+from libc.math cimport exp, fabs, log1p, pow, sqrt
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
+
+from fastpong._clones cimport cloned, inlined
+
+cdef enum:
+    TOP = 35          # first row of the field on screen
+    SIDE = 80         # the field after taking every second row and column
+    WORDS = 20        # of eight bytes in a row of the screen, four pixels of the field each
+    BLOCK = 64
+
+# Moments that decay for ever would become denormal numbers, which some processors are slow with.
+cdef double TINY = 1e-35
+
+
+# --- input --------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t flush(
+        int *counts, Py_ssize_t side, Py_ssize_t place, uint16_t[::1] indices,
+        int8_t[::1] values, Py_ssize_t n) noexcept nogil:
+    # Append a row's non-zero cells, the first of them numbered ``place``; clear the counts.
+    cdef Py_ssize_t x
+    for x in range(side):
+        if counts[x] != 0:
+            indices[n] = <uint16_t>(place + x)
+            values[n] = <int8_t>counts[x]
+            counts[x] = 0
+            n += 1
+    return n
+
+
+cdef inline uint64_t word_at(
+        const uint8_t[:, ::1] screen, Py_ssize_t row, Py_ssize_t word) noexcept nogil:
+    cdef uint64_t found
+    memcpy(&found, &screen[row, 8 * word], 8)
+    return found
+
+
+cdef Py_ssize_t c_encode_cells(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        Py_ssize_t resolution, uint16_t[::1] indices, int8_t[::1] values) noexcept nogil:
+    # First the frame: words that are all background, as most are, look like the last such one.
+    # Then the difference: words that did not change are skipped.
+    cdef Py_ssize_t side = SIDE // resolution, n = 0, y, r, row, w, k
+    cdef int counts[SIDE]
+    cdef int one
+    cdef uint64_t word, blank = 0
+    cdef bint known = False, found, empty
+    for k in range(SIDE):
+        counts[k] = 0
+    for y in range(side):
+        found = False
+        for r in range(resolution):
+            row = TOP + 2 * (y * resolution + r)
+            for w in range(WORDS):
+                word = word_at(screen, row, w)
+                if known and word == blank:
+                    continue
+                empty = True
+                for k in range(4):
+                    one = table[screen[row, 8 * w + 2 * k]]
+                    counts[(4 * w + k) // resolution] += one
+                    empty = empty and one == 0
+                if empty:
+                    known = True
+                    blank = word
+                else:
+                    found = True
+        if found:
+            n = flush(counts, side, y * side, indices, values, n)
+    for y in range(side):
+        found = False
+        for r in range(resolution):
+            row = TOP + 2 * (y * resolution + r)
+            for w in range(WORDS):
+                if word_at(screen, row, w) == word_at(previous, row, w):
+                    continue
+                found = True
+                for k in range(4):
+                    counts[(4 * w + k) // resolution] += (
+                        <int>table[screen[row, 8 * w + 2 * k]]
+                        - <int>table[previous[row, 8 * w + 2 * k]])
+        if found:
+            n = flush(counts, side, (side + y) * side, indices, values, n)
+    return n
+
+
+def encode_cells(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        Py_ssize_t resolution, uint16_t[::1] indices, int8_t[::1] values):
+    """Write the non-zero cells of frame and difference frame; return their number."""
+    cdef Py_ssize_t n
+    with nogil:
+        n = c_encode_cells(screen, previous, table, resolution, indices, values)
+    return n
+
+
+# --- network ------------------------------------------------------------------------------------
+
+cdef inline inlined one_forward(
+        const uint16_t[::1] indices, const int8_t[::1] values, Py_ssize_t start, Py_ssize_t stop,
+        const floating[:, ::1] rows, const int32_t[::1] mirror, const floating[:, ::1] units,
+        Py_ssize_t first, Py_ssize_t last, floating[:, ::1] hidden) noexcept nogil:
+    # hidden[k] = relu(b + sum of value * row), k = 0 upright, 1 mirrored
+    cdef Py_ssize_t i, j, low, d, e, width
+    cdef floating value
+    cdef floating s[BLOCK]
+    cdef floating m[BLOCK]
+    for low in range(first, last, 64):    # by BLOCK
+        width = last - low
+        if width >= BLOCK:
+            for j in range(BLOCK):
+                s[j] = units[0, low + j]
+                m[j] = units[0, low + j]
+            for i in range(start, stop):
+                d = indices[i]
+                e = mirror[d]
+                value = values[i]
+                for j in range(BLOCK):
+                    s[j] += value * rows[d, low + j]
+                for j in range(BLOCK):
+                    m[j] += value * rows[e, low + j]
+            for j in range(BLOCK):
+                hidden[0, low + j] = 0 if s[j] < 0 else s[j]
+                hidden[1, low + j] = 0 if m[j] < 0 else m[j]
+        else:
+            for j in range(width):
+                s[j] = units[0, low + j]
+                m[j] = units[0, low + j]
+            for i in range(start, stop):
+                d = indices[i]
+                e = mirror[d]
+                value = values[i]
+                for j in range(width):
+                    s[j] += value * rows[d, low + j]
+                for j in range(width):
+                    m[j] += value * rows[e, low + j]
+            for j in range(width):
+                hidden[0, low + j] = 0 if s[j] < 0 else s[j]
+                hidden[1, low + j] = 0 if m[j] < 0 else m[j]
+
+
+cdef cloned cloned_pyramid_forward(
+        const int64_t[::1] order, const int64_t[::1] indptr, const uint16_t[::1] indices,
+        const int8_t[::1] values, const floating[:, ::1] rows, const int32_t[::1] mirror,
+        const floating[:, ::1] units, Py_ssize_t first, Py_ssize_t last,
+        floating[:, :, ::1] hidden) noexcept nogil:
+    cdef Py_ssize_t q, t
+    for q in range(order.shape[0]):
+        t = order[q]
+        one_forward(indices, values, indptr[t], indptr[t + 1], rows, mirror, units, first, last,
+                    hidden[q])
+
+
+def pyramid_forward(
+        const int64_t[::1] order, const int64_t[::1] indptr, const uint16_t[::1] indices,
+        const int8_t[::1] values, const floating[:, ::1] rows, const int32_t[::1] mirror,
+        const floating[:, ::1] units, Py_ssize_t first, Py_ssize_t last,
+        floating[:, :, ::1] hidden):
+    """Write the hidden layer, upright and mirrored, of the units [first, last)."""
+    with nogil:
+        cloned_pyramid_forward(
+            order, indptr, indices, values, rows, mirror, units, first, last, hidden)
+
+
+cdef inline inlined one_actor_critic(
+        const floating[:, ::1] hidden, const floating[:, ::1] units, floating *logit,
+        floating *estimate) noexcept nogil:
+    # Eight interleaved sums each: a fixed order that a vector unit can follow.
+    cdef Py_ssize_t j, k, size = units.shape[1], whole = size - size % 8
+    cdef floating a[8]
+    cdef floating v[8]
+    for k in range(8):
+        a[k] = 0
+        v[k] = 0
+    for j in range(0, whole, 8):
+        for k in range(8):
+            a[k] += (hidden[0, j + k] - hidden[1, j + k]) * units[1, j + k]
+            v[k] += (hidden[0, j + k] + hidden[1, j + k]) * units[2, j + k]
+    for j in range(whole, size):
+        a[j - whole] += (hidden[0, j] - hidden[1, j]) * units[1, j]
+        v[j - whole] += (hidden[0, j] + hidden[1, j]) * units[2, j]
+    logit[0] = 2 * (((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7])))
+    estimate[0] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]))
+
+
+cdef cloned cloned_actor_critic(
+        const floating[:, :, ::1] hidden, const floating[:, ::1] units, Py_ssize_t first,
+        Py_ssize_t last, floating[::1] logit, floating[::1] estimate) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(first, last):
+        one_actor_critic(hidden[q], units, &logit[q], &estimate[q])
+
+
+def actor_critic(
+        const floating[:, :, ::1] hidden, const floating[:, ::1] units, Py_ssize_t first,
+        Py_ssize_t last, floating[::1] logit, floating[::1] estimate):
+    """Write log odds of RIGHT and value of the decisions [first, last)."""
+    with nogil:
+        cloned_actor_critic(hidden, units, first, last, logit, estimate)
+
+
+cdef inline double softplus(double x) noexcept nogil:
+    # log(1 + e^x), without overflow
+    return (x if x > 0 else 0) + log1p(exp(-fabs(x)))
+
+
+def ppo_gradient(
+        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
+        const uint8_t[::1] actions, const floating[::1] old_logit,
+        const floating[::1] advantage, const floating[::1] returns, double clip,
+        double entropy_weight, double value_weight, floating[::1] dlogit,
+        floating[::1] dvalue, double[:, ::1] losses):
+    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
+    cdef Py_ssize_t q, t, size = order.shape[0]
+    cdef double sign, log_odds, p, log_ratio, ratio, gain, slope, error, bounded
+    with nogil:
+        for q in range(size):
+            t = order[q]
+            sign = 1 if actions[t] else -1
+            log_odds = logit[q]
+            log_ratio = softplus(-sign * old_logit[t]) - softplus(-sign * log_odds)
+            ratio = exp(log_ratio)
+            gain = advantage[t]
+            bounded = min(max(ratio, 1 - clip), 1 + clip)
+            p = exp(-softplus(-log_odds))
+            # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
+            slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
+            if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
+                slope = 0
+            slope += entropy_weight * p * exp(-softplus(log_odds)) * log_odds
+            error = <double>estimate[q] - <double>returns[t]
+            dlogit[q] = <floating>(slope / size)
+            dvalue[q] = <floating>(value_weight * error / size)
+            losses[0, q] = -min(ratio * gain, bounded * gain)
+            losses[1, q] = error * error / 2
+            losses[2, q] = p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds)
+            losses[3, q] = ratio - 1 - log_ratio
+            losses[4, q] = fabs(ratio - 1) > clip
+
+
+cdef inline inlined one_backward(
+        const uint16_t[::1] indices, const int8_t[::1] values, Py_ssize_t start, Py_ssize_t stop,
+        const int32_t[::1] mirror, const floating[:, ::1] hidden, const floating[:, ::1] units,
+        floating du, floating dv, Py_ssize_t first, Py_ssize_t last, Py_ssize_t own,
+        floating[:, ::1] gradient) noexcept nogil:
+    # dz = (+-du a + dv v) where h > 0, added into the rows of the input and, own and the next
+    # two, into those of the units. A product stands where a branch would be mispredicted.
+    cdef Py_ssize_t i, j, low, d, e, width
+    cdef floating value, h, g
+    cdef floating s[BLOCK]
+    cdef floating m[BLOCK]
+    for low in range(first, last, 64):    # by BLOCK
+        width = min(last - low, <Py_ssize_t>BLOCK)
+        for j in range(width):
+            h = hidden[0, low + j]
+            g = hidden[1, low + j]
+            s[j] = (dv * units[2, low + j] + du * units[1, low + j]) * <floating>(h > 0)
+            m[j] = (dv * units[2, low + j] - du * units[1, low + j]) * <floating>(g > 0)
+            gradient[own, low + j] += s[j] + m[j]
+            gradient[own + 1, low + j] += du * (h - g)
+            gradient[own + 2, low + j] += dv * (h + g)
+        if width == BLOCK:
+            for i in range(start, stop):
+                d = indices[i]
+                e = mirror[d]
+                value = values[i]
+                for j in range(BLOCK):
+                    gradient[d, low + j] += value * s[j]
+                for j in range(BLOCK):
+                    gradient[e, low + j] += value * m[j]
+        else:
+            for i in range(start, stop):
+                d = indices[i]
+                e = mirror[d]
+                value = values[i]
+                for j in range(width):
+                    gradient[d, low + j] += value * s[j]
+                for j in range(width):
+                    gradient[e, low + j] += value * m[j]
+
+
+cdef inline inlined to_parents(
+        const int32_t[:, ::1] parents, const double[::1] scales, const uint8_t[::1] seen,
+        Py_ssize_t first, Py_ssize_t last, floating[:, ::1] gradient) noexcept nogil:
+    cdef Py_ssize_t k, r, j, above
+    cdef floating scale
+    for k in range(scales.shape[0]):
+        scale = <floating>scales[k]
+        for r in range(parents.shape[1]):
+            above = parents[k, r]
+            if seen[r] and above >= 0:
+                for j in range(first, last):
+                    gradient[above, j] += scale * gradient[r, j]
+
+
+cdef cloned cloned_pyramid_backward(
+        const int64_t[::1] order, const int64_t[::1] indptr, const uint16_t[::1] indices,
+        const int8_t[::1] values, const int32_t[::1] mirror, const int32_t[:, ::1] parents,
+        const double[::1] scales, const uint8_t[::1] seen, const floating[:, :, ::1] hidden,
+        const floating[:, ::1] units, const floating[::1] dlogit, const floating[::1] dvalue,
+        Py_ssize_t first, Py_ssize_t last, floating[:, ::1] gradient,
+        double[::1] squares) noexcept nogil:
+    cdef Py_ssize_t q, t, r, j, own = seen.shape[0]
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            for j in range(first, last):
+                gradient[r, j] = 0
+    for q in range(order.shape[0]):
+        t = order[q]
+        one_backward(indices, values, indptr[t], indptr[t + 1], mirror, hidden[q], units,
+                     2 * dlogit[q], dvalue[q], first, last, own, gradient)
+    to_parents(parents, scales, seen, first, last, gradient)
+    for j in range(first, last):
+        squares[j] = 0
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            for j in range(first, last):
+                squares[j] += <double>gradient[r, j] * <double>gradient[r, j]
+
+
+def pyramid_backward(
+        const int64_t[::1] order, const int64_t[::1] indptr, const uint16_t[::1] indices,
+        const int8_t[::1] values, const int32_t[::1] mirror, const int32_t[:, ::1] parents,
+        const double[::1] scales, const uint8_t[::1] seen, const floating[:, :, ::1] hidden,
+        const floating[:, ::1] units, const floating[::1] dlogit, const floating[::1] dvalue,
+        Py_ssize_t first, Py_ssize_t last, floating[:, ::1] gradient, double[::1] squares):
+    """Write the gradient by all weights of the units [first, last), and its squares' sums."""
+    with nogil:
+        cloned_pyramid_backward(order, indptr, indices, values, mirror, parents, scales, seen,
+                                hidden, units, dlogit, dvalue, first, last, gradient, squares)
+
+
+# --- optimizer ----------------------------------------------------------------------------------
+
+cdef cloned cloned_moments(
+        floating[:, ::1] gradient, floating[:, ::1] mean, floating[:, ::1] square,
+        const uint8_t[::1] seen, floating factor, double beta1, double beta2, floating rate,
+        floating root_scale, floating epsilon, Py_ssize_t first,
+        Py_ssize_t last) noexcept nogil:
+    # Of every row: moments, and the step in place of the gradient.
+    cdef Py_ssize_t r, j
+    cdef floating g, m, v, tiny = <floating>TINY
+    # 1 - beta before rounding: in float32 the difference would be off by 3e-5 of itself.
+    cdef floating keep1 = <floating>beta1, take1 = <floating>(1 - beta1)
+    cdef floating keep2 = <floating>beta2, take2 = <floating>(1 - beta2)
+    for r in range(seen.shape[0] + 3):
+        if r >= seen.shape[0] or seen[r]:
+            for j in range(first, last):
+                g = factor * gradient[r, j]
+                m = keep1 * mean[r, j] + take1 * g
+                v = keep2 * square[r, j] + take2 * g * g
+                m = m if m > tiny or m < -tiny else 0
+                v = v if v > tiny else 0
+                mean[r, j] = m
+                square[r, j] = v
+                gradient[r, j] = -rate * m / (root_scale * <floating>sqrt(v) + epsilon)
+
+
+cdef cloned cloned_move(
+        floating[:, ::1] rows, floating[:, ::1] units, const floating[:, ::1] steps,
+        const uint8_t[::1] seen, const int32_t[:, ::1] parents, const double[::1] scales,
+        Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t r, j, k, above
+    cdef floating scale
+    for r in range(rows.shape[0]):
+        if seen[r]:
+            for j in range(first, last):
+                rows[r, j] += steps[r, j]
+        for k in range(scales.shape[0]):
+            above = parents[k, r]
+            if above >= 0 and seen[above]:
+                scale = <floating>scales[k]
+                for j in range(first, last):
+                    rows[r, j] += scale * steps[above, j]
+    for r in range(3):
+        for j in range(first, last):
+            units[r, j] += steps[seen.shape[0] + r, j]
+
+
+def pyramid_adam(
+        floating[:, ::1] rows, floating[:, ::1] units, floating[:, ::1] gradient,
+        floating[:, ::1] mean, floating[:, ::1] square, const uint8_t[::1] seen,
+        const int32_t[:, ::1] parents, const double[::1] scales, double factor, int64_t step,
+        double learning_rate, double beta1, double beta2, double epsilon, Py_ssize_t first,
+        Py_ssize_t last):
+    """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
+    cdef floating rate = <floating>(learning_rate / (1 - pow(beta1, <double>step)))
+    cdef floating root_scale = <floating>(1 / sqrt(1 - pow(beta2, <double>step)))
+    with nogil:
+        cloned_moments(gradient, mean, square, seen, <floating>factor, beta1, beta2, rate,
+                       root_scale, <floating>epsilon, first, last)
+        cloned_move(rows, units, gradient, seen, parents, scales, first, last)
+
+
+# --- advantages ---------------------------------------------------------------------------------
+
+def gae(
+        const floating[:, ::1] rewards, const floating[:, ::1] values,
+        const uint8_t[:, ::1] dones, const floating[::1] last_value, double gamma,
+        double lambda_, floating[:, ::1] out):
+    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
+    cdef Py_ssize_t t, n
+    cdef double carried, after
+    with nogil:
+        for n in range(rewards.shape[1]):
+            carried = 0
+            after = last_value[n]
+            for t in range(rewards.shape[0] - 1, -1, -1):
+                if dones[t, n]:
+                    carried = 0
+                    after = 0
+                carried = rewards[t, n] + gamma * after - values[t, n] + gamma * lambda_ * carried
+                after = values[t, n]
+                out[t, n] = <floating>carried
+
+
+# --- a worker's step ----------------------------------------------------------------------------
+
+cdef class ActorStep:
+    """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
+
+    cdef const uint8_t[:, :, ::1] screens
+    cdef const uint8_t[::1] table
+    cdef Py_ssize_t resolution, places
+    cdef const int32_t[::1] mirror
+    cdef const float[:, ::1] rows_float, units_float
+    cdef float[:, :, ::1] hidden_float
+    cdef float[::1] logits_float, estimates_float
+    cdef const double[:, ::1] rows_double, units_double
+    cdef double[:, :, ::1] hidden_double
+    cdef double[::1] logits_double, estimates_double
+    cdef int64_t[::1] indptr, alone
+    cdef uint16_t[::1] indices
+    cdef int8_t[::1] values
+    cdef uint8_t[::1] actions
+    cdef bint single
+
+    def __init__(self, screens, table, resolution, rows, mirror, units, scratch, indptr, indices,
+                 values, actions, logits, estimates):
+        self.screens, self.table, self.mirror = screens, table, mirror
+        self.indptr, self.indices, self.values, self.actions = indptr, indices, values, actions
+        self.resolution = resolution
+        self.places = 2 * (SIDE // self.resolution) * (SIDE // self.resolution)
+        self.single = rows.dtype == "f4"
+        if self.single:
+            self.rows_float, self.units_float, self.hidden_float = rows, units, scratch
+            self.logits_float, self.estimates_float = logits, estimates
+        else:
+            self.rows_double, self.units_double, self.hidden_double = rows, units, scratch
+            self.logits_double, self.estimates_double = logits, estimates
+
+    def __call__(self, Py_ssize_t t, double uniform, bint fresh, Py_ssize_t last_action):
+        """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
+        cdef int action
+        with nogil:
+            action = self.decide(t, uniform, fresh, last_action)
+        return action
+
+    cdef int decide(
+            self, Py_ssize_t t, double uniform, bint fresh,
+            Py_ssize_t last_action) noexcept nogil:
+        cdef Py_ssize_t start, end
+        cdef double logit
+        if t < 0 or t >= self.actions.shape[0] or last_action > 1:
+            return -1
+        start = self.indptr[t]
+        if start < 0 or start + self.mirror.shape[0] > self.indices.shape[0]:
+            return -1
+        end = start + c_encode_cells(
+            self.screens[t & 1], self.screens[t & 1 if fresh else (t - 1) & 1], self.table,
+            self.resolution, self.indices[start:], self.values[start:])
+        if last_action >= 0 and self.mirror.shape[0] > self.places:
+            self.indices[end] = <uint16_t>(self.places + last_action)
+            self.values[end] = 1
+            end += 1
+        self.indptr[t + 1] = end
+        if self.single:
+            cloned_one_forward(self.indices[start:end], self.values[start:end], self.rows_float,
+                               self.mirror, self.units_float, self.hidden_float[0])
+            cloned_actor_critic(self.hidden_float, self.units_float, 0, 1,
+                                self.logits_float[t:t + 1], self.estimates_float[t:t + 1])
+            logit = self.logits_float[t]
+        else:
+            cloned_one_forward(self.indices[start:end], self.values[start:end], self.rows_double,
+                               self.mirror, self.units_double, self.hidden_double[0])
+            cloned_actor_critic(self.hidden_double, self.units_double, 0, 1,
+                                self.logits_double[t:t + 1], self.estimates_double[t:t + 1])
+            logit = self.logits_double[t]
+        self.actions[t] = uniform < 1 / (1 + exp(-logit))
+        return self.actions[t]
+
+
+cdef cloned cloned_one_forward(
+        const uint16_t[::1] indices, const int8_t[::1] values, const floating[:, ::1] rows,
+        const int32_t[::1] mirror, const floating[:, ::1] units,
+        floating[:, ::1] hidden) noexcept nogil:
+    one_forward(indices, values, 0, indices.shape[0], rows, mirror, units, 0, units.shape[1],
+                hidden)

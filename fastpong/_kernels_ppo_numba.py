@@ -1,0 +1,394 @@
+"""The actor-critic agent's kernels compiled by Numba: names and order of ``fastpong.oracle_ppo``.
+
+Raw, and compiled and kept on disk as in ``_kernels_numba``. The algorithm is that of
+``_kernels_ppo.pyx``, which explains it: sparse sums of rows, shares of units for threads, the rows'
+steps made of their own and their parents'. np.float64() and not float(), which leaves a float32
+what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import DTypeLike
+
+from fastpong._kernels_numba import (
+    F64,
+    I8,
+    I64,
+    SPARSE,
+    TOP,
+    U8,
+    U16,
+    Array,
+    _helper,
+    _in,
+    _kernel,
+    _out,
+    _sigmoid,
+)  # fmt: skip
+
+I32 = types.int32
+SIDE = 80
+TINY = 1e-35  # as in _kernels_ppo.pyx
+
+
+# --- input --------------------------------------------------------------------------------------
+
+
+@_helper
+def _encode_cells(
+    screen: Any, previous: Any, table: Any, resolution: int, indices: Any, values: Any, start: int
+) -> int:
+    """Write the non-zero cells from ``start`` on; return the position after them."""
+    n, side = start, SIDE // resolution
+    for channel in range(2):
+        for y in range(side):
+            for x in range(side):
+                count = 0
+                for r in range(resolution):
+                    row = TOP + 2 * (y * resolution + r)
+                    for c in range(resolution):
+                        column = 2 * (x * resolution + c)
+                        count += table[screen[row, column]]
+                        if channel == 1:
+                            count -= table[previous[row, column]]
+                if count != 0:
+                    indices[n], values[n] = (channel * side + y) * side + x, count
+                    n += 1
+    return n
+
+
+@_kernel(
+    0, lambda F: types.int64(_in(U8, 2), _in(U8, 2), _in(U8, 1), I64, _out(U16, 1), _out(I8, 1))
+)
+def encode_cells(
+    screen: Any, previous: Any, table: Any, resolution: int, indices: Any, values: Any
+) -> int:
+    """Write the non-zero cells of the frame, then of the difference frame; return their number."""
+    return int(_encode_cells(screen, previous, table, resolution, indices, values, 0))
+
+
+# --- network ------------------------------------------------------------------------------------
+
+
+@_helper
+def _one_forward(
+    indices: Any, values: Any, start: int, stop: int, rows: Any, mirror: Any, units: Any,
+    first: int, last: int, hidden: Any,
+) -> None:  # fmt: skip
+    """Write relu(b + sum of value * row), upright and mirrored: (2, H)."""
+    zero = rows.dtype.type(0)
+    for j in range(first, last):
+        hidden[0, j] = hidden[1, j] = units[0, j]
+    for i in range(start, stop):
+        d, value = indices[i], rows.dtype.type(values[i])
+        e = mirror[d]
+        for j in range(first, last):
+            hidden[0, j] += value * rows[d, j]
+        for j in range(first, last):
+            hidden[1, j] += value * rows[e, j]
+    for k in range(2):
+        for j in range(first, last):
+            hidden[k, j] = zero if hidden[k, j] < 0 else hidden[k, j]
+
+
+def _network(F: Any) -> tuple[Any, ...]:
+    """Return the types of rows, mirror and units."""
+    return (_in(F, 2), _in(I32, 1), _in(F, 2))
+
+
+@_kernel(4, lambda F: (_in(I64, 1), *SPARSE, *_network(F), I64, I64, _out(F, 3)))
+def pyramid_forward(
+    order: Any, indptr: Any, indices: Any, values: Any, rows: Any, mirror: Any, units: Any,
+    first: int, last: int, hidden: Any,
+) -> None:  # fmt: skip
+    """Write the hidden layer, upright and mirrored, of the units [first, last): (M, 2, H)."""
+    for q in range(len(order)):
+        t = order[q]
+        _one_forward(
+            indices, values, indptr[t], indptr[t + 1], rows, mirror, units, first, last, hidden[q]
+        )
+
+
+@_helper
+def _one_actor_critic(hidden: Any, units: Any) -> Any:
+    """Return log odds and value of one decision, each in four interleaved sums."""
+    zero = units.dtype.type(0)
+    a0, a1, a2, a3 = zero, zero, zero, zero
+    v0, v1, v2, v3 = zero, zero, zero, zero
+    size = units.shape[1]
+    for j in range(0, size - 3, 4):
+        a0 += (hidden[0, j] - hidden[1, j]) * units[1, j]
+        a1 += (hidden[0, j + 1] - hidden[1, j + 1]) * units[1, j + 1]
+        a2 += (hidden[0, j + 2] - hidden[1, j + 2]) * units[1, j + 2]
+        a3 += (hidden[0, j + 3] - hidden[1, j + 3]) * units[1, j + 3]
+        v0 += (hidden[0, j] + hidden[1, j]) * units[2, j]
+        v1 += (hidden[0, j + 1] + hidden[1, j + 1]) * units[2, j + 1]
+        v2 += (hidden[0, j + 2] + hidden[1, j + 2]) * units[2, j + 2]
+        v3 += (hidden[0, j + 3] + hidden[1, j + 3]) * units[2, j + 3]
+    for j in range(size - size % 4, size):
+        a0 += (hidden[0, j] - hidden[1, j]) * units[1, j]
+        v0 += (hidden[0, j] + hidden[1, j]) * units[2, j]
+    total = (a0 + a1) + (a2 + a3)
+    return total + total, (v0 + v1) + (v2 + v3)
+
+
+@_kernel(0, lambda F: (_in(F, 3), _in(F, 2), I64, I64, _out(F, 1), _out(F, 1)))
+def actor_critic(hidden: Any, units: Any, first: int, last: int, logit: Any, estimate: Any) -> None:
+    """Write log odds of RIGHT and value of the decisions [first, last)."""
+    for q in range(first, last):
+        logit[q], estimate[q] = _one_actor_critic(hidden[q], units)
+
+
+@_helper
+def _softplus(x: float) -> float:
+    """Return log(1 + e^x), without overflow."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@_kernel(
+    1,
+    lambda F: (
+        *(_in(I64, 1), _in(F, 1), _in(F, 1), _in(U8, 1), _in(F, 1), _in(F, 1), _in(F, 1)),
+        *(F64, F64, F64, _out(F, 1), _out(F, 1), _out(F64, 2)),
+    ),
+)
+def ppo_gradient(
+    order: Any, logit: Any, estimate: Any, actions: Any, old_logit: Any, advantage: Any,
+    returns: Any, clip: float, entropy_weight: float, value_weight: float, dlogit: Any,
+    dvalue: Any, losses: Any,
+) -> None:  # fmt: skip
+    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
+    size = len(order)
+    for q in range(size):
+        t = order[q]
+        sign = 1.0 if actions[t] else -1.0
+        odds, gain = np.float64(logit[q]), np.float64(advantage[t])
+        log_ratio = _softplus(-sign * np.float64(old_logit[t])) - _softplus(-sign * odds)
+        ratio = math.exp(log_ratio)
+        right, left = math.exp(-_softplus(-odds)), math.exp(-_softplus(odds))
+        slope: Any = -gain * ratio * sign * (left if actions[t] else right)
+        if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
+            slope = 0.0
+        slope += entropy_weight * right * left * odds
+        error = np.float64(estimate[q]) - np.float64(returns[t])
+        dlogit[q], dvalue[q] = slope / size, value_weight * error / size
+        losses[0, q] = -min(ratio * gain, min(max(ratio, 1 - clip), 1 + clip) * gain)
+        losses[1, q] = error * error / 2
+        losses[2, q] = right * _softplus(-odds) + left * _softplus(odds)
+        losses[3, q] = ratio - 1 - log_ratio
+        losses[4, q] = 1.0 if abs(ratio - 1) > clip else 0.0
+
+
+@_helper
+def _one_backward(
+    indices: Any, values: Any, start: int, stop: int, mirror: Any, hidden: Any, units: Any,
+    du: Any, dv: Any, first: int, last: int, own: int, gradient: Any,
+) -> None:  # fmt: skip
+    """Add one decision's gradient into the rows of its input and, from ``own`` on, the units'."""
+    for j in range(first, last):
+        h, g = hidden[0, j], hidden[1, j]
+        up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(h > 0)
+        down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(g > 0)
+        gradient[own, j] += up + down
+        gradient[own + 1, j] += du * (h - g)
+        gradient[own + 2, j] += dv * (h + g)
+    for i in range(start, stop):
+        d, value = indices[i], units.dtype.type(values[i])
+        e = mirror[d]
+        for j in range(first, last):
+            up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(hidden[0, j] > 0)
+            gradient[d, j] += value * up
+        for j in range(first, last):
+            down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(hidden[1, j] > 0)
+            gradient[e, j] += value * down
+
+
+@_kernel(
+    8,
+    lambda F: (
+        *(_in(I64, 1), *SPARSE, _in(I32, 1), _in(I32, 2), _in(F64, 1), _in(U8, 1)),
+        *(_in(F, 3), _in(F, 2), _in(F, 1), _in(F, 1), I64, I64, _out(F, 2), _out(F64, 1)),
+    ),
+)
+def pyramid_backward(
+    order: Any, indptr: Any, indices: Any, values: Any, mirror: Any, parents: Any, scales: Any,
+    seen: Any, hidden: Any, units: Any, dlogit: Any, dvalue: Any, first: int, last: int,
+    gradient: Any, squares: Any,
+) -> None:  # fmt: skip
+    """Write the gradient by all weights of the units [first, last), and its squares' sums."""
+    own, kind = len(seen), units.dtype.type
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            gradient[r, first:last] = 0
+    for q in range(len(order)):
+        t = order[q]
+        _one_backward(
+            indices, values, indptr[t], indptr[t + 1], mirror, hidden[q], units,
+            dlogit[q] + dlogit[q], dvalue[q], first, last, own, gradient,
+        )  # fmt: skip
+    for k in range(len(scales)):
+        scale = kind(scales[k])
+        for r in range(parents.shape[1]):
+            above = parents[k, r]
+            if seen[r] and above >= 0:
+                for j in range(first, last):
+                    gradient[above, j] += scale * gradient[r, j]
+    squares[first:last] = 0
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            for j in range(first, last):
+                squares[j] += np.float64(gradient[r, j]) * np.float64(gradient[r, j])
+
+
+# --- optimizer ----------------------------------------------------------------------------------
+
+
+@_helper
+def _moments(
+    gradient: Any, mean: Any, square: Any, seen: Any, factor: Any, keep1: Any, take1: Any,
+    keep2: Any, take2: Any, rate: Any, root_scale: Any, small: Any, first: int, last: int,
+) -> None:  # fmt: skip
+    """Write the moments of every row, and its step in place of the gradient."""
+    zero, tiny = gradient.dtype.type(0), gradient.dtype.type(TINY)
+    for r in range(len(seen) + 3):
+        if r >= len(seen) or seen[r]:
+            for j in range(first, last):
+                g = factor * gradient[r, j]
+                m = keep1 * mean[r, j] + take1 * g
+                v = keep2 * square[r, j] + take2 * g * g
+                m = m if m > tiny or m < -tiny else zero
+                v = v if v > tiny else zero
+                mean[r, j], square[r, j] = m, v
+                gradient[r, j] = -rate * m / (root_scale * math.sqrt(v) + small)
+
+
+@_kernel(
+    0,
+    lambda F: (
+        *(_out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _in(U8, 1), _in(I32, 2)),
+        *(_in(F64, 1), F64, I64, F64, F64, F64, F64, I64, I64),
+    ),
+)
+def pyramid_adam(
+    rows: Any, units: Any, gradient: Any, mean: Any, square: Any, seen: Any, parents: Any,
+    scales: Any, factor: float, step: int, learning_rate: float, beta1: float, beta2: float,
+    epsilon: float, first: int, last: int,
+) -> None:  # fmt: skip
+    """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
+    kind = rows.dtype.type
+    _moments(
+        gradient, mean, square, seen, kind(factor), kind(beta1), kind(1 - beta1), kind(beta2),
+        kind(1 - beta2), kind(learning_rate / (1 - beta1 ** float(step))),
+        kind(1 / math.sqrt(1 - beta2 ** float(step))), kind(epsilon), first, last,
+    )  # fmt: skip
+    for r in range(len(rows)):
+        if seen[r]:
+            for j in range(first, last):
+                rows[r, j] += gradient[r, j]
+        for k in range(len(scales)):
+            above = parents[k, r]
+            if above >= 0 and seen[above]:
+                scale = kind(scales[k])
+                for j in range(first, last):
+                    rows[r, j] += scale * gradient[above, j]
+    for r in range(3):
+        for j in range(first, last):
+            units[r, j] += gradient[len(seen) + r, j]
+
+
+# --- advantages ---------------------------------------------------------------------------------
+
+
+@_kernel(0, lambda F: (_in(F, 2), _in(F, 2), _in(U8, 2), _in(F, 1), F64, F64, _out(F, 2)))
+def gae(
+    rewards: Any, values: Any, dones: Any, last_value: Any, gamma: float, lambda_: float, out: Any
+) -> None:
+    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
+    for n in range(rewards.shape[1]):
+        carried: Any = 0.0
+        after: Any = np.float64(last_value[n])
+        for t in range(len(rewards) - 1, -1, -1):
+            if dones[t, n]:
+                carried = after = 0.0
+            value = np.float64(values[t, n])
+            carried = np.float64(rewards[t, n]) + gamma * after - value + gamma * lambda_ * carried
+            after = value
+            out[t, n] = carried
+
+
+# --- a worker's step ----------------------------------------------------------------------------
+
+
+@_kernel(
+    3,
+    lambda F: types.int64(
+        *(_in(U8, 3), _in(U8, 1), I64, *_network(F), _out(F, 3), _out(I64, 1), _out(U16, 1)),
+        *(_out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1), I64, F64, types.boolean, I64),
+    ),
+)
+def _actor_step(
+    screens: Any, table: Any, resolution: int, rows: Any, mirror: Any, units: Any, hidden: Any,
+    indptr: Any, indices: Any, values: Any, actions: Any, logits: Any, estimates: Any, t: int,
+    uniform: float, fresh: bool, last_action: int,
+) -> int:  # fmt: skip
+    """Encode, forward, choose: see ``ActorStep``."""
+    if t < 0 or t >= len(actions) or last_action > 1:
+        return -1
+    start, places = indptr[t], 2 * (SIDE // resolution) * (SIDE // resolution)
+    if start < 0 or start + len(rows) > len(indices):
+        return -1
+    screen = screens[t & 1]
+    previous = screen if fresh else screens[(t - 1) & 1]
+    end = _encode_cells(screen, previous, table, resolution, indices, values, start)
+    if last_action >= 0 and len(rows) > places:
+        indices[end], values[end] = places + last_action, 1
+        end += 1
+    indptr[t + 1] = end
+    _one_forward(indices, values, start, end, rows, mirror, units, 0, units.shape[1], hidden[0])
+    logits[t], estimates[t] = _one_actor_critic(hidden[0], units)
+    actions[t] = 1 if uniform < _sigmoid(np.float64(logits[t])) else 0
+    return int(actions[t])
+
+
+class ActorStep:
+    """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
+
+    __slots__ = ("_buffers", "_step")
+
+    def __init__(
+        self, screens: Array, table: Array, resolution: int, rows: Array, mirror: Array,
+        units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
+        actions: Array, logits: Array, estimates: Array,
+    ) -> None:  # fmt: skip
+        buffers = (
+            *(screens, table, resolution, rows, mirror, units, scratch),
+            *(indptr, indices, values, actions, logits, estimates),
+        )
+        _actor_step(*buffers, -1, 0.0, False, -1)
+        self._buffers, self._step = buffers, _actor_step.compile(rows.dtype)
+
+    def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
+        """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
+        return self._step(*self._buffers, t, uniform, fresh, last_action)  # type: ignore[no-any-return]
+
+
+TRAINING = (
+    _actor_step,
+    pyramid_forward,
+    actor_critic,
+    ppo_gradient,
+    pyramid_backward,
+    pyramid_adam,
+    gae,
+)
+
+
+def compile_all(dtype: DTypeLike) -> None:
+    """Compile, or load, what training in ``dtype`` calls, before workers start."""
+    for kernel in TRAINING:
+        kernel.compile(dtype)

@@ -1,0 +1,463 @@
+"""The public kernels of the actor-critic agent; ``fastpong.kernels`` has them beside the others.
+
+Conventions as there. N decisions of a batch, M of them in a minibatch, B inputs, R >= B rows of
+weights with those of the coarser cells (see ``fastpong.pyramid``), H units. ``units`` is (3, H):
+the hidden layer's biases b, the policy's weights a, the value's v. The network, for an input x and
+its mirror image x':
+
+    h = ReLU(x E + b),  h' = ReLU(x' E + b)
+    logit = 2 (h - h') . a, the log odds of RIGHT;  value = (h + h') . v
+
+``share=(first, last)`` has a kernel do the part of its work that belongs to these units, or these
+decisions, and leave the rest of its outputs alone, so that threads can share it out; the result
+does not depend on where the shares lie, bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastpong import _checks as checks
+from fastpong._checks import FLOATS, I8, I32, I64, U8, U16, Checker
+
+Array = NDArray[Any]
+Share = tuple[int, int] | None
+
+SIDE, SCREEN = 80, (210, 160)
+F64 = (np.dtype(np.float64),)
+MODULES = {
+    "cython": "fastpong._kernels_ppo",
+    "numba": "fastpong._kernels_ppo_numba",
+    "numpy": "fastpong.oracle_ppo",
+}
+
+
+class PpoKernels:
+    """The part of a ``Backend`` that the actor-critic agent adds."""
+
+    name: str
+
+    @functools.cached_property
+    def ppo(self) -> Any:
+        """The raw kernels; imported when first used."""
+        return importlib.import_module(MODULES[self.name])
+
+    def prepare_ppo(self, dtype: DTypeLike) -> None:
+        """Do for these kernels what ``prepare`` does for the others."""
+        compile_all = getattr(self.ppo, "compile_all", None)
+        if compile_all is not None:
+            compile_all(dtype)
+
+    # --- input ----------------------------------------------------------------------------------
+
+    def encode_cells(
+        self,
+        screen: Array,
+        previous: Array | None,
+        table: Array,
+        resolution: int = 1,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the active pixels of each cell of a frame, and of its difference to the last one.
+
+        screen, previous, table : as for ``sparse_difference_frame``
+        resolution : pixels along a side of a cell, r: a divisor of 80 up to 10; S = 80 / r
+        out        : buffers (indices, values), (2 S S,) uint16 and (2 S S,) int8
+
+        Returns (indices, values), both (n,), views of ``out``: only what is not zero. Cell (y, x)
+        of the frame is S y + x, of the difference S S more. O(field). Exact.
+        """
+        check = Checker()
+        screen = check.input("screen", screen, U8, SCREEN)
+        previous = screen if previous is None else check.input("previous", previous, U8, SCREEN)
+        base = 2 * (SIDE // _resolution(resolution)) ** 2
+        first, second = checks.pair("out", out)
+        indices = check.output("indices", first, U16, (base,))
+        values = check.output("values", second, I8, (base,))
+        table = checks.table(table)
+        checks.no_overlap(
+            {"indices": indices, "values": values},
+            {"screen": screen, "previous": previous, "table": table},
+        )
+        n = self.ppo.encode_cells(screen, previous, table, resolution, indices, values)
+        return indices[:n], values[:n]
+
+    # --- network --------------------------------------------------------------------------------
+
+    def pyramid_forward(
+        self,
+        order: Array,
+        indptr: Array,
+        indices: Array,
+        values: Array,
+        rows: Array,
+        mirror: Array,
+        units: Array,
+        share: Share = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Return h and h' of the decisions ``order``: (M, 2, H).
+
+        order  : (M,) int64 below N
+        indptr, indices, values : the batch's inputs, (N + 1,) int64, (nnz,) uint16 below B and int8
+        rows   : (B, H), E;  mirror : (B,) int32, the number of a row's mirror image
+        units  : (3, H), of which this reads b
+        share  : of the units
+        """
+        check = Checker()
+        inputs = {"rows": check.input("rows", rows, FLOATS, ("B", "H"))}
+        inputs["units"] = check.input("units", units, FLOATS, (3, "H"))
+        batch = _batch(check, order, indptr, indices, values, mirror)
+        units_share = checks.share("share", share, check.sizes["H"])
+        out = check.output("out", out, FLOATS, ("M", 2, "H"))
+        checks.no_overlap({"out": out}, inputs | batch)
+        *frames, mirror = batch.values()
+        self.ppo.pyramid_forward(
+            *frames, inputs["rows"], mirror, inputs["units"], *units_share, out
+        )
+        return out
+
+    def actor_critic(
+        self,
+        hidden: Array,
+        units: Array,
+        share: Share = None,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the log odds of RIGHT and the values: (M,) each.
+
+        hidden : (M, 2, H), of ``pyramid_forward``;  units : (3, H), of which this reads a and v
+        share  : of the decisions
+        """
+        check = Checker()
+        inputs = {
+            "hidden": check.input("hidden", hidden, FLOATS, ("M", 2, "H")),
+            "units": check.input("units", units, FLOATS, (3, "H")),
+        }
+        decisions = checks.share("share", share, check.sizes["M"])
+        first, second = checks.pair("out", out)
+        outputs = {
+            "logit": check.output("logit", first, FLOATS, ("M",)),
+            "estimate": check.output("estimate", second, FLOATS, ("M",)),
+        }
+        checks.no_overlap(outputs, inputs)
+        self.ppo.actor_critic(*inputs.values(), *decisions, *outputs.values())
+        return outputs["logit"], outputs["estimate"]
+
+    def ppo_gradient(
+        self,
+        order: Array,
+        logit: Array,
+        estimate: Array,
+        actions: Array,
+        old_logit: Array,
+        advantage: Array,
+        returns: Array,
+        clip: float = 0.2,
+        entropy_weight: float = 0.01,
+        value_weight: float = 0.5,
+        out: tuple[Array, ...] | None = None,
+    ) -> tuple[Array, ...]:
+        """Return the gradient of the mean loss by logits and values, and what it is made of.
+
+            r = pi(a) / pi_old(a)
+            loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)
+                   + value_weight (V - R)^2 / 2 - entropy_weight entropy
+
+        order               : (M,) int64 below N
+        logit, estimate     : (M,), of ``actor_critic``
+        actions             : (N,) uint8, 1 for RIGHT
+        old_logit, advantage, returns : (N,), of the policy that played; A; R
+        clip                : c, in [0, 1);  weights : >= 0
+        out                 : (dlogit (M,), dvalue (M,), losses (5, M) float64)
+
+        losses holds, decision by decision, surrogate, value loss, entropy, approximate KL
+        (r - 1) - log r, and 1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
+        """
+        check = Checker()
+        inputs = {
+            "order": check.input("order", order, I64, ("M",)),
+            "logit": check.input("logit", logit, FLOATS, ("M",)),
+            "estimate": check.input("estimate", estimate, FLOATS, ("M",)),
+            "actions": check.input("actions", actions, U8, ("N",)),
+            "old_logit": check.input("old_logit", old_logit, FLOATS, ("N",)),
+            "advantage": check.input("advantage", advantage, FLOATS, ("N",)),
+            "returns": check.input("returns", returns, FLOATS, ("N",)),
+        }
+        checks.within("order", inputs["order"], 0, check.sizes["N"])
+        checks.within("actions", inputs["actions"], 0, 2)
+        parts = checks.parts("out", out, 3)
+        outputs = {
+            "dlogit": check.output("dlogit", parts[0], FLOATS, ("M",)),
+            "dvalue": check.output("dvalue", parts[1], FLOATS, ("M",)),
+            "losses": check.output("losses", parts[2], F64, (5, "M")),
+        }
+        checks.no_overlap(outputs, inputs)
+        self.ppo.ppo_gradient(
+            *inputs.values(),
+            checks.below_one("clip", clip),
+            checks.not_negative("entropy_weight", entropy_weight),
+            checks.not_negative("value_weight", value_weight),
+            *outputs.values(),
+        )
+        return tuple(outputs.values())
+
+    def pyramid_backward(
+        self,
+        order: Array,
+        indptr: Array,
+        indices: Array,
+        values: Array,
+        mirror: Array,
+        parents: Array,
+        scales: Array,
+        seen: Array,
+        hidden: Array,
+        units: Array,
+        dlogit: Array,
+        dvalue: Array,
+        share: Share = None,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the gradient of sum_t dlogit_t logit_t + dvalue_t value_t by all weights.
+
+        parents  : (L, B) int32 in [B, R), or -1;  scales : (L,) float64: see ``Pyramid``
+        seen     : (R,) uint8, not 0 for every row that an input of this batch, or of one before,
+                   has reached. Rows with 0 are left alone, and are 0 where ``out`` is not given
+        dlogit, dvalue : (M,)
+        share    : of the units
+        out      : (gradient (R + 3, H): rows, then units; squares (H,) float64, the sum of the
+                   squares of each unit's gradient)
+
+        The other arguments are those of ``pyramid_forward`` and its result. O(nnz H + R H).
+        """
+        check = Checker()
+        inputs = {
+            "hidden": check.input("hidden", hidden, FLOATS, ("M", 2, "H")),
+            "units": check.input("units", units, FLOATS, (3, "H")),
+            "dlogit": check.input("dlogit", dlogit, FLOATS, ("M",)),
+            "dvalue": check.input("dvalue", dvalue, FLOATS, ("M",)),
+        }
+        tree = _tree(check, parents, scales, seen)
+        batch = _batch(check, order, indptr, indices, values, mirror)
+        units_share = checks.share("share", share, check.sizes["H"])
+        first, second = checks.pair("out", out)
+        if out is None:
+            first = np.zeros((check.sizes["R+3"], check.sizes["H"]), check.float)
+        outputs = {
+            "gradient": check.output("gradient", first, FLOATS, ("R+3", "H")),
+            "squares": check.output("squares", second, F64, ("H",)),
+        }
+        checks.no_overlap(outputs, inputs | tree | batch)
+        self.ppo.pyramid_backward(
+            *batch.values(), *tree.values(), *inputs.values(), *units_share, *outputs.values()
+        )
+        return outputs["gradient"], outputs["squares"]
+
+    # --- optimizer ------------------------------------------------------------------------------
+
+    def pyramid_adam(
+        self,
+        rows: Array,
+        units: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        seen: Array,
+        parents: Array,
+        scales: Array,
+        step: int,
+        factor: float = 1.0,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-5,
+        share: Share = None,
+    ) -> None:
+        """Descend one step of Adam in place, with ``factor`` times the gradient.
+
+            m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+            w = w - learning_rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
+
+        rows, units     : (B, H) and (3, H), overwritten; a row moves with its parents
+        gradient        : (R + 3, H), of ``pyramid_backward``; used up
+        mean, square    : (R + 3, H), overwritten; what falls below 1e-35 may be set to 0
+        step            : number of this update, from 1
+        factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
+        epsilon         : > 0, also when rounded to the arrays' dtype
+        share           : of the units
+        """
+        check = Checker()
+        outputs = {
+            "rows": check.given("rows", rows, FLOATS, ("B", "H")),
+            "units": check.given("units", units, FLOATS, (3, "H")),
+            "gradient": check.given("gradient", gradient, FLOATS, ("R+3", "H")),
+            "mean": check.given("mean", mean, FLOATS, ("R+3", "H")),
+            "square": check.given("square", square, FLOATS, ("R+3", "H")),
+        }
+        tree = _tree(check, parents, scales, seen)
+        checks.no_overlap(outputs, tree)
+        self.ppo.pyramid_adam(
+            *outputs.values(), tree["seen"], tree["parents"], tree["scales"],
+            checks.not_negative("factor", factor), checks.count("step", step),
+            checks.not_negative("learning_rate", learning_rate),
+            checks.below_one("beta1", beta1), checks.below_one("beta2", beta2),
+            check.above_zero("epsilon", epsilon),
+            *checks.share("share", share, check.sizes["H"]),
+        )  # fmt: skip
+
+    # --- advantages -----------------------------------------------------------------------------
+
+    def gae(
+        self,
+        rewards: Array,
+        values: Array,
+        dones: Array,
+        last_value: Array | float,
+        gamma: float = 0.99,
+        lambda_: float = 0.95,
+        out: Array | None = None,
+    ) -> Array:
+        """Return generalised advantage estimates, of one row of decisions or of N side by side.
+
+            delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
+            A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   A_T = 0
+
+        rewards, values : (T,) or (T, N), time first
+        dones           : the same shape, uint8 or bool: not 0 where the decision ended an episode,
+                          so that what follows belongs to another one
+        last_value      : the value after the last decision, a number for (T,), (N,) for (T, N)
+        gamma, lambda_  : in [0, 1]
+        out             : as rewards; may be ``rewards`` itself
+
+        A + values are the returns a value is learned from. With lambda 1 A is the discounted return
+        less the value, with lambda 0 it is delta. Source: Schulman et al. (2016), eq. 16.
+        """
+        check = Checker()
+        single = np.ndim(rewards) == 1
+        dims = ("T",) if single else ("T", "N")
+        rewards = check.input("rewards", rewards, FLOATS, dims)
+        values = check.input("values", values, FLOATS, dims)
+        if isinstance(dones, np.ndarray) and dones.dtype == np.bool_:
+            dones = dones.view(np.uint8)
+        dones = check.input("dones", dones, U8, dims)
+        if single:
+            last_value = np.full(1, _number("last_value", last_value), rewards.dtype)
+        last_value = check.input("last_value", last_value, FLOATS, (1 if single else "N",))
+        gamma, lambda_ = checks.fraction("gamma", gamma), checks.fraction("lambda_", lambda_)
+        out = check.output("out", out, FLOATS, dims)
+        checks.same_or_separate("out", out, "rewards", rewards)
+        checks.no_overlap({"out": out}, {"values": values, "dones": dones, "last": last_value})
+        flat = [a.reshape(-1, 1) if single else a for a in (rewards, values, dones, out)]
+        self.ppo.gae(*flat[:3], last_value, gamma, lambda_, flat[3])
+        return out
+
+    # --- a worker's step ------------------------------------------------------------------------
+
+    def actor_step(
+        self,
+        screens: Array,
+        table: Array,
+        resolution: int,
+        rows: Array,
+        mirror: Array,
+        units: Array,
+        indptr: Array,
+        indices: Array,
+        values: Array,
+        actions: Array,
+        logits: Array,
+        estimates: Array,
+    ) -> Callable[[int, float, bool, int], int]:
+        """Bind the buffers of a segment; return ``step(t, uniform, fresh, last_action) -> action``.
+
+        As ``policy_step``: it encodes screens[t % 2], and its difference to screens[(t - 1) % 2]
+        unless ``fresh``, as ``encode_cells`` does, and, where ``rows`` has two more for it, the
+        last action (0, 1, or -1 for none); records in logits[t], estimates[t] and actions[t]; and
+        returns 1 (RIGHT) if uniform < 1 / (1 + exp(-logit)), else 0. It returns -1, with nothing
+        written, where t >= cap or fewer than B entries are left.
+
+        rows, mirror, units : as for ``pyramid_forward``; B = 2 (80 / resolution)^2, or 2 more
+        indptr : (cap + 1,) int64;  actions : (cap,) uint8;  logits, estimates : (cap,)
+        indices, values : (room,) uint16 and (room,) int8
+        """
+        check = Checker()
+        inputs = {
+            "screens": check.bound("screens", screens, U8, (2, *SCREEN)),
+            "table": checks.table(table),
+            "rows": check.bound("rows", rows, FLOATS, ("B", "H")),
+            "mirror": _mirror(check, mirror),
+            "units": check.bound("units", units, FLOATS, (3, "H")),
+        }
+        places = 2 * (SIDE // _resolution(resolution)) ** 2
+        if check.sizes["B"] not in (places, places + 2):
+            raise ValueError(f"rows: expected {places} or {places + 2}, got {check.sizes['B']}")
+        outputs = {
+            "actions": check.given("actions", actions, U8, ("cap",)),
+            "indices": check.given("indices", indices, U16, ("room",)),
+            "values": check.given("values", values, I8, ("room",)),
+            "logits": check.given("logits", logits, FLOATS, ("cap",)),
+            "estimates": check.given("estimates", estimates, FLOATS, ("cap",)),
+        }
+        check.sizes["cap+1"] = check.sizes["cap"] + 1
+        outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
+        checks.no_overlap(outputs, inputs)
+        scratch = np.empty((1, 2, check.sizes["H"]), check.float)
+        step: Callable[[int, float, bool, int], int] = self.ppo.ActorStep(
+            inputs["screens"], inputs["table"], resolution, inputs["rows"], inputs["mirror"],
+            inputs["units"], scratch, outputs["indptr"], outputs["indices"], outputs["values"],
+            outputs["actions"], outputs["logits"], outputs["estimates"],
+        )  # fmt: skip
+        return step
+
+
+def _resolution(value: Any) -> int:
+    number = checks.count("resolution", value)
+    if number > 10 or SIDE % number:
+        raise ValueError(f"resolution: expected a divisor of {SIDE} up to 10, got {value}")
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number, also one that comes in an array of one."""
+    one = isinstance(value, np.ndarray) and value.size == 1
+    return checks.real(name, value.item() if one else value)
+
+
+def _mirror(check: Checker, mirror: Any) -> Array:
+    return checks.within("mirror", check.input("mirror", mirror, I32, ("B",)), 0, check.sizes["B"])
+
+
+def _batch(
+    check: Checker, order: Any, indptr: Any, indices: Any, values: Any, mirror: Any
+) -> dict[str, Array]:
+    """Check a minibatch: its decisions, the batch's inputs, the mirror; "B" bounds the inputs."""
+    order = check.input("order", order, I64, ("M",))
+    mirror = _mirror(check, mirror)
+    check.sizes["D"] = check.sizes["B"]
+    frames = checks.sparse_frames(check, indptr, indices, values, "values")
+    checks.within("order", order, 0, check.sizes["T"])
+    return dict(zip(("order", "indptr", "indices", "values"), (order, *frames), strict=True)) | {
+        "mirror": mirror
+    }
+
+
+def _tree(check: Checker, parents: Any, scales: Any, seen: Any) -> dict[str, Array]:
+    """Check the coarser rows; sets "R+3"."""
+    tree = {
+        "parents": check.input("parents", parents, I32, ("L", "B")),
+        "scales": check.input("scales", scales, F64, ("L",)),
+        "seen": check.input("seen", seen, U8, ("R",)),
+    }
+    rows, base = check.sizes["R"], check.sizes["B"]
+    if check.sizes.setdefault("R+3", rows + 3) != rows + 3 or rows < base:
+        raise ValueError(f"seen: expected {max(base, check.sizes['R+3'] - 3)} rows, got {rows}")
+    above = tree["parents"]
+    checks.within("parents", above[above != -1], base, rows)
+    return tree

@@ -1,0 +1,210 @@
+"""Play segments: a fixed number of decisions of one lane, an endless row of games on one emulator.
+
+Where a lane stands is plain data, a `Lane`: it goes in with a task and comes back with its result.
+So any worker may play any lane, and play it again after a crash, with the same result. Restoring
+the emulator takes 0.1 ms, a segment of 128 decisions 25.
+
+A segment draws its randomness from a source of its own, `uniforms(seed, stream, task number)`: for
+each decision the chooser's uniform and then what the emulator draws, for each game that begins the
+number of frames during which nothing is done. So a lane need not carry how far a game's source has
+been used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastpong.emulator import Draw, Emulator
+from fastpong.rollout import LEFT_RIGHT
+
+NOBODY = -1
+"""The last action at the beginning of a game: there is none."""
+
+Step = Callable[[int, float, bool, int], int]
+"""``step(t, uniform, fresh, last_action)``: see ``kernels.actor_step``."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game that ended: points won minus lost, decisions, emulated frames."""
+
+    score: float
+    length: int
+    frames: int
+
+    @property
+    def games(self) -> tuple[Game]:
+        """The one game that it is."""
+        return (self,)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A lane between two segments, in the middle of a game; ``Lane()`` has yet to begin one.
+
+    saved       : of ``Emulator.save``; empty where no game has begun
+    screens     : (2, 210, 160) uint8, what is seen now and what was seen one decision before
+    last_action : chosen one decision before, NOBODY at a game's beginning; both screens are then
+                  the same one
+    score, length : of the game so far
+    """
+
+    saved: bytes = b""
+    screens: npt.NDArray[np.uint8] | None = None
+    last_action: int = NOBODY
+    score: float = 0.0
+    length: int = 0
+
+
+@dataclass(eq=False)
+class Segment:
+    """T decisions of a lane, and where it stands after them.
+
+    indptr, indices, values : the inputs of T + 1 observations in CSR form, (T+2,) int64, (nnz,)
+                uint16 and int8; the last one is what is seen after the segment
+    actions   : (T,) uint8, 1 for RIGHT
+    logits    : (T,), estimates : (T + 1,): log odds of RIGHT and values, as they were when played
+    rewards   : (T,) float32, points;  dones : (T,) uint8, 1 where the decision ended a game
+    games     : that ended in it;  frames : emulated in it;  lane : where the next one goes on
+    """
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.uint16]
+    values: npt.NDArray[np.int8]
+    actions: npt.NDArray[np.uint8]
+    logits: npt.NDArray[np.floating]
+    estimates: npt.NDArray[np.floating]
+    rewards: npt.NDArray[np.float32]
+    dones: npt.NDArray[np.uint8]
+    games: list[Game]
+    frames: int
+    lane: Lane
+
+    @property
+    def length(self) -> int:
+        """Decisions of the segment, T."""
+        return len(self.actions)
+
+
+class Buffers:
+    """Room for a segment of T decisions, and the observation after it; reused for the next ones.
+
+    base : entries that one observation may have at most
+    """
+
+    def __init__(self, steps: int, base: int, dtype: npt.DTypeLike) -> None:
+        self.screens = np.zeros((2, 210, 160), np.uint8)
+        self.indptr = np.zeros(steps + 2, np.int64)
+        # Memory never written to costs none: an observation has a few dozen entries.
+        self.indices = np.empty((steps + 1) * base, np.uint16)
+        self.values = np.empty((steps + 1) * base, np.int8)
+        self.actions = np.empty(steps + 1, np.uint8)
+        self.logits = np.empty(steps + 1, dtype)
+        self.estimates = np.empty(steps + 1, dtype)
+        self.rewards = np.empty(steps, np.float32)
+        self.dones = np.empty(steps, np.uint8)
+
+
+class LanePlayer:
+    """Plays segments and whole games on one emulator.
+
+    step  : bound to ``buffers``, and chosen anew for every segment: see ``play_segment``
+    noops : at the beginning of a game nothing is done for 0 to so many frames, each as likely
+    """
+
+    def __init__(self, emulator: Emulator, buffers: Buffers, noops: int) -> None:
+        self.emulator, self.buffers, self.noops = emulator, buffers, noops
+        self._last_action, self._score, self._length = NOBODY, 0.0, 0
+
+    def play_segment(self, step: Step, lane: Lane, draw: Draw) -> Segment:
+        """Play as many decisions as there is room for, from where ``lane`` stands."""
+        buffers, emulator = self.buffers, self.emulator
+        steps = len(buffers.rewards)
+        games: list[Game] = []
+        frames = -self._go_on(lane, draw)
+        for t in range(steps):
+            points = self._decide(step, t, draw)
+            buffers.rewards[t], buffers.dones[t] = points, emulator.over
+            if emulator.over:
+                games.append(Game(self._score, self._length, emulator.frames))
+                frames += emulator.frames
+                self._begin(draw, t + 1)
+            else:
+                emulator.read_screen(buffers.screens[(t + 1) & 1])
+        step(steps, 0.0, self._last_action == NOBODY, self._last_action)
+        frames += emulator.frames
+        return self._segment(steps, games, frames)
+
+    def play_game(self, step: Step, draw: Draw, greedy: bool = False) -> Game:
+        """Play one game from its beginning to its end; ``greedy``: always the likelier action."""
+        emulator, screens = self.emulator, self.buffers.screens
+        self._begin(draw, 0)
+        chance = (lambda: 0.5) if greedy else draw
+        t = 0
+        while not emulator.over:
+            # The buffers are used as a ring of two: of a game nothing is kept.
+            self._decide(step, t, chance)
+            t = 1 - t
+            if not emulator.over:
+                emulator.read_screen(screens[t])
+        return Game(self._score, self._length, emulator.frames)
+
+    def _decide(self, step: Step, t: int, draw: Draw) -> float:
+        """Choose and play; return the points made."""
+        last = self._last_action
+        choice = step(t, draw(), last == NOBODY, last)
+        if choice < 0:
+            raise RuntimeError(f"step {t} found no room in buffers made for it")
+        points = self.emulator.step(LEFT_RIGHT[choice])
+        self._last_action = choice
+        self._score += points
+        self._length += 1
+        return points
+
+    def _begin(self, draw: Draw, t: int) -> None:
+        """Begin a game, whose first screen is that of step ``t``."""
+        self.emulator.reset(draw)
+        if self.noops:
+            self.emulator.idle(int(draw() * (self.noops + 1)))
+        self.emulator.read_screen(self.buffers.screens[t & 1])
+        self._last_action, self._score, self._length = NOBODY, 0.0, 0
+
+    def _go_on(self, lane: Lane, draw: Draw) -> int:
+        """Take up a lane, or begin its first game; return the frames of its game so far."""
+        self.buffers.indptr[0] = 0
+        if lane.screens is None:
+            self._begin(draw, 0)
+            return 0
+        self.emulator.restore(lane.saved, draw)
+        self.buffers.screens[:] = lane.screens
+        self._last_action, self._score, self._length = lane.last_action, lane.score, lane.length
+        return self.emulator.frames
+
+    def _segment(self, steps: int, games: list[Game], frames: int) -> Segment:
+        b = self.buffers
+        used = int(b.indptr[steps + 1])
+        now, before = b.screens[steps & 1], b.screens[(steps - 1) & 1]
+        lane = Lane(
+            self.emulator.save(),
+            np.stack([now, now if self._last_action == NOBODY else before]),
+            self._last_action,
+            self._score,
+            self._length,
+        )
+        return Segment(
+            indptr=b.indptr.copy(),
+            indices=b.indices[:used].copy(),
+            values=b.values[:used].copy(),
+            actions=b.actions[:steps].copy(),
+            logits=b.logits[:steps].copy(),
+            estimates=b.estimates.copy(),
+            rewards=b.rewards.copy(),
+            dones=b.dones.copy(),
+            games=games,
+            frames=frames,
+            lane=lane,
+        )

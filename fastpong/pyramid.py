@@ -1,0 +1,109 @@
+"""Where the actor-critic agent's inputs lie: cells of several sizes, and their mirror images.
+
+The field of 80x80 pixels is cut into base cells; an input is the number of active pixels in one, of
+the frame (channel 0) or of the difference frame (channel 1). Each base cell also feeds the coarser
+cells that it lies in, so that what is learned at one place serves its neighbourhood:
+
+    z = sum_i x_i (W_i + sum_l s_l W_{parent_l(i)}) = sum_i x_i E_i
+
+The effective rows E are all that playing needs. A gradient by E is one by W too: that of a coarse
+row is s_l times the sum over its base cells. So the weights W need not be kept at all; an optimizer
+keeps its moments for all rows, and E takes the steps of a base row and of its parents together.
+
+Pong upside down is Pong with UP and DOWN exchanged; ``mirror`` maps a row to that of its mirror
+image, row r of the field to 79 - r.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 80
+
+
+class Level(NamedTuple):
+    """Coarser cells: height and width in pixels, and by what their weights are scaled."""
+
+    height: int
+    width: int
+    scale: float
+
+
+class Pyramid:
+    """The numbering of rows. B base rows come first, then the coarser levels', R in all.
+
+    resolution  : pixels along a side of a base cell, a divisor of 80 up to 10
+    levels      : the coarser cells, multiples of the resolution; at the right and lower edge of
+                  the field they may be cut short, which must not break the mirror
+    last_action : two more rows, of the action chosen last: LEFT, RIGHT, exchanged in the mirror
+
+    side    : base cells along a side, S
+    base    : B = 2 S S, channel by channel, row by row (+ 2)
+    rows    : R
+    mirror  : (B,) int32
+    parents : (levels, B) int32, -1 for none
+    scales  : (levels,) float64
+
+    Raises ValueError where cells do not fit into the field or each other.
+    """
+
+    def __init__(self, resolution: int, levels: tuple[Level, ...], last_action: bool) -> None:
+        if not 1 <= resolution <= 10 or SIDE % resolution:
+            raise ValueError(f"resolution: expected a divisor of {SIDE} up to 10, got {resolution}")
+        self.resolution, self.levels, self.last_action = resolution, levels, last_action
+        self.side = SIDE // resolution
+        places = self.side**2
+        self.base = 2 * places + 2 * last_action
+        row, column = np.divmod(np.arange(places), self.side)
+        self.mirror = self._both((self.side - 1 - row) * self.side + column, places)
+        if last_action:
+            self.mirror[-2:] = self.base - 1, self.base - 2
+        self.rows, parents = self.base, []
+        for height, width, _ in levels:
+            self._check(height, width)
+            across = -(-SIDE // width)
+            cell = (row * resolution // height) * across + column * resolution // width
+            count = SIDE // height * across
+            parents.append(self._both(self.rows + cell, count))
+            self.rows += 2 * count
+        self.parents = np.array(parents, np.int32).reshape(len(levels), self.base)
+        self.scales = np.array([level.scale for level in levels], np.float64)
+
+    def _both(self, first: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+        """Return the rows of both channels, ``count`` apart; -1 for the last action's."""
+        rows = np.full(self.base, -1, np.int32)
+        rows[: 2 * len(first)] = np.concatenate([first, first + count])
+        return rows
+
+    def _check(self, height: int, width: int) -> None:
+        if height < 1 or width < 1 or height % self.resolution or width % self.resolution:
+            raise ValueError(
+                f"levels: expected cells of multiples of {self.resolution} pixels, "
+                f"got {height}x{width}"
+            )
+        if SIDE % height:
+            raise ValueError(f"levels: expected heights that divide {SIDE}, got {height}")
+
+
+def parse_levels(text: str) -> tuple[Level, ...]:
+    """Read levels as the settings have them, such as ``4x4:0.35 8x8:0.35``; empty for none.
+
+    Raises ValueError, saying what was expected.
+    """
+    found = []
+    for word in text.split():
+        size, _, scale = word.partition(":")
+        height, _, width = size.partition("x")
+        try:
+            level = Level(int(height), int(width), float(scale))
+        except ValueError as error:
+            raise ValueError(
+                f"levels: expected HEIGHTxWIDTH:SCALE, as in 4x4:0.35, got {word!r}"
+            ) from error
+        if not 0 < level.scale < 1e3:
+            raise ValueError(f"levels: expected scales > 0, below 1000, got {word!r}")
+        found.append(level)
+    return tuple(found)

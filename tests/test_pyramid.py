@@ -1,0 +1,58 @@
+"""The numbering of inputs and coarser cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastpong.pyramid import Level, Pyramid, parse_levels
+
+
+@pytest.mark.parametrize("last_action", [False, True])
+@pytest.mark.parametrize(
+    ("resolution", "levels"), [(1, "2x2:0.35 4x4:0.35 8x8:0.35"), (2, "4x8:0.3 80x2:1"), (8, "")]
+)
+def test_rows_mirror_and_parents(resolution: int, levels: str, last_action: bool) -> None:
+    tree = Pyramid(resolution, parse_levels(levels), last_action)
+    side = 80 // resolution
+    assert tree.base == 2 * side * side + 2 * last_action
+    assert np.array_equal(tree.mirror[tree.mirror], np.arange(tree.base))
+    assert tree.parents.shape == (len(tree.levels), tree.base)
+    rng = np.random.default_rng(0)
+    counts = dict.fromkeys(range(tree.base, tree.rows), 0)
+    for above in tree.parents:
+        for row in above[above >= 0]:
+            counts[int(row)] += 1
+    assert all(counts.values())
+    for channel, y, x in zip(*rng.integers(0, (2, side, side), (50, 3)).T, strict=True):
+        row = (channel * side + y) * side + x
+        assert tree.mirror[row] == (channel * side + side - 1 - y) * side + x
+        for (height, width, _), above in zip(tree.levels, tree.parents, strict=True):
+            # All that lies in one cell, and nothing else, has one parent.
+            h, w = height // resolution, width // resolution
+            other = (channel * side + y // h * h) * side + x // w * w
+            assert above[other] == above[row] != above[(1 - channel) * side * side + row % side**2]
+            assert counts[int(above[row])] <= h * w
+            # Cells are mirrored onto cells.
+            assert above[tree.mirror[other]] == above[tree.mirror[row]]
+    if last_action:
+        assert tree.mirror[-2:].tolist() == [tree.base - 1, tree.base - 2]
+        assert (tree.parents[:, -2:] == -1).all()
+
+
+def test_levels_are_read() -> None:
+    assert parse_levels("") == ()
+    assert parse_levels(" 4x4:0.35  80x2:1 ") == (Level(4, 4, 0.35), Level(80, 2, 1.0))
+    for text in ("4x4", "4:1", "axb:1", "4x4:high", "4x4:0", "4x4:-1", "4x4:nan", "4x4:inf", "x"):
+        with pytest.raises(ValueError, match=r"^levels: expected"):
+            parse_levels(text)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "levels"),
+    [(3, ""), (0, ""), (16, ""), (2, "3x4:1"), (2, "4x3:1"), (2, "12x4:1"), (2, "0x2:1"),
+     (2, "160x2:1")],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(resolution: int, levels: str) -> None:
+    with pytest.raises(ValueError, match=r"^(levels|resolution): expected"):
+        Pyramid(resolution, parse_levels(levels), False)
