@@ -286,7 +286,8 @@ class PpoKernels:
             w = w - learning_rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
 
         rows, units     : (B, H) and (3, H), overwritten; a row moves with its parents
-        gradient        : (R + 3, H), of ``pyramid_backward``; used up
+        gradient        : (R + 3, H), of ``pyramid_backward``; overwritten by the steps of W,
+                          that is of each level's rows by themselves
         mean, square    : (R + 3, H), overwritten; what falls below 1e-35 may be set to 0
         step            : number of this update, from 1
         factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)

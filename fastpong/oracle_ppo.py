@@ -238,7 +238,7 @@ def pyramid_adam(
         W = W - rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
 
     Of W only E = W + sum of scaled parents is kept, in ``rows``, and moves by the same sum of
-    steps. Overwrites mean and square (R + 3, H), rows and units; ``gradient`` is used up.
+    steps. Overwrites mean and square (R + 3, H), rows and units, and gradient by the steps of W.
     """
     share = slice(first, last)
     g = factor * _exact(gradient[:, share])
@@ -249,6 +249,7 @@ def pyramid_adam(
     by_row = moved[: len(rows)].copy()
     for above, scale in zip(parents, scales, strict=True):
         by_row += scale * np.where(above[:, None] >= 0, moved[above], 0.0)
+    gradient[:, share] = moved
     rows[:, share] = rows[:, share] + by_row
     units[:, share] = units[:, share] + moved[len(seen) :]
 

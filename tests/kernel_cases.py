@@ -16,7 +16,7 @@ BACKENDS = ("cython", "numba")
 ALL_BACKENDS = (*BACKENDS, "numpy")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 PIXELS = 6400
-IN_PLACE = ("rmsprop_update", "adam_update")
+IN_PLACE = ("rmsprop_update", "adam_update", "pyramid_adam")
 """Kernels whose outputs are also inputs, and have no ``out``."""
 
 
@@ -109,7 +109,7 @@ def _cases(dtype: Any) -> dict[str, Case]:
         "standardize": Case("standardize", {"values": normal(6)}, {"out": out(6)}),
         "rmsprop": Case("rmsprop_update", {"gradient": normal(6)}, weight,
                         {"learning_rate": 1e-3, "decay": 0.9, "epsilon": 1e-5}),
-    } | _conv_cases(dtype)  # fmt: skip
+    } | _conv_cases(dtype) | _ppo_cases(dtype)  # fmt: skip
 
 
 def _conv_cases(dtype: Any) -> dict[str, Case]:
@@ -150,6 +150,55 @@ def _conv_cases(dtype: Any) -> dict[str, Case]:
         "cross_entropy": Case("cross_entropy_gradient", policy | chosen,
                               {"dlogit": out(steps, actions), "loss": out(steps)}, {"step": 0.1}),
         "adam": Case("adam_update", {"gradient": normal(6)}, moments, {"step": 3}),
+    }  # fmt: skip
+
+
+def _ppo_cases(dtype: Any) -> dict[str, Case]:
+    rng = np.random.default_rng(9)
+    minibatch, decisions, base, rows, units = 3, 4, 30, 36, 5
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(dtype)  # type: ignore[no-any-return]
+
+    def out(*shape: int, kind: Any = dtype) -> Array:
+        return np.full(shape, 7, kind)
+
+    order = {"order": np.array([2, 0, 3])}
+    frames = sparse_frames(rng, [3, 0, 20, 1], base)
+    batch = dict(zip(("indptr", "indices", "values"), frames, strict=True))
+    mirror = {"mirror": np.arange(base, dtype=np.int32)[::-1].copy()}
+    own = {"units": normal(3, units)}
+    hidden = {"hidden": np.maximum(normal(minibatch, 2, units), 0)}
+    tree = {
+        "parents": (base + np.arange(2 * base, dtype=np.int32) % 6).reshape(2, base),
+        "scales": np.array([0.3, 0.5]),
+        "seen": np.ones(rows, np.uint8),
+    }
+    heads = {"logit": normal(minibatch), "estimate": normal(minibatch)}
+    past = {"actions": np.array([0, 1, 1, 0], np.uint8)}
+    past |= {name: normal(decisions) for name in ("old_logit", "advantage", "returns")}
+    up = {"dlogit": normal(minibatch), "dvalue": normal(minibatch)}
+    one, two = screens(rng, 2)
+    cells = {"indices": np.full(PIXELS, 7, np.uint16), "values": np.full(PIXELS, 7, np.int8)}
+    learned = {"rows": normal(base, units), "units": normal(3, units)}
+    learned |= {"gradient": normal(rows + 3, units), "mean": normal(rows + 3, units)}
+    path = {"rewards": normal(4, 2), "values": normal(4, 2), "dones": np.zeros((4, 2), bool)}
+    return {
+        "cells": Case("encode_cells", {"screen": one, "previous": two, "table": table(rng)},
+                      {name: a[: 2 * 20 * 20] for name, a in cells.items()}, {"resolution": 4}),
+        "pyramid": Case("pyramid_forward", order | batch | {"rows": normal(base, units)} | mirror
+                        | own, {"out": out(minibatch, 2, units)}),
+        "actor_critic": Case("actor_critic", hidden | own,
+                             {"logit": out(minibatch), "estimate": out(minibatch)}),
+        "ppo": Case("ppo_gradient", order | heads | past,
+                    {"dlogit": out(minibatch), "dvalue": out(minibatch),
+                     "losses": out(5, minibatch, kind=np.float64)}),
+        "pyramid_backward": Case("pyramid_backward", order | batch | mirror | tree | hidden | own
+                                 | up, {"gradient": out(rows + 3, units),
+                                        "squares": out(units, kind=np.float64)}),
+        "pyramid_adam": Case("pyramid_adam", tree,
+                             learned | {"square": np.abs(normal(rows + 3, units))}, {"step": 3}),
+        "gae": Case("gae", path | {"last_value": normal(2)}, {"out": out(4, 2)}),
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from kernel_cases import (
     step_buffers,
     table,
 )
-from tolerances import GRADIENT, assert_close, assert_same
+from tolerances import GRADIENT, KERNEL, assert_close, assert_same
 
 from fastpong import kernels, oracle
 
@@ -558,7 +558,7 @@ def test_inputs_of_any_layout(backend: Any, dtype: Any, name: str, form: Any) ->
             assert_same(array, before[key])
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("rmsprop", "adam")])
+@pytest.mark.parametrize("name", [n for n in CASES if kernel_case(n, "f8").kernel not in IN_PLACE])
 def test_given_outputs_are_what_is_returned(backend: Any, dtype: Any, name: str) -> None:
     case = kernel_case(name, dtype)
     for got, out in zip(case.call(backend), case.outputs.values(), strict=True):
@@ -577,7 +577,7 @@ def test_every_case_is_the_oracles(backend: Any, dtype: Any, name: str) -> None:
     for mine, exact in zip(got, want, strict=True):
         assert mine.dtype == exact.dtype
         if mine.dtype.kind == "f":
-            assert_close(mine, exact)
+            assert_close(mine, exact, KERNEL[dtype])  # a float64 output may come of float32 sums
         else:
             assert_same(mine, exact)
 

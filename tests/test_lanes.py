@@ -1,0 +1,186 @@
+"""Lanes: segments chained from worker to worker are one uninterrupted row of games."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastpong.emulator import TRAIN, Emulator, find_variant, uniforms
+from fastpong.lanes import NOBODY, Buffers, Lane, LanePlayer
+
+CAP = 1500
+
+
+def variant(name: str = "ALE/Pong-v5", frames: int = CAP) -> Any:
+    return dataclasses.replace(find_variant(name), max_frames=frames)
+
+
+@pytest.fixture(scope="module")
+def emulators() -> list[Emulator]:
+    """Two of a sticky variant, cut at 1,500 frames to keep the tests short."""
+    return [Emulator(variant()), Emulator(variant())]
+
+
+class Recorder:
+    """A step that chooses by its uniform and by what it sees, and records what that was."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        self.buffers = buffers
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
+        b = self.buffers
+        now, before = b.screens[t & 1].copy(), b.screens[(t - 1) & 1].copy()
+        self.calls.append((now, now if fresh else before, fresh, last_action))
+        action = int((uniform + int(now[35:195].sum()) % 7 / 7) % 1 < 0.5)
+        b.indptr[t + 1] = b.indptr[t] + 1
+        b.indices[b.indptr[t]], b.values[b.indptr[t]] = t, 1
+        b.actions[t], b.logits[t], b.estimates[t] = action, uniform, t
+        return action
+
+
+def play(emulators: list[Emulator], segments: int, steps: int, noops: int = 30) -> Any:
+    """Play segments of one lane, on the emulators in turn; return them and what was seen."""
+    lane, found, calls = Lane(), [], []
+    players = [LanePlayer(e, Buffers(steps, 4, np.float64), noops) for e in emulators]
+    for n in range(segments):
+        player = players[n % len(players)]
+        step = Recorder(player.buffers)
+        found.append(player.play_segment(step, lane, uniforms(3, TRAIN, n)))
+        calls.append(step.calls)
+        lane = pickle.loads(pickle.dumps(found[-1].lane))
+    return found, calls
+
+
+def test_a_lane_goes_on_anywhere(emulators: list[Emulator]) -> None:
+    one, seen = play(emulators[:1], 9, 101)
+    other, seen_there = play(emulators, 9, 101)
+    for a, b in zip(one, other, strict=True):
+        for field in dataclasses.fields(a):
+            if field.name not in ("lane", "games"):
+                assert np.array_equal(getattr(a, field.name), getattr(b, field.name)), field.name
+        assert a.games == b.games
+        assert a.lane.saved == b.lane.saved and np.array_equal(a.lane.screens, b.lane.screens)
+    for calls, there in zip(seen, seen_there, strict=True):
+        for (now, before, *rest), (now_there, before_there, *rest_there) in zip(
+            calls, there, strict=True
+        ):
+            assert np.array_equal(now, now_there) and np.array_equal(before, before_there)
+            assert rest == rest_there
+
+
+def test_what_is_seen_after_a_segment_begins_the_next(emulators: list[Emulator]) -> None:
+    segments, seen = play(emulators, 9, 101)
+    for calls, following in itertools.pairwise(seen):
+        for mine, theirs in zip(calls[-1], following[0], strict=True):
+            assert np.array_equal(mine, theirs)
+        assert len(calls) == 102
+    assert sum(len(s.games) for s in segments) >= 2
+
+
+def test_segments_are_the_games_played_by_plain_means(emulators: list[Emulator]) -> None:
+    segments, seen = play(emulators, 9, 101)
+    emulator, screen = emulators[0], np.empty((210, 160), np.uint8)
+    games, score, length, noops = [], 0.0, 0, 0
+    steps = [(n, t) for n in range(9) for t in range(101)]
+    # One segment's chance comes from one source: the game is played again by the same draws.
+    draws = [uniforms(3, TRAIN, n) for n in range(9)]
+    emulator.reset(draws[0])
+    noops = int(draws[0]() * 31)
+    emulator.idle(noops)
+    frames = 0
+    for n, t in steps:
+        emulator._draw = draws[n]
+        emulator.read_screen(screen)
+        assert np.array_equal(seen[n][t][0], screen)
+        uniform = draws[n]()
+        assert segments[n].logits[t] == uniform
+        points = emulator.step((4, 3)[segments[n].actions[t]])
+        score, length = score + points, length + 1
+        assert segments[n].rewards[t] == points and segments[n].dones[t] == emulator.over
+        if emulator.over:
+            games.append((score, length, emulator.frames))
+            frames += emulator.frames
+            score, length = 0.0, 0
+            emulator.reset(draws[n])
+            emulator.idle(int(draws[n]() * 31))
+    frames += emulator.frames
+    found = [(g.score, g.length, g.frames) for s in segments for g in s.games]
+    assert found == games and len(games) >= 2
+    assert all(g.frames == CAP for s in segments for g in s.games)
+    assert sum(s.frames for s in segments) == frames
+    assert all(s.length == 101 for s in segments)
+
+
+def test_a_game_begins_with_no_history_and_idle_frames(emulators: list[Emulator]) -> None:
+    _, seen = play(emulators, 9, 101)
+    calls = [call for part in seen for call in part[:-1]]
+    fresh = [k for k, call in enumerate(calls) if call[2]]
+    assert fresh[0] == 0 and len(fresh) >= 3
+    for _, _, is_fresh, last in calls:
+        assert is_fresh == (last == NOBODY)
+        if not is_fresh:
+            assert last in (0, 1)
+    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 30)
+    idle = []
+    for n in range(300):
+        step = Recorder(player.buffers)
+        segment = player.play_segment(step, Lane(), uniforms(4, TRAIN, n))
+        idle.append(segment.frames - 4)
+    assert set(idle) == set(range(31))
+    none = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 0)
+    assert none.play_segment(Recorder(none.buffers), Lane(), uniforms(4, TRAIN, 1)).frames == 4
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_short_segments_make_the_same_game_without_chance(steps: int) -> None:
+    """Where nothing is drawn it does not matter where segments end."""
+    emulator = Emulator(variant("PongDeterministic-v4", 300))
+
+    class Fixed(Recorder):
+        def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
+            return super().__call__(t, 0.25, fresh, last_action)
+
+    player = LanePlayer(emulator, Buffers(steps, 4, np.float64), 0)
+    lane, actions = Lane(), []
+    for n in range(80 // steps):
+        segment = player.play_segment(Fixed(player.buffers), lane, uniforms(3, TRAIN, n))
+        lane = segment.lane
+        actions += segment.actions.tolist()
+    whole = LanePlayer(emulator, Buffers(80, 4, np.float64), 0)
+    want = whole.play_segment(Fixed(whole.buffers), Lane(), uniforms(3, TRAIN, 0))
+    assert actions == want.actions.tolist() and len(set(actions)) == 2
+
+
+def test_a_whole_game_is_played_to_its_end(emulators: list[Emulator]) -> None:
+    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 30)
+    step = Recorder(player.buffers)
+    game = player.play_game(step, uniforms(5, TRAIN, 0))
+    assert game.frames == CAP and game.length == len(step.calls) and game.games == (game,)
+    again = LanePlayer(emulators[1], Buffers(9, 4, np.float64), 30)
+    assert again.play_game(Recorder(again.buffers), uniforms(5, TRAIN, 0)) == game
+    for (now, *_), (_, before, *_) in zip(step.calls, step.calls[1:], strict=False):
+        assert np.array_equal(now, before)
+
+
+def test_a_saved_game_that_is_none_is_refused(emulators: list[Emulator]) -> None:
+    draw = uniforms(1, TRAIN, 1)
+    emulators[0].reset(draw)
+    emulators[0].step(3)
+    saved = emulators[0].save()
+    for bad in (b"", b"\0", b"\0abc", saved[:100], saved[:-9]):
+        with pytest.raises(ValueError, match=r"^saved: expected"):
+            emulators[1].restore(bad, draw)
+    emulators[1].restore(saved, draw)
+    assert emulators[1].frames == emulators[0].frames and not emulators[1].over
+
+
+def test_a_step_without_room_is_an_error(emulators: list[Emulator]) -> None:
+    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 0)
+    with pytest.raises(RuntimeError, match="found no room"):
+        player.play_segment(lambda *_: -1, Lane(), uniforms(1, TRAIN, 1))
