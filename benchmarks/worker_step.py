@@ -7,9 +7,9 @@ screens : the same, and ``getScreen`` before every step
 steps   : the same, and the compiled step on each screen
 worker  : all that a worker does for a task, from the task's bytes to the result's
 
-The clock is read around every ``act``, and what counts is the time outside of them. A gap between two
-of them is the same work in every round, so its median over the rounds is free of the interruptions
-that a whole episode always meets.
+The clock is read around every ``act``, and what counts is the time outside of them. A gap between
+two of them is the same work in every round, so its median over the rounds is free of the
+interruptions that a whole episode always meets.
 """
 
 from __future__ import annotations
@@ -57,14 +57,12 @@ def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
         for name, arm in arms.items():
             timed[name].append(time_calls(recording, arm))
     groups = np.array_split(np.arange(rounds), min(GROUPS, rounds))
-    scale = 1e-3 / recording.trajectory.length
-    outside, inside = (
-        {
-            name: [scale * np.median([pairs[i][k] for i in group], axis=0).sum() for group in groups]
-            for name, pairs in timed.items()
-        }
-        for k in (0, 1)
-    )
+
+    def per_step(arm: str, side: int) -> list[float]:
+        sums = [np.median([timed[arm][i][side] for i in group], axis=0).sum() for group in groups]
+        return [1e-3 * ns / recording.trajectory.length for ns in sums]
+
+    outside = {name: per_step(name, 0) for name in arms}
 
     def cost(what: str, more: str, less: str, **asked: float) -> Figure:
         values = [a - b for a, b in zip(outside[more], outside[less], strict=True)]
@@ -72,7 +70,10 @@ def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
 
     total = cost("a worker's step besides the emulator", "worker", "acts", at_most=6.0)
     parts = [cost(f"worker: {what}", *between) for what, between in PARTS.items()]
-    return [total], [*parts, figure("worker: the emulator, for comparison", inside["acts"], "µs")]
+    return [total], [
+        *parts,
+        figure("worker: the emulator, for comparison", per_step("acts", 1), "µs"),
+    ]
 
 
 def time_calls(
