@@ -7,7 +7,7 @@ import worker_step
 from measure import Effort, Report, Table
 
 # rounds of the worker's arms; rounds, episodes and recorded episodes of the trainer
-PLAN = {"quick": (1, (1, 10, 1)), "normal": (25, (3, 100, 4)), "full": (150, (7, 100, 8))}
+PLAN = {"quick": (1, (1, 10, 1)), "normal": (30, (3, 100, 4)), "full": (150, (7, 100, 8))}
 
 
 def measure(effort: Effort) -> Report:

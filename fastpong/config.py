@@ -138,12 +138,6 @@ class Config:
                 lines += [f"# {help} ({values})", f"{name} = {_toml(kind(getattr(owner, name)))}\n"]
         return "\n".join(lines)
 
-    def differences(self, other: Config) -> list[str]:
-        """Return the settings, by name, in which a resumed run must not but does differ."""
-        mine, theirs = self.flat(), other.flat()
-        names = {name: None for name in (*mine, *theirs) if name not in CHANGEABLE}
-        return [name for name in names if mine.get(name) != theirs.get(name)]
-
 
 def own_defaults(agent: str) -> Mapping[str, Any]:
     """Return the shared settings for which an agent has another default than all: name -> value."""

@@ -140,9 +140,10 @@ def _end_with_parent() -> None:
 
 
 def _reset_signals() -> None:
-    """Leave SIGINT to the parent, take SIGTERM, and forget handlers that a fork brought along."""
+    """Leave what a terminal sends to the parent, take SIGTERM; forget a fork's handlers."""
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
