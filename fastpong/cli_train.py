@@ -13,6 +13,7 @@ from fastpong.display import Heading, announce, open_display, say, warn
 from fastpong.interrupt import Interrupt
 
 if TYPE_CHECKING:
+    from fastpong.checkpoint import Checkpoint
     from fastpong.config import Config
     from fastpong.runs import Run
     from fastpong.session import Session
@@ -27,6 +28,7 @@ _PATH = click.Path(path_type=Path)
 Examples:
   fastpong train --workers 8
   fastpong train --episodes 20000 --learning-rate 3e-4 --run-dir runs/faster
+  fastpong train --agent ppo --env PongDeterministic-v4 --until 18
   fastpong train --resume                    the newest run under runs/
   fastpong train --resume runs/faster --episodes 40000
 
@@ -40,7 +42,8 @@ Ctrl-C (or SIGTERM) writes a checkpoint and ends within two seconds; a second Ct
               )  # fmt: skip
 @click.option("--resume", is_flag=False, flag_value=NEWEST, type=_PATH, metavar="[RUN]",
               help="Go on with a run, with its own settings; without RUN, with the newest one "
-              "under runs/. Only --workers, --episodes, --save-every and --backend may change.",
+              "under runs/. Only --workers, --episodes, --until, --until-games, --save-every and "
+              "--backend may change.",
               )  # fmt: skip
 @click.option("--progress/--no-progress", default=True,
               help="A live display, on a terminal; else a line per episode.  [default: progress]",
@@ -91,17 +94,30 @@ def _resume(
         assert run.checkpoint is not None
         for refusal in run.refusals:
             warn(f"checkpoint refused: {refusal}")
-        if run.checkpoint.episode >= run.config.episodes:
-            say(
-                f"{directory} has {run.checkpoint.episode:,} episodes, and "
-                f"{run.config.episodes:,} were asked for; to train on: "
-                f"fastpong train --resume {shlex.quote(str(directory))} "
-                f"--episodes {2 * max(run.checkpoint.episode, 1)}"
-            )
+        if (said := _nothing_left(directory, run.config, run.checkpoint)) is not None:
+            say(said)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
         with Session(run.config) as session:
             return _train(session, run, progress, interrupt)
+
+
+def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
+    """Return what to say of a run that has all it was asked for; None where it has not."""
+    from fastpong.trainer import Goal
+
+    again = f"to train on: fastpong train --resume {shlex.quote(str(directory))}"
+    if found.episode >= config.episodes:
+        return (
+            f"{directory} has {found.episode:,} episodes, and {config.episodes:,} were asked for; "
+            f"{again} --episodes {2 * max(found.episode, 1)}"
+        )
+    if Goal(config.until, config.until_games).reached(found.manifest["counters"]):
+        return (
+            f"{directory} has reached a mean score of {config.until:g} over {config.until_games} "
+            f"games after {found.episode:,} episodes; {again} --until {config.until + 1:g}"
+        )
+    return None
 
 
 def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> int:
@@ -126,6 +142,10 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
     manifest = run.directory / "checkpoints" / f"{outcome.saved:08d}.json"
     where = str(manifest) if outcome.saved >= 0 else "none, see above"
     run_name = shlex.quote(str(run.directory))
+    if outcome.reached:
+        announce(
+            f"reached a mean score of {config.until:g} over the last {config.until_games} games"
+        )
     if outcome.finished:
         announce(f"trained {outcome.episode:,} episodes; checkpoint {where}")
         announce(f"to see how well it plays: fastpong eval {run_name}")

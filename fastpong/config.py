@@ -24,7 +24,7 @@ from fastpong.options import option
 
 #: What a resumed run may change, because the weights do not depend on it. (Backends agree up to
 #: rounding, so that a run may go on with another one.)
-CHANGEABLE = frozenset({"workers", "episodes", "save_every", "backend"})
+CHANGEABLE = frozenset({"workers", "episodes", "until", "until_games", "save_every", "backend"})
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -63,6 +63,12 @@ class Config:
         maximum=1024,
     )
     episodes: int = option(8000, "episodes to train for, in all", minimum=1)
+    until: float = option(
+        22.0,
+        "end before, when the mean score of the last games of training is so much; Pong's best "
+        "is 21, so the default is never reached",
+    )
+    until_games: int = option(40, "games that this mean is taken of", minimum=1, maximum=100)
     seed: int = option(
         0, "of all randomness: equal seeds and settings give equal weights", minimum=0
     )

@@ -41,6 +41,7 @@ class Row(NamedTuple):
     total_steps: int
     total_frames: int
     wall_seconds: float
+    cpu_seconds: float = 0.0
 
     @classmethod
     def of(cls, stats: EpisodeStats) -> Row:
@@ -49,21 +50,31 @@ class Row(NamedTuple):
 
     @classmethod
     def parse(cls, line: bytes) -> Row:
-        """Read a line of metrics.csv; ValueError where it is none."""
+        """Read a line of metrics.csv, of an earlier version too; ValueError where it is none."""
         columns = line.decode("ascii").split(",")
+        if len(columns) == FORMER_COLUMNS:
+            columns.append("0.0")
         named = zip(cls._fields, columns, strict=True)
         values: list[Any] = [float(v) if name in _REAL else int(v) for name, v in named]
         return cls(*values)
 
-    def line(self) -> bytes:
-        """Write a line of metrics.csv; floats by their repr, so that they are read back exactly."""
-        named = zip(self._fields, self, strict=True)
+    def line(self, columns: int | None = None) -> bytes:
+        """Write a line of metrics.csv; floats by their repr, so that they are read back exactly.
+
+        columns : write only so many, those of an earlier version
+        """
+        named = zip(self._fields[:columns], self[:columns], strict=True)
         values = (repr(float(v)) if name in _REAL else str(int(v)) for name, v in named)
         return (",".join(values) + "\n").encode("ascii")
 
 
-_REAL = frozenset({"score", "running_mean", "wall_seconds"})
-HEADER = (",".join(Row._fields).replace("score", "return") + "\n").encode("ascii")
+_REAL = frozenset({"score", "running_mean", "wall_seconds", "cpu_seconds"})
+#: A run that was begun before there were cpu_seconds keeps its columns.
+FORMER_COLUMNS = len(Row._fields) - 1
+HEADER, FORMER_HEADER = (
+    (",".join(Row._fields[:columns]).replace("score", "return") + "\n").encode("ascii")
+    for columns in (None, FORMER_COLUMNS)
+)
 
 
 class AppendFile:
@@ -147,7 +158,7 @@ def cut_metrics(path: Path, episode: int) -> list[Row]:
     size = 0
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         for line in file:
-            if size == 0 and not HEADER.startswith(line):
+            if size == 0 and not any(h.startswith(line) for h in (HEADER, FORMER_HEADER)):
                 raise ValueError(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}")
             if not line.endswith(b"\n"):
                 break
@@ -173,13 +184,16 @@ class Metrics:
 
     def __init__(self, path: Path, warn: Warn) -> None:
         self._file = AppendFile(path, warn)
+        self._columns: int | None = None
         if not path.exists() or path.stat().st_size == 0:
             self._file.append(HEADER)
+        elif path.open("rb").readline() == FORMER_HEADER:
+            self._columns = FORMER_COLUMNS
         self.sync, self.close = self._file.sync, self._file.close
 
     def log(self, row: Row) -> None:
         """Append the row of an episode."""
-        self._file.append(row.line())
+        self._file.append(row.line(self._columns))
 
 
 class TensorBoard:

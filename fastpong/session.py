@@ -21,7 +21,7 @@ from fastpong.emulator import TRAIN
 from fastpong.pool import Pool, WorkerError
 from fastpong.runs import Run, RunError
 from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer, TrainerState
+from fastpong.trainer import Goal, Trainer, TrainerState
 
 if TYPE_CHECKING:
     from fastpong.display import Display
@@ -32,12 +32,14 @@ class Outcome:
     """How a session ended.
 
     episode  : the last one trained on
-    finished : whether it is the last one asked for
+    finished : whether no more were asked for
+    reached  : whether it ended because the goal is reached
     saved    : the episode of the newest checkpoint; less than ``episode`` if the disk is full
     """
 
     episode: int
     finished: bool
+    reached: bool
     saved: int
 
 
@@ -76,7 +78,7 @@ class Session:
         display: Display | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Train to the last episode or until ``stop()``, logging and saving into ``run``.
+        """Train to the last episode, the goal or until ``stop()``, logging and saving into ``run``.
 
         ``stop`` is polled about ten times a second. There is a checkpoint at the start (so that a
         run can be resumed from its first moment on), after every ``save_every`` episodes, and at
@@ -105,7 +107,7 @@ class Session:
             raise
         saved = _save(run, trainer, saved)
         episode = int(trainer.counters["episode"])
-        return Outcome(episode, episode >= self.config.episodes, saved)
+        return Outcome(episode, trainer.done, trainer.reached, saved)
 
     def _trainer(self, run: Run) -> tuple[Trainer, int]:
         """Return the trainer and the episode of the checkpoint that it goes on from, else -1."""
@@ -120,6 +122,7 @@ class Session:
                 self.weights,
                 seed=config.seed,
                 episodes=config.episodes,
+                goal=Goal(config.until, config.until_games),
                 state=state,
             )
         except (ValueError, TypeError, KeyError) as error:

@@ -26,12 +26,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastpong.agents import Agent, Game
+from fastpong.cputime import cpu_seconds
 from fastpong.pool import Task, TaskPool
 from fastpong.sharedmem import SharedArrays
 
 Array = NDArray[Any]
 
 RUNNING_MEAN_DECAY = 0.99
+RECENT = 100
+"""The last scores that are kept: the longest window of a `Goal`."""
 # How long a stop request may go unnoticed while all workers are playing.
 POLL_SECONDS = 0.1
 
@@ -48,6 +51,7 @@ class EpisodeStats:
     update        : updates made so far
     total_steps, total_frames : of the whole run, up to the end of the task it ended in
     wall_seconds  : of the whole run, interruptions not counted
+    cpu_seconds   : of the whole run, of all processes; each time from the start of the process
     diagnostics   : what the agent has to say, by name; of several updates that were made since
                     the last episode, the newest
     """
@@ -61,7 +65,25 @@ class EpisodeStats:
     total_steps: int
     total_frames: int
     wall_seconds: float
+    cpu_seconds: float = 0.0
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where training ends before its last episode: the mean of the last games' scores.
+
+    score : the mean to be reached
+    games : of so many games, 1 to 100; with fewer it is not reached
+    """
+
+    score: float
+    games: int
+
+    def reached(self, counters: Mapping[str, Any]) -> bool:
+        """Return whether a run with these counters is there."""
+        scores = counters.get("recent", [])[-self.games :]
+        return len(scores) == self.games and sum(scores) / self.games >= self.score
 
 
 @dataclass(frozen=True)
@@ -69,8 +91,8 @@ class TrainerState:
     """A run between two takings-in, as plain numbers and arrays.
 
     counters : task, episode, update, total_steps, total_frames, running_mean (None at the very
-               beginning), wall_seconds. A checkpoint from before tasks were counted has no
-               "task": there it is the episode
+               beginning), recent (the last 100 scores), wall_seconds, cpu_seconds. Checkpoints of
+               earlier versions lack some: the task is the episode there
     arrays   : "parameters/<k>/<name>", the weights k versions back, k = 0..lag as far as there
                are so many, and "state/<name>", the agent's
     """
@@ -83,14 +105,16 @@ class TrainerState:
         """Return the state before the first episode, with given weights."""
         arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
         arrays |= {f"state/{name}": array for name, array in agent.initial_state().items()}
-        counters = {
+        counters: dict[str, Any] = {
             "task": 0,
             "episode": 0,
             "update": 0,
             "total_steps": 0,
             "total_frames": 0,
             "running_mean": None,
+            "recent": [],
             "wall_seconds": 0.0,
+            "cpu_seconds": 0.0,
         }
         return cls(counters, arrays)
 
@@ -103,6 +127,7 @@ class Trainer:
     weights  : lag + 1 slots of the agent's parameters
     seed     : of the initial parameters (the pool's player has it too, for the episodes)
     episodes : number of the last episode to train on; a whole batch may end with a later one
+    goal     : where to end before, if it is given
     state    : where to go on from, of ``snapshot()``; None begins anew
 
     Raises ValueError where ``state`` does not fit the agent.
@@ -116,28 +141,30 @@ class Trainer:
         *,
         seed: int,
         episodes: int,
+        goal: Goal | None = None,
         state: TrainerState | None = None,
     ) -> None:
         self.agent, self.pool, self.weights = agent, pool, weights
-        self.episodes = episodes
+        self.episodes, self.goal = episodes, goal
         if state is None:
             state = TrainerState.initial(agent, agent.initial_parameters(seed))
-        self.counters: dict[str, Any] = {"task": state.counters["episode"], **state.counters}
+        self.counters = self._counters(state.counters)
         self.state = agent.initial_state()
         self.parameters = self._restore(state)
         self._submitted = int(self.counters["task"])
         self._played: dict[int, Any] = {}
         self._diagnostics: dict[str, float] = {}
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
+        self._cpu_before = float(self.counters["cpu_seconds"])
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[EpisodeStats]:
-        """Train up to ``episodes``, yielding each; return early once ``stop()`` is true.
+        """Train until ``done``, yielding every episode; return early once ``stop()`` is true.
 
         Raises what the pool raises. Nothing is half done then, nor where the episode yielded is
         the last of ``counters``.
         """
         self._submit()
-        while self.counters["episode"] < self.episodes:
+        while not self.done:
             if stop():
                 return
             results = self.pool.collect(POLL_SECONDS)
@@ -146,8 +173,18 @@ class Trainer:
                 self._submit()
             while self._complete():
                 yield from self._take_in()
-                if stop() or self.counters["episode"] >= self.episodes:
+                if stop() or self.done:
                     return
+
+    @property
+    def reached(self) -> bool:
+        """Whether the goal is reached."""
+        return self.goal is not None and self.goal.reached(self.counters)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.reached or self.counters["episode"] >= self.episodes
 
     def snapshot(self) -> TrainerState:
         """Return all that a later run needs to go on exactly from here; arrays are copies."""
@@ -159,7 +196,15 @@ class Trainer:
             for name, array in self._version(version).items()
         }
         arrays |= {f"state/{name}": array.copy() for name, array in self.state.items()}
-        return TrainerState(dict(self.counters), arrays)
+        recent = list(self.counters["recent"])
+        return TrainerState({**self.counters, "recent": recent}, arrays)
+
+    @staticmethod
+    def _counters(found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a state's counters, with those that its version did not have."""
+        former = {"task": found["episode"], "recent": [], "cpu_seconds": 0.0}
+        counters = {**former, **found}
+        return {**counters, "recent": [float(score) for score in counters["recent"]]}
 
     def _complete(self) -> bool:
         """Return whether all is there that is taken in next."""
@@ -188,7 +233,8 @@ class Trainer:
             self._publish(counters["update"], self.parameters)
             self._submit()
         counters["wall_seconds"] = time.monotonic() - self._clock
-        now = {name: counters[name] for name in ("update", "wall_seconds")}
+        counters["cpu_seconds"] = self._cpu_before + cpu_seconds()
+        now = {name: counters[name] for name in ("update", "wall_seconds", "cpu_seconds")}
         said = dict(self._diagnostics)
         if ended:
             self._diagnostics.clear()
@@ -211,6 +257,7 @@ class Trainer:
         counters["running_mean"] = (
             game.score if mean is None else keep * mean + (1 - keep) * game.score
         )
+        counters["recent"] = [*counters["recent"], game.score][-RECENT:]
         counters["episode"] += 1
         names = ("episode", "running_mean", "total_steps", "total_frames")
         return {name: counters[name] for name in names}

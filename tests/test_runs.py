@@ -23,7 +23,8 @@ from fastpong.config import Config
 from fastpong.runs import Run, RunError
 from fastpong.trainer import EpisodeStats, TrainerState
 
-HEADER = "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds"
+FORMER = "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds"
+HEADER = FORMER + ",cpu_seconds"
 SETTINGS = {"workers": 1, "backend": "numpy", "hidden": 3, "batch_size": 2}
 
 
@@ -44,6 +45,7 @@ def stats(episode: int) -> EpisodeStats:
         total_steps=total,
         total_frames=3 * total,
         wall_seconds=episode / 7,
+        cpu_seconds=episode / 5,
         diagnostics={"gradient_norm": episode / 9},
     )
 
@@ -281,6 +283,19 @@ def test_torn_rows_are_cut_off(tmp_path: Path, tail: bytes) -> None:
     with Run.resume(tmp_path) as run:
         run.log(stats(6))
     assert [int(row["episode"]) for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_from_before_there_was_cpu_time_keeps_its_columns(tmp_path: Path) -> None:
+    make(tmp_path, 6, (5,))
+    path = tmp_path / "metrics.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    with Run.resume(tmp_path) as run:
+        run.log(stats(6))
+    found = rows(tmp_path)
+    assert [int(row["episode"]) for row in found] == [1, 2, 3, 4, 5, 6]
+    assert {",".join(row) for row in found} == {FORMER}
+    assert path.read_text().splitlines() == [line.rpartition(",")[0] for line in lines]
 
 
 @pytest.mark.parametrize("content", [None, b"", HEADER[:20].encode()])

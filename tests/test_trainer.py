@@ -8,10 +8,11 @@ from tolerances import TRAINING
 
 from fastpong.agents import create, make_player
 from fastpong.agents.pg import Settings
+from fastpong.cputime import cpu_seconds
 from fastpong.emulator import TRAIN
 from fastpong.pool import Pool
 from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer, TrainerState
+from fastpong.trainer import Goal, Trainer, TrainerState
 
 ENV = "Pong-v0"
 SEED = 5
@@ -31,6 +32,7 @@ def train(
     start_method=None,
     state=None,
     stop_after=None,
+    goal=None,
 ):
     """Train for real; return (trainer's last snapshot, the stats, the tasks submitted)."""
     agent = create("pg", settings, backend, dtype)
@@ -40,7 +42,9 @@ def train(
     with Pool(make_player, arguments, weights, workers=workers, start_method=start_method) as pool:
         submit = pool.submit
         pool.submit = lambda task: (tasks.append(task), submit(task))
-        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=episodes, state=state)
+        trainer = Trainer(
+            agent, pool, weights, seed=SEED, episodes=episodes, goal=goal, state=state
+        )
         for item in trainer.run(lambda: stop_after is not None and len(stats) >= stop_after):
             stats.append(item)
         return trainer.snapshot(), stats, tasks
@@ -153,6 +157,47 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag, stop_after):
         for field in ("episode", "score", "frames", "running_mean", "update", "total_frames"):
             assert getattr(part, field) == getattr(item, field)
     assert second[0].wall_seconds >= first[-1].wall_seconds
+
+
+def test_a_goal_needs_a_full_window_of_games():
+    counters = {"recent": [-21.0, 3.0, 5.0]}
+    assert Goal(4.0, 2).reached(counters) and not Goal(4.1, 2).reached(counters)
+    assert not Goal(-21.0, 4).reached(counters) and not Goal(-21.0, 1).reached({})
+
+
+def test_training_ends_at_its_goal_and_does_not_begin_beyond_it():
+    settings = hyper(batch_size=2)
+    whole, stats, _ = train(settings, 7, dtype="float32")
+    scores = [item.score for item in stats]
+    goal = Goal(max(sum(scores[n : n + 3]) / 3 for n in range(4)), 3)
+    first = next(n for n in range(3, 8) if sum(scores[n - 3 : n]) / 3 >= goal.score)
+    early, found, _ = train(settings, 7, dtype="float32", goal=goal)
+    assert len(found) == first == early.counters["episode"]
+    assert early.counters["recent"] == scores[:first]
+    assert train(settings, 7, dtype="float32", goal=goal, state=early)[1] == []
+    rest, found, _ = train(settings, 7, dtype="float32", state=early)
+    assert len(found) == 7 - first
+    assert rest.counters["recent"] == whole.counters["recent"]
+
+
+def test_cpu_time_is_that_of_all_processes():
+    before = cpu_seconds()
+    snapshot, stats, _ = train(hyper(), 4, dtype="float32")
+    used = [item.cpu_seconds for item in stats]
+    assert before < used[0] and used == sorted(used)
+    # The emulator alone takes 50 us a frame, in the workers.
+    assert used[-1] - before > stats[-1].total_frames * 10e-6
+    rest, _, _ = train(hyper(), 5, dtype="float32", state=snapshot)
+    assert rest.counters["cpu_seconds"] > snapshot.counters["cpu_seconds"] == used[-1]
+
+
+def test_goes_on_from_a_state_of_an_earlier_version():
+    whole, _, _ = train(hyper(), 5, dtype="float32")
+    half, _, _ = train(hyper(), 5, dtype="float32", stop_after=2)
+    new = ("task", "recent", "cpu_seconds")
+    former = {name: value for name, value in half.counters.items() if name not in new}
+    rest, _, _ = train(hyper(), 5, dtype="float32", state=TrainerState(former, half.arrays))
+    assert same_arrays(rest.arrays, whole.arrays)
 
 
 def test_refuses_a_state_of_another_shape():
