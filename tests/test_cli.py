@@ -60,10 +60,9 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def played(run: Path) -> list[dict[str, str]]:
-    """Return a run's rows without the wall time, which alone may differ from run to run."""
-    return [
-        {name: value for name, value in row.items() if name != "wall_seconds"} for row in rows(run)
-    ]
+    """Return a run's rows without the times, which alone may differ from run to run."""
+    times = ("wall_seconds", "cpu_seconds")
+    return [{name: v for name, v in row.items() if name not in times} for row in rows(run)]
 
 
 @pytest.fixture(scope="module")
@@ -410,6 +409,43 @@ def test_ctrl_c_in_eval_sums_up_the_games_played(trained: tuple[Path, str], home
     assert re.search(r"^mean +-\d+\.\d\d$", printed, re.M)
 
 
+def test_training_stops_by_itself_at_its_goal(run_copy: Path) -> None:
+    goal = ("--until", "-21.5", "--until-games", "4")
+    done = fastpong("train", "--resume", run_copy, "--episodes", 9, *goal, cwd=run_copy)
+    assert done.returncode == 0, done
+    assert "reached a mean score of -21.5 over the last 4 games\n" in done.stdout
+    assert "trained 4 episodes; checkpoint" in done.stdout
+    again = fastpong("train", "--resume", run_copy, cwd=run_copy)
+    assert again.returncode == 0, again
+    assert "has reached a mean score of -21.5 over 4 games after 4 episodes" in again.stdout
+    assert "--until -20.5" in again.stdout
+    further = fastpong("train", "--resume", run_copy, "--until", 22, "--episodes", 5, cwd=run_copy)
+    assert "trained 5 episodes" in further.stdout
+    assert "reached" not in further.stdout
+
+
+def test_the_actor_critic_trains_goes_on_and_plays(tmp_path: Path) -> None:
+    size = ["--hidden", 16, "--lanes", 3, "--segment", 100, "--save-every", 2]
+    where = ["--agent", "ppo", "--env", "PongDeterministic-v4", "--run-dir", "run"]
+    done = fastpong("train", *where, *size, "--episodes", 2, "--workers", 2, cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done
+    episodes = len(rows(tmp_path / "run"))
+    assert 2 <= episodes <= 5 and f"trained {episodes} episodes" in done.stdout
+    more = ["--resume", "run", "--episodes", episodes + 1]
+    done = fastpong("train", *more, cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done
+    found = rows(tmp_path / "run")
+    assert [int(row["episode"]) for row in found] == list(range(1, len(found) + 1))
+    assert len(found) > episodes
+    assert all(float(row["cpu_seconds"]) > 0.5 for row in found)
+    scores = []
+    for choice in ([], ["--greedy"]):
+        done = fastpong("eval", "run", "--episodes", 2, *choice, cwd=tmp_path)
+        assert done.returncode == 0, done
+        scores.append(re.findall(r"score ([+-]\d+)  length (\d+)", done.stdout))
+    assert len(scores[0]) == len(scores[1]) == 2
+
+
 def test_resume_without_a_name_passes_over_runs_that_have_no_checkpoint(
     trained: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -579,7 +615,7 @@ def test_a_bad_option_value_is_named(
         ("hidden = 1.5", "hidden: expected an integer >= 1, got 1.5"),
         ("workers = true", "workers: expected an integer in .1, 1024., got True"),
         ("env = 3", "env: expected one of .*got 3"),
-        ("agent = ['pg']", "agent: expected one of pg, conv, got"),
+        ("agent = ['pg']", "agent: expected one of pg, conv, ppo, got"),
         ("gamma 0.9", "expected a TOML file.*line 1"),
         ("[train]\ngamma = 0.9", "train: expected a setting, got a table"),
     ],
