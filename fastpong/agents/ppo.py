@@ -38,7 +38,7 @@ SCREENS = (2, 210, 160)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The recipe; ``docs/learning-ppo.md`` tells what else was tried."""
+    """The recipe; ``docs/learning.md`` has runs of it."""
 
     hidden: int = option(128, "hidden units", minimum=1)
     lanes: int = option(16, "games played side by side", minimum=1, maximum=4096)
