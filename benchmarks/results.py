@@ -34,6 +34,7 @@ CLAIMS = {
     "memory": "memory",
     "conv": "conv_speed",
     "keras": "against_keras",
+    "ppo": "ppo_speed",
 }
 """Name on the command line, and of bench_<name>.py -> module with ``measure(effort)``."""
 

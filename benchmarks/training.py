@@ -39,6 +39,7 @@ CONV_SETTINGS = {
     **{name: value for name, value in SETTINGS.items() if name != "--hidden"},
     "--agent": "conv",
 }
+PPO_SETTINGS = {"--agent": "ppo", "--env": "PongDeterministic-v4"}
 PATIENCE_SECONDS = 120.0
 
 
@@ -188,9 +189,11 @@ def check(run: Path, rows: list[Row]) -> None:
 
     newest, refusals = checkpoint.newest(run / "checkpoints")
     assert not refusals
-    assert newest.manifest["config"]["batch_size"] == int(SETTINGS["--batch-size"])
     assert list(run.glob("events.out.tfevents.*"))
     assert [row.episode for row in rows] == list(range(1, len(rows) + 1))
+    if newest.manifest["agent"] == "ppo":
+        return check_lanes(rows)
+    assert newest.manifest["config"]["batch_size"] == int(SETTINGS["--batch-size"])
     assert rows[-1].total_frames == sum(row.frames for row in rows)
     assert rows[-1].total_steps == sum(row.length for row in rows)
     if newest.manifest["agent"] == "conv":
@@ -201,6 +204,18 @@ def check(run: Path, rows: list[Row]) -> None:
         trajectory, frames = again.trajectory, again.frames_emulated
     assert (rows[0].score, rows[0].length) == (trajectory.score, trajectory.length)
     assert rows[0].frames == trajectory.frames == frames
+
+
+def check_lanes(rows: list[Row]) -> None:
+    """Raise AssertionError unless these are games of the actor-critic agent's lanes.
+
+    Of its frames some belong to games that have not ended; four make a step, but for the last step
+    of a game, and up to thirty come before its first.
+    """
+    frames, steps, games = rows[-1].total_frames, rows[-1].total_steps, len(rows) + 16
+    assert sum(row.frames for row in rows) <= frames
+    assert sum(row.length for row in rows) <= steps
+    assert 4 * steps - 3 * games <= frames <= 4 * steps + 30 * games
 
 
 def first_conv_episode() -> Trajectory:

@@ -274,16 +274,19 @@ cdef inline inlined one_backward(
     cdef floating s[BLOCK]
     cdef floating m[BLOCK]
     for low in range(first, last, 64):    # by BLOCK
-        width = min(last - low, <Py_ssize_t>BLOCK)
-        for j in range(width):
-            h = hidden[0, low + j]
-            g = hidden[1, low + j]
-            s[j] = (dv * units[2, low + j] + du * units[1, low + j]) * <floating>(h > 0)
-            m[j] = (dv * units[2, low + j] - du * units[1, low + j]) * <floating>(g > 0)
-            gradient[own, low + j] += s[j] + m[j]
-            gradient[own + 1, low + j] += du * (h - g)
-            gradient[own + 2, low + j] += dv * (h + g)
-        if width == BLOCK:
+        width = last - low
+        if width >= BLOCK:
+            for j in range(BLOCK):
+                h = hidden[0, low + j]
+                g = hidden[1, low + j]
+                s[j] = (dv * units[2, low + j] + du * units[1, low + j]) * <floating>(h > 0)
+                m[j] = (dv * units[2, low + j] - du * units[1, low + j]) * <floating>(g > 0)
+            for j in range(BLOCK):
+                gradient[own, low + j] += s[j] + m[j]
+            for j in range(BLOCK):
+                gradient[own + 1, low + j] += du * (hidden[0, low + j] - hidden[1, low + j])
+            for j in range(BLOCK):
+                gradient[own + 2, low + j] += dv * (hidden[0, low + j] + hidden[1, low + j])
             for i in range(start, stop):
                 d = indices[i]
                 e = mirror[d]
@@ -293,6 +296,14 @@ cdef inline inlined one_backward(
                 for j in range(BLOCK):
                     gradient[e, low + j] += value * m[j]
         else:
+            for j in range(width):
+                h = hidden[0, low + j]
+                g = hidden[1, low + j]
+                s[j] = (dv * units[2, low + j] + du * units[1, low + j]) * <floating>(h > 0)
+                m[j] = (dv * units[2, low + j] - du * units[1, low + j]) * <floating>(g > 0)
+                gradient[own, low + j] += s[j] + m[j]
+                gradient[own + 1, low + j] += du * (h - g)
+                gradient[own + 2, low + j] += dv * (h + g)
             for i in range(start, stop):
                 d = indices[i]
                 e = mirror[d]
@@ -373,8 +384,8 @@ cdef cloned cloned_moments(
                 g = factor * gradient[r, j]
                 m = keep1 * mean[r, j] + take1 * g
                 v = keep2 * square[r, j] + take2 * g * g
-                m = m if m > tiny or m < -tiny else 0
-                v = v if v > tiny else 0
+                m *= <floating>(fabs(m) > tiny)    # a product, as above: a choice is not vectorised
+                v *= <floating>(v > tiny)
                 mean[r, j] = m
                 square[r, j] = v
                 gradient[r, j] = -rate * m / (root_scale * <floating>sqrt(v) + epsilon)

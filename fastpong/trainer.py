@@ -49,7 +49,7 @@ class EpisodeStats:
     frames        : its emulated frames
     running_mean  : of the scores, 0.99 old + 0.01 new, beginning with the first score
     update        : updates made so far
-    total_steps, total_frames : of the whole run, up to the end of the task it ended in
+    total_steps, total_frames : of the whole run, all taken in so far
     wall_seconds  : of the whole run, interruptions not counted
     cpu_seconds   : of the whole run, of all processes; each time from the start of the process
     diagnostics   : what the agent has to say, by name; of several updates that were made since
@@ -234,7 +234,8 @@ class Trainer:
             self._submit()
         counters["wall_seconds"] = time.monotonic() - self._clock
         counters["cpu_seconds"] = self._cpu_before + cpu_seconds()
-        now = {name: counters[name] for name in ("update", "wall_seconds", "cpu_seconds")}
+        names = ("update", "total_steps", "total_frames", "wall_seconds", "cpu_seconds")
+        now = {name: counters[name] for name in names}
         said = dict(self._diagnostics)
         if ended:
             self._diagnostics.clear()
@@ -251,7 +252,7 @@ class Trainer:
         ]
 
     def _count(self, game: Game) -> dict[str, Any]:
-        """Count an episode; return the counters that belong to it."""
+        """Count an episode; return the counters that are its own."""
         counters, keep = self.counters, RUNNING_MEAN_DECAY
         mean = counters["running_mean"]
         counters["running_mean"] = (
@@ -259,8 +260,7 @@ class Trainer:
         )
         counters["recent"] = [*counters["recent"], game.score][-RECENT:]
         counters["episode"] += 1
-        names = ("episode", "running_mean", "total_steps", "total_frames")
-        return {name: counters[name] for name in names}
+        return {name: counters[name] for name in ("episode", "running_mean")}
 
     def _submit(self) -> None:
         """Put every task on the table that can be played by now, in their order."""

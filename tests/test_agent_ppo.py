@@ -175,7 +175,7 @@ def test_counts_the_games_that_end_in_segments() -> None:
     assert sum(s.length for s in stats) + lengths.sum() == snapshot.counters["total_steps"] == 3000
     for item in stats:
         assert item.score <= -10 and item.frames >= 4 * item.length - 3
-        assert item.total_steps % 300 == 0 and item.update >= 1
+        assert item.total_steps == 600 * item.update > 0
         assert {"policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction",
                 "explained_variance", "learning_rate"} <= set(item.diagnostics)  # fmt: skip
 

@@ -109,6 +109,13 @@ class ActorCritic:
         self._segments: list[Segment] = []
         self._learner: Learner | None = None
 
+    @property
+    def learner(self) -> Learner:
+        """What makes updates, on as many threads as are allowed now."""
+        if self._learner is None or self._learner.threads != self.threads:
+            self._learner = Learner(self.hyper, self.kernels, self.dtype, self.threads)
+        return self._learner
+
     def initial_parameters(self, seed: int) -> dict[str, Array]:
         """Draw W from N(0, 0.05^2) at every level, a and v from N(0, 0.1^2 / H); b is 0."""
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(INIT,)))
@@ -197,11 +204,9 @@ class ActorCritic:
 
         Raises ArithmeticError where a gradient is not finite.
         """
-        if self._learner is None or self._learner.threads != self.threads:
-            self._learner = Learner(self.hyper, self.kernels, self.dtype, self.threads)
         batch = Batch.of(self._segments, self.hyper, self.kernels, self.dtype)
         self._segments.clear()
         decisions = int(state["updates"][0]) * self.hyper.lanes * self.hyper.segment
         done = min(1.0, decisions / self.hyper.anneal)
         state["updates"] += 1
-        return self._learner.learn(batch, parameters, state, done)
+        return self.learner.learn(batch, parameters, state, done)

@@ -99,7 +99,7 @@ class Learner:
         hyper, size = self.hyper, len(batch.actions)
         rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
         entropy = hyper.entropy * (1 - done * (1 - hyper.final_entropy))
-        self._look(batch, state["seen"])
+        self.look(batch, state["seen"])
         # The order is the same for every seed: it only has to mix the lanes.
         rng = np.random.default_rng(int(state["updates"][0]))
         losses, norms = [], []
@@ -120,7 +120,7 @@ class Learner:
             "gradient_norm": float(np.mean(norms)),
         }
 
-    def _look(self, batch: Batch, seen: Array) -> None:
+    def look(self, batch: Batch, seen: Array) -> None:
         """Note the rows that the batch reaches: the inputs', their mirror images', parents'."""
         lit = np.zeros(self.tree.base, bool)
         lit[batch.indices] = True

@@ -1,0 +1,324 @@
+"""How long `fastpong train --agent ppo` takes from the command typed to an agent that is good.
+
+    python benchmarks/time_to_solve.py                 five seeds of both variants, an hour
+    python benchmarks/time_to_solve.py ALE/Pong-v5 --seeds 1 2
+
+Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
+checkpoint has cost is what its own counters say, and the wall time from the start of the command to
+the moment at which it was on disk. Afterwards checkpoints are evaluated, over 100 games that are
+none of training's: for each goal the first one that reaches it is searched among those whose
+training games came near.
+
+Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
+training run that was interrupted is begun anew, since its time must be of one piece. Nothing else
+should run on the machine. Writes docs/time-to-solve.md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from measure import ROOT, fastpong_command, plain_environment
+from results import commit, environment, table
+
+from fastpong import checkpoint
+from fastpong.config import Config, available_cores
+from fastpong.evaluation import Player, evaluate
+
+GOALS = (0, 18, 20)
+GAMES, EVALUATION_SEED = 100, 1
+# A checkpoint is worth evaluating when its last training games came so near to a goal.
+NEAR, LAST = 4.0, 16
+NUMBERS, PAGE = ROOT / "docs" / "time-to-solve.json", ROOT / "docs" / "time-to-solve.md"
+RUNS = ROOT / "build" / "time-to-solve"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a variant is trained: until so good, or for so many games; core-minutes asked for."""
+
+    until: float
+    episodes: int
+    save_every: int
+    asked: dict[int, float]
+    options: tuple[str, ...] = ()
+
+
+VARIANTS = {
+    "PongDeterministic-v4": Plan(20.5, 700, 8, {0: 1, 18: 2, 20: 3}),
+    "ALE/Pong-v5": Plan(20.0, 3000, 25, {0: 3, 18: 15}),
+}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was kept, and what it had cost: seconds, frames, decisions."""
+
+    path: Path
+    episode: int
+    wall: float
+    cpu: float
+    frames: int
+    steps: int
+    recent: float
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def train(env: str, seed: int, plan: Plan) -> Path:
+    """Train, unless that is done, keeping all checkpoints; return the run's directory."""
+    home = RUNS / f"{env.replace('/', '-')}-{seed}"
+    if (home / "done.json").exists():
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "kept").mkdir(parents=True)
+    command = [*fastpong_command(), "train", "--agent", "ppo", "--env", env, "--seed", str(seed)]
+    command += ["--run-dir", str(home / "run"), "--until", str(plan.until)]
+    command += ["--episodes", str(plan.episodes), "--save-every", str(plan.save_every)]
+    began = time.time()
+    with (home / "progress.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [*command, *plan.options], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, env=plain_environment(),
+        )  # fmt: skip
+        try:
+            while process.poll() is None:
+                keep(home)
+                time.sleep(0.1)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(20)
+    keep(home)
+    if process.returncode:
+        raise RuntimeError(f"training failed:\n{(home / 'progress.txt').read_text()[-2000:]}")
+    facts = {"began": began, "commit": commit(), "command": " ".join(command[1:])}
+    (home / "done.json").write_text(json.dumps(facts | {"load": os.getloadavg()[0]}))
+    return home
+
+
+def keep(home: Path) -> None:
+    """Link the checkpoints there are to where the run does not delete them."""
+    for manifest in (home / "run" / "checkpoints").glob("*.json"):
+        target = home / "kept" / manifest.name
+        if not target.exists():
+            with contextlib.suppress(OSError, ValueError):  # it may vanish while we look
+                data = json.loads(manifest.read_bytes())["data"]["file"]
+                (home / "kept" / data).hardlink_to(manifest.with_name(data))
+                target.hardlink_to(manifest)
+
+
+def saved(home: Path) -> list[Saved]:
+    """Return the checkpoints kept, in order."""
+    began = json.loads((home / "done.json").read_text())["began"]
+    found = []
+    for path in sorted((home / "kept").glob("*.json")):
+        counters = json.loads(path.read_bytes())["counters"]
+        recent = counters["recent"][-LAST:]
+        if recent:
+            found.append(
+                Saved(path, counters["episode"], path.stat().st_mtime - began,
+                      counters["cpu_seconds"], counters["total_frames"],
+                      counters["total_steps"], statistics.fmean(recent))
+            )  # fmt: skip
+    return found
+
+
+# --- evaluation ---------------------------------------------------------------------------------
+
+
+def judge(path: Path, greedy: bool) -> dict[str, float]:
+    """Return mean and deviation of 100 games, and the share won."""
+    found = checkpoint.load(path)
+    config = Config.build(found.manifest["config"])
+    parameters = {
+        name.removeprefix("parameters/0/"): array
+        for name, array in found.arrays.items()
+        if name.startswith("parameters/0/")
+    }
+    player = Player(config.agent, config.hyper, config.backend, config.dtype, config.env,
+                    EVALUATION_SEED, greedy)  # fmt: skip
+    games = evaluate(player, parameters, episodes=GAMES, workers=available_cores())
+    scores = [game.score for game in games]
+    return {
+        "mean": statistics.fmean(scores),
+        "deviation": statistics.pstdev(scores),
+        "wins": sum(score > 0 for score in scores) / len(scores),
+    }
+
+
+def search(home: Path, means: Callable[[Path, bool], dict[str, float]]) -> dict[str, Any]:
+    """Return for every goal the first checkpoint found to reach it, and the best one."""
+    points = saved(home)
+    goals: dict[str, Any] = {}
+    for goal in GOALS:
+        for point in points:
+            if point.recent >= goal - NEAR and means(point.path, False)["mean"] >= goal:
+                goals[str(goal)] = describe(point, means)
+                break
+        else:
+            goals[str(goal)] = None
+    last = max(points[-8:], key=lambda point: point.recent)
+    return {"goals": goals, "last": describe(last, means)}
+
+
+def describe(point: Saved, means: Callable[[Path, bool], dict[str, float]]) -> dict[str, Any]:
+    """Return what a checkpoint cost, and how it plays."""
+    return {
+        "episode": point.episode,
+        "wall": point.wall,
+        "cpu": point.cpu,
+        "frames": point.frames,
+        "steps": point.steps,
+        "sampled": means(point.path, False),
+        "greedy": means(point.path, True),
+    }
+
+
+def measure(env: str, seed: int, numbers: dict[str, Any]) -> None:
+    """Train and evaluate one seed, noting every evaluation at once."""
+    home = train(env, seed, VARIANTS[env])
+    entry = numbers.setdefault(env, {}).setdefault(str(seed), {"evaluations": {}})
+    done = entry["evaluations"]
+
+    def means(path: Path, greedy: bool) -> dict[str, float]:
+        key = f"{path.stem}{'-greedy' if greedy else ''}"
+        if key not in done:
+            done[key] = judge(path, greedy)
+            print(f"  {env} seed {seed} {key}: {done[key]['mean']:+.2f}", flush=True)
+            write(numbers)
+        found: dict[str, float] = done[key]
+        return found
+
+    entry |= search(home, means)
+    entry["facts"] = json.loads((home / "done.json").read_text())
+    entry["curve"] = curve(home)
+    write(numbers)
+
+
+def curve(home: Path) -> list[list[float]]:
+    """Return (wall seconds, mean of the last 40 games) of every fourth game."""
+    lines = (home / "run" / "metrics.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]
+    scores = [float(row["return"]) for row in rows]
+    return [
+        [round(float(row["wall_seconds"]), 2), statistics.fmean(scores[max(0, k - 39) : k + 1])]
+        for k, row in enumerate(rows)
+        if k % 4 == 3
+    ]
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write(numbers: dict[str, Any]) -> None:
+    """Write what has been measured so far."""
+    NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+def page(numbers: dict[str, Any]) -> str:
+    """Return the document."""
+    lines = [
+        "# Time to solve", "",
+        "Written by `python benchmarks/time_to_solve.py`, which says how it is measured; edit that "
+        "and not this file.", "",
+        *table(["measured on", ""], [[*x] for x in environment().items()]), "",
+        "![Mean score of the last 40 training games](time-to-solve.png)", "",
+    ]  # fmt: skip
+    for env, seeds in numbers.items():
+        whole = {seed: entry for seed, entry in seeds.items() if "goals" in entry}
+        if whole:
+            lines += [f"## {env}", "", *medians(env, whole), "", *each(whole), ""]
+    return "\n".join(lines)
+
+
+def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
+    """Return the table of medians over the seeds; a goal that was not reached is infinitely far."""
+    rows = []
+    for goal in GOALS:
+        found = [entry["goals"][str(goal)] for entry in seeds.values()]
+        far = float("inf")
+
+        def middle(name: str, found: list[Any] = found, far: float = far) -> float:
+            return statistics.median([point[name] if point else far for point in found])
+
+        asked = VARIANTS[env].asked.get(goal)
+        rows.append([
+            f"mean >= {goal}", f"{sum(p is not None for p in found)} of {len(found)}",
+            f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}",
+            f"{asked:g}" if asked else "", f"{middle('frames') / 1e6:.2f} M",
+        ])  # fmt: skip
+    header = ["over 100 games, sampled", "seeds", "wall time", "core-minutes", "asked", "frames"]
+    yield f"Medians of {len(seeds)} seeds:"
+    yield ""
+    yield from table(header, rows)
+
+
+def each(seeds: dict[str, Any]) -> Iterator[str]:
+    """Return the table of all seeds, goal by goal, and how well they play in the end."""
+    rows = []
+    for seed, entry in seeds.items():
+        points = [*entry["goals"].items(), ("the end", entry["last"])]
+        rows += [
+            [
+                seed, goal, f"{p['wall']:.0f} s", f"{p['cpu'] / 60:.2f}",
+                f"{p['frames'] / 1e6:.2f} M", f"{p['episode']:,}",
+                f"{p['sampled']['mean']:+.2f}", f"{p['greedy']['mean']:+.2f}",
+            ]
+            for goal, p in points
+            if p
+        ]  # fmt: skip
+    header = ["seed", "goal", "wall time", "core-minutes", "frames", "games", "sampled", "greedy"]
+    yield "Each seed, at the first checkpoint found to reach the goal:"
+    yield ""
+    yield from table(header, rows)
+
+
+def draw(numbers: dict[str, Any]) -> None:
+    """Draw the curves of all seeds, a panel for each variant."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.6 * len(numbers)), layout="constrained")
+    panels = figure.subplots(len(numbers), 1, squeeze=False)[:, 0]
+    for axes, (env, seeds) in zip(panels, numbers.items(), strict=True):
+        for seed, entry in seeds.items():
+            if "curve" in entry:
+                axes.plot(*zip(*entry["curve"], strict=True), label=f"seed {seed}", linewidth=1.5)
+        for goal in GOALS:
+            axes.axhline(goal, color="0.7", linewidth=0.7, zorder=0)
+        axes.set(title=env, xlabel="wall time, seconds", ylabel="mean of the last 40 games",
+                 ylim=(-21.5, 21.5))  # fmt: skip
+        axes.legend(frameon=False, loc="lower right")
+    figure.savefig(PAGE.with_suffix(".png"), dpi=140)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    given = parser.parse_args()
+    numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+    for env in given.variants or VARIANTS:
+        if env not in VARIANTS:
+            parser.error(f"expected a variant of {', '.join(VARIANTS)}, got {env}")
+        for seed in given.seeds:
+            measure(env, seed, numbers)
+            PAGE.write_text(page(numbers).rstrip() + "\n")
+            draw(numbers)
+
+
+if __name__ == "__main__":
+    main()
