@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,16 +227,18 @@ def import_(file: Path, run: Path, config_file: Path | None, **given: Any) -> in
     return 0
 
 
-@cli.command(short_help="Write a run's weights for Keras.")
+@cli.command(short_help="Write a run's weights for other programs.")
 @click.argument("checkpoint", type=_PATH)
 @click.argument("file", type=_PATH, metavar="FILE")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
-    """Write the weights of a run of agent conv for the Keras reference's model.
+    """Write the weights of a run for other programs.
 
-    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints. FILE is
-    what model.load_weights takes: Keras goes by the name, .weights.h5 for Keras 3, another .h5
-    for the older layout. Needs h5py: pip install "fastpong[keras]".
+    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints. A FILE
+    ending in .safetensors has the arrays by their names, with the agent and its settings as
+    metadata; docs/architecture.md says what they mean. One ending in .h5, of agent conv, is what
+    Keras's model.load_weights takes: .weights.h5 for Keras 3, another .h5 for the older layout.
+    Keras's files need h5py: pip install "fastpong[keras]".
     """
     from fastpong import exchange
     from fastpong.config import default_backend
@@ -244,7 +247,7 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
         raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
     found = _find_checkpoint(checkpoint)
     player, parameters = _player(found, None, default_backend(), 0, False)
-    exchange.write(player.agent, file, parameters)
+    exchange.write(file, player.agent, asdict(player.hyper), parameters)
     say(f"wrote {file}: {player.agent} after {found.episode:,} episodes")
     return 0
 

@@ -1,19 +1,19 @@
-"""Weights from and to other programs: which file is whose, and what it says of the settings.
-
-An agent whose weights other programs have, too, is registered here; one without needs nothing.
-"""
+"""Weights from and to other programs: which file is whose, and what it says of the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
 from fastpong import keras_weights
+from fastpong.checkpoint import write_atomically
 from fastpong.foreign import ForeignError, read_reference_pickle
 
 Array = NDArray[Any]
@@ -50,15 +50,27 @@ def _read_keras(path: Path) -> Foreign:
     return Foreign("conv", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
 
 
-WRITERS: dict[str, Callable[[Path, Mapping[str, Array]], None]] = {"conv": keras_weights.write}
-"""By agent: write its parameters to a file of another program. Raises ForeignError, OSError."""
+def write(
+    path: str | Path, agent: str, settings: Mapping[str, Any], parameters: Mapping[str, Array]
+) -> None:
+    """Write an agent's parameters, for Keras (.h5, agent conv) or for anybody (.safetensors).
 
-
-def write(agent: str, path: str | Path, parameters: Mapping[str, Array]) -> None:
-    """Write an agent's parameters for the program that it was taken from."""
-    if agent not in WRITERS:
+    The latter has the arrays by their names, as the agent's class describes them, and as metadata
+    the agent's name and its settings, as JSON. Whole or not at all; raises ForeignError, OSError.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        metadata = {"agent": agent, "settings": json.dumps(dict(settings))}
+        arrays = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
+        write_atomically(path, safetensors.numpy.save(arrays, metadata))
+    elif path.suffix != ".h5":
         raise ForeignError(
-            f"expected a run of agent {', '.join(WRITERS)}, got one of {agent}, whose weights "
-            f"have no other form"
+            f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"
         )
-    WRITERS[agent](Path(path), parameters)
+    elif agent != "conv":
+        raise ForeignError(
+            f"{path}: expected a run of agent conv, got one of {agent}, which Keras's reference "
+            f"has no model for; name a .safetensors file"
+        )
+    else:
+        keras_weights.write(path, parameters)

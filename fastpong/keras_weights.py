@@ -9,9 +9,8 @@ What is read is floating-point arrays of the network's shapes and nothing else.
 
 from __future__ import annotations
 
+import io
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong.agents.conv import shapes
+from fastpong.checkpoint import write_atomically
 from fastpong.foreign import ForeignError
 from fastpong.kernels import NETWORK
 
@@ -71,16 +71,10 @@ def write(path: str | Path, parameters: Mapping[str, Array]) -> None:
     h5py = _h5py()
     layout = _write_keras3 if path.name.endswith(".weights.h5") else _write_older
     arrays = [np.asarray(parameters[name], np.float32) for name in NETWORK]
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        with h5py.File(scratch, "w") as file:
-            layout(file, arrays)
-        Path(scratch).chmod(0o666 & ~_umask())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        layout(file, arrays)
+    write_atomically(path, content.getvalue())
 
 
 def _write_keras3(file: Any, arrays: list[Array]) -> None:
@@ -134,12 +128,6 @@ def _array(h5py: Any, file: Any, name: str) -> Array:
     if data.dtype.kind != "f" or math.prod(data.shape) > largest:
         raise ValueError(f"{name} has {data.shape} of {data.dtype}")
     return np.asarray(data[()], np.float64)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _h5py() -> Any:

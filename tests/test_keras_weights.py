@@ -113,7 +113,7 @@ def test_without_h5py_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "h5py", None)
     for call in (
         lambda: exchange.read(tmp_path / NAMES[0]),
-        lambda: exchange.write("conv", tmp_path / NAMES[1], weights()),
+        lambda: exchange.write(tmp_path / NAMES[1], "conv", {}, weights()),
     ):
         with pytest.raises(ForeignError, match=r'h5py.*pip install "fastpong\[keras\]"'):
             call()
@@ -160,6 +160,9 @@ def test_runs_of_the_other_agent_have_no_keras_form(
     capfd.readouterr()
     assert run("export", "a", "pong.weights.h5") == 1
     assert "expected a run of agent conv, got one of pg" in capfd.readouterr().err
+    assert run("export", "a", "pong.pt") == 1
+    assert "expected a name ending in .safetensors" in capfd.readouterr().err
+    assert not list(tmp_path.glob("pong*"))
     assert run("export", "nowhere", "pong.weights.h5") == 1
 
 
