@@ -33,8 +33,8 @@ from measure import ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
 from fastpong import checkpoint
-from fastpong.config import Config, available_cores
-from fastpong.evaluation import Player, evaluate
+from fastpong.config import available_cores, default_backend
+from fastpong.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
 GAMES, EVALUATION_SEED = 100, 1
@@ -141,15 +141,9 @@ def saved(home: Path) -> list[Saved]:
 
 def judge(path: Path, greedy: bool) -> dict[str, float]:
     """Return mean and deviation of 100 games, and the share won."""
-    found = checkpoint.load(path)
-    config = Config.build(found.manifest["config"])
-    parameters = {
-        name.removeprefix("parameters/0/"): array
-        for name, array in found.arrays.items()
-        if name.startswith("parameters/0/")
-    }
-    player = Player(config.agent, config.hyper, config.backend, config.dtype, config.env,
-                    EVALUATION_SEED, greedy)  # fmt: skip
+    player, parameters = restore(
+        checkpoint.load(path), default_backend(), seed=EVALUATION_SEED, greedy=greedy
+    )
     games = evaluate(player, parameters, episodes=GAMES, workers=available_cores())
     scores = [game.score for game in games]
     return {

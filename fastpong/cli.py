@@ -25,7 +25,6 @@ from fastpong.interrupt import Interrupt, Interrupted
 
 if TYPE_CHECKING:
     from fastpong.checkpoint import Checkpoint
-    from fastpong.evaluation import Player
 
 COMPLETION = """\b
 Completion of commands, options and values, for good:
@@ -77,10 +76,12 @@ def evaluate(
     with Interrupt() as interrupt:
         from fastpong.config import available_cores, default_backend
         from fastpong.evaluation import evaluate as play
-        from fastpong.evaluation import summarize
+        from fastpong.evaluation import restore, summarize
 
         found = _find_checkpoint(checkpoint)
-        player, parameters = _player(found, env, backend or default_backend(), seed, greedy)
+        player, parameters = restore(
+            found, backend or default_backend(), env=env, seed=seed, greedy=greedy
+        )
         workers = workers or available_cores()
         say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")
         games = []
@@ -118,32 +119,6 @@ def _find_checkpoint(path: Path) -> Checkpoint:
     for refusal in refusals:
         warn(f"checkpoint refused: {refusal}")
     return found
-
-
-def _player(
-    found: Checkpoint, env: str | None, backend: str, seed: int, greedy: bool
-) -> tuple[Player, dict[str, Any]]:
-    """Return the agent of a checkpoint, as it is to play, and its weights."""
-    from fastpong.checkpoint import CheckpointError
-    from fastpong.config import Config
-    from fastpong.evaluation import Player
-
-    try:
-        config = Config.build(found.manifest["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
-        ) from error
-    prefix = "parameters/0/"
-    parameters = {
-        name.removeprefix(prefix): array
-        for name, array in found.arrays.items()
-        if name.startswith(prefix)
-    }
-    player = Player(
-        config.agent, config.hyper, backend, config.dtype, env or config.env, seed, greedy
-    )
-    return player, parameters
 
 
 @cli.command(short_help="Draw learning curves of one or several runs.")
@@ -242,11 +217,12 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
     """
     from fastpong import exchange
     from fastpong.config import default_backend
+    from fastpong.evaluation import restore
 
     if file.exists() and not overwrite:
         raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
     found = _find_checkpoint(checkpoint)
-    player, parameters = _player(found, None, default_backend(), 0, False)
+    player, parameters = restore(found, default_backend())
     exchange.write(file, player.agent, asdict(player.hyper), parameters)
     say(f"wrote {file}: {player.agent} after {found.episode:,} episodes")
     return 0

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastpong import agents
+from fastpong.checkpoint import CheckpointError
+from fastpong.config import Config
 from fastpong.emulator import EVAL
 from fastpong.pool import Pool, Task
 from fastpong.sharedmem import SharedArrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fastpong.checkpoint import Checkpoint
 
 POLL_SECONDS = 0.1
 
@@ -33,6 +37,34 @@ class Player:
     env: str
     seed: int
     greedy: bool = False
+
+
+def restore(
+    found: Checkpoint, backend: str, *, env: str | None = None, seed: int = 0, greedy: bool = False
+) -> tuple[Player, Mapping[str, NDArray[Any]]]:
+    """Return the agent of a run's checkpoint, as it is to play, and its final parameters.
+
+    env : another variant than the run's
+
+    Raises CheckpointError for a checkpoint that is no run's.
+    """
+
+    def arrays(prefix: str) -> dict[str, NDArray[Any]]:
+        names = [name for name in found.arrays if name.startswith(prefix)]
+        return {name.removeprefix(prefix): found.arrays[name] for name in names}
+
+    try:
+        config = Config.build(found.manifest["config"])
+        agent = agents.create(config.agent, config.hyper, backend, config.dtype)
+        parameters = agent.final_parameters(arrays("parameters/0/"), arrays("state/"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
+        ) from error
+    player = Player(
+        config.agent, config.hyper, backend, config.dtype, env or config.env, seed, greedy
+    )
+    return player, parameters
 
 
 @dataclass(frozen=True)

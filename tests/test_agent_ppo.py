@@ -81,6 +81,24 @@ def same(first: Any, second: Any) -> bool:
 # --- training -----------------------------------------------------------------------------------
 
 
+def test_evaluation_plays_with_the_average_of_the_updates() -> None:
+    """Against the closed form: weights of w_t proportional to t (t + 1) ... (t + eta - 1)."""
+    settings, updates = small(averaging=2.0), 4
+    agent = create("ppo", settings, "cython", "float64")
+    parameters, state = agent.initial_parameters(SEED), agent.initial_state()
+    assert agent.final_parameters(parameters, state) is parameters
+    seen = []
+    for u in range(1, updates + 1):
+        newest, state = train_plainly(settings, u, "float64")
+        seen.append(newest)
+    share = np.array([t * (t + 1) for t in range(1, updates + 1)], float)
+    for name, average in agent.final_parameters(newest, state).items():
+        assert_close(average, np.tensordot(share / share.sum(), [w[name] for w in seen], 1))
+        assert not np.allclose(average, newest[name], rtol=1e-4, atol=1e-7)
+    plain = train_plainly(small(averaging=0.0), 2, "float64")[1]
+    assert_close(plain["average/units"], (seen[0]["units"] + seen[1]["units"]) / 2)
+
+
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_follows_the_schedule_bit_for_bit(lag: int) -> None:
     settings = small(lag=lag)

@@ -44,10 +44,10 @@ def test_safetensors_have_every_parameter_and_setting(agent: str, tmp_path: Path
     found, _ = newest(tmp_path / "a" / "checkpoints")
     arrays, name, hyper = read(file)
     assert name == agent and hyper.items() <= found.manifest["config"].items()
-    kept = {k.removeprefix("parameters/0/") for k in found.arrays if k.startswith("parameters/0/")}
-    assert arrays.keys() == kept
+    kept = "state/average/" if agent == "ppo" else "parameters/0/"
+    assert arrays.keys() == {k.removeprefix(kept) for k in found.arrays if k.startswith(kept)}
     for key, array in arrays.items():
-        np.testing.assert_array_equal(array, found.arrays[f"parameters/0/{key}"], strict=True)
+        np.testing.assert_array_equal(array, found.arrays[kept + key], strict=True)
 
 
 def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ class Agent(Protocol):
     ) -> dict[str, float]:
         """Apply the update to the newest parameters, in place; return diagnostics."""
 
+    def final_parameters(self, parameters: Arrays, state: Arrays) -> Arrays:
+        """Return those that the agent is evaluated and exported with, from the newest ones."""
+
 
 PRELOAD = (__name__, "ale_py")
 """Modules that every player imports; a fork server does it once for all workers."""

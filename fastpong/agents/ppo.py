@@ -9,8 +9,14 @@ of all: several passes over them in minibatches, with the clipped loss of PPO, a
 the squared error of the value, by Adam. Every point ends the return: nothing that happens after it
 counts for what led to it.
 
+Training plays with the newest weights, evaluation with an average over the last updates, which
+makes up for the noise of large steps: after update t, with averaging eta,
+
+    average += (eta + 1) / (t + eta) (weights - average)
+
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), and "High-Dimensional
-Continuous Control Using Generalized Advantage Estimation" (2016).
+Continuous Control Using Generalized Advantage Estimation" (2016); for the average, Shamir and
+Zhang, "Stochastic Gradient Descent for Non-smooth Optimization" (2013).
 """
 
 from __future__ import annotations
@@ -78,6 +84,11 @@ class Settings:
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
     epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-30)
+    averaging: float = option(
+        8.0,
+        "how much newer weights count in the average that evaluation plays with; 0 for all alike",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
@@ -92,8 +103,9 @@ class Settings:
 class ActorCritic:
     """See ``Agent``. Parameters: rows (B, H), E of ``pyramid``, and units (3, H): b, a and v.
 
-    State: Adam's moments (R + 3, H), ``seen`` (R,), the number of updates, and where the lanes
-    stand. The weights of the coarser cells are nowhere kept by themselves, see ``pyramid``.
+    State: Adam's moments (R + 3, H), ``seen`` (R,), the number of updates, the averages of the
+    parameters, and where the lanes stand. The weights of the coarser cells are nowhere kept by
+    themselves, see ``pyramid``.
     """
 
     Hyperparameters = Settings
@@ -137,6 +149,10 @@ class ActorCritic:
             "seen": np.zeros(rows, np.uint8),
             "steps": np.zeros(1, np.int64),
             "updates": np.zeros(1, np.int64),
+            **{
+                f"average/{name}": np.zeros(shape, self.dtype)
+                for name, shape in self.shapes.items()
+            },
             "lanes/saved": np.zeros((lanes, SAVED_BYTES), np.uint8),
             "lanes/saved_bytes": np.zeros(lanes, np.int64),
             "lanes/screens": np.zeros((lanes, *SCREENS), np.uint8),
@@ -209,4 +225,17 @@ class ActorCritic:
         decisions = int(state["updates"][0]) * self.hyper.lanes * self.hyper.segment
         done = min(1.0, decisions / self.hyper.anneal)
         state["updates"] += 1
-        return self.learner.learn(batch, parameters, state, done)
+        found = self.learner.learn(batch, parameters, state, done)
+        share = (1 + self.hyper.averaging) / (int(state["updates"][0]) + self.hyper.averaging)
+        for name, weights in parameters.items():
+            average = state[f"average/{name}"]
+            average += np.asarray(share, self.dtype) * (weights - average)
+        return found
+
+    def final_parameters(
+        self, parameters: Mapping[str, Array], state: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        """Return the averages, once there has been an update."""
+        if not state["updates"][0]:
+            return parameters
+        return {name: state[f"average/{name}"] for name in self.shapes}
