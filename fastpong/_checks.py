@@ -160,6 +160,14 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
+def at_least(name: str, value: Any, least: float) -> float:
+    """Return ``value`` as a finite float >= least."""
+    number = real(name, value)
+    if number < least:
+        raise ValueError(f"{name}: expected a number >= {least:g}, got {value!r}")
+    return number
+
+
 def real(name: str, value: Any) -> float:
     """Return ``value`` as a finite float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):

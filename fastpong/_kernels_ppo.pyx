@@ -464,7 +464,7 @@ cdef class ActorStep:
     cdef const double[:, ::1] rows_double, units_double
     cdef double[:, :, ::1] hidden_double
     cdef double[::1] logits_double, estimates_double
-    cdef int64_t[::1] indptr, alone
+    cdef int64_t[::1] indptr
     cdef uint16_t[::1] indices
     cdef int8_t[::1] values
     cdef uint8_t[::1] actions
@@ -499,7 +499,8 @@ cdef class ActorStep:
         if t < 0 or t >= self.actions.shape[0] or last_action > 1:
             return -1
         start = self.indptr[t]
-        if start < 0 or start + self.mirror.shape[0] > self.indices.shape[0]:
+        # This way round nothing overflows.
+        if start < 0 or start > self.indices.shape[0] - self.mirror.shape[0]:
             return -1
         end = start + c_encode_cells(
             self.screens[t & 1], self.screens[t & 1 if fresh else (t - 1) & 1], self.table,

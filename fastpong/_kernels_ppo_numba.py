@@ -340,7 +340,7 @@ def _actor_step(
     if t < 0 or t >= len(actions) or last_action > 1:
         return -1
     start, places = indptr[t], 2 * (SIDE // resolution) * (SIDE // resolution)
-    if start < 0 or start + len(rows) > len(indices):
+    if start < 0 or start > len(indices) - len(rows):  # this way round nothing overflows
         return -1
     screen = screens[t & 1]
     previous = screen if fresh else screens[(t - 1) & 1]

@@ -221,6 +221,8 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
 
     if file.exists() and not overwrite:
         raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
+    if not file.parent.is_dir():
+        raise click.UsageError(f"{file}: expected a directory {file.parent}, found none; make it")
     found = _find_checkpoint(checkpoint)
     player, parameters = restore(found, default_backend())
     exchange.write(file, player.agent, asdict(player.hyper), parameters)

@@ -218,6 +218,12 @@ def overrides(
         return {}
     if not names:
         return {}
+    own_agent = base.get("agent", Config.agent)
+    agent = {**_read(config_file), **_given(given)}.get("agent", own_agent)
+    if agent != own_agent:
+        raise click.UsageError(
+            f"{flag('agent')}: expected {own_agent}, the run's, or none, got {agent}"
+        )
     flat = _merge(base, config_file, given).flat()
     return {name: flat[name] for name in names if name in flat}
 
@@ -235,7 +241,19 @@ def _merge(base: Mapping[str, Any], config_file: Path | None, given: Mapping[str
     try:
         return Config.build(values | chosen)
     except ValueError as error:
-        raise click.UsageError(f"{config_file}: {error}" if config_file else str(error)) from error
+        by_file = config_file is not None and _refused(values)
+        raise click.UsageError(f"{config_file}: {error}" if by_file else str(error)) from error
+
+
+def _refused(values: Mapping[str, Any]) -> bool:
+    """Whether settings are refused by themselves."""
+    from fastpong.config import Config
+
+    try:
+        Config.build(values)
+    except ValueError:
+        return True
+    return False
 
 
 def _given(given: Mapping[str, Any]) -> dict[str, Any]:

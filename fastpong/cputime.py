@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,9 @@ def _seconds_of(pid: str) -> float:
 def _children(process: Path) -> Iterator[str]:
     """Return the process ids of a process's living children, those of each of its threads."""
     try:
-        for thread in (process / "task").iterdir():
-            yield from (thread / "children").read_text().split()
+        threads = [*(process / "task").iterdir()]
     except OSError:
         return
+    for thread in threads:
+        with contextlib.suppress(OSError):  # one thread that ends does not take the others' along
+            yield from (thread / "children").read_text().split()

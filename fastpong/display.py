@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +40,9 @@ class Heading:
 
 class Display(Protocol):
     """What the training session tells the person."""
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Note where training begins or goes on; ``counters`` are the trainer's."""
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Show an episode; ``restarts`` counts the workers replaced so far."""
@@ -73,11 +76,13 @@ class Meter:
         """Seconds since the meter was made."""
         return self._clock() - self.started
 
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Count from here; ``counters`` are the trainer's."""
+        frames, steps, episodes = (counters[f] for f in ("total_frames", "total_steps", "episode"))
+        self._marks.append((self._clock(), frames, steps, episodes))
+
     def update(self, stats: EpisodeStats) -> Rates:
-        """Count an episode in."""
-        if not self._marks:
-            frames, steps = stats.total_frames - stats.frames, stats.total_steps - stats.length
-            self._marks.append((self.started, frames, steps, stats.episode - 1))
+        """Count an episode in, after ``begin``."""
         now = self._clock()
         self._marks.append((now, stats.total_frames, stats.total_steps, stats.episode))
         while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW_SECONDS:
@@ -145,6 +150,10 @@ class Plain:
             f"run directory {heading.directory}"
         )
 
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Begin to count."""
+        self._meter.begin(counters)
+
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Print the episode's line."""
         rates = self._meter.update(stats)
@@ -190,6 +199,10 @@ class Live:
             redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
         )
         self._guarded(self._live.start)
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Begin to count."""
+        self._meter.begin(counters)
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Take in an episode; the screen follows at its own pace."""

@@ -60,14 +60,10 @@ def read(path: str | Path) -> dict[str, Array]:
 def write(path: str | Path, parameters: Mapping[str, Array]) -> None:
     """Write a weights file that the reference's model loads, in float32; whole or not at all.
 
-    Raises ForeignError for a name that Keras does not take, or without h5py; OSError as the disk.
+    Keras goes by the name: .weights.h5 for Keras 3, another .h5 for the older layout. Raises
+    ForeignError without h5py, OSError as the disk.
     """
     path = Path(path)
-    if path.suffix != ".h5":
-        raise ForeignError(
-            f"{path}: expected a name ending in .weights.h5 (Keras 3) or .h5 (older ones too): "
-            f"Keras goes by it"
-        )
     h5py = _h5py()
     layout = _write_keras3 if path.name.endswith(".weights.h5") else _write_older
     arrays = [np.asarray(parameters[name], np.float32) for name in NETWORK]

@@ -248,7 +248,7 @@ class PpoKernels:
         batch = _batch(check, order, indptr, indices, values, mirror)
         units_share = checks.share("share", share, check.sizes["H"])
         first, second = checks.pair("out", out)
-        if out is None:
+        if first is None:
             first = np.zeros((check.sizes["R+3"], check.sizes["H"]), check.float)
         outputs = {
             "gradient": check.output("gradient", first, FLOATS, ("R+3", "H")),
@@ -291,7 +291,7 @@ class PpoKernels:
         mean, square    : (R + 3, H), overwritten; what falls below 1e-35 may be set to 0
         step            : number of this update, from 1
         factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
-        epsilon         : > 0, also when rounded to the arrays' dtype
+        epsilon         : at least 1e-12: far above the root of what may be set to 0
         share           : of the units
         """
         check = Checker()
@@ -309,7 +309,7 @@ class PpoKernels:
             checks.not_negative("factor", factor), checks.count("step", step),
             checks.not_negative("learning_rate", learning_rate),
             checks.below_one("beta1", beta1), checks.below_one("beta2", beta2),
-            check.above_zero("epsilon", epsilon),
+            checks.at_least("epsilon", epsilon, 1e-12),
             *checks.share("share", share, check.sizes["H"]),
         )  # fmt: skip
 
@@ -432,7 +432,11 @@ def _number(name: str, value: Any) -> float:
 
 
 def _mirror(check: Checker, mirror: Any) -> Array:
-    return checks.within("mirror", check.input("mirror", mirror, I32, ("B",)), 0, check.sizes["B"])
+    found = check.input("mirror", mirror, I32, ("B",))
+    checks.within("mirror", found, 0, check.sizes["B"])
+    if not np.array_equal(found[found], np.arange(len(found))):
+        raise ValueError("mirror: expected every row's mirror image to have that row for its own")
+    return found
 
 
 def _batch(

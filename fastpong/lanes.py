@@ -36,11 +36,6 @@ class Game:
     length: int
     frames: int
 
-    @property
-    def games(self) -> tuple[Game]:
-        """The one game that it is."""
-        return (self,)
-
 
 @dataclass(frozen=True)
 class Lane:

@@ -121,10 +121,7 @@ def ppo_losses(
     3  approximate KL     (r - 1) - log r
     4  clipped            1 where |r - 1| > c, else 0
     """
-    log_policy, chosen = (
-        _log_policy(logit),
-        np.arange(len(logit)),
-    )
+    log_policy, chosen = _log_policy(logit), np.arange(len(logit))
     log_ratio = log_policy[chosen, actions] - _log_policy(old_logit)[chosen, actions]
     ratio, exact = np.exp(log_ratio), _exact(advantage)
     surrogate = np.minimum(ratio * exact, np.clip(ratio, 1 - clip, 1 + clip) * exact)
@@ -271,7 +268,7 @@ def gae(
     delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
     A_t = sum_{k >= t} (gamma lambda)^{k - t} (product of (1 - done_j), t <= j < k) delta_k
     """
-    r, v, going = _exact(rewards), _exact(values), 1.0 - _exact(dones)
+    r, v, going = _exact(rewards), _exact(values), 1.0 - (np.asarray(dones) != 0)
     after = np.concatenate([v[1:], _exact(last_value)[None]]) if len(v) else v
     delta = r + gamma * going * after - v
     for t in range(len(r)):

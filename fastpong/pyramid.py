@@ -36,8 +36,8 @@ class Pyramid:
     """The numbering of rows. B base rows come first, then the coarser levels', R in all.
 
     resolution  : pixels along a side of a base cell, a divisor of 80 up to 10
-    levels      : the coarser cells, multiples of the resolution; at the right and lower edge of
-                  the field they may be cut short, which must not break the mirror
+    levels      : the coarser cells, multiples of the resolution; at the right edge of the
+                  field they may be cut short, from top to bottom they fit, for the mirror's sake
     last_action : two more rows, of the action chosen last: LEFT, RIGHT, exchanged in the mirror
 
     side    : base cells along a side, S
@@ -84,6 +84,8 @@ class Pyramid:
                 f"levels: expected cells of multiples of {self.resolution} pixels, "
                 f"got {height}x{width}"
             )
+        if width > SIDE:
+            raise ValueError(f"levels: expected widths up to {SIDE}, got {width}")
         if SIDE % height:
             raise ValueError(f"levels: expected heights that divide {SIDE}, got {height}")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from fastpong import agents
-from fastpong.config import Config
+from fastpong.config import Config, available_cores
 from fastpong.emulator import TRAIN
 from fastpong.pool import Pool, WorkerError
 from fastpong.runs import Run, RunError
@@ -53,7 +53,7 @@ class Session:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
-        self.agent.threads = config.workers
+        self.agent.threads = min(config.workers, available_cores())
         self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
         arguments = (
             *(config.agent, config.hyper, config.backend, config.dtype),
@@ -87,8 +87,10 @@ class Session:
         Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
         """
         trainer, saved = self._trainer(run)
-        if saved < 0 and run.save(trainer.snapshot()):
-            saved = 0
+        keeper = _Keeper(run, trainer, saved)
+        keeper.save()
+        if display is not None:
+            display.begin(trainer.counters)
         try:
             last = int(trainer.counters["episode"])
             for stats in trainer.run(_poll(display, stop)):
@@ -99,15 +101,15 @@ class Session:
                     continue  # others ended with it, and are not logged yet
                 due = stats.episode // self.config.save_every > last // self.config.save_every
                 last = stats.episode
-                if due and run.save(trainer.snapshot()):
-                    saved = stats.episode
+                if due:
+                    keeper.save()
         except (WorkerError, OSError):
             # It comes between two takings-in, where nothing is half done.
-            _save(run, trainer, saved)
+            keeper.save()
             raise
-        saved = _save(run, trainer, saved)
+        keeper.save()
         episode = int(trainer.counters["episode"])
-        return Outcome(episode, trainer.done, trainer.reached, saved)
+        return Outcome(episode, trainer.done, trainer.reached, keeper.episode)
 
     def _trainer(self, run: Run) -> tuple[Trainer, int]:
         """Return the trainer and the episode of the checkpoint that it goes on from, else -1."""
@@ -155,7 +157,19 @@ def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], boo
     return poll
 
 
-def _save(run: Run, trainer: Trainer, saved: int) -> int:
-    """Save where the trainer stands, unless ``saved`` is there; return the episode saved last."""
-    episode = int(trainer.counters["episode"])
-    return episode if episode == saved or run.save(trainer.snapshot()) else saved
+class _Keeper:
+    """Saves where a trainer stands, unless the last checkpoint is there.
+
+    episode : of the last checkpoint, -1 without one. Where a task is not an episode there may be
+              several checkpoints of one episode: where a trainer stands, its tasks say.
+    """
+
+    def __init__(self, run: Run, trainer: Trainer, episode: int) -> None:
+        self._run, self._trainer, self.episode = run, trainer, episode
+        self._task = -1 if episode < 0 else int(trainer.counters["task"])
+
+    def save(self) -> None:
+        """Save, if there is anything new."""
+        counters = self._trainer.counters
+        if counters["task"] != self._task and self._run.save(self._trainer.snapshot()):
+            self.episode, self._task = int(counters["episode"]), int(counters["task"])

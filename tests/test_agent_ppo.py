@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from tolerances import TRAINING, assert_close
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo import Settings
 from fastpong.agents.ppo_learner import Batch, Learner, shares
+from fastpong.checkpoint import newest
 from fastpong.config import Config
 from fastpong.emulator import EVAL, TRAIN
 from fastpong.evaluation import Player, evaluate
 from fastpong.lanes import Game, Lane
 from fastpong.pool import Pool
+from fastpong.runs import Run
+from fastpong.session import Session
 from fastpong.sharedmem import SharedArrays
 from fastpong.trainer import Trainer, TrainerState
 
@@ -183,6 +187,35 @@ def test_compiled_backends_agree_with_the_oracle() -> None:
                 assert np.array_equal(snapshot.arrays[name], array), name
 
 
+def test_the_oracle_learns_the_same_on_any_number_of_threads() -> None:
+    one, other = (
+        train(small(hidden=48), 1, backend="numpy", dtype="float64", threads=t)[0] for t in (1, 3)
+    )
+    assert same(one, other)
+
+
+def test_a_run_that_stops_between_games_keeps_its_updates(tmp_path: Path) -> None:
+    """No game of these lanes ends within a few updates; each of them is saved all the same."""
+    settings = {"lanes": 2, "segment": 16, "hidden": 16, "workers": 1, "env": ENV}
+    config = Config.build({"agent": "ppo", **settings})
+
+    def go_on(run: Run, updates: int) -> dict[str, Any]:
+        with run, Session(config) as session:
+            made: list[int] = []
+            update = session.agent.update
+            session.agent.update = lambda *a: made.append(1) or update(*a)  # type: ignore
+            outcome = session.train(run, stop=lambda: len(made) >= updates)
+        found, refusals = newest(tmp_path / "run" / "checkpoints")
+        assert (outcome.episode, outcome.saved, found.episode, refusals) == (0, 0, 0, [])
+        assert found.arrays["state/updates"][0] == found.manifest["counters"]["update"]
+        return dict(found.manifest["counters"])
+
+    first = go_on(Run.create(tmp_path / "run", config), 2)
+    assert first["update"] == 2 and first["total_steps"] == 64 and first["wall_seconds"] > 0
+    second = go_on(Run.resume(tmp_path / "run"), 1)
+    assert second["update"] == 3 and second["wall_seconds"] > first["wall_seconds"]
+
+
 def test_counts_the_games_that_end_in_segments() -> None:
     settings = small(segment=300, lanes=2, epochs=1)
     snapshot, stats, _ = train(settings, 5)
@@ -315,7 +348,9 @@ def test_learner_keeps_threads_only_where_there_is_work_for_them() -> None:
 
 def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"levels": "4x4"}, {"resolution": 3}, {"lanes": 0},
-                {"minibatch": 0}, {"clip": 1.0}, {"gamma": 1.5}, {"epochs": 0}):  # fmt: skip
+                {"minibatch": 0}, {"clip": 1.0}, {"gamma": 1.5}, {"epochs": 0},
+                {"noops": 201}, {"segment": 10**12}, {"epsilon": 1e-30},
+                {"levels": "4x100000000000000000000:1"}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "ppo", **bad})
     config = Config.build({"agent": "ppo"})

@@ -629,6 +629,17 @@ def test_a_bad_config_file_is_named_with_its_key(
     assert re.search(rf"bad\.toml: .*{expected}", message), message
 
 
+def test_a_good_config_file_is_not_blamed_for_the_command_line(
+    complain: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "good.toml").write_text("agent = 'ppo'")
+    status, message = complain("train", "--config", "good.toml", "--levels", "3x3:1")
+    assert status == 2 and "levels: expected" in message and "good.toml" not in message
+    (tmp_path / "bad.toml").write_text("agent = 'ppo'\nlevels = '3x3:1'")
+    status, message = complain("train", "--config", "bad.toml", "--seed", "1")
+    assert status == 2 and "bad.toml: levels: expected" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected", "status"),
     [
@@ -697,6 +708,12 @@ def test_a_resumed_run_keeps_its_mathematics(
     assert status == 1
     assert option.removeprefix("--") in message
     assert "cannot change within a run" in message
+
+
+def test_a_resumed_run_keeps_its_agent(complain: Any, run_copy: Path) -> None:
+    status, message = complain("train", "--resume", run_copy, "--agent", "ppo", "--lanes", "3")
+    assert status == 2
+    assert "--agent: expected pg, the run's, or none, got ppo" in message
 
 
 def test_a_run_without_a_whole_checkpoint_is_not_resumed(complain: Any, run_copy: Path) -> None:

@@ -33,7 +33,9 @@ def read(path: Path) -> tuple[dict[str, Array], str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("agent", ["pg", "conv", "ppo"])
-def test_safetensors_have_every_parameter_and_setting(agent: str, tmp_path: Path) -> None:
+def test_safetensors_have_every_parameter_and_setting(
+    agent: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     settings = ["--agent", agent, "--env", ENV, "--workers", 1, "--episodes", 1, "--no-progress"]
     if agent == "pg":
         settings += ["--hidden", 6]
@@ -41,6 +43,8 @@ def test_safetensors_have_every_parameter_and_setting(agent: str, tmp_path: Path
     file = tmp_path / "weights.safetensors"
     assert run("export", tmp_path / "a", file) == 0
     assert run("export", tmp_path / "a", file) == 2
+    assert run("export", tmp_path / "a", tmp_path / "nowhere" / "w.safetensors") == 2
+    assert f"expected a directory {tmp_path / 'nowhere'}" in capfd.readouterr().err
     found, _ = newest(tmp_path / "a" / "checkpoints")
     arrays, name, hyper = read(file)
     assert name == agent and hyper.items() <= found.manifest["config"].items()

@@ -399,7 +399,7 @@ def test_gae_is_the_oracles(backend: Any, exact: Any, dtype: Any, shape: tuple[i
         assert_close(got, exact.gae(**wide, gamma=gamma, lambda_=lambda_))
 
 
-def test_gae_of_one_row_is_a_column_of_many(backend: Any, dtype: Any) -> None:
+def test_gae_of_one_row_is_a_column_of_many(backend: Any, exact: Any, dtype: Any) -> None:
     many = rollout((30, 4), dtype)
     whole = backend.gae(**many)
     for n in range(4):
@@ -411,6 +411,7 @@ def test_gae_of_one_row_is_a_column_of_many(backend: Any, dtype: Any) -> None:
     assert_same(out, whole)
     as_numbers = {**many, "dones": many["dones"].astype(np.uint8) * 3}
     assert_same(backend.gae(**as_numbers), whole)
+    assert_close(exact.gae(**as_numbers), whole)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 1))
@@ -458,12 +459,14 @@ def test_the_step_records_and_chooses_as_the_oracles(
     (chosen, got), (want_chosen, want) = runs
     if dtype == F64:
         assert chosen == want_chosen == got["actions"].tolist() and len(set(chosen)) == 2
-    for name in ("indptr", "indices", "values"):
-        if dtype == F64 or not last:
-            assert_same(got[name][: want["indptr"][-1]], want[name][: want["indptr"][-1]])
-    if dtype == F64 or not last:
-        for name in ("logits", "estimates"):
-            assert_close(got[name], want[name], scale=10)
+    # In float32 a choice may differ; with it the next input does, which is the last action's.
+    same = int(np.argmin([a == b for a, b in zip(chosen, want_chosen, strict=True)])) or 40
+    assert same > 20
+    assert_same(got["indptr"][: same + 1], want["indptr"][: same + 1])
+    for name in ("indices", "values"):
+        assert_same(got[name][: want["indptr"][same]], want[name][: want["indptr"][same]])
+    for name in ("logits", "estimates"):
+        assert_close(got[name][:same], want[name][:same], scale=10)
 
 
 def test_step_and_learner_speak_of_one_policy(backend: Any, dtype: Any) -> None:
@@ -500,6 +503,10 @@ def test_the_step_without_room_writes_nothing(backend: Any, dtype: Any) -> None:
         assert backend.actor_step(**given)(t, 0.5, True, -1) == -1
         for name, array in before.items():
             assert np.array_equal(given[name], array)
+    given = buffers(dtype)
+    for far in (2**63 - 1, 2**63 - 400, len(given["indices"]) - 799, -1):
+        given["indptr"][0] = far
+        assert backend.actor_step(**given)(0, 0.5, True, -1) == -1
     assert backend.actor_step(**buffers(dtype))(0, 0.5, True, 2) == -1
 
 
@@ -516,6 +523,8 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
             kernel(**{**given, **bad})
 
     refuse(backend.pyramid_forward, forward, order=np.array([2]))
+    round_about = np.roll(np.arange(tree.base, dtype=np.int32), 1)
+    refuse(backend.pyramid_forward, forward, mirror=round_about)
     refuse(backend.pyramid_forward, forward, order=np.array([-1]))
     refuse(backend.pyramid_forward, forward, mirror=tree.mirror + np.int32(1))
     refuse(backend.pyramid_forward, forward, indices=frames["indices"] + np.uint16(tree.base))
@@ -555,7 +564,7 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
     step = buffers(F64)
     refuse(backend.actor_step, step, resolution=3)
     refuse(backend.actor_step, step, TypeError, resolution=4.0)
-    fewer = {"mirror": np.zeros(799, np.int32), "rows": step["rows"][:-1].copy()}
+    fewer = {"mirror": np.arange(799, dtype=np.int32), "rows": step["rows"][:-1].copy()}
     refuse(backend.actor_step, step | fewer, rows=fewer["rows"])
     refuse(backend.actor_step, step, indptr=np.zeros(3, np.int64))
 

@@ -51,7 +51,7 @@ def test_levels_are_read() -> None:
 @pytest.mark.parametrize(
     ("resolution", "levels"),
     [(3, ""), (0, ""), (16, ""), (2, "3x4:1"), (2, "4x3:1"), (2, "12x4:1"), (2, "0x2:1"),
-     (2, "160x2:1")],
+     (2, "160x2:1"), (2, "4x160:1")],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(resolution: int, levels: str) -> None:
     with pytest.raises(ValueError, match=r"^(levels|resolution): expected"):

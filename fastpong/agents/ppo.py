@@ -48,7 +48,7 @@ class Settings:
 
     hidden: int = option(128, "hidden units", minimum=1)
     lanes: int = option(16, "games played side by side", minimum=1, maximum=4096)
-    segment: int = option(128, "decisions of each lane to an update", minimum=1)
+    segment: int = option(128, "decisions of each lane to an update", minimum=1, maximum=1 << 14)
     lag: int = option(
         0,
         "updates by which the playing weights are older than the newest: 0 plays and learns in "
@@ -56,7 +56,9 @@ class Settings:
         minimum=0,
         maximum=16,
     )
-    noops: int = option(30, "a game begins with 0 to so many frames of doing nothing", minimum=0)
+    noops: int = option(  # after 256 frames the first point would be lost, uncounted
+        30, "a game begins with 0 to so many frames of doing nothing", minimum=0, maximum=200
+    )
     resolution: int = option(2, "pixels along a side of an input cell", minimum=1, maximum=10)
     levels: str = option(
         "4x4:0.35 8x8:0.35",
@@ -64,7 +66,9 @@ class Settings:
     )
     last_action: bool = option(False, "the action chosen last is an input, too")
     learning_rate: float = option(1.5e-3, "Adam's step size at the beginning", above=0)
-    final_rate: float = option(0.1, "what it has fallen to in the end", minimum=0, maximum=1)
+    final_rate: float = option(
+        0.1, "the share of the learning rate that is left in the end", minimum=0, maximum=1
+    )
     anneal: int = option(
         1_000_000,
         "decisions over which learning rate and entropy weight fall, in a straight line",
@@ -75,15 +79,17 @@ class Settings:
         0.95, "weight of later decisions in an advantage", minimum=0, maximum=1
     )
     epochs: int = option(4, "passes over a batch", minimum=1)
-    minibatch: int = option(1024, "decisions to a step of Adam", minimum=1)
+    minibatch: int = option(1024, "decisions to a step of Adam, about", minimum=1)
     clip: float = option(0.2, "how far a probability's ratio is rewarded", minimum=0, below=1)
     entropy: float = option(0.02, "weight of the entropy bonus at the beginning", minimum=0)
-    final_entropy: float = option(0.1, "what it has fallen to in the end", minimum=0, maximum=1)
+    final_entropy: float = option(
+        0.1, "the share of the entropy's weight that is left in the end", minimum=0, maximum=1
+    )
     value_weight: float = option(0.5, "weight of the value's loss", minimum=0)
     max_norm: float = option(0.5, "longest gradient that is not cut down", above=0)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
-    epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-30)
+    epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-12)
     averaging: float = option(
         8.0,
         "how much newer weights count in the average that evaluation plays with; 0 for all alike",

@@ -84,7 +84,8 @@ class Learner:
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike, threads: int) -> None:
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
-        self.units = shares(hyper.hidden, threads, ALIGN)
+        # BLAS adds up otherwise where the matrix is narrower: the oracle's units stay together.
+        self.units = shares(hyper.hidden, 1 if kernels.name == "numpy" else threads, ALIGN)
         self._pool = ThreadPoolExecutor(threads, "learner") if len(self.units) > 1 else None
         self._gradient = np.zeros((self.tree.rows + 3, hyper.hidden), dtype)
         self._squares = np.empty(hyper.hidden, np.float64)
@@ -150,7 +151,7 @@ class Learner:
             lambda s: k.pyramid_forward(*inputs, rows, tree.mirror, units, s, out=hidden),
         )
         self._each(
-            shares(len(order), self.threads),
+            shares(len(order), len(self.units)),
             lambda s: k.actor_critic(hidden, units, s, out=(logit, estimate)),
         )
         dlogit, dvalue, losses = k.ppo_gradient(
