@@ -76,8 +76,8 @@ class Rollout:
     def advantages(self, last_value: Tensor) -> Tensor:
         """Return generalised advantages, (STEPS, ENVS).
 
-            A_t = d_t + gamma lambda (1 - over_t) A_{t+1},
-            d_t = r_t + gamma (1 - over_t) V_{t+1} - V_t
+        A_t = d_t + gamma lambda (1 - over_t) A_{t+1},
+        d_t = r_t + gamma (1 - over_t) V_{t+1} - V_t
         """
         result, following, value = torch.zeros(STEPS, ENVS), torch.zeros(ENVS), last_value
         for t in reversed(range(STEPS)):
@@ -186,7 +186,8 @@ def evaluate(given: argparse.Namespace, agent: Agent, greedy: bool) -> dict[str,
 
 
 def main() -> None:
-    given = contender.arguments(str(__doc__))
+    given = contender.parser(str(__doc__)).parse_args()
+    contender.set_threads(given.threads)
     trainer = Trainer(given.env_variant, given.seed)
     losses = []
     while contender.wall_seconds() < given.seconds:
@@ -195,10 +196,8 @@ def main() -> None:
         contender.wall_seconds(), contender.cpu_seconds(), trainer.decisions, trainer.frames
     )
     print(f"loss: {losses[0]:+.4f} at first, {losses[-1]:+.4f} after {len(losses)} updates")
-    evaluations = {
-        "sampled": evaluate(given, trainer.agent, False),
-        "greedy": evaluate(given, trainer.agent, True),
-    }
+    ways = {"sampled": False, "greedy": True} if given.games else {}
+    evaluations = {name: evaluate(given, trainer.agent, greedy) for name, greedy in ways.items()}
     packages = ("torch", "ale-py", "gymnasium")
     contender.write(given, cost, trainer.scores, evaluations, SETTINGS, packages)
 

@@ -35,15 +35,24 @@ Step = Callable[[npt.NDArray[np.int64]], tuple[Any, npt.NDArray[Any], npt.NDArra
 """Actions -> observations, points, and whether a game ended with this step."""
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Return what every contender is told."""
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of what every contender is told."""
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("--env-variant", choices=STICKY, default="PongDeterministic-v4")
     parser.add_argument("--seconds", type=float, default=200.0, help="of training, from the start")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--games", type=int, default=GAMES, help="of each evaluation")
+    parser.add_argument("--games", type=int, default=GAMES, help="of an evaluation; 0: none")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: its own default")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
-    return parser.parse_args()
+    return parser
+
+
+def set_threads(count: int) -> None:
+    """Let PyTorch compute with so many threads, 0 for its own choice."""
+    import torch
+
+    if count:
+        torch.set_num_threads(count)
 
 
 def wall_seconds() -> float:
@@ -109,11 +118,14 @@ def write(
     evaluations: dict[str, dict[str, float]], settings: str, packages: Sequence[str],
 ) -> None:  # fmt: skip
     """Write what came of it, and say it in a line."""
+    import torch
+
     found = {
         "env": given.env_variant,
         "seed": given.seed,
         "seconds": given.seconds,
         "settings": settings,
+        "threads": torch.get_num_threads(),
         "wall": cost.wall,
         "cpu": cost.cpu,
         "decisions": cost.decisions,

@@ -3,13 +3,14 @@
     python benchmarks/sb3_ppo.py --seconds 200 --output build/sb3.json
     python benchmarks/sb3_ppo.py --env-variant ALE/Pong-v5 --seconds 600 --output build/sb3.json
 
-Settings: the entry "atari" of hyperparams/ppo.yml of DLR-RM/rl-baselines3-zoo; what it does not name
-is SB3's default. The learning rate and the clip fall to 0 over its 10 million decisions, of which
-only the beginning is seen here. The game comes from SB3's own `make_atari_env`, as its users make
-it: an emulator of single frames, the four of a decision played by SB3's wrapper, 1 to 30 no-ops and
-FIRE at the beginning. Threads are PyTorch's default.
+Settings: the entry "atari" of hyperparams/ppo.yml of DLR-RM/rl-baselines3-zoo; what it does not
+name is SB3's default. Learning rate and clip fall to 0 over its 10 million decisions, of which only
+the beginning is seen here. The game comes from SB3's own `make_atari_env`, as its users make it: an
+emulator of single frames, the four of a decision played by SB3's wrapper, 1 to 30 no-ops and FIRE
+at the beginning.
 
-`DummyVecEnv` is rl-zoo's default and `SubprocVecEnv` the other choice (--vec).
+The games are played by `DummyVecEnv`, in turn, rl-zoo's default, or in processes of their own by
+`SubprocVecEnv` (--vec).
 """
 
 from __future__ import annotations
@@ -100,12 +101,13 @@ def evaluate(given: argparse.Namespace, model: Any, greedy: bool) -> dict[str, f
 
 
 def main() -> None:
-    given = contender.arguments(str(__doc__))
-    model, cost, scores = train(given, "dummy")
-    evaluations = {
-        "sampled": evaluate(given, model, False),
-        "greedy": evaluate(given, model, True),
-    }
+    parser = contender.parser(str(__doc__))
+    parser.add_argument("--vec", choices=("dummy", "fork", "forkserver"), default="dummy")
+    given = parser.parse_args()
+    contender.set_threads(given.threads)
+    model, cost, scores = train(given, given.vec)
+    ways = {"sampled": False, "greedy": True} if given.games else {}
+    evaluations = {name: evaluate(given, model, greedy) for name, greedy in ways.items()}
     packages = ("stable-baselines3", "torch", "ale-py", "gymnasium", "opencv-python-headless")
     contender.write(given, cost, scores, evaluations, SETTINGS, packages)
 
