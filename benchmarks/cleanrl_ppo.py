@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 from torch.nn.functional import mse_loss
 
+from fastpong.cputime import cpu_seconds
+
 SETTINGS = "CleanRL's for Atari: Nature CNN, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
 ENVS, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4
 BATCH = ENVS * STEPS
@@ -193,7 +195,7 @@ def main() -> None:
     while contender.wall_seconds() < given.seconds:
         losses.append(trainer.learn(trainer.play()))
     cost = contender.Cost(
-        contender.wall_seconds(), contender.cpu_seconds(), trainer.decisions, trainer.frames
+        contender.wall_seconds(), cpu_seconds(), trainer.decisions, trainer.frames
     )
     print(f"loss: {losses[0]:+.4f} at first, {losses[-1]:+.4f} after {len(losses)} updates")
     ways = {"sampled": False, "greedy": True} if given.games else {}

@@ -2,7 +2,8 @@
 
 A contender is a program that trains for so many seconds of wall time, counted from the start of its
 process with all that it imports, then evaluates what it has learned, off the clock, and writes one
-JSON file. Frames are ALE's own count, no-ops at the beginning of a game included.
+JSON file. Frames are ALE's own count, no-ops at the beginning of a game included. CPU time is that
+of all processes, counted as fastpong counts its own.
 """
 
 from __future__ import annotations
@@ -60,11 +61,6 @@ def wall_seconds() -> float:
     after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     started = int(after_name[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-
-
-def cpu_seconds() -> float:
-    """Return the seconds of CPU of this process and of those of its children that have ended."""
-    return sum(os.times()[:4])
 
 
 @dataclass

