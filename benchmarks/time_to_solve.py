@@ -7,11 +7,11 @@ Training runs alone, as a person types it, with frequent checkpoints, all of whi
 checkpoint has cost is what its own counters say, and the wall time from the start of the command to
 the moment at which it was on disk. Afterwards checkpoints are evaluated, over 100 games that are
 none of training's: for each goal the first one that reaches it is searched among those whose
-training games came near.
+training games came near. One whose first 20 games stay too far below is not looked at further.
 
 Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
-training run that was interrupted is begun anew, since its time must be of one piece. Nothing else
-should run on the machine. Writes docs/time-to-solve.md and .png.
+training run that was interrupted is begun anew, since its time must be of one piece; so is one with
+other options. Nothing else should run on the machine. Writes docs/time-to-solve.md and .png.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from fastpong.config import available_cores, default_backend
 from fastpong.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
-GAMES, EVALUATION_SEED = 100, 1
-# A checkpoint is worth evaluating when its last training games came so near to a goal.
-NEAR, LAST = 4.0, 16
+GAMES, FIRST_GAMES, EVALUATION_SEED = 100, 20, 1
+# A checkpoint is worth evaluating when its last training games came so near to a goal, and worth
+# going on with when its first games did.
+NEAR, LAST, FAR = 5.0, 16, 2.0
 NUMBERS, PAGE = ROOT / "docs" / "time-to-solve.json", ROOT / "docs" / "time-to-solve.md"
 RUNS = ROOT / "build" / "time-to-solve"
 
@@ -80,17 +81,17 @@ class Saved:
 def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
     home = RUNS / f"{env.replace('/', '-')}-{seed}"
-    if (home / "done.json").exists():
+    command = ["train", "--agent", "ppo", "--env", env, "--seed", str(seed)]
+    command += ["--run-dir", str(home / "run"), "--until", str(plan.until), *plan.options]
+    command += ["--episodes", str(plan.episodes), "--save-every", str(plan.save_every)]
+    if (home / "done.json").exists() and facts(home)["command"] == command:
         return home
     shutil.rmtree(home, ignore_errors=True)
     (home / "kept").mkdir(parents=True)
-    command = [*fastpong_command(), "train", "--agent", "ppo", "--env", env, "--seed", str(seed)]
-    command += ["--run-dir", str(home / "run"), "--until", str(plan.until)]
-    command += ["--episodes", str(plan.episodes), "--save-every", str(plan.save_every)]
-    began = time.time()
+    known = {"began": time.time(), "commit": commit(), "load": os.getloadavg()[0]}
     with (home / "progress.txt").open("wb") as output:
         process = subprocess.Popen(
-            [*command, *plan.options], stdin=subprocess.DEVNULL, stdout=output,
+            [*fastpong_command(), *command], stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT, env=plain_environment(),
         )  # fmt: skip
         try:
@@ -104,9 +105,14 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     keep(home)
     if process.returncode:
         raise RuntimeError(f"training failed:\n{(home / 'progress.txt').read_text()[-2000:]}")
-    facts = {"began": began, "commit": commit(), "command": " ".join(command[1:])}
-    (home / "done.json").write_text(json.dumps(facts | {"load": os.getloadavg()[0]}))
+    (home / "done.json").write_text(json.dumps(known | {"command": command}))
     return home
+
+
+def facts(home: Path) -> dict[str, Any]:
+    """Return when and how a run was made."""
+    found: dict[str, Any] = json.loads((home / "done.json").read_text())
+    return found
 
 
 def keep(home: Path) -> None:
@@ -122,7 +128,7 @@ def keep(home: Path) -> None:
 
 def saved(home: Path) -> list[Saved]:
     """Return the checkpoints kept, in order."""
-    began = json.loads((home / "done.json").read_text())["began"]
+    began = facts(home)["began"]
     found = []
     for path in sorted((home / "kept").glob("*.json")):
         counters = json.loads(path.read_bytes())["counters"]
@@ -139,36 +145,49 @@ def saved(home: Path) -> list[Saved]:
 # --- evaluation ---------------------------------------------------------------------------------
 
 
-def judge(path: Path, greedy: bool) -> dict[str, float]:
-    """Return mean and deviation of 100 games, and the share won."""
+def judge(path: Path, greedy: bool, goal: float = -21.0) -> dict[str, float]:
+    """Return mean and deviation of 100 games, and the share won.
+
+    Of a checkpoint that is too far from the goal only the first games are played.
+    """
     player, parameters = restore(
         checkpoint.load(path), default_backend(), seed=EVALUATION_SEED, greedy=greedy
     )
-    games = evaluate(player, parameters, episodes=GAMES, workers=available_cores())
-    scores = [game.score for game in games]
+    scores: list[float] = []
+    for game in evaluate(player, parameters, episodes=GAMES, workers=available_cores()):
+        scores.append(game.score)
+        if len(scores) == FIRST_GAMES and statistics.fmean(scores) < goal - FAR:
+            break
     return {
         "mean": statistics.fmean(scores),
         "deviation": statistics.pstdev(scores),
         "wins": sum(score > 0 for score in scores) / len(scores),
+        "games": len(scores),
     }
 
 
-def search(home: Path, means: Callable[[Path, bool], dict[str, float]]) -> dict[str, Any]:
-    """Return for every goal the first checkpoint found to reach it, and the best one."""
+Judge = Callable[..., dict[str, float]]
+
+
+def search(home: Path, means: Judge) -> dict[str, Any]:
+    """Return for every goal the first checkpoint found to reach it, and the last one."""
     points = saved(home)
     goals: dict[str, Any] = {}
     for goal in GOALS:
         for point in points:
-            if point.recent >= goal - NEAR and means(point.path, False)["mean"] >= goal:
+            if point.recent >= goal - NEAR and reaches(means(point.path, False, goal), goal):
                 goals[str(goal)] = describe(point, means)
                 break
         else:
             goals[str(goal)] = None
-    last = max(points[-8:], key=lambda point: point.recent)
-    return {"goals": goals, "last": describe(last, means)}
+    return {"goals": goals, "last": describe(points[-1], means)}
 
 
-def describe(point: Saved, means: Callable[[Path, bool], dict[str, float]]) -> dict[str, Any]:
+def reaches(found: dict[str, float], goal: float) -> bool:
+    return found["games"] == GAMES and found["mean"] >= goal
+
+
+def describe(point: Saved, means: Judge) -> dict[str, Any]:
     """Return what a checkpoint cost, and how it plays."""
     return {
         "episode": point.episode,
@@ -184,20 +203,22 @@ def describe(point: Saved, means: Callable[[Path, bool], dict[str, float]]) -> d
 def measure(env: str, seed: int, numbers: dict[str, Any]) -> None:
     """Train and evaluate one seed, noting every evaluation at once."""
     home = train(env, seed, VARIANTS[env])
-    entry = numbers.setdefault(env, {}).setdefault(str(seed), {"evaluations": {}})
+    entry = numbers.setdefault(env, {}).get(str(seed), {})
+    if entry.get("facts") != facts(home):  # what was measured is of another run
+        entry = {"facts": facts(home), "evaluations": {}}
+    numbers[env][str(seed)] = entry
     done = entry["evaluations"]
 
-    def means(path: Path, greedy: bool) -> dict[str, float]:
+    def means(path: Path, greedy: bool, goal: float = -21.0) -> dict[str, float]:
         key = f"{path.stem}{'-greedy' if greedy else ''}"
-        if key not in done:
-            done[key] = judge(path, greedy)
+        if key not in done or (done[key]["games"] < GAMES and done[key]["mean"] >= goal - FAR):
+            done[key] = judge(path, greedy, goal)
             print(f"  {env} seed {seed} {key}: {done[key]['mean']:+.2f}", flush=True)
             write(numbers)
         found: dict[str, float] = done[key]
         return found
 
     entry |= search(home, means)
-    entry["facts"] = json.loads((home / "done.json").read_text())
     entry["curve"] = curve(home)
     write(numbers)
 
