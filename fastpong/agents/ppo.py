@@ -44,7 +44,7 @@ SCREENS = (2, 210, 160)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The recipe; ``docs/learning.md`` has runs of it."""
+    """The recipe; ``docs/learning.md`` says what else was tried."""
 
     hidden: int = option(128, "hidden units", minimum=1)
     lanes: int = option(16, "games played side by side", minimum=1, maximum=4096)
@@ -61,7 +61,7 @@ class Settings:
     )
     resolution: int = option(2, "pixels along a side of an input cell", minimum=1, maximum=10)
     levels: str = option(
-        "4x4:0.35 8x8:0.35",
+        "4x4:0.35 8x8:0.35 16x16:0.35",
         "coarser cells that an input also feeds, HEIGHTxWIDTH:SCALE in pixels",
     )
     last_action: bool = option(False, "the action chosen last is an input, too")
@@ -70,16 +70,16 @@ class Settings:
         0.1, "the share of the learning rate that is left in the end", minimum=0, maximum=1
     )
     anneal: int = option(
-        1_000_000,
+        800_000,
         "decisions over which learning rate and entropy weight fall, in a straight line",
         minimum=1,
     )
     gamma: float = option(0.98, "discount of rewards, per decision", minimum=0, maximum=1)
     gae_lambda: float = option(
-        0.95, "weight of later decisions in an advantage", minimum=0, maximum=1
+        0.98, "weight of later decisions in an advantage", minimum=0, maximum=1
     )
-    epochs: int = option(4, "passes over a batch", minimum=1)
-    minibatch: int = option(1024, "decisions to a step of Adam, about", minimum=1)
+    epochs: int = option(6, "passes over a batch", minimum=1)
+    minibatch: int = option(512, "decisions to a step of Adam, about", minimum=1)
     clip: float = option(0.2, "how far a probability's ratio is rewarded", minimum=0, below=1)
     entropy: float = option(0.02, "weight of the entropy bonus at the beginning", minimum=0)
     final_entropy: float = option(
