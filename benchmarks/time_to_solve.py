@@ -58,7 +58,9 @@ class Plan:
 
 VARIANTS = {
     "PongDeterministic-v4": Plan(20.5, 700, 8, {0: 1, 18: 2, 20: 3}),
-    "ALE/Pong-v5": Plan(20.0, 3000, 25, {0: 3, 18: 15}),
+    "ALE/Pong-v5": Plan(
+        20.0, 5000, 20, {0: 3, 18: 15}, ("--config", str(ROOT / "docs" / "pong-v5.toml"))
+    ),
 }
 
 
