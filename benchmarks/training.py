@@ -147,11 +147,16 @@ class Training:
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def window(self, seconds: float) -> Window:
-        """Let a paused run go on for so long, and for three episodes at least."""
+        """Let a paused run go on for so long, and for three episodes at least.
+
+        Games of lanes may end with one and the same update: it goes on until one ends with another.
+        """
         before = len(self.rows())
         self.go_on()
         time.sleep(seconds)
         self.wait_for(before + 3)
+        while (rows := self.rows())[-1].wall_seconds <= rows[before].wall_seconds:
+            self.wait_for(len(rows) + 1)
         self.pause()
         first, *_, last = self.rows()[before:]
         return Window(
