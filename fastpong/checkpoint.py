@@ -106,6 +106,11 @@ def load(path: str | Path) -> Checkpoint:
             "checkpoints/ directory"
         )
     path = given.with_name(given.name.split(".")[0] + ".json")
+    if given.exists() and not path.exists():
+        raise CheckpointError(
+            f"{path}: is missing, without which {given.name} is no checkpoint; use an older one "
+            "(an exported file cannot be loaded again)"
+        )
     manifest = _read_manifest(path)
     name = manifest["data"]["file"]
     if given.suffix == ".safetensors" and given.name != name:
@@ -126,7 +131,9 @@ def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
         except CheckpointError as error:
             refusals.append(str(error))
     found = "; ".join(refusals) or "there is none"
-    raise CheckpointError(f"{directory}: expected a whole checkpoint: {found}")
+    raise CheckpointError(
+        f"{directory}: expected a whole checkpoint: {found}; begin again in another directory"
+    )
 
 
 def write_atomically(path: Path, data: bytes) -> None:

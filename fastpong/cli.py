@@ -112,6 +112,10 @@ def _find_checkpoint(path: Path) -> Checkpoint:
     """Load the file named, or the newest whole checkpoint of a run; say which were refused."""
     from fastpong import checkpoint
 
+    if not path.exists():
+        raise checkpoint.CheckpointError(
+            f"{path}: is missing; name a run's directory, or a checkpoint in its checkpoints/"
+        )
     if not path.is_dir():
         return checkpoint.load(path)
     inner = path / "checkpoints"
@@ -132,7 +136,7 @@ def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
     """Draw learning curves of one or several runs: run directories or metrics.csv files.
 
     Every episode is a dot, the line is their running mean. Needs Matplotlib:
-    pip install matplotlib.
+    pip install "fastpong[plot]".
     """
     plotting.draw(runs, output, axis, title)
     say(f"wrote {output}")

@@ -279,11 +279,17 @@ def _typed(given: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:
     ``classes`` are Config and the hyperparameters of the agent in use. Raises click.UsageError,
     naming the option, what was expected and what came.
     """
+    from fastpong.config import owners
+
     values: dict[str, Any] = {}
     for name, text in given.items():
         owner = next((cls for cls in classes if name in options.types(cls)), None)
         if owner is None:
-            raise click.UsageError(f"{flag(name)}: this agent has no such setting; leave it out")
+            whose = owners(name)
+            raise click.UsageError(
+                f"{flag(name)}: a setting of agent {whose}; give --agent {whose.split()[0]}, or "
+                f"leave it out"
+            )
         try:
             values[name] = options.convert(owner, name, _parse(options.types(owner)[name], text))
         except ValueError as error:

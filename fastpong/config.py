@@ -62,11 +62,15 @@ class Config:
         minimum=1,
         maximum=1024,
     )
-    episodes: int = option(8000, "episodes to train for, in all", minimum=1)
+    episodes: int = option(
+        8000,
+        "episodes to train for, in all; ppo: and those that end with the same update",
+        minimum=1,
+    )
     until: float = option(
         22.0,
-        "end before, when the mean score of the last games of training is so much; Pong's best "
-        "is 21, so the default is never reached",
+        "stop as soon as the mean score of the last games of training is this; Pong's best is 21, "
+        "so the default is never reached",
     )
     until_games: int = option(40, "games that this mean is taken of", minimum=1, maximum=100)
     seed: int = option(
@@ -145,6 +149,13 @@ class Config:
         return "\n".join(lines)
 
 
+def owners(name: str) -> str:
+    """Return the agents that have a setting of that name of their own, or nothing."""
+    return " or ".join(
+        agent for agent, cls in AGENTS.items() if name in options.types(cls.Hyperparameters)
+    )
+
+
 def own_defaults(agent: str) -> Mapping[str, Any]:
     """Return the shared settings for which an agent has another default than all: name -> value."""
     found: Mapping[str, Any] = getattr(AGENTS[agent], "defaults", {})
@@ -154,6 +165,11 @@ def own_defaults(agent: str) -> Mapping[str, Any]:
 def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str:
     if isinstance(value, dict):
         return f"{name}: expected a setting, got a table; put its keys above the first [table]"
+    if whose := owners(name):
+        return (
+            f"{name}: a setting of agent {whose}, got agent {agent}; choose agent {whose}, or "
+            f"leave it out"
+        )
     (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     return (
         f"{name}: expected a setting of agent {agent!r}, got an unknown name; "

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastpong.trainer import EpisodeStats
 
 WINDOW_SECONDS = 15.0
+BEST_SCORE = 21
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 32
@@ -36,6 +37,32 @@ class Heading:
     workers: int
     episodes: int
     directory: str
+    until: float
+    until_games: int
+
+
+class Goal:
+    """How far the games that decide about the end have come; nothing where no score ends a run."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._score = heading.until
+        self._games: deque[float] = deque(maxlen=heading.until_games)
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Take up the scores of the games before."""
+        self._games.extend(counters["recent"])
+
+    def update(self, score: float) -> None:
+        """Count a game in."""
+        self._games.append(score)
+
+    @property
+    def texts(self) -> tuple[str, str, str] | None:
+        """Return which games, their mean, and what it is to become."""
+        if self._score > BEST_SCORE or not self._games:
+            return None
+        mean = sum(self._games) / len(self._games)
+        return f"last {len(self._games)} games", f"{mean:+.2f}", f"of {self._score:+g}"
 
 
 class Display(Protocol):
@@ -142,24 +169,28 @@ class Plain:
     """One line per episode."""
 
     def __init__(self, heading: Heading) -> None:
-        self._meter = Meter()
+        self._meter, self._goal = Meter(), Goal(heading)
         self._heard = True
         self._line(
             f"training {heading.agent} on {heading.env}: {heading.episodes:,} episodes, "
-            f"{heading.workers} workers, {heading.backend}, {heading.dtype}; "
-            f"run directory {heading.directory}"
+            f"{heading.workers} worker{'s' * (heading.workers > 1)}, {heading.backend}, "
+            f"{heading.dtype}; run directory {heading.directory}"
         )
 
     def begin(self, counters: Mapping[str, Any]) -> None:
         """Begin to count."""
         self._meter.begin(counters)
+        self._goal.begin(counters)
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Print the episode's line."""
         rates = self._meter.update(stats)
+        self._goal.update(stats.score)
+        goal = self._goal.texts
         self._line(
             f"episode {stats.episode}  reward {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
-            f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
+            + (f"  {' '.join(goal)}" if goal else "")
+            + f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
             + (f"  restarts {restarts}" if restarts else "")
         )
 
@@ -183,7 +214,7 @@ class Live:
         from rich.live import Live as RichLive
 
         self._heading = heading
-        self._meter = Meter()
+        self._meter, self._goal = Meter(), Goal(heading)
         self._stats: EpisodeStats | None = None
         self._rates = Rates(0.0, 0.0, 0.0)
         self._restarts = 0
@@ -203,9 +234,11 @@ class Live:
     def begin(self, counters: Mapping[str, Any]) -> None:
         """Begin to count."""
         self._meter.begin(counters)
+        self._goal.begin(counters)
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Take in an episode; the screen follows at its own pace."""
+        self._goal.update(stats.score)
         self._rates = self._meter.update(stats)
         self._stats, self._restarts = stats, restarts
         self._means.append(stats.running_mean)
@@ -277,6 +310,8 @@ class Live:
         update = f"{stats.update:,}" if stats else waiting
         grid.add_row("episode reward", reward, "points")
         grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
+        if goal := self._goal.texts:
+            grid.add_row(*goal)
         grid.add_row("episode length", length, "steps")
         grid.add_row("updates", update, f"{heading.backend}, {heading.dtype}")
         grid.add_row("speed", f"{rates.frames:,.0f}", "emulated frames/s")

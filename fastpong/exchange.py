@@ -31,6 +31,11 @@ class Foreign:
 def read(path: str | Path) -> Foreign:
     """Read the file of a reference program: a pickle, or weights of Keras. Raises ForeignError."""
     path = Path(path)
+    if path.suffix == ".safetensors":
+        raise ForeignError(
+            f"{path}: expected a file of a reference program, save.p or .h5; to go on with a run "
+            "of your own: fastpong train --resume"
+        )
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(keras_weights.SIGNATURE)) == keras_weights.SIGNATURE:
@@ -55,12 +60,14 @@ def write(
 ) -> None:
     """Write an agent's parameters, for Keras (.h5, agent conv) or for anybody (.safetensors).
 
-    The latter has the arrays by their names, as the agent's class describes them, and as metadata
-    the agent's name and its settings, as JSON. Whole or not at all; raises ForeignError, OSError.
+    The latter has the arrays by their names, as the agent's class describes them, and as metadata,
+    under "fastpong", the agent's name and its settings as JSON. Whole or not at all; raises
+    ForeignError, OSError.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        metadata = {"agent": agent, "settings": json.dumps(dict(settings))}
+        # One entry: of several the order would be another one every time.
+        metadata = {"fastpong": json.dumps({"agent": agent, "settings": dict(settings)})}
         arrays = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
         write_atomically(path, safetensors.numpy.save(arrays, metadata))
     elif path.suffix != ".h5":

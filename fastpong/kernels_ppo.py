@@ -330,23 +330,27 @@ class PpoKernels:
             delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
             A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   A_T = 0
 
-        rewards, values : (T,) or (T, N), time first
+        rewards, values : (T,) or (T, N), time first; float32 or float64, all alike
         dones           : the same shape, uint8 or bool: not 0 where the decision ended an episode,
                           so that what follows belongs to another one
         last_value      : the value after the last decision, a number for (T,), (N,) for (T, N)
         gamma, lambda_  : in [0, 1]
-        out             : as rewards; may be ``rewards`` itself
+        out             : as rewards; may be ``rewards`` itself, else shares memory with none
 
         A + values are the returns a value is learned from. With lambda 1 A is the discounted return
         less the value, with lambda 0 it is delta. Source: Schulman et al. (2016), eq. 16.
         """
         check = Checker()
         single = np.ndim(rewards) == 1
+        if isinstance(rewards, np.ndarray) and rewards.ndim not in (1, 2):
+            raise ValueError(f"rewards: expected shape (T,) or (T, N), got {rewards.shape}")
         dims = ("T",) if single else ("T", "N")
         rewards = check.input("rewards", rewards, FLOATS, dims)
         values = check.input("values", values, FLOATS, dims)
         if isinstance(dones, np.ndarray) and dones.dtype == np.bool_:
             dones = dones.view(np.uint8)
+        elif isinstance(dones, np.ndarray) and dones.dtype != np.uint8:
+            raise TypeError(f"dones: expected dtype uint8 or bool, got {dones.dtype}")
         dones = check.input("dones", dones, U8, dims)
         if single:
             last_value = np.full(1, _number("last_value", last_value), rewards.dtype)

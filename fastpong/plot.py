@@ -108,7 +108,7 @@ def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str 
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PlotError(
-            "drawing needs Matplotlib, which is not installed: pip install matplotlib"
+            "drawing needs Matplotlib, which is not installed: pip install fastpong[plot]"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=(8.0, 4.6), layout="constrained")

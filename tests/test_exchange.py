@@ -28,8 +28,8 @@ def run(*arguments: object) -> int:
 def read(path: Path) -> tuple[dict[str, Array], str, dict[str, Any]]:
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
-    return arrays, metadata["agent"], json.loads(metadata["settings"])
+        about = json.loads(file.metadata()["fastpong"])
+    return arrays, about["agent"], about["settings"]
 
 
 @pytest.mark.parametrize("agent", ["pg", "conv", "ppo"])
@@ -45,6 +45,13 @@ def test_safetensors_have_every_parameter_and_setting(
     assert run("export", tmp_path / "a", file) == 2
     assert run("export", tmp_path / "a", tmp_path / "nowhere" / "w.safetensors") == 2
     assert f"expected a directory {tmp_path / 'nowhere'}" in capfd.readouterr().err
+    first = file.read_bytes()
+    assert run("export", tmp_path / "a", file, "--overwrite") == 0
+    assert file.read_bytes() == first
+    assert run("import", file, tmp_path / "b") == 1
+    assert "expected a file of a reference program" in capfd.readouterr().err
+    assert run("eval", file) == 1
+    assert "an exported file cannot be loaded again" in capfd.readouterr().err
     found, _ = newest(tmp_path / "a" / "checkpoints")
     arrays, name, hyper = read(file)
     assert name == agent and hyper.items() <= found.manifest["config"].items()

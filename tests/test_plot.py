@@ -125,4 +125,4 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> 
         "except plot.PlotError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install matplotlib" in done.stdout
+    assert "pip install fastpong[plot]" in done.stdout

@@ -46,7 +46,7 @@ SCREENS = (2, 210, 160)
 class Settings:
     """The recipe; ``docs/learning.md`` says what else was tried."""
 
-    hidden: int = option(128, "hidden units", minimum=1)
+    hidden: int = option(128, "hidden units", minimum=1, maximum=1 << 14)
     lanes: int = option(16, "games played side by side", minimum=1, maximum=4096)
     segment: int = option(128, "decisions of each lane to an update", minimum=1, maximum=1 << 14)
     lag: int = option(
@@ -81,7 +81,7 @@ class Settings:
     epochs: int = option(6, "passes over a batch", minimum=1)
     minibatch: int = option(512, "decisions to a step of Adam, about", minimum=1)
     clip: float = option(0.2, "how far a probability's ratio is rewarded", minimum=0, below=1)
-    entropy: float = option(0.02, "weight of the entropy bonus at the beginning", minimum=0)
+    entropy: float = option(0.005, "weight of the entropy bonus at the beginning", minimum=0)
     final_entropy: float = option(
         0.1, "the share of the entropy's weight that is left in the end", minimum=0, maximum=1
     )
