@@ -20,7 +20,7 @@ Design
 """
 
 from cython cimport floating
-from libc.math cimport exp, fabs, log1p, pow, sqrt
+from libc.math cimport exp, fabs, isfinite, log1p, pow, sqrt
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
@@ -228,6 +228,39 @@ cdef inline double softplus(double x) noexcept nogil:
     return (x if x > 0 else 0) + log1p(exp(-fabs(x)))
 
 
+cdef void loss_gradient(
+        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
+        const uint8_t[::1] actions, const floating[::1] old_logit,
+        const floating[::1] advantage, const floating[::1] returns, double clip,
+        double entropy_weight, double value_weight, Py_ssize_t first, Py_ssize_t last,
+        floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] losses) noexcept nogil:
+    # Of the decisions [first, last) of a minibatch ``order``.
+    cdef Py_ssize_t q, t, size = order.shape[0]
+    cdef double sign, log_odds, p, log_ratio, ratio, gain, slope, error, bounded
+    for q in range(first, last):
+        t = order[q]
+        sign = 1 if actions[t] else -1
+        log_odds = logit[q]
+        log_ratio = softplus(-sign * old_logit[t]) - softplus(-sign * log_odds)
+        ratio = exp(log_ratio)
+        gain = advantage[t]
+        bounded = min(max(ratio, 1 - clip), 1 + clip)
+        p = exp(-softplus(-log_odds))
+        # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
+        slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
+        if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
+            slope = 0
+        slope += entropy_weight * p * exp(-softplus(log_odds)) * log_odds
+        error = <double>estimate[q] - <double>returns[t]
+        dlogit[q] = <floating>(slope / size)
+        dvalue[q] = <floating>(value_weight * error / size)
+        losses[0, q] = -min(ratio * gain, bounded * gain)
+        losses[1, q] = error * error / 2
+        losses[2, q] = p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds)
+        losses[3, q] = ratio - 1 - log_ratio
+        losses[4, q] = fabs(ratio - 1) > clip
+
+
 def ppo_gradient(
         const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
         const uint8_t[::1] actions, const floating[::1] old_logit,
@@ -235,31 +268,9 @@ def ppo_gradient(
         double entropy_weight, double value_weight, floating[::1] dlogit,
         floating[::1] dvalue, double[:, ::1] losses):
     """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
-    cdef Py_ssize_t q, t, size = order.shape[0]
-    cdef double sign, log_odds, p, log_ratio, ratio, gain, slope, error, bounded
     with nogil:
-        for q in range(size):
-            t = order[q]
-            sign = 1 if actions[t] else -1
-            log_odds = logit[q]
-            log_ratio = softplus(-sign * old_logit[t]) - softplus(-sign * log_odds)
-            ratio = exp(log_ratio)
-            gain = advantage[t]
-            bounded = min(max(ratio, 1 - clip), 1 + clip)
-            p = exp(-softplus(-log_odds))
-            # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
-            slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
-            if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
-                slope = 0
-            slope += entropy_weight * p * exp(-softplus(log_odds)) * log_odds
-            error = <double>estimate[q] - <double>returns[t]
-            dlogit[q] = <floating>(slope / size)
-            dvalue[q] = <floating>(value_weight * error / size)
-            losses[0, q] = -min(ratio * gain, bounded * gain)
-            losses[1, q] = error * error / 2
-            losses[2, q] = p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds)
-            losses[3, q] = ratio - 1 - log_ratio
-            losses[4, q] = fabs(ratio - 1) > clip
+        loss_gradient(order, logit, estimate, actions, old_logit, advantage, returns, clip,
+                      entropy_weight, value_weight, 0, order.shape[0], dlogit, dvalue, losses)
 
 
 cdef inline inlined one_backward(
@@ -419,12 +430,103 @@ def pyramid_adam(
         double learning_rate, double beta1, double beta2, double epsilon, Py_ssize_t first,
         Py_ssize_t last):
     """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
+    with nogil:
+        adam(rows, units, gradient, mean, square, seen, parents, scales, factor, step,
+             learning_rate, beta1, beta2, epsilon, first, last)
+
+
+cdef void adam(
+        floating[:, ::1] rows, floating[:, ::1] units, floating[:, ::1] gradient,
+        floating[:, ::1] mean, floating[:, ::1] square, const uint8_t[::1] seen,
+        const int32_t[:, ::1] parents, const double[::1] scales, double factor, int64_t step,
+        double learning_rate, double beta1, double beta2, double epsilon, Py_ssize_t first,
+        Py_ssize_t last) noexcept nogil:
     cdef floating rate = <floating>(learning_rate / (1 - pow(beta1, <double>step)))
     cdef floating root_scale = <floating>(1 / sqrt(1 - pow(beta2, <double>step)))
+    cloned_moments(gradient, mean, square, seen, <floating>factor, beta1, beta2, rate,
+                   root_scale, <floating>epsilon, first, last)
+    cloned_move(rows, units, gradient, seen, parents, scales, first, last)
+
+
+# --- passes -------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #include <sched.h>
+    #include <stdint.h>
+    /* Return when all of ``threads`` have called this; state: two integers, 0 at first. A wait is
+       a few microseconds, far shorter than it takes to wake a sleeping thread. */
+    static void fastpong_meet(int64_t *state, int64_t threads) {
+        int64_t round = __atomic_load_n(&state[1], __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&state[0], 1, __ATOMIC_ACQ_REL) == threads) {
+            __atomic_store_n(&state[0], 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&state[1], round + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int64_t n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++)
+            if (n > 20000) sched_yield();
+    }
+    """
+    void meet "fastpong_meet"(int64_t *state, int64_t threads) noexcept nogil
+
+
+def ppo_passes(
+        const int64_t[::1] order, const int64_t[::1] edges, const int64_t[::1] indptr,
+        const uint16_t[::1] indices, const int8_t[::1] values, const uint8_t[::1] actions,
+        const floating[::1] old_logit, const floating[::1] advantage,
+        const floating[::1] returns, floating[:, ::1] rows, floating[:, ::1] units,
+        const int32_t[::1] mirror, const int32_t[:, ::1] parents, const double[::1] scales,
+        const uint8_t[::1] seen, floating[:, ::1] mean, floating[:, ::1] square,
+        floating[:, ::1] gradient, double[::1] squares, floating[:, :, ::1] hidden,
+        floating[:, ::1] heads, double[:, ::1] losses, double clip, double entropy_weight,
+        double value_weight, double max_norm, double learning_rate, double beta1, double beta2,
+        double epsilon, int64_t step, const int64_t[:, ::1] shares, Py_ssize_t thread,
+        int64_t[::1] meeting, double[:, ::1] found):
+    """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]], as one of the threads.
+
+    The same as the kernels above one after the other, to the last bit, without Python in between:
+    all threads call this with the same arguments but for ``thread``, whose units are
+    [shares[thread]]. step is the number of steps before; heads (4, M) and losses (5, M) are room
+    for the largest minibatch; meeting (2,) is 0. Writes for each minibatch the means of the five
+    losses and the gradient's norm, found (steps, 6); ends early where that is not finite.
+    """
+    cdef Py_ssize_t k, j, q, low, high, threads = shares.shape[0]
+    cdef Py_ssize_t first = shares[thread, 0], last = shares[thread, 1]
+    cdef const int64_t[::1] part
+    cdef double total
     with nogil:
-        cloned_moments(gradient, mean, square, seen, <floating>factor, beta1, beta2, rate,
-                       root_scale, <floating>epsilon, first, last)
-        cloned_move(rows, units, gradient, seen, parents, scales, first, last)
+        for k in range(edges.shape[0] - 1):
+            part = order[edges[k]:edges[k + 1]]
+            low = part.shape[0] * thread // threads
+            high = part.shape[0] * (thread + 1) // threads
+            cloned_pyramid_forward(part, indptr, indices, values, rows, mirror, units, first,
+                                   last, hidden)
+            meet(&meeting[0], threads)
+            cloned_actor_critic(hidden, units, low, high, heads[0], heads[1])
+            loss_gradient(part, heads[0], heads[1], actions, old_logit, advantage, returns, clip,
+                          entropy_weight, value_weight, low, high, heads[2], heads[3], losses)
+            meet(&meeting[0], threads)
+            if thread == 0:
+                for j in range(5):
+                    total = 0
+                    for q in range(part.shape[0]):
+                        total += losses[j, q]
+                    found[k, j] = total / part.shape[0]
+            cloned_pyramid_backward(part, indptr, indices, values, mirror, parents, scales, seen,
+                                    hidden, units, heads[2], heads[3], first, last, gradient,
+                                    squares)
+            meet(&meeting[0], threads)
+            total = 0
+            for j in range(squares.shape[0]):
+                total += squares[j]
+            if thread == 0:
+                found[k, 5] = sqrt(total)
+            if not isfinite(total):
+                break
+            total = sqrt(total)
+            adam(rows, units, gradient, mean, square, seen, parents, scales,
+                 min(1.0, max_norm / max(total, 1e-12)), step + k + 1, learning_rate, beta1,
+                 beta2, epsilon, first, last)
 
 
 # --- advantages ---------------------------------------------------------------------------------

@@ -243,8 +243,8 @@ def test_refuses_a_state_of_another_shape() -> None:
 # --- learning -----------------------------------------------------------------------------------
 
 
-def learned(settings: Settings, threads: int = 1) -> Any:
-    agent = create("ppo", settings, "cython", "float64")
+def learned(settings: Settings, threads: int = 1, dtype: str = "float64") -> Any:
+    agent = create("ppo", settings, "cython", dtype)
     agent.threads = threads
     parameters, state = agent.initial_parameters(1), agent.initial_state()
     play = agent.player(ENV, SEED, TRAIN, False)
@@ -304,6 +304,39 @@ def test_long_gradients_are_cut_down() -> None:
         agent.update(parameters, state)
         steps.append(np.abs(state["mean"]).max())
     assert steps[0] < 1e-12 < 1e-4 < steps[1]
+
+
+class WithoutPasses:
+    """A backend whose learner goes the way of those that have no compiled passes."""
+
+    ppo = None
+
+    def __init__(self, kernels: Any) -> None:
+        self._kernels = kernels
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kernels, name)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_passes_are_the_public_kernels_one_after_the_other(
+    dtype: str, threads: int
+) -> None:
+    settings = small(hidden=83, epochs=3, minibatch=37, max_norm=0.05)
+    ways = []
+    for plain in (False, True):
+        agent, parameters, state = learned(settings, dtype=dtype)
+        kernels = WithoutPasses(agent.kernels) if plain else agent.kernels
+        learner = Learner(settings, kernels, dtype, 1 if plain else threads)  # type: ignore[arg-type]
+        batch = Batch.of(agent._segments, settings, agent.kernels, dtype)
+        ways.append((parameters, state, learner.learn(batch, parameters, state, 0.25)))
+    (got, got_state, said), (want, want_state, want_said) = ways
+    for name in want:
+        assert np.array_equal(got[name], want[name])
+    for name in ("mean", "square", "steps", "seen"):
+        assert np.array_equal(got_state[name], want_state[name])
+    assert said == pytest.approx(want_said, rel=1e-12)
 
 
 def test_a_gradient_that_is_not_finite_ends_training() -> None:

@@ -1,14 +1,17 @@
 """What the actor-critic agent learns from a batch: passes over it in minibatches, on all cores.
 
 A thread owns some of the hidden units and computes all that belongs to them: their hidden layer,
-their gradient, their step of Adam. What needs all units is computed between these, in one fixed
-order: log odds and values, shared out by decisions, the loss's gradient, and the gradient's norm,
-added up unit by unit. So the weights are the same for any number of threads, bit for bit.
+their gradient, their step of Adam. What needs all units comes in between, in one fixed order: log
+odds, values and the loss's gradient, shared out by decisions, and the gradient's norm, added up
+unit by unit. So the weights are the same for any number of threads, bit for bit.
+
+With Cython all passes are one call (``ppo_passes``), in which the threads meet a hundred times
+without waking each other; with Numba and NumPy they are the public kernels, on one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -84,8 +87,7 @@ class Learner:
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike, threads: int) -> None:
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
-        # BLAS adds up otherwise where the matrix is narrower: the oracle's units stay together.
-        self.units = shares(hyper.hidden, 1 if kernels.name == "numpy" else threads, ALIGN)
+        self.units = shares(hyper.hidden, threads, ALIGN)
         self._pool = ThreadPoolExecutor(threads, "learner") if len(self.units) > 1 else None
         self._gradient = np.zeros((self.tree.rows + 3, hyper.hidden), dtype)
         self._squares = np.empty(hyper.hidden, np.float64)
@@ -103,19 +105,20 @@ class Learner:
         self.look(batch, state["seen"])
         # The order is the same for every seed: it only has to mix the lanes.
         rng = np.random.default_rng(int(state["updates"][0]))
-        losses, norms = [], []
-        for _ in range(hyper.epochs):
-            parts = np.array_split(rng.permutation(size), max(1, round(size / hyper.minibatch)))
-            for order in parts:
-                state["steps"] += 1
-                loss, norm = self._step(batch, order, parameters, state, rate, entropy)
-                losses.append(loss)
-                norms.append(norm)
-        means = np.mean(losses, axis=0)
+        count = max(1, round(size / hyper.minibatch))
+        orders = [
+            part
+            for _ in range(hyper.epochs)
+            for part in np.array_split(rng.permutation(size), count)
+        ]
+        found = self._passes(batch, orders, parameters, state, rate, entropy)
+        state["steps"] += len(orders)
+        norms = [check_finite(norm**2, hyper.learning_rate) for norm in found[:, 5].tolist()]
+        means = found[:, :5].mean(axis=0)
         names = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
-        found = dict(zip(names, means.tolist(), strict=True))
-        found["entropy_loss"] = -found["entropy_loss"]
-        return found | {
+        said = dict(zip(names, means.tolist(), strict=True))
+        said["entropy_loss"] = -said["entropy_loss"]
+        return said | {
             "explained_variance": batch.explained,
             "learning_rate": rate,
             "gradient_norm": float(np.mean(norms)),
@@ -130,63 +133,73 @@ class Learner:
         above = self.tree.parents[:, lit]
         seen[above[above >= 0]] = 1
 
+    def _passes(
+        self, batch: Batch, orders: list[Array], parameters: dict[str, Array],
+        state: dict[str, Array], rate: float, entropy: float,
+    ) -> Array:  # fmt: skip
+        """Take a step of Adam for every minibatch; return its losses and norm, (steps, 6)."""
+        found = np.zeros((len(orders), 6))
+        compiled = getattr(self.kernels.ppo, "ppo_passes", None)
+        if compiled is None:
+            for k, order in enumerate(orders):
+                found[k] = self._step(batch, order, parameters, state, k, rate, entropy)
+            return found
+        # The raw kernel trusts what it is given: here it is all looked at, once.
+        self._step(batch, orders[0][:0], parameters, state, 0, rate, entropy, learn=False)
+        hyper, tree, largest = self.hyper, self.tree, max(map(len, orders))
+        arguments = (
+            np.concatenate(orders), np.cumsum([0, *map(len, orders)]), batch.indptr,
+            batch.indices, batch.values, batch.actions, batch.old_logit, batch.advantage,
+            batch.returns, parameters["rows"], parameters["units"], tree.mirror, tree.parents,
+            tree.scales, state["seen"], state["mean"], state["square"], self._gradient,
+            self._squares, np.empty((largest, 2, hyper.hidden), self.dtype),
+            np.empty((4, largest), self.dtype), np.empty((5, largest)), hyper.clip, entropy,
+            hyper.value_weight, hyper.max_norm, rate, hyper.beta1, hyper.beta2, hyper.epsilon,
+            int(state["steps"][0]), np.array(self.units),
+        )  # fmt: skip
+        meeting = np.zeros(2, np.int64)
+
+        def work(thread: int) -> None:
+            compiled(*arguments, thread, meeting, found)
+
+        if self._pool is None:
+            work(0)
+        else:
+            list(self._pool.map(work, range(len(self.units))))
+        return found
+
     def _step(
-        self,
-        batch: Batch,
-        order: Array,
-        parameters: dict[str, Array],
-        state: dict[str, Array],
-        rate: float,
-        entropy: float,
-    ) -> tuple[Array, float]:
-        """Take one step of Adam; return the losses' means (5,) and the gradient's norm."""
+        self, batch: Batch, order: Array, parameters: dict[str, Array], state: dict[str, Array],
+        before: int, rate: float, entropy: float, learn: bool = True,
+    ) -> list[float]:  # fmt: skip
+        """Do the same for one minibatch, by the public kernels, ``before`` others were before it.
+
+        Without ``learn`` nothing but the gradient's room is written.
+        """
         k, hyper, tree = self.kernels, self.hyper, self.tree
         rows, units = parameters["rows"], parameters["units"]
         inputs = (order, batch.indptr, batch.indices, batch.values)
         family = (tree.parents, tree.scales, state["seen"])
-        hidden = np.empty((len(order), 2, hyper.hidden), self.dtype)
-        logit, estimate = np.empty((2, len(order)), self.dtype)
-        self._each(
-            self.units,
-            lambda s: k.pyramid_forward(*inputs, rows, tree.mirror, units, s, out=hidden),
-        )
-        self._each(
-            shares(len(order), len(self.units)),
-            lambda s: k.actor_critic(hidden, units, s, out=(logit, estimate)),
-        )
+        hidden = k.pyramid_forward(*inputs, rows, tree.mirror, units)
+        logit, estimate = k.actor_critic(hidden, units)
         dlogit, dvalue, losses = k.ppo_gradient(
             order, logit, estimate, batch.actions, batch.old_logit, batch.advantage,
             batch.returns, hyper.clip, entropy, hyper.value_weight,
         )  # fmt: skip
-        gradient, squares = self._gradient, self._squares
-        self._each(
-            self.units,
-            lambda s: k.pyramid_backward(
-                *inputs, tree.mirror, *family, hidden, units, dlogit, dvalue, s,
-                out=(gradient, squares),
-            ),
+        gradient, squares = k.pyramid_backward(
+            *inputs, tree.mirror, *family, hidden, units, dlogit, dvalue,
+            out=(self._gradient, self._squares),
         )  # fmt: skip
+        if not learn:
+            return []
         norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate)
-        factor = min(1.0, hyper.max_norm / max(norm, 1e-12))
-        self._each(
-            self.units,
-            lambda s: k.pyramid_adam(
-                rows, units, gradient, state["mean"], state["square"], state["seen"],
-                tree.parents, tree.scales, int(state["steps"][0]), factor, rate,
-                hyper.beta1, hyper.beta2, hyper.epsilon, s,
-            ),
+        k.pyramid_adam(
+            rows, units, gradient, state["mean"], state["square"], state["seen"], tree.parents,
+            tree.scales, int(state["steps"][0]) + before + 1,
+            min(1.0, hyper.max_norm / max(norm, 1e-12)), rate, hyper.beta1, hyper.beta2,
+            hyper.epsilon,
         )  # fmt: skip
-        return losses.mean(axis=1), norm
-
-    def _each(
-        self, parts: Sequence[tuple[int, int]], work: Callable[[tuple[int, int]], object]
-    ) -> None:
-        """Do ``work`` for every share, each in a thread of its own."""
-        if self._pool is None:
-            for part in parts:
-                work(part)
-        else:
-            list(self._pool.map(work, parts))
+        return [*losses.mean(axis=1).tolist(), norm]
 
 
 def shares(size: int, count: int, align: int = 1) -> list[tuple[int, int]]:
