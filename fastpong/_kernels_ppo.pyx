@@ -452,22 +452,40 @@ cdef void adam(
 
 cdef extern from *:
     """
+    #include <limits.h>
     #include <sched.h>
     #include <stdint.h>
-    /* Return when all of ``threads`` have called this; state: two integers, 0 at first. A wait is
-       a few microseconds, far shorter than it takes to wake a sleeping thread. */
-    static void fastpong_meet(int64_t *state, int64_t threads) {
-        int64_t round = __atomic_load_n(&state[1], __ATOMIC_ACQUIRE);
+    #if defined(__linux__)
+      #include <linux/futex.h>
+      #include <sys/syscall.h>
+      #include <unistd.h>
+    #endif
+    /* Return when all of ``threads`` have called this; state: two integers, 0 at first. Most waits
+       are shorter than it takes to wake a sleeping thread, and are spun out. But two threads may
+       have been put on one core, where spinning keeps the other from coming: after some
+       microseconds a thread sleeps, and is then woken where there is room. */
+    static void fastpong_meet(int32_t *state, int32_t threads) {
+        int32_t round = __atomic_load_n(&state[1], __ATOMIC_ACQUIRE);
         if (__atomic_add_fetch(&state[0], 1, __ATOMIC_ACQ_REL) == threads) {
             __atomic_store_n(&state[0], 0, __ATOMIC_RELAXED);
             __atomic_store_n(&state[1], round + 1, __ATOMIC_RELEASE);
+    #if defined(__linux__)
+            syscall(SYS_futex, &state[1], FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
+    #endif
             return;
         }
-        for (int64_t n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++)
-            if (n > 20000) sched_yield();
+        for (int n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++) {
+            if (n < 4000)
+                continue;
+    #if defined(__linux__)
+            syscall(SYS_futex, &state[1], FUTEX_WAIT_PRIVATE, round, 0, 0, 0);
+    #else
+            sched_yield();
+    #endif
+        }
     }
     """
-    void meet "fastpong_meet"(int64_t *state, int64_t threads) noexcept nogil
+    void meet "fastpong_meet"(int32_t *state, int32_t threads) noexcept nogil
 
 
 def ppo_passes(
@@ -481,7 +499,7 @@ def ppo_passes(
         floating[:, ::1] heads, double[:, ::1] losses, double clip, double entropy_weight,
         double value_weight, double max_norm, double learning_rate, double beta1, double beta2,
         double epsilon, int64_t step, const int64_t[:, ::1] shares, Py_ssize_t thread,
-        int64_t[::1] meeting, double[:, ::1] found):
+        int32_t[::1] meeting, double[:, ::1] found):
     """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]], as one of the threads.
 
     The same as the kernels above one after the other, to the last bit, without Python in between:
@@ -501,11 +519,11 @@ def ppo_passes(
             high = part.shape[0] * (thread + 1) // threads
             cloned_pyramid_forward(part, indptr, indices, values, rows, mirror, units, first,
                                    last, hidden)
-            meet(&meeting[0], threads)
+            meet(&meeting[0], <int32_t>threads)
             cloned_actor_critic(hidden, units, low, high, heads[0], heads[1])
             loss_gradient(part, heads[0], heads[1], actions, old_logit, advantage, returns, clip,
                           entropy_weight, value_weight, low, high, heads[2], heads[3], losses)
-            meet(&meeting[0], threads)
+            meet(&meeting[0], <int32_t>threads)
             if thread == 0:
                 for j in range(5):
                     total = 0
@@ -515,7 +533,7 @@ def ppo_passes(
             cloned_pyramid_backward(part, indptr, indices, values, mirror, parents, scales, seen,
                                     hidden, units, heads[2], heads[3], first, last, gradient,
                                     squares)
-            meet(&meeting[0], threads)
+            meet(&meeting[0], <int32_t>threads)
             total = 0
             for j in range(squares.shape[0]):
                 total += squares[j]

@@ -157,7 +157,7 @@ class Learner:
             hyper.value_weight, hyper.max_norm, rate, hyper.beta1, hyper.beta2, hyper.epsilon,
             int(state["steps"][0]), np.array(self.units),
         )  # fmt: skip
-        meeting = np.zeros(2, np.int64)
+        meeting = np.zeros(2, np.int32)
 
         def work(thread: int) -> None:
             compiled(*arguments, thread, meeting, found)
