@@ -167,8 +167,8 @@ def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str
         return f"{name}: expected a setting, got a table; put its keys above the first [table]"
     if whose := owners(name):
         return (
-            f"{name}: a setting of agent {whose}, got agent {agent}; choose agent {whose}, or "
-            f"leave it out"
+            f"{name}: expected a setting of agent {agent}, got one of agent {whose}; choose agent "
+            f"{whose}, or leave it out"
         )
     (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     return (
