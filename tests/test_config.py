@@ -149,7 +149,9 @@ def test_bounds_are_where_they_are_declared(agent: str) -> None:
 def test_settings_belong_to_the_agent(agent: str) -> None:
     settings = Config.build({"agent": agent, "count": 4})
     assert settings.hyper == Settings(count=4)
-    with pytest.raises(ValueError, match="hidden: expected a setting of agent mine, got one of agent pg or ppo"):
+    with pytest.raises(
+        ValueError, match="hidden: expected a setting of agent mine, got one of agent pg or ppo"
+    ):
         Config.build({"agent": agent, "hidden": 4})
     with pytest.raises(ValueError, match="hyper: expected the Hyperparameters of agent 'pg'"):
         Config(hyper=Settings())
