@@ -6,7 +6,7 @@
 Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
 checkpoint has cost is what its own counters say, and the wall time from the start of the command to
 the moment at which it was on disk. Afterwards checkpoints are evaluated, over 100 games that are
-none of training's: for each goal the first one that reaches it is searched among those whose
+none of training's: for each goal one that reaches it is searched by halving among those whose
 training games came near. One whose first 20 games stay too far below is not looked at further.
 
 Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
@@ -173,16 +173,22 @@ Judge = Callable[..., dict[str, float]]
 
 
 def search(home: Path, means: Judge) -> dict[str, Any]:
-    """Return for every goal the first checkpoint found to reach it, and the last one."""
+    """Return for every goal the checkpoint found to reach it, and the last one."""
     points = saved(home)
     goals: dict[str, Any] = {}
     for goal in GOALS:
-        for point in points:
-            if point.recent >= goal - NEAR and reaches(means(point.path, False, goal), goal):
-                goals[str(goal)] = cost(point) | {"sampled": means(point.path, False)}
-                break
-        else:
-            goals[str(goal)] = None
+        near = [point for point in points if point.recent >= goal - NEAR]
+        low, high = 0, len(near)
+        while low < high:
+            middle = (low + high) // 2
+            if reaches(means(near[middle].path, False, goal), goal):
+                high = middle
+            else:
+                low = middle + 1
+        found = (
+            cost(near[high]) | {"sampled": means(near[high].path, False)} if near[high:] else None
+        )
+        goals[str(goal)] = found
     last = points[-1]
     both = {"sampled": means(last.path, False), "greedy": means(last.path, True)}
     return {"goals": goals, "last": cost(last) | both}
@@ -301,7 +307,7 @@ def each(seeds: dict[str, Any]) -> Iterator[str]:
             if p
         ]  # fmt: skip
     header = ["seed", "goal", "wall time", "core-minutes", "frames", "games", "sampled", "greedy"]
-    yield "Each seed, at the first checkpoint found to reach the goal:"
+    yield "Each seed, at the checkpoint found to reach the goal:"
     yield ""
     yield from table(header, rows)
 
