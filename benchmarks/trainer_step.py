@@ -108,7 +108,9 @@ def train(
 ) -> tuple[float, dict[str, float]]:
     """Train on the messages; return seconds from the first result on, in all and by part."""
     config = Config(env=ENV, seed=SEED, backend="cython", workers=1, episodes=episodes, dtype=dtype)
-    heading = Heading(ENV, "pg", "cython", dtype, 1, episodes, str(directory))
+    heading = Heading(
+        ENV, "pg", "cython", dtype, 1, episodes, str(directory), config.until, config.until_games
+    )
     watch = Stopwatch()
     with (
         open(os.devnull, "w") as nowhere,  # noqa: PTH123
