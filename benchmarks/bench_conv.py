@@ -10,18 +10,10 @@ import pytest
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_training_against_bare_emulators(
-    benchmark: Any, effort: Any, show: Any, workers: int
-) -> None:
+def test_training_against_bare_emulators(against_bare: Any, workers: int) -> None:
     from training import CONV_SETTINGS
 
-    def measure() -> Any:
-        figures, _ = conv_speed.throughput.compare(effort, (workers,), CONV_SETTINGS, at_least=0.90)
-        return figures
-
-    figures = benchmark.pedantic(measure, rounds=1)
-    show(conv_speed.Report("conv", "", figures, []))
-    assert all(figure.value > 0 for figure in figures)
+    against_bare(CONV_SETTINGS, workers, at_least=0.90)
 
 
 @pytest.mark.timeout(300)

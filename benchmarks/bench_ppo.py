@@ -11,18 +11,10 @@ import pytest
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_training_against_bare_emulators(
-    benchmark: Any, effort: Any, show: Any, workers: int
-) -> None:
+def test_training_against_bare_emulators(against_bare: Any, workers: int) -> None:
     from training import PPO_SETTINGS
 
-    def measure() -> Any:
-        figures, _ = ppo_speed.throughput.compare(effort, (workers,), PPO_SETTINGS, at_least=0.85)
-        return figures
-
-    figures = benchmark.pedantic(measure, rounds=1)
-    show(ppo_speed.Report("ppo", "", figures, []))
-    assert all(figure.value > 0 for figure in figures)
+    against_bare(PPO_SETTINGS, workers, at_least=0.85)
 
 
 @pytest.mark.timeout(300)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,21 @@ def show(request: pytest.FixtureRequest) -> Callable[[Report], None]:
     """Keep a report's figures for the end of the run; pytest-benchmark prints times only."""
     kept = request.config.stash.setdefault(_FIGURES, [])
     return lambda report: kept.extend(report.figures)
+
+
+@pytest.fixture
+def against_bare(benchmark: Any, effort: Effort, show: Callable[[Report], None]) -> Any:
+    """Measure training with some settings against bare emulators, and show the ratios."""
+    import throughput
+
+    def measure(settings: Mapping[str, str], workers: int, at_least: float) -> None:
+        figures, _ = benchmark.pedantic(
+            throughput.compare, (effort, (workers,), settings), {"at_least": at_least}, rounds=1
+        )
+        show(Report("", "", figures, []))
+        assert all(figure.value > 0 for figure in figures)
+
+    return measure
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

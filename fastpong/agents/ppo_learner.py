@@ -5,8 +5,8 @@ their gradient, their step of Adam. What needs all units comes in between, in on
 odds, values and the loss's gradient, shared out by decisions, and the gradient's norm, added up
 unit by unit. So the weights are the same for any number of threads, bit for bit.
 
-With Cython all passes are one call (``ppo_passes``), in which the threads meet a hundred times
-without waking each other; with Numba and NumPy they are the public kernels, on one thread.
+With Cython all passes are one call (``ppo_passes``), in which the threads meet a hundred times and
+seldom have to wake each other; with Numba and NumPy they are the public kernels, on one thread.
 """
 
 from __future__ import annotations
