@@ -54,9 +54,9 @@ training games after so many million decisions (4 frames each, about 190 µs of 
 differ from the defaults, of the commit that stands before them. Two seeds of the same settings
 differ by up to a factor of two in decisions, so that a line alone says little.
 
-The lines of 98bb28b are runs of `fastpong train` from that commit up to 1c04ac9, gathered from their
-metrics.csv by the same functions; many were cut off by a limit of time on a busy machine. Left out
-are runs too short for a point, and five with a cost for every decision, which needed a patch.
+The lines of 98bb28b are runs of `fastpong train` from that commit up to 96120b3, gathered from
+their metrics.csv by the same functions; many were cut off by a limit of time on a busy machine.
+Left out are runs too short for a point, and three with a cost for every decision, a patch.
 """
 
 
