@@ -9,8 +9,10 @@ Design
     upright and mirrored, by the same rows in another place.
 (B) Learning is shared out among threads by hidden units: a thread owns the units [first, last) and
     computes all that belongs to them for the whole minibatch. No sum of a unit depends on where
-    the shares lie, so any number of threads gives the same bits. Only ``actor_critic`` needs all
-    units; it is shared out by decisions.
+    the shares lie, so any number of threads gives the same bits. Log odds and values need all
+    units: each thread adds up its groups of GROUP, and the groups' sums are added up by decisions,
+    in their order. So what threads tell each other is little: bringing the hidden layer from one
+    core to another would take as long as computing it.
 (C) Units are worked on BLOCK at a time: a constant length, so that sums stay in registers.
 (D) Of the weights W of a row and its parents only their sum is kept. The gradient of parents and
     their steps are made from those of the rows, so nothing is ever folded together.
@@ -31,6 +33,7 @@ cdef enum:
     SIDE = 80         # the field after taking every second row and column
     WORDS = 20        # of eight bytes in a row of the screen, four pixels of the field each
     BLOCK = 64
+    GROUP = 16        # units whose part of the heads is added up by itself
 
 # Moments that decay for ever would become denormal numbers, which some processors are slow with.
 cdef double TINY = 1e-35
@@ -186,33 +189,68 @@ def pyramid_forward(
             order, indptr, indices, values, rows, mirror, units, first, last, hidden)
 
 
-cdef inline inlined one_actor_critic(
-        const floating[:, ::1] hidden, const floating[:, ::1] units, floating *logit,
-        floating *estimate) noexcept nogil:
+cdef inline inlined group_sums(
+        const floating[:, ::1] hidden, const floating[:, ::1] units, Py_ssize_t first,
+        floating *advice, floating *estimate) noexcept nogil:
+    # (h - h') . a and (h + h') . v over the GROUP of units from ``first``, or as many as there are.
     # Eight interleaved sums each: a fixed order that a vector unit can follow.
-    cdef Py_ssize_t j, k, size = units.shape[1], whole = size - size % 8
+    cdef Py_ssize_t j, k, last = min(first + GROUP, units.shape[1])
+    cdef Py_ssize_t whole = first + (last - first) // 8 * 8
     cdef floating a[8]
     cdef floating v[8]
     for k in range(8):
         a[k] = 0
         v[k] = 0
-    for j in range(0, whole, 8):
+    for j in range(first, whole, 8):
         for k in range(8):
             a[k] += (hidden[0, j + k] - hidden[1, j + k]) * units[1, j + k]
             v[k] += (hidden[0, j + k] + hidden[1, j + k]) * units[2, j + k]
-    for j in range(whole, size):
+    for j in range(whole, last):
         a[j - whole] += (hidden[0, j] - hidden[1, j]) * units[1, j]
         v[j - whole] += (hidden[0, j] + hidden[1, j]) * units[2, j]
-    logit[0] = 2 * (((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7])))
+    advice[0] = ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]))
     estimate[0] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]))
+
+
+cdef cloned cloned_group_sums(
+        const floating[:, :, ::1] hidden, const floating[:, ::1] units, Py_ssize_t count,
+        floating[:, :, ::1] sums) noexcept nogil:
+    # sums (at least as many as there are groups, at least count, 2)
+    cdef Py_ssize_t q, j
+    for q in range(count):
+        for j in range(0, units.shape[1], 16):    # by GROUP
+            group_sums(hidden[q], units, j, &sums[j // GROUP, q, 0], &sums[j // GROUP, q, 1])
+
+
+cdef void add_groups(
+        const floating[:, :, ::1] sums, Py_ssize_t first, Py_ssize_t last, floating[::1] logit,
+        floating[::1] estimate) noexcept nogil:
+    # Of the decisions [first, last), group after group.
+    cdef Py_ssize_t q, g
+    for q in range(first, last):
+        logit[q] = 0
+        estimate[q] = 0
+    for g in range(sums.shape[0]):
+        for q in range(first, last):
+            logit[q] += sums[g, q, 0]
+            estimate[q] += sums[g, q, 1]
+    for q in range(first, last):
+        logit[q] *= 2
 
 
 cdef cloned cloned_actor_critic(
         const floating[:, :, ::1] hidden, const floating[:, ::1] units, Py_ssize_t first,
         Py_ssize_t last, floating[::1] logit, floating[::1] estimate) noexcept nogil:
-    cdef Py_ssize_t q
+    cdef Py_ssize_t q, j
+    cdef floating a, v
     for q in range(first, last):
-        one_actor_critic(hidden[q], units, &logit[q], &estimate[q])
+        logit[q] = 0
+        estimate[q] = 0
+        for j in range(0, units.shape[1], 16):    # by GROUP
+            group_sums(hidden[q], units, j, &a, &v)
+            logit[q] += a
+            estimate[q] += v
+        logit[q] *= 2
 
 
 def actor_critic(
@@ -475,7 +513,7 @@ cdef extern from *:
             return;
         }
         for (int n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++) {
-            if (n < 4000)
+            if (n < 20000)
                 continue;
     #if defined(__linux__)
             syscall(SYS_futex, &state[1], FUTEX_WAIT_PRIVATE, round, 0, 0, 0);
@@ -492,24 +530,25 @@ def ppo_passes(
         const int64_t[::1] order, const int64_t[::1] edges, const int64_t[::1] indptr,
         const uint16_t[::1] indices, const int8_t[::1] values, const uint8_t[::1] actions,
         const floating[::1] old_logit, const floating[::1] advantage,
-        const floating[::1] returns, floating[:, ::1] rows, floating[:, ::1] units,
-        const int32_t[::1] mirror, const int32_t[:, ::1] parents, const double[::1] scales,
-        const uint8_t[::1] seen, floating[:, ::1] mean, floating[:, ::1] square,
-        floating[:, ::1] gradient, double[::1] squares, floating[:, :, ::1] hidden,
-        floating[:, ::1] heads, double[:, ::1] losses, double clip, double entropy_weight,
-        double value_weight, double max_norm, double learning_rate, double beta1, double beta2,
-        double epsilon, int64_t step, const int64_t[:, ::1] shares, Py_ssize_t thread,
-        int32_t[::1] meeting, double[:, ::1] found):
+        const floating[::1] returns, const int32_t[::1] mirror, const int32_t[:, ::1] parents,
+        const double[::1] scales, const uint8_t[::1] seen, floating[:, ::1] rows,
+        floating[:, ::1] units, floating[:, ::1] mean, floating[:, ::1] square,
+        floating[:, ::1] gradient, floating[:, :, ::1] hidden, double[::1] squares,
+        floating[:, :, ::1] sums, floating[:, ::1] heads, double[:, ::1] losses, double clip,
+        double entropy_weight, double value_weight, double max_norm, double learning_rate,
+        double beta1, double beta2, double epsilon, int64_t step, Py_ssize_t first,
+        Py_ssize_t thread, Py_ssize_t threads, int32_t[::1] meeting, double[:, ::1] found):
     """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]], as one of the threads.
 
     The same as the kernels above one after the other, to the last bit, without Python in between:
-    all threads call this with the same arguments but for ``thread``, whose units are
-    [shares[thread]]. step is the number of steps before; heads (4, M) and losses (5, M) are room
-    for the largest minibatch; meeting (2,) is 0. Writes for each minibatch the means of the five
-    losses and the gradient's norm, found (steps, 6); ends early where that is not finite.
+    all threads call this with the same arguments but for ``thread`` and what is its own: rows to
+    hidden, of W units from ``first`` on, a multiple of GROUP. step is the number of steps before;
+    hidden (M, 2, W), gradient (R + 3, W), squares (H,), sums (groups, M, 2), heads (4, M) and
+    losses (5, M) are room, the largest minibatch's; meeting (2,) is 0. Writes for each minibatch
+    the means of the five losses and the gradient's norm, found (steps, 6); ends early where that
+    is not finite.
     """
-    cdef Py_ssize_t k, j, q, low, high, threads = shares.shape[0]
-    cdef Py_ssize_t first = shares[thread, 0], last = shares[thread, 1]
+    cdef Py_ssize_t k, j, q, low, high, width = rows.shape[1]
     cdef const int64_t[::1] part
     cdef double total
     with nogil:
@@ -517,10 +556,11 @@ def ppo_passes(
             part = order[edges[k]:edges[k + 1]]
             low = part.shape[0] * thread // threads
             high = part.shape[0] * (thread + 1) // threads
-            cloned_pyramid_forward(part, indptr, indices, values, rows, mirror, units, first,
-                                   last, hidden)
+            cloned_pyramid_forward(part, indptr, indices, values, rows, mirror, units, 0, width,
+                                   hidden)
+            cloned_group_sums(hidden, units, part.shape[0], sums[first // GROUP:])
             meet(&meeting[0], <int32_t>threads)
-            cloned_actor_critic(hidden, units, low, high, heads[0], heads[1])
+            add_groups(sums, low, high, heads[0], heads[1])
             loss_gradient(part, heads[0], heads[1], actions, old_logit, advantage, returns, clip,
                           entropy_weight, value_weight, low, high, heads[2], heads[3], losses)
             meet(&meeting[0], <int32_t>threads)
@@ -531,8 +571,8 @@ def ppo_passes(
                         total += losses[j, q]
                     found[k, j] = total / part.shape[0]
             cloned_pyramid_backward(part, indptr, indices, values, mirror, parents, scales, seen,
-                                    hidden, units, heads[2], heads[3], first, last, gradient,
-                                    squares)
+                                    hidden, units, heads[2], heads[3], 0, width, gradient,
+                                    squares[first:])
             meet(&meeting[0], <int32_t>threads)
             total = 0
             for j in range(squares.shape[0]):
@@ -544,7 +584,7 @@ def ppo_passes(
             total = sqrt(total)
             adam(rows, units, gradient, mean, square, seen, parents, scales,
                  min(1.0, max_norm / max(total, 1e-12)), step + k + 1, learning_rate, beta1,
-                 beta2, epsilon, first, last)
+                 beta2, epsilon, 0, width)
 
 
 # --- advantages ---------------------------------------------------------------------------------

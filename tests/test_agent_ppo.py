@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
+from fastpong import aligned
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo import Settings
 from fastpong.agents.ppo_learner import Batch, Learner, shares
@@ -367,6 +368,18 @@ def test_shares_cover_all_once(size: int, count: int, align: int) -> None:
     found = shares(size, count, align)
     assert [n for a, b in found for n in range(a, b)] == list(range(size))
     assert len(found) <= count and all(a % align == 0 for a, _ in found)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2, 5), (1000, 48)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_aligned_arrays_begin_on_a_cache_line(shape: tuple[int, ...], dtype: str) -> None:
+    made = aligned.zeros(shape, dtype)
+    assert made.shape == shape and made.dtype == dtype and made.flags.c_contiguous
+    assert made.ctypes.data % 64 == 0 and not made.any()
+    given = np.asfortranarray(np.arange(made.size).reshape(shape).astype(dtype))
+    again = aligned.copy(given)
+    assert np.array_equal(again, given) and again.dtype == dtype and again.flags.c_contiguous
+    assert again.ctypes.data % 64 == 0 and not np.shares_memory(again, given)
 
 
 def test_learner_keeps_threads_only_where_there_is_work_for_them() -> None:
