@@ -60,7 +60,7 @@ class Plan:
 VARIANTS = {
     "PongDeterministic-v4": Plan(20.5, 500, 8, {0: 1, 18: 2, 20: 3}),
     "ALE/Pong-v5": Plan(
-        20.0, 900, 15, {0: 3, 18: 15}, ("--config", str(ROOT / "docs" / "pong-v5.toml"))
+        20.0, 260, 10, {0: 3, 18: 15}, ("--config", str(ROOT / "docs" / "pong-v5.toml"))
     ),
 }
 
