@@ -499,9 +499,9 @@ cdef extern from *:
       #include <unistd.h>
     #endif
     /* Return when all of ``threads`` have called this; state: two integers, 0 at first. Most waits
-       are shorter than it takes to wake a sleeping thread, and are spun out. But two threads may
-       have been put on one core, where spinning keeps the other from coming: after some
-       microseconds a thread sleeps, and is then woken where there is room. */
+       are shorter than it takes to wake a sleeping thread, and are spun out. But another thread
+       may need the core, perhaps the one that is waited for: after some microseconds a thread
+       sleeps. */
     static void fastpong_meet(int32_t *state, int32_t threads) {
         int32_t round = __atomic_load_n(&state[1], __ATOMIC_ACQUIRE);
         if (__atomic_add_fetch(&state[0], 1, __ATOMIC_ACQ_REL) == threads) {
@@ -522,8 +522,57 @@ cdef extern from *:
     #endif
         }
     }
+    /* Keep to the core that is ``thread`` places after ``core`` among those allowed, and to it
+       alone, until fastpong_release. On a virtual machine a thread is woken where its waker runs,
+       since an idle core counts as one that the host has taken away: two threads that keep waking
+       each other would stay on one core, each asleep while the other works. */
+    typedef struct {
+        int held;
+    #if defined(__linux__)
+        cpu_set_t allowed;
+    #endif
+    } fastpong_place;
+    static void fastpong_hold(fastpong_place *place, int core, int thread) {
+        place->held = 0;
+    #if defined(__linux__)
+        cpu_set_t target;
+        if (core < 0 || sched_getaffinity(0, sizeof place->allowed, &place->allowed))
+            return;
+        int left = thread % CPU_COUNT(&place->allowed), n = core;
+        while (left > 0) {
+            n = (n + 1) % CPU_SETSIZE;
+            left -= CPU_ISSET(n, &place->allowed) != 0;
+        }
+        CPU_ZERO(&target);
+        CPU_SET(n, &target);
+        place->held = !sched_setaffinity(0, sizeof target, &target);
+    #endif
+    }
+    static void fastpong_release(const fastpong_place *place) {
+    #if defined(__linux__)
+        if (place->held)
+            sched_setaffinity(0, sizeof place->allowed, &place->allowed);
+    #endif
+    }
+    static int fastpong_core(void) {
+    #if defined(__linux__)
+        return sched_getcpu();
+    #else
+        return -1;
+    #endif
+    }
     """
     void meet "fastpong_meet"(int32_t *state, int32_t threads) noexcept nogil
+    ctypedef struct Place "fastpong_place":
+        pass
+    void hold "fastpong_hold"(Place *place, int core, int thread) noexcept nogil
+    void release "fastpong_release"(const Place *place) noexcept nogil
+    int core_of_this_thread "fastpong_core"() noexcept nogil
+
+
+def current_core():
+    """Return the number of the core that the calling thread runs on, -1 where that is unknown."""
+    return core_of_this_thread()
 
 
 def ppo_passes(
@@ -537,7 +586,8 @@ def ppo_passes(
         floating[:, :, ::1] sums, floating[:, ::1] heads, double[:, ::1] losses, double clip,
         double entropy_weight, double value_weight, double max_norm, double learning_rate,
         double beta1, double beta2, double epsilon, int64_t step, Py_ssize_t first,
-        Py_ssize_t thread, Py_ssize_t threads, int32_t[::1] meeting, double[:, ::1] found):
+        Py_ssize_t thread, Py_ssize_t threads, int core, int32_t[::1] meeting,
+        double[:, ::1] found):
     """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]], as one of the threads.
 
     The same as the kernels above one after the other, to the last bit, without Python in between:
@@ -546,12 +596,15 @@ def ppo_passes(
     hidden (M, 2, W), gradient (R + 3, W), squares (H,), sums (groups, M, 2), heads (4, M) and
     losses (5, M) are room, the largest minibatch's; meeting (2,) is 0. Writes for each minibatch
     the means of the five losses and the gradient's norm, found (steps, 6); ends early where that
-    is not finite.
+    is not finite. core: of thread 0; the others keep to those after it.
     """
     cdef Py_ssize_t k, j, q, low, high, width = rows.shape[1]
     cdef const int64_t[::1] part
     cdef double total
+    cdef Place place
     with nogil:
+        if threads > 1:
+            hold(&place, core, <int>thread)
         for k in range(edges.shape[0] - 1):
             part = order[edges[k]:edges[k + 1]]
             low = part.shape[0] * thread // threads
@@ -585,6 +638,8 @@ def ppo_passes(
             adam(rows, units, gradient, mean, square, seen, parents, scales,
                  min(1.0, max_norm / max(total, 1e-12)), step + k + 1, learning_rate, beta1,
                  beta2, epsilon, 0, width)
+        if threads > 1:
+            release(&place)
 
 
 # --- advantages ---------------------------------------------------------------------------------

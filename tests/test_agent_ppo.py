@@ -340,6 +340,19 @@ def test_compiled_passes_are_the_public_kernels_one_after_the_other(
     assert said == pytest.approx(want_said, rel=1e-12)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are held on Linux only")
+def test_learning_leaves_threads_free_to_run_anywhere() -> None:
+    settings = small(hidden=48)
+    agent, parameters, state = learned(settings)
+    learner = Learner(settings, agent.kernels, "float64", 2)
+    batch = Batch.of(agent._segments, settings, agent.kernels, "float64")
+    before = os.sched_getaffinity(0)
+    learner.learn(batch, parameters, state, 0.0)
+    assert os.sched_getaffinity(0) == before
+    assert learner._pool is not None
+    assert learner._pool.submit(os.sched_getaffinity, 0).result() == before
+
+
 def test_a_gradient_that_is_not_finite_ends_training() -> None:
     agent, parameters, state = learned(small())
     parameters["units"][2, 0] = np.inf

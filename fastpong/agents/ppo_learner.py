@@ -5,8 +5,9 @@ their gradient, their step of Adam. What needs all units comes in between, in on
 odds, values and the loss's gradient, shared out by decisions, and the gradient's norm, added up
 unit by unit. So the weights are the same for any number of threads, bit for bit.
 
-With Cython all passes are one call (``ppo_passes``), in which the threads meet a hundred times and
-seldom have to wake each other; with Numba and NumPy they are the public kernels, on one thread.
+With Cython all passes are one call (``ppo_passes``), in which the threads, each on a core of its
+own, meet a hundred times and seldom have to wake each other; with Numba and NumPy they are the
+public kernels, on one thread.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ class Learner:
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
         self._parts = [_Part(*share, dtype) for share in shares(hyper.hidden, threads, GROUP)]
-        self._pool = ThreadPoolExecutor(threads, "learner") if len(self._parts) > 1 else None
+        helpers = len(self._parts) - 1
+        self._pool = ThreadPoolExecutor(helpers, "learner") if helpers > 0 else None
         self._gradient = aligned.zeros((self.tree.rows + 3, hyper.hidden), dtype)
         self._squares = np.empty(hyper.hidden, np.float64)
 
@@ -193,21 +195,20 @@ class Learner:
             int(state["steps"][0]),
         )  # fmt: skip
         learned = parameters["rows"], parameters["units"], state["mean"], state["square"]
-        meeting = np.zeros(2, np.int32)
+        core, meeting = self.kernels.ppo.current_core(), np.zeros(2, np.int32)
 
         def work(thread: int) -> None:
             part = self._parts[thread]
             part.take(learned, largest)
             compiled(
-                *given, *part.arrays(), *shared, part.first, thread, len(self._parts), meeting,
-                found,
+                *given, *part.arrays(), *shared, part.first, thread, len(self._parts), core,
+                meeting, found,
             )  # fmt: skip
             part.give(learned)
 
-        if self._pool is None:
-            work(0)
-        else:
-            list(self._pool.map(work, range(len(self._parts))))
+        helpers = self._pool.map(work, range(1, len(self._parts))) if self._pool else ()
+        work(0)
+        list(helpers)  # raises what they raised
         return found
 
     def _step(
