@@ -33,7 +33,7 @@ cdef enum:
     SIDE = 80         # the field after taking every second row and column
     WORDS = 20        # of eight bytes in a row of the screen, four pixels of the field each
     BLOCK = 64
-    GROUP = 16        # units whose part of the heads is added up by itself
+    GROUP = 16        # units whose part of the heads is added up by itself; ppo_learner.GROUP
 
 # Moments that decay for ever would become denormal numbers, which some processors are slow with.
 cdef double TINY = 1e-35
@@ -498,47 +498,60 @@ cdef extern from *:
       #include <sys/syscall.h>
       #include <unistd.h>
     #endif
-    /* Return when all of ``threads`` have called this; state: two integers, 0 at first. Most waits
-       are shorter than it takes to wake a sleeping thread, and are spun out. But another thread
-       may need the core, perhaps the one that is waited for: after some microseconds a thread
+    static void fastpong_wake(int32_t *round) {
+        __atomic_add_fetch(round, 1, __ATOMIC_ACQ_REL);
+    #if defined(__linux__)
+        syscall(SYS_futex, round, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    #endif
+    }
+    /* Return 1 when all of ``threads`` have called this, 0 when one of them has abandoned it.
+       state: how many have come, rounds, whether it is abandoned; 0 at first. Most waits are
+       shorter than it takes to wake a sleeping thread, and are spun out. But another thread may
+       need the core, perhaps the one that is waited for: after some microseconds a thread
        sleeps. */
-    static void fastpong_meet(int32_t *state, int32_t threads) {
+    static int fastpong_meet(int32_t *state, int32_t threads) {
         int32_t round = __atomic_load_n(&state[1], __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&state[2], __ATOMIC_ACQUIRE))
+            return 0;
         if (__atomic_add_fetch(&state[0], 1, __ATOMIC_ACQ_REL) == threads) {
             __atomic_store_n(&state[0], 0, __ATOMIC_RELAXED);
-            __atomic_store_n(&state[1], round + 1, __ATOMIC_RELEASE);
-    #if defined(__linux__)
-            syscall(SYS_futex, &state[1], FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
-    #endif
-            return;
+            fastpong_wake(&state[1]);
         }
-        for (int n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++) {
+        else for (int n = 0; __atomic_load_n(&state[1], __ATOMIC_ACQUIRE) == round; n++) {
             if (n < 20000)
                 continue;
     #if defined(__linux__)
-            syscall(SYS_futex, &state[1], FUTEX_WAIT_PRIVATE, round, 0, 0, 0);
+            syscall(SYS_futex, &state[1], FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
     #else
             sched_yield();
     #endif
         }
+        return !__atomic_load_n(&state[2], __ATOMIC_ACQUIRE);
     }
-    /* Keep to the core that is ``thread`` places after ``core`` among those allowed, and to it
-       alone, until fastpong_release. On a virtual machine a thread is woken where its waker runs,
-       since an idle core counts as one that the host has taken away: two threads that keep waking
-       each other would stay on one core, each asleep while the other works. */
+    static void fastpong_abandon(int32_t *state) {
+        __atomic_store_n(&state[2], 1, __ATOMIC_RELEASE);
+        fastpong_wake(&state[1]);
+    }
+    /* Keep to one processor, until fastpong_release: thread 0 to ``core``, where it is, the others
+       to such as are spread evenly among those allowed. On a virtual machine a thread is woken
+       where its waker runs, since an idle processor counts as one that the host has taken away:
+       two threads that keep waking each other would stay on one, each asleep while the other
+       works. Processors that come to be allowed meanwhile are not, to these threads. */
     typedef struct {
         int held;
     #if defined(__linux__)
         cpu_set_t allowed;
     #endif
     } fastpong_place;
-    static void fastpong_hold(fastpong_place *place, int core, int thread) {
+    static void fastpong_hold(fastpong_place *place, int core, int thread, int threads) {
         place->held = 0;
     #if defined(__linux__)
         cpu_set_t target;
-        if (core < 0 || sched_getaffinity(0, sizeof place->allowed, &place->allowed))
+        if (core < 0 || core >= CPU_SETSIZE
+                || sched_getaffinity(0, sizeof place->allowed, &place->allowed)
+                || !CPU_ISSET(core, &place->allowed) || CPU_COUNT(&place->allowed) < 2)
             return;
-        int left = thread % CPU_COUNT(&place->allowed), n = core;
+        int left = (int)((int64_t)thread * CPU_COUNT(&place->allowed) / threads), n = core;
         while (left > 0) {
             n = (n + 1) % CPU_SETSIZE;
             left -= CPU_ISSET(n, &place->allowed) != 0;
@@ -562,12 +575,19 @@ cdef extern from *:
     #endif
     }
     """
-    void meet "fastpong_meet"(int32_t *state, int32_t threads) noexcept nogil
+    int meet "fastpong_meet"(int32_t *state, int32_t threads) noexcept nogil
+    void c_abandon "fastpong_abandon"(int32_t *state) noexcept nogil
     ctypedef struct Place "fastpong_place":
         pass
-    void hold "fastpong_hold"(Place *place, int core, int thread) noexcept nogil
+    void hold "fastpong_hold"(
+        Place *place, int core, int thread, int threads) noexcept nogil
     void release "fastpong_release"(const Place *place) noexcept nogil
     int core_of_this_thread "fastpong_core"() noexcept nogil
+
+
+def abandon(int32_t[::1] meeting):
+    """Let no thread wait, now or later, for one that will not come: they end their passes."""
+    c_abandon(&meeting[0])
 
 
 def current_core():
@@ -591,12 +611,13 @@ def ppo_passes(
     """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]], as one of the threads.
 
     The same as the kernels above one after the other, to the last bit, without Python in between:
-    all threads call this with the same arguments but for ``thread`` and what is its own: rows to
-    hidden, of W units from ``first`` on, a multiple of GROUP. step is the number of steps before;
-    hidden (M, 2, W), gradient (R + 3, W), squares (H,), sums (groups, M, 2), heads (4, M) and
-    losses (5, M) are room, the largest minibatch's; meeting (2,) is 0. Writes for each minibatch
-    the means of the five losses and the gradient's norm, found (steps, 6); ends early where that
-    is not finite. core: of thread 0; the others keep to those after it.
+    all threads call this with the same arguments but for ``thread``, ``first`` and what is its
+    own: rows to hidden, of W units from ``first`` on, a multiple of GROUP. step is the number of
+    steps before; hidden (M, 2, W), gradient (R + 3, W), squares (H,), sums (groups, M, 2), heads
+    (4, M) and losses (5, M) are room, the largest minibatch's; meeting (3,) is 0. Writes for each
+    minibatch the means of the five losses and the gradient's norm, found (steps, 6); ends early
+    where that is not finite, or when the meeting is abandoned. core: where thread 0 is; while
+    this runs each thread keeps to a processor, on Linux, unless that is -1.
     """
     cdef Py_ssize_t k, j, q, low, high, width = rows.shape[1]
     cdef const int64_t[::1] part
@@ -604,7 +625,7 @@ def ppo_passes(
     cdef Place place
     with nogil:
         if threads > 1:
-            hold(&place, core, <int>thread)
+            hold(&place, core, <int>thread, <int>threads)
         for k in range(edges.shape[0] - 1):
             part = order[edges[k]:edges[k + 1]]
             low = part.shape[0] * thread // threads
@@ -612,11 +633,13 @@ def ppo_passes(
             cloned_pyramid_forward(part, indptr, indices, values, rows, mirror, units, 0, width,
                                    hidden)
             cloned_group_sums(hidden, units, part.shape[0], sums[first // GROUP:])
-            meet(&meeting[0], <int32_t>threads)
+            if not meet(&meeting[0], <int32_t>threads):
+                break
             add_groups(sums, low, high, heads[0], heads[1])
             loss_gradient(part, heads[0], heads[1], actions, old_logit, advantage, returns, clip,
                           entropy_weight, value_weight, low, high, heads[2], heads[3], losses)
-            meet(&meeting[0], <int32_t>threads)
+            if not meet(&meeting[0], <int32_t>threads):
+                break
             if thread == 0:
                 for j in range(5):
                     total = 0
@@ -626,7 +649,8 @@ def ppo_passes(
             cloned_pyramid_backward(part, indptr, indices, values, mirror, parents, scales, seen,
                                     hidden, units, heads[2], heads[3], 0, width, gradient,
                                     squares[first:])
-            meet(&meeting[0], <int32_t>threads)
+            if not meet(&meeting[0], <int32_t>threads):
+                break
             total = 0
             for j in range(squares.shape[0]):
                 total += squares[j]

@@ -25,7 +25,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastpong import aligned
 from fastpong.agents import Agent, Game
 from fastpong.cputime import cpu_seconds
 from fastpong.pool import Task, TaskPool
@@ -305,8 +304,7 @@ class Trainer:
             array[...] = state.arrays[f"state/{name}"]
         for age in reversed(range(ages)):
             parameters = {
-                name: aligned.copy(state.arrays[f"parameters/{age}/{name}"])
-                for name in self.agent.shapes
+                name: state.arrays[f"parameters/{age}/{name}"].copy() for name in self.agent.shapes
             }
             self._publish(newest - age, parameters)
         return parameters

@@ -28,7 +28,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastpong import aligned
 from fastpong.agents.ppo_learner import Batch, Learner
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import Backend
@@ -151,13 +150,13 @@ class ActorCritic:
         """Return zero moments, nothing seen, no updates, and lanes that have yet to begin."""
         lanes, rows = self.hyper.lanes, self.pyramid.rows
         return {
-            "mean": aligned.zeros((rows + 3, self.hyper.hidden), self.dtype),
-            "square": aligned.zeros((rows + 3, self.hyper.hidden), self.dtype),
+            "mean": np.zeros((rows + 3, self.hyper.hidden), self.dtype),
+            "square": np.zeros((rows + 3, self.hyper.hidden), self.dtype),
             "seen": np.zeros(rows, np.uint8),
             "steps": np.zeros(1, np.int64),
             "updates": np.zeros(1, np.int64),
             **{
-                f"average/{name}": aligned.zeros(shape, self.dtype)
+                f"average/{name}": np.zeros(shape, self.dtype)
                 for name, shape in self.shapes.items()
             },
             "lanes/saved": np.zeros((lanes, SAVED_BYTES), np.uint8),

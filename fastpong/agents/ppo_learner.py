@@ -13,7 +13,7 @@ public kernels, on one thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Shares of units begin at multiples of this: of what the kernel adds up by itself.
+# Shares of units begin at multiples of this: of what the kernel adds up by itself, its GROUP.
 GROUP = 16
 
 
@@ -95,14 +95,17 @@ class _Part:
         self.learned: list[Array] = []
         self.gradient = self.hidden = np.empty((0, 0), dtype)
 
-    def take(self, learned: Sequence[Array], largest: int) -> None:
-        """Copy the columns of rows, units and moments; make room for the largest minibatch."""
+    def make_room(self, learned: Sequence[Array], largest: int) -> None:
+        """Allocate what is needed for arrays like these and for the largest minibatch."""
         width = self.last - self.first
         if not self.learned:
             self.learned = [aligned.zeros((len(array), width), self.dtype) for array in learned]
             self.gradient = aligned.zeros(self.learned[-1].shape, self.dtype)
         if len(self.hidden) < largest:
             self.hidden = aligned.zeros((largest, 2, width), self.dtype)
+
+    def take(self, learned: Sequence[Array]) -> None:
+        """Copy the columns of rows, units and moments."""
         for mine, array in zip(self.learned, learned, strict=True):
             mine[...] = array[:, self.first : self.last]
 
@@ -125,7 +128,7 @@ class Learner:
         self._parts = [_Part(*share, dtype) for share in shares(hyper.hidden, threads, GROUP)]
         helpers = len(self._parts) - 1
         self._pool = ThreadPoolExecutor(helpers, "learner") if helpers > 0 else None
-        self._gradient = aligned.zeros((self.tree.rows + 3, hyper.hidden), dtype)
+        self._gradient = np.zeros((self.tree.rows + 3, hyper.hidden), dtype)
         self._squares = np.empty(hyper.hidden, np.float64)
 
     def learn(
@@ -181,6 +184,13 @@ class Learner:
                 found[k] = self._step(batch, order, parameters, state, k, rate, entropy)
             return found
         # The raw kernel trusts what it is given: here it is all looked at, once.
+        for name in ("mean", "square"):
+            moment, wanted = state[name], self._gradient
+            if moment.shape != wanted.shape or moment.dtype != wanted.dtype:
+                raise ValueError(
+                    f"{name}: expected {wanted.shape} {wanted.dtype}, "
+                    f"got {moment.shape} {moment.dtype}"
+                )
         self._step(batch, orders[0][:0], parameters, state, 0, rate, entropy, learn=False)
         hyper, tree, largest = self.hyper, self.tree, max(map(len, orders))
         given = (
@@ -195,20 +205,37 @@ class Learner:
             int(state["steps"][0]),
         )  # fmt: skip
         learned = parameters["rows"], parameters["units"], state["mean"], state["square"]
-        core, meeting = self.kernels.ppo.current_core(), np.zeros(2, np.int32)
+        for part in self._parts:
+            part.make_room(learned, largest)
+        core, meeting = self.kernels.ppo.current_core(), np.zeros(3, np.int32)
 
         def work(thread: int) -> None:
             part = self._parts[thread]
-            part.take(learned, largest)
-            compiled(
-                *given, *part.arrays(), *shared, part.first, thread, len(self._parts), core,
-                meeting, found,
-            )  # fmt: skip
-            part.give(learned)
+            try:
+                part.take(learned)
+                compiled(
+                    *given, *part.arrays(), *shared, part.first, thread, len(self._parts), core,
+                    meeting, found,
+                )  # fmt: skip
+            except BaseException:
+                self.kernels.ppo.abandon(meeting)  # or the others would wait for ever
+                raise
 
-        helpers = self._pool.map(work, range(1, len(self._parts))) if self._pool else ()
-        work(0)
-        list(helpers)  # raises what they raised
+        helpers: list[Future[None]] = []
+        try:
+            for thread in range(1, len(self._parts)):
+                assert self._pool is not None
+                helpers.append(self._pool.submit(work, thread))
+            work(0)
+        except BaseException:
+            self.kernels.ppo.abandon(meeting)
+            raise
+        finally:
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+        for part in self._parts:  # only now: an update is made whole or not at all
+            part.give(learned)
         return found
 
     def _step(
