@@ -234,7 +234,7 @@ class Learner:
             wait(helpers)
         for helper in helpers:
             helper.result()
-        for part in self._parts:  # only now: an update is made whole or not at all
+        for part in self._parts:  # only now: a thread that failed leaves the weights as they were
             part.give(learned)
         return found
 
