@@ -284,8 +284,10 @@ def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
         asked = VARIANTS[env].asked.get(goal)
         rows.append([
             f"mean >= {goal}", f"{sum(p is not None for p in found)} of {len(found)}",
-            f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}",
-            f"{asked:g}" if asked else "", f"{middle('frames') / 1e6:.2f} M",
+            *(("not reached", "") if middle("wall") == far
+              else (f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}")),
+            f"{asked:g}" if asked else "",
+            "" if middle("wall") == far else f"{middle('frames') / 1e6:.2f} M",
         ])  # fmt: skip
     header = ["over 100 games, sampled", "seeds", "wall time", "core-minutes", "asked", "frames"]
     yield f"Medians of {len(seeds)} seeds:"
