@@ -379,7 +379,7 @@ def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> No
     assert os.sched_getaffinity(main) == os.sched_getaffinity(helper) == before
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(15, method="thread")  # a main thread that waits in C hears no signal
 @pytest.mark.parametrize("broken", [0, 1])
 def test_a_thread_that_fails_leaves_no_other_waiting_and_the_weights_alone(
     broken: int, monkeypatch: pytest.MonkeyPatch
