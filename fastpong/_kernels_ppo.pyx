@@ -31,8 +31,8 @@ from fastpong._meeting cimport Place, c_abandon, core_of_this_thread, hold, meet
 
 cdef enum:
     TOP = 35          # first row of the field on screen
-    SIDE = 80         # the field after taking every second row and column
-    WORDS = 20        # of eight bytes in a row of the screen, four pixels of the field each
+    FIELD = 160       # its side on screen, of which every stride-th row and column is looked at
+    WORDS = 20        # of eight bytes in a row of the screen
     BLOCK = 64
     GROUP = 16        # units whose part of the heads is added up by itself; ppo_learner.GROUP
 
@@ -63,30 +63,30 @@ cdef inline uint64_t word_at(
     return found
 
 
-cdef Py_ssize_t c_encode_cells(
-        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
-        Py_ssize_t resolution, uint16_t[::1] indices, int8_t[::1] values) noexcept nogil:
-    # First the frame: words that are all background, as most are, look like the last such one.
-    # Then the difference: words that did not change are skipped.
-    cdef Py_ssize_t side = SIDE // resolution, n = 0, y, r, row, w, k
-    cdef int counts[SIDE]
+cdef Py_ssize_t c_encode_frame(
+        const uint8_t[:, ::1] screen, const uint8_t[::1] table, Py_ssize_t resolution,
+        Py_ssize_t stride, uint16_t[::1] indices, int8_t[::1] values) noexcept nogil:
+    # Words that are all background, as most are, look like the last such one.
+    cdef Py_ssize_t side = FIELD // stride // resolution, n = 0, y, r, row, w, k
+    cdef Py_ssize_t wide = 8 // stride
+    cdef int counts[FIELD]
     cdef int one
     cdef uint64_t word, blank = 0
     cdef bint known = False, found, empty
-    for k in range(SIDE):
+    for k in range(side):
         counts[k] = 0
     for y in range(side):
         found = False
         for r in range(resolution):
-            row = TOP + 2 * (y * resolution + r)
+            row = TOP + stride * (y * resolution + r)
             for w in range(WORDS):
                 word = word_at(screen, row, w)
                 if known and word == blank:
                     continue
                 empty = True
-                for k in range(4):
-                    one = table[screen[row, 8 * w + 2 * k]]
-                    counts[(4 * w + k) // resolution] += one
+                for k in range(wide):
+                    one = table[screen[row, 8 * w + stride * k]]
+                    counts[(wide * w + k) // resolution] += one
                     empty = empty and one == 0
                 if empty:
                     known = True
@@ -95,30 +95,45 @@ cdef Py_ssize_t c_encode_cells(
                     found = True
         if found:
             n = flush(counts, side, y * side, indices, values, n)
+    return n
+
+
+cdef Py_ssize_t c_encode_difference(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        Py_ssize_t resolution, Py_ssize_t stride, Py_ssize_t channel, uint16_t[::1] indices,
+        int8_t[::1] values, Py_ssize_t n) noexcept nogil:
+    # Words that did not change are skipped. Goes on at n; returns the position after it.
+    cdef Py_ssize_t side = FIELD // stride // resolution, y, r, row, w, k
+    cdef Py_ssize_t wide = 8 // stride
+    cdef int counts[FIELD]
+    cdef bint found
+    for k in range(side):
+        counts[k] = 0
     for y in range(side):
         found = False
         for r in range(resolution):
-            row = TOP + 2 * (y * resolution + r)
+            row = TOP + stride * (y * resolution + r)
             for w in range(WORDS):
                 if word_at(screen, row, w) == word_at(previous, row, w):
                     continue
                 found = True
-                for k in range(4):
-                    counts[(4 * w + k) // resolution] += (
-                        <int>table[screen[row, 8 * w + 2 * k]]
-                        - <int>table[previous[row, 8 * w + 2 * k]])
+                for k in range(wide):
+                    counts[(wide * w + k) // resolution] += (
+                        <int>table[screen[row, 8 * w + stride * k]]
+                        - <int>table[previous[row, 8 * w + stride * k]])
         if found:
-            n = flush(counts, side, (side + y) * side, indices, values, n)
+            n = flush(counts, side, (channel * side + y) * side, indices, values, n)
     return n
 
 
 def encode_cells(
         const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
-        Py_ssize_t resolution, uint16_t[::1] indices, int8_t[::1] values):
+        Py_ssize_t resolution, Py_ssize_t stride, uint16_t[::1] indices, int8_t[::1] values):
     """Write the non-zero cells of frame and difference frame; return their number."""
     cdef Py_ssize_t n
     with nogil:
-        n = c_encode_cells(screen, previous, table, resolution, indices, values)
+        n = c_encode_frame(screen, table, resolution, stride, indices, values)
+        n = c_encode_difference(screen, previous, table, resolution, stride, 1, indices, values, n)
     return n
 
 
@@ -599,7 +614,7 @@ cdef class ActorStep:
 
     cdef const uint8_t[:, :, ::1] screens
     cdef const uint8_t[::1] table
-    cdef Py_ssize_t resolution, places
+    cdef Py_ssize_t resolution, stride, kept, places
     cdef const int32_t[::1] mirror
     cdef const float[:, ::1] rows_float, units_float
     cdef float[:, :, ::1] hidden_float
@@ -613,12 +628,12 @@ cdef class ActorStep:
     cdef uint8_t[::1] actions
     cdef bint single
 
-    def __init__(self, screens, table, resolution, rows, mirror, units, scratch, indptr, indices,
-                 values, actions, logits, estimates):
+    def __init__(self, screens, table, resolution, stride, rows, mirror, units, scratch, indptr,
+                 indices, values, actions, logits, estimates):
         self.screens, self.table, self.mirror = screens, table, mirror
         self.indptr, self.indices, self.values, self.actions = indptr, indices, values, actions
-        self.resolution = resolution
-        self.places = 2 * (SIDE // self.resolution) * (SIDE // self.resolution)
+        self.resolution, self.stride, self.kept = resolution, stride, len(screens)
+        self.places = self.kept * (FIELD // self.stride // self.resolution) ** 2
         self.single = rows.dtype == "f4"
         if self.single:
             self.rows_float, self.units_float, self.hidden_float = rows, units, scratch
@@ -637,7 +652,7 @@ cdef class ActorStep:
     cdef int decide(
             self, Py_ssize_t t, double uniform, bint fresh,
             Py_ssize_t last_action) noexcept nogil:
-        cdef Py_ssize_t start, end
+        cdef Py_ssize_t start, end, age
         cdef double logit
         if t < 0 or t >= self.actions.shape[0] or last_action > 1:
             return -1
@@ -645,9 +660,14 @@ cdef class ActorStep:
         # This way round nothing overflows.
         if start < 0 or start > self.indices.shape[0] - self.mirror.shape[0]:
             return -1
-        end = start + c_encode_cells(
-            self.screens[t & 1], self.screens[t & 1 if fresh else (t - 1) & 1], self.table,
-            self.resolution, self.indices[start:], self.values[start:])
+        end = start + c_encode_frame(
+            self.screens[t % self.kept], self.table, self.resolution, self.stride,
+            self.indices[start:], self.values[start:])
+        for age in range(0 if fresh else self.kept - 1):
+            end = c_encode_difference(
+                self.screens[(t + self.kept - age) % self.kept],
+                self.screens[(t + self.kept - age - 1) % self.kept], self.table,
+                self.resolution, self.stride, age + 1, self.indices, self.values, end)
         if last_action >= 0 and self.mirror.shape[0] > self.places:
             self.indices[end] = <uint16_t>(self.places + last_action)
             self.values[end] = 1

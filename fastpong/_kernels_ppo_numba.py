@@ -32,7 +32,7 @@ from fastpong._kernels_numba import (
 )  # fmt: skip
 
 I32 = types.int32
-SIDE = 80
+FIELD = 160
 TINY = 1e-35  # as in _kernels_ppo.pyx
 
 
@@ -40,36 +40,43 @@ TINY = 1e-35  # as in _kernels_ppo.pyx
 
 
 @_helper
-def _encode_cells(
-    screen: Any, previous: Any, table: Any, resolution: int, indices: Any, values: Any, start: int
-) -> int:
-    """Write the non-zero cells from ``start`` on; return the position after them."""
-    n, side = start, SIDE // resolution
-    for channel in range(2):
-        for y in range(side):
-            for x in range(side):
-                count = 0
-                for r in range(resolution):
-                    row = TOP + 2 * (y * resolution + r)
-                    for c in range(resolution):
-                        column = 2 * (x * resolution + c)
-                        count += table[screen[row, column]]
-                        if channel == 1:
-                            count -= table[previous[row, column]]
-                if count != 0:
-                    indices[n], values[n] = (channel * side + y) * side + x, count
-                    n += 1
+def _encode_channel(
+    screen: Any, previous: Any, table: Any, resolution: int, stride: int, channel: int,
+    indices: Any, values: Any, n: int,
+) -> int:  # fmt: skip
+    """Write the non-zero cells of a channel from n on; return the position after them.
+
+    Channel 0 is the frame, all others are differences.
+    """
+    side = FIELD // stride // resolution
+    for y in range(side):
+        for x in range(side):
+            count = 0
+            for r in range(resolution):
+                row = TOP + stride * (y * resolution + r)
+                for c in range(resolution):
+                    column = stride * (x * resolution + c)
+                    count += table[screen[row, column]]
+                    if channel > 0:
+                        count -= table[previous[row, column]]
+            if count != 0:
+                indices[n], values[n] = (channel * side + y) * side + x, count
+                n += 1
     return n
 
 
 @_kernel(
-    0, lambda F: types.int64(_in(U8, 2), _in(U8, 2), _in(U8, 1), I64, _out(U16, 1), _out(I8, 1))
+    0,
+    lambda F: types.int64(
+        _in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _out(U16, 1), _out(I8, 1)
+    ),
 )
 def encode_cells(
-    screen: Any, previous: Any, table: Any, resolution: int, indices: Any, values: Any
+    screen: Any, previous: Any, table: Any, resolution: int, stride: int, indices: Any, values: Any
 ) -> int:
     """Write the non-zero cells of the frame, then of the difference frame; return their number."""
-    return int(_encode_cells(screen, previous, table, resolution, indices, values, 0))
+    n = _encode_channel(screen, previous, table, resolution, stride, 0, indices, values, 0)
+    return int(_encode_channel(screen, previous, table, resolution, stride, 1, indices, values, n))
 
 
 # --- network ------------------------------------------------------------------------------------
@@ -325,26 +332,30 @@ def gae(
 
 
 @_kernel(
-    3,
+    4,
     lambda F: types.int64(
-        *(_in(U8, 3), _in(U8, 1), I64, *_network(F), _out(F, 3), _out(I64, 1), _out(U16, 1)),
-        *(_out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1), I64, F64, types.boolean, I64),
+        *(_in(U8, 3), _in(U8, 1), I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
+        *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1), I64, F64, types.boolean, I64),
     ),
 )
 def _actor_step(
-    screens: Any, table: Any, resolution: int, rows: Any, mirror: Any, units: Any, hidden: Any,
-    indptr: Any, indices: Any, values: Any, actions: Any, logits: Any, estimates: Any, t: int,
-    uniform: float, fresh: bool, last_action: int,
+    screens: Any, table: Any, resolution: int, stride: int, rows: Any, mirror: Any, units: Any,
+    hidden: Any, indptr: Any, indices: Any, values: Any, actions: Any, logits: Any,
+    estimates: Any, t: int, uniform: float, fresh: bool, last_action: int,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``ActorStep``."""
     if t < 0 or t >= len(actions) or last_action > 1:
         return -1
-    start, places = indptr[t], 2 * (SIDE // resolution) * (SIDE // resolution)
+    kept, side = len(screens), FIELD // stride // resolution
+    start, places = indptr[t], kept * side * side
     if start < 0 or start > len(indices) - len(rows):  # this way round nothing overflows
         return -1
-    screen = screens[t & 1]
-    previous = screen if fresh else screens[(t - 1) & 1]
-    end = _encode_cells(screen, previous, table, resolution, indices, values, start)
+    end = start
+    for channel in range(1 if fresh else kept):
+        now, before = screens[(t - max(0, channel - 1)) % kept], screens[(t - channel) % kept]
+        end = _encode_channel(
+            now, before, table, resolution, stride, channel, indices, values, end
+        )
     if last_action >= 0 and len(rows) > places:
         indices[end], values[end] = places + last_action, 1
         end += 1
@@ -361,12 +372,12 @@ class ActorStep:
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, rows: Array, mirror: Array,
-        units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
-        actions: Array, logits: Array, estimates: Array,
+        self, screens: Array, table: Array, resolution: int, stride: int, rows: Array,
+        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array,
+        values: Array, actions: Array, logits: Array, estimates: Array,
     ) -> None:  # fmt: skip
         buffers = (
-            *(screens, table, resolution, rows, mirror, units, scratch),
+            *(screens, table, resolution, stride, rows, mirror, units, scratch),
             *(indptr, indices, values, actions, logits, estimates),
         )
         _actor_step(*buffers, -1, 0.0, False, -1)

@@ -29,7 +29,8 @@ from fastpong._checks import FLOATS, I8, I32, I64, U8, U16, Checker
 Array = NDArray[Any]
 Share = tuple[int, int] | None
 
-SIDE, SCREEN = 80, (210, 160)
+FIELD, SCREEN = 160, (210, 160)
+MAX_INPUTS = 1 << 16
 F64 = (np.dtype(np.float64),)
 MODULES = {
     "cython": "fastpong._kernels_ppo",
@@ -62,12 +63,15 @@ class PpoKernels:
         previous: Array | None,
         table: Array,
         resolution: int = 1,
+        stride: int = 2,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
         """Return the active pixels of each cell of a frame, and of its difference to the last one.
 
         screen, previous, table : as for ``sparse_difference_frame``
-        resolution : pixels along a side of a cell, r: a divisor of 80 up to 10; S = 80 / r
+        stride     : 2 to look at every second row and column of the field, 1 for all
+        resolution : pixels so looked at along a side of a cell, r: a divisor of 160 / stride up
+                     to 10; S = 160 / stride / r
         out        : buffers (indices, values), (2 S S,) uint16 and (2 S S,) int8
 
         Returns (indices, values), both (n,), views of ``out``: only what is not zero. Cell (y, x)
@@ -76,7 +80,7 @@ class PpoKernels:
         check = Checker()
         screen = check.input("screen", screen, U8, SCREEN)
         previous = screen if previous is None else check.input("previous", previous, U8, SCREEN)
-        base = 2 * (SIDE // _resolution(resolution)) ** 2
+        base = 2 * cells_along(resolution, stride) ** 2
         first, second = checks.pair("out", out)
         indices = check.output("indices", first, U16, (base,))
         values = check.output("values", second, I8, (base,))
@@ -85,7 +89,7 @@ class PpoKernels:
             {"indices": indices, "values": values},
             {"screen": screen, "previous": previous, "table": table},
         )
-        n = self.ppo.encode_cells(screen, previous, table, resolution, indices, values)
+        n = self.ppo.encode_cells(screen, previous, table, resolution, stride, indices, values)
         return indices[:n], values[:n]
 
     # --- network --------------------------------------------------------------------------------
@@ -379,30 +383,40 @@ class PpoKernels:
         actions: Array,
         logits: Array,
         estimates: Array,
+        stride: int = 2,
     ) -> Callable[[int, float, bool, int], int]:
         """Bind the buffers of a segment; return ``step(t, uniform, fresh, last_action) -> action``.
 
-        As ``policy_step``: it encodes screens[t % 2], and its difference to screens[(t - 1) % 2]
-        unless ``fresh``, as ``encode_cells`` does, and, where ``rows`` has two more for it, the
-        last action (0, 1, or -1 for none); records in logits[t], estimates[t] and actions[t]; and
-        returns 1 (RIGHT) if uniform < 1 / (1 + exp(-logit)), else 0. It returns -1, with nothing
-        written, where t >= cap or fewer than B entries are left.
+        As ``policy_step``: it encodes screens[t % K], and unless ``fresh`` its difference to
+        screens[(t - 1) % K], as ``encode_cells`` does, and the difference of that to
+        screens[(t - 2) % K] and so on, S S further each; and, where ``rows`` has two more for it,
+        the last action (0, 1, or -1 for none); records in logits[t], estimates[t] and actions[t];
+        and returns 1 (RIGHT) if uniform < 1 / (1 + exp(-logit)), else 0. It returns -1, with
+        nothing written, where t >= cap or fewer than B entries are left.
 
-        rows, mirror, units : as for ``pyramid_forward``; B = 2 (80 / resolution)^2, or 2 more
+        screens : (K, 210, 160) uint8, a ring of 2 or more
+        rows, mirror, units : as for ``pyramid_forward``; B = K S S, or 2 more
         indptr : (cap + 1,) int64;  actions : (cap,) uint8;  logits, estimates : (cap,)
         indices, values : (room,) uint16 and (room,) int8
         """
         check = Checker()
         inputs = {
-            "screens": check.bound("screens", screens, U8, (2, *SCREEN)),
+            "screens": check.bound("screens", screens, U8, ("K", *SCREEN)),
             "table": checks.table(table),
             "rows": check.bound("rows", rows, FLOATS, ("B", "H")),
             "mirror": _mirror(check, mirror),
             "units": check.bound("units", units, FLOATS, (3, "H")),
         }
-        places = 2 * (SIDE // _resolution(resolution)) ** 2
+        if check.sizes["K"] < 2:
+            raise ValueError(f"screens: expected 2 or more, got {check.sizes['K']}")
+        places = check.sizes["K"] * cells_along(resolution, stride) ** 2
         if check.sizes["B"] not in (places, places + 2):
             raise ValueError(f"rows: expected {places} or {places + 2}, got {check.sizes['B']}")
+        if check.sizes["B"] > MAX_INPUTS:
+            raise ValueError(
+                f"rows: expected at most {MAX_INPUTS}, as uint16 can number, got "
+                f"{check.sizes['B']}; take larger cells or fewer screens"
+            )
         outputs = {
             "actions": check.given("actions", actions, U8, ("cap",)),
             "indices": check.given("indices", indices, U16, ("room",)),
@@ -415,18 +429,21 @@ class PpoKernels:
         checks.no_overlap(outputs, inputs)
         scratch = np.empty((1, 2, check.sizes["H"]), check.float)
         step: Callable[[int, float, bool, int], int] = self.ppo.ActorStep(
-            inputs["screens"], inputs["table"], resolution, inputs["rows"], inputs["mirror"],
-            inputs["units"], scratch, outputs["indptr"], outputs["indices"], outputs["values"],
-            outputs["actions"], outputs["logits"], outputs["estimates"],
+            inputs["screens"], inputs["table"], resolution, stride, inputs["rows"],
+            inputs["mirror"], inputs["units"], scratch, outputs["indptr"],
+            outputs["indices"], outputs["values"], outputs["actions"], outputs["logits"], outputs["estimates"],
         )  # fmt: skip
         return step
 
 
-def _resolution(value: Any) -> int:
-    number = checks.count("resolution", value)
-    if number > 10 or SIDE % number:
-        raise ValueError(f"resolution: expected a divisor of {SIDE} up to 10, got {value}")
-    return number
+def cells_along(resolution: Any, stride: Any = 2) -> int:
+    """Return S, the number of cells along a side of the field."""
+    if checks.count("stride", stride) not in (1, 2):
+        raise ValueError(f"stride: expected 1 or 2, got {stride}")
+    number, side = checks.count("resolution", resolution), FIELD // stride
+    if number > 10 or side % number:
+        raise ValueError(f"resolution: expected a divisor of {side} up to 10, got {resolution}")
+    return int(side // number)
 
 
 def _number(name: str, value: Any) -> float:

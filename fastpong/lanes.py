@@ -42,9 +42,9 @@ class Lane:
     """A lane between two segments, in the middle of a game; ``Lane()`` has yet to begin one.
 
     saved       : of ``Emulator.save``; empty where no game has begun
-    screens     : (2, 210, 160) uint8, what is seen now and what was seen one decision before
-    last_action : chosen one decision before, NOBODY at a game's beginning; both screens are then
-                  the same one
+    screens     : (K, 210, 160) uint8, what is seen now, what was seen one decision before, and so
+                  on; what was before a game's beginning looks like its beginning
+    last_action : chosen one decision before, NOBODY at a game's beginning
     score, length : of the game so far
     """
 
@@ -89,17 +89,19 @@ class Buffers:
     """Room for a segment of T decisions, and the observation after it; reused for the next ones.
 
     base : entries that one observation may have at most
+    kept : screens that are kept, a ring: the newest and its predecessors
     """
 
-    def __init__(self, steps: int, base: int, dtype: npt.DTypeLike) -> None:
-        self.screens = np.zeros((2, 210, 160), np.uint8)
-        self.indptr = np.zeros(steps + 2, np.int64)
+    def __init__(self, steps: int, base: int, dtype: npt.DTypeLike, kept: int = 2) -> None:
+        self.screens = np.zeros((kept, 210, 160), np.uint8)
+        seen = max(steps + 1, kept)  # a whole game goes round as many as are kept
+        self.indptr = np.zeros(seen + 1, np.int64)
         # Memory never written to costs none: an observation has a few dozen entries.
-        self.indices = np.empty((steps + 1) * base, np.uint16)
-        self.values = np.empty((steps + 1) * base, np.int8)
-        self.actions = np.empty(steps + 1, np.uint8)
-        self.logits = np.empty(steps + 1, dtype)
-        self.estimates = np.empty(steps + 1, dtype)
+        self.indices = np.empty(seen * base, np.uint16)
+        self.values = np.empty(seen * base, np.int8)
+        self.actions = np.empty(seen, np.uint8)
+        self.logits = np.empty(seen, dtype)
+        self.estimates = np.empty(seen, dtype)
         self.rewards = np.empty(steps, np.float32)
         self.dones = np.empty(steps, np.uint8)
 
@@ -129,7 +131,7 @@ class LanePlayer:
                 frames += emulator.frames
                 self._begin(draw, t + 1)
             else:
-                emulator.read_screen(buffers.screens[(t + 1) & 1])
+                emulator.read_screen(buffers.screens[(t + 1) % len(buffers.screens)])
         step(steps, 0.0, self._last_action == NOBODY, self._last_action)
         frames += emulator.frames
         return self._segment(steps, games, frames)
@@ -141,9 +143,9 @@ class LanePlayer:
         chance = (lambda: 0.5) if greedy else draw
         t = 0
         while not emulator.over:
-            # The buffers are used as a ring of two: of a game nothing is kept.
+            # The buffers are used as a ring: of a game nothing is kept.
             self._decide(step, t, chance)
-            t = 1 - t
+            t = (t + 1) % len(screens)
             if not emulator.over:
                 emulator.read_screen(screens[t])
         return Game(self._score, self._length, emulator.frames)
@@ -161,11 +163,13 @@ class LanePlayer:
         return points
 
     def _begin(self, draw: Draw, t: int) -> None:
-        """Begin a game, whose first screen is that of step ``t``."""
+        """Begin a game, whose first screen is that of step ``t``; before it nothing moved."""
         self.emulator.reset(draw)
         if self.noops:
             self.emulator.idle(int(draw() * (self.noops + 1)))
-        self.emulator.read_screen(self.buffers.screens[t & 1])
+        screens = self.buffers.screens
+        self.emulator.read_screen(screens[t % len(screens)])
+        screens[...] = screens[t % len(screens)]
         self._last_action, self._score, self._length = NOBODY, 0.0, 0
 
     def _go_on(self, lane: Lane, draw: Draw) -> int:
@@ -175,28 +179,29 @@ class LanePlayer:
             self._begin(draw, 0)
             return 0
         self.emulator.restore(lane.saved, draw)
-        self.buffers.screens[:] = lane.screens
+        for age, screen in enumerate(lane.screens):
+            self.buffers.screens[-age % len(lane.screens)] = screen
         self._last_action, self._score, self._length = lane.last_action, lane.score, lane.length
         return self.emulator.frames
 
     def _segment(self, steps: int, games: list[Game], frames: int) -> Segment:
         b = self.buffers
         used = int(b.indptr[steps + 1])
-        now, before = b.screens[steps & 1], b.screens[(steps - 1) & 1]
+        kept = len(b.screens)
         lane = Lane(
             self.emulator.save(),
-            np.stack([now, now if self._last_action == NOBODY else before]),
+            np.stack([b.screens[(steps - age) % kept] for age in range(kept)]),
             self._last_action,
             self._score,
             self._length,
         )
         return Segment(
-            indptr=b.indptr.copy(),
+            indptr=b.indptr[: steps + 2].copy(),
             indices=b.indices[:used].copy(),
             values=b.values[:used].copy(),
             actions=b.actions[:steps].copy(),
             logits=b.logits[:steps].copy(),
-            estimates=b.estimates.copy(),
+            estimates=b.estimates[: steps + 1].copy(),
             rewards=b.rewards.copy(),
             dones=b.dones.copy(),
             games=games,

@@ -21,34 +21,50 @@ Kingma and Ba, "Adam" (2015), algorithm 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.oracle import Array, _crop, _exact
+from fastpong.oracle import Array, _exact
 
-SIDE = 80
+FIELD = 160
 
 
 # --- input --------------------------------------------------------------------------------------
 
 
 def cell_counts(frame: Array, resolution: int) -> NDArray[np.float64]:
-    """Return the sum over each cell of an (80, 80) field: (S, S)."""
-    side = SIDE // resolution
+    """Return the sum over each cell of a square field: (S, S)."""
+    side = len(frame) // resolution
     blocks = _exact(frame).reshape(side, resolution, side, resolution)
     return np.asarray(blocks.sum(axis=(1, 3)))
 
 
 def encode_cells(
-    screen: Array, previous: Array, table: Array, resolution: int, indices: Array, values: Array
-) -> int:
+    screen: Array, previous: Array, table: Array, resolution: int, stride: int, indices: Array,
+    values: Array,
+) -> int:  # fmt: skip
     """Write the non-zero cells of the frame, then of the difference frame; return their number n.
 
     indices[:n] u16: S y + x for the frame's, S S more for the difference's; values[:n] int8.
     """
-    now, before = (np.take(table, _crop(s)).astype(np.float64) for s in (screen, previous))
-    counts = [cell_counts(frame, resolution) for frame in (now, now - before)]
-    flat = np.concatenate([count.ravel() for count in counts])
+    return encode_channels((screen, previous), table, resolution, stride, indices, values)
+
+
+def encode_channels(
+    screens: Sequence[Array], table: Array, resolution: int, stride: int, indices: Array,
+    values: Array,
+) -> int:  # fmt: skip
+    """Do the same for the newest screen and its predecessors: a difference to each of them.
+
+    Channel 0 is the frame, channel c screen c - 1 less screen c, counted back from the newest.
+    """
+    field = [s[35 : 35 + FIELD : stride, :FIELD:stride] for s in screens]
+    frames = [np.take(table, part).astype(np.float64) for part in field]
+    channels = [frames[0], *(now - before for now, before in pairwise(frames))]
+    flat = np.concatenate([cell_counts(channel, resolution).ravel() for channel in channels])
     lit = np.flatnonzero(flat)
     indices[: len(lit)], values[: len(lit)] = lit, flat[lit]
     return len(lit)
@@ -291,6 +307,7 @@ class ActorStep:
         screens: Array,
         table: Array,
         resolution: int,
+        stride: int,
         rows: Array,
         mirror: Array,
         units: Array,
@@ -302,7 +319,8 @@ class ActorStep:
         logits: Array,
         estimates: Array,
     ) -> None:
-        self.screens, self.table, self.resolution = screens, table, resolution
+        self.screens, self.table = screens, table
+        self.resolution, self.stride = resolution, stride
         self.rows, self.mirror, self.units, self.hidden = rows, mirror, units, scratch
         self.indptr, self.indices, self.values = indptr, indices, values
         self.actions, self.logits, self.estimates = actions, logits, estimates
@@ -316,12 +334,12 @@ class ActorStep:
         start = int(self.indptr[t]) if possible else -1
         if start < 0 or start + len(self.rows) > len(self.indices):
             return -1
-        screen, before = self.screens[t % 2], self.screens[(t - 1) % 2]
-        end = start + encode_cells(
-            screen, screen if fresh else before, self.table, self.resolution,
-            self.indices[start:], self.values[start:],
+        kept = len(self.screens)
+        end = start + encode_channels(
+            [self.screens[(t if fresh else t - age) % kept] for age in range(kept)], self.table,
+            self.resolution, self.stride, self.indices[start:], self.values[start:],
         )  # fmt: skip
-        places = 2 * (SIDE // self.resolution) ** 2
+        places = kept * (FIELD // self.stride // self.resolution) ** 2
         if last_action >= 0 and len(self.rows) > places:
             self.indices[end], self.values[end] = places + last_action, 1
             end += 1

@@ -1,7 +1,8 @@
 """Where the actor-critic agent's inputs lie: cells of several sizes, and their mirror images.
 
-The field of 80x80 pixels is cut into base cells; an input is the number of active pixels in one, of
-the frame (channel 0) or of the difference frame (channel 1). Each base cell also feeds the coarser
+The field, 160x160 pixels or every second row and column of them, is cut into base cells; an input is
+the number of active pixels in one, of the frame (channel 0), of its difference to the frame before
+(channel 1), of that one's to its own predecessor (channel 2) and so on. Each base cell also feeds the coarser
 cells that it lies in, so that what is learned at one place serves its neighbourhood:
 
     z = sum_i x_i (W_i + sum_l s_l W_{parent_l(i)}) = sum_i x_i E_i
@@ -11,7 +12,7 @@ row is s_l times the sum over its base cells. So the weights W need not be kept 
 keeps its moments for all rows, and E takes the steps of a base row and of its parents together.
 
 Pong upside down is Pong with UP and DOWN exchanged; ``mirror`` maps a row to that of its mirror
-image, row r of the field to 79 - r.
+image, the field's first row to its last.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 80
+FIELD = 160
+MAX_INPUTS = 1 << 16
+"""As many as uint16 can number."""
 
 
 class Level(NamedTuple):
-    """Coarser cells: height and width in pixels, and by what their weights are scaled."""
+    """Coarser cells: height and width in the field's pixels; by what their weights are scaled."""
 
     height: int
     width: int
@@ -35,13 +38,15 @@ class Level(NamedTuple):
 class Pyramid:
     """The numbering of rows. B base rows come first, then the coarser levels', R in all.
 
-    resolution  : pixels along a side of a base cell, a divisor of 80 up to 10
+    resolution  : pixels along a side of a base cell, a divisor of the field's side up to 10
     levels      : the coarser cells, multiples of the resolution; at the right edge of the
                   field they may be cut short, from top to bottom they fit, for the mirror's sake
     last_action : two more rows, of the action chosen last: LEFT, RIGHT, exchanged in the mirror
+    stride      : 2 where every second row and column of the screen is looked at, 1 where all are
+    history     : channels of earlier differences
 
     side    : base cells along a side, S
-    base    : B = 2 S S, channel by channel, row by row (+ 2)
+    base    : B = (2 + history) S S, channel by channel, row by row (+ 2)
     rows    : R
     mirror  : (B,) int32
     parents : (levels, B) int32, -1 for none
@@ -50,32 +55,45 @@ class Pyramid:
     Raises ValueError where cells do not fit into the field or each other.
     """
 
-    def __init__(self, resolution: int, levels: tuple[Level, ...], last_action: bool) -> None:
-        if not 1 <= resolution <= 10 or SIDE % resolution:
-            raise ValueError(f"resolution: expected a divisor of {SIDE} up to 10, got {resolution}")
+    def __init__(
+        self, resolution: int, levels: tuple[Level, ...], last_action: bool, stride: int = 2,
+        history: int = 0,
+    ) -> None:  # fmt: skip
+        field = FIELD // stride
+        if not 1 <= resolution <= 10 or field % resolution:
+            raise ValueError(
+                f"resolution: expected a divisor of {field} up to 10, got {resolution}"
+            )
         self.resolution, self.levels, self.last_action = resolution, levels, last_action
-        self.side = SIDE // resolution
+        self.field, self.side, self.channels = field, field // resolution, 2 + history
         places = self.side**2
-        self.base = 2 * places + 2 * last_action
+        self.base = self.channels * places + 2 * last_action
+        if self.base > MAX_INPUTS:
+            raise ValueError(
+                f"resolution: expected at most {MAX_INPUTS} inputs, got {self.base}; "
+                "take larger cells or less history"
+            )
         row, column = np.divmod(np.arange(places), self.side)
-        self.mirror = self._both((self.side - 1 - row) * self.side + column, places)
+        self.mirror = self._all((self.side - 1 - row) * self.side + column, places)
         if last_action:
             self.mirror[-2:] = self.base - 1, self.base - 2
         self.rows, parents = self.base, []
         for height, width, _ in levels:
             self._check(height, width)
-            across = -(-SIDE // width)
+            across = -(-field // width)
             cell = (row * resolution // height) * across + column * resolution // width
-            count = SIDE // height * across
-            parents.append(self._both(self.rows + cell, count))
-            self.rows += 2 * count
+            count = field // height * across
+            parents.append(self._all(self.rows + cell, count))
+            self.rows += self.channels * count
         self.parents = np.array(parents, np.int32).reshape(len(levels), self.base)
         self.scales = np.array([level.scale for level in levels], np.float64)
 
-    def _both(self, first: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-        """Return the rows of both channels, ``count`` apart; -1 for the last action's."""
+    def _all(self, first: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+        """Return the rows of all channels, ``count`` apart; -1 for the last action's."""
         rows = np.full(self.base, -1, np.int32)
-        rows[: 2 * len(first)] = np.concatenate([first, first + count])
+        rows[: self.channels * len(first)] = np.concatenate(
+            [first + channel * count for channel in range(self.channels)]
+        )
         return rows
 
     def _check(self, height: int, width: int) -> None:
@@ -84,10 +102,10 @@ class Pyramid:
                 f"levels: expected cells of multiples of {self.resolution} pixels, "
                 f"got {height}x{width}"
             )
-        if width > SIDE:
-            raise ValueError(f"levels: expected widths up to {SIDE}, got {width}")
-        if SIDE % height:
-            raise ValueError(f"levels: expected heights that divide {SIDE}, got {height}")
+        if width > self.field:
+            raise ValueError(f"levels: expected widths up to {self.field}, got {width}")
+        if self.field % height:
+            raise ValueError(f"levels: expected heights that divide {self.field}, got {height}")
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:

@@ -23,6 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong import aligned
 from fastpong.agents.gradients import check_finite
+from fastpong.agents.laned import look
 from fastpong.kernels import Backend
 from fastpong.lanes import Segment
 
@@ -141,7 +142,7 @@ class Learner:
         hyper, size = self.hyper, len(batch.actions)
         rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
         entropy = hyper.entropy * (1 - done * (1 - hyper.final_entropy))
-        self.look(batch, state["seen"])
+        look(self.tree, batch.indices, state["seen"])
         # The order is the same for every seed: it only has to mix the lanes.
         rng = np.random.default_rng(int(state["updates"][0]))
         count = max(1, round(size / hyper.minibatch))
@@ -162,15 +163,6 @@ class Learner:
             "learning_rate": rate,
             "gradient_norm": float(np.mean(norms)),
         }
-
-    def look(self, batch: Batch, seen: Array) -> None:
-        """Note the rows that the batch reaches: the inputs', their mirror images', parents'."""
-        lit = np.zeros(self.tree.base, bool)
-        lit[batch.indices] = True
-        lit[self.tree.mirror[np.flatnonzero(lit)]] = True
-        seen[: self.tree.base][lit] = 1
-        above = self.tree.parents[:, lit]
-        seen[above[above >= 0]] = 1
 
     def _passes(
         self, batch: Batch, orders: list[Array], parameters: dict[str, Array],
