@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong import kernels
 from fastpong.agents.conv import ConvolutionalAgent
+from fastpong.agents.dqn import DeepQ
 from fastpong.agents.pg import PolicyGradient
 from fastpong.agents.ppo import ActorCritic
 
@@ -114,6 +115,7 @@ AGENTS: dict[str, type[Any]] = {
     "pg": PolicyGradient,
     "conv": ConvolutionalAgent,
     "ppo": ActorCritic,
+    "dqn": DeepQ,
 }
 
 

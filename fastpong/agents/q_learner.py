@@ -1,0 +1,197 @@
+"""What the Q-learning agent learns from its replay: steps of Adam on minibatches, on all cores.
+
+The hidden units are divided into parts of 64, each with copies of its weights and moments, and a
+thread computes all that belongs to its parts. Log odds and values are added up part by part and the
+gradient's norm unit by unit, in one fixed order: weights are the same for any number of threads,
+bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastpong import aligned
+from fastpong.agents.gradients import check_finite
+from fastpong.agents.replay import Replay, Sample
+from fastpong.kernels import Backend
+
+if TYPE_CHECKING:
+    from fastpong.agents.dqn import Settings
+
+Array = NDArray[Any]
+
+UNITS = 64
+
+
+class _Part:
+    """Some of the units: copies of their columns, and room."""
+
+    def __init__(self, learner: QLearner, first: int, last: int) -> None:
+        hyper, tree, dtype = learner.hyper, learner.tree, learner.dtype
+        width, size = last - first, hyper.minibatch
+        self.ppo, self.hyper, self.tree = learner.kernels.ppo, hyper, tree
+        self.columns, self.width = slice(first, last), width
+
+        def room(*shape: int) -> Array:
+            return aligned.zeros(shape, dtype)
+
+        self.rows, self.units = room(tree.base, width), room(3, width)
+        self.target = room(tree.base, width), room(3, width)
+        self.mean, self.square, self.gradient = (room(tree.rows + 3, width) for _ in range(3))
+        self.squares = np.zeros(width)
+        self.hidden, self.hidden_later = room(2 * size, 2, width), room(size, 2, width)
+        # Log odds and values of the decisions and those after; and the target's of those after.
+        self.heads, self.heads_later = room(2, 2 * size), room(2, size)
+
+    def pairs(self, parameters: Any, state: Any) -> list[tuple[Array, Array]]:
+        """Return the copies and what they are copies of."""
+        return [
+            (self.rows, parameters["rows"]),
+            (self.units, parameters["units"]),
+            (self.mean, state["mean"]),
+            (self.square, state["square"]),
+            (self.target[0], state["target/rows"]),
+            (self.target[1], state["target/units"]),
+        ]
+
+    def take(self, parameters: Any, state: Any) -> None:
+        """Copy the units' columns."""
+        for mine, whole in self.pairs(parameters, state):
+            mine[...] = whole[:, self.columns]
+
+    def give(self, parameters: Any, state: Any) -> None:
+        """Write them back."""
+        for mine, whole in self.pairs(parameters, state):
+            whole[:, self.columns] = mine
+
+    def renew_target(self) -> None:
+        """Make the target network what the network is."""
+        self.target[0][...], self.target[1][...] = self.rows, self.units
+
+    def forward(self, inputs: tuple[Array, ...], now: Array, later: Array) -> None:
+        """Write this part's share of all log odds and values."""
+        both = np.concatenate([now, later])
+        self._heads(inputs, both, self.rows, self.units, self.hidden, self.heads)
+        self._heads(inputs, later, *self.target, self.hidden_later, self.heads_later)
+
+    def _heads(
+        self, inputs: tuple[Array, ...], order: Array, rows: Array, units: Array, hidden: Array,
+        heads: Array,
+    ) -> None:  # fmt: skip
+        mirror = self.tree.mirror
+        self.ppo.pyramid_forward(order, *inputs, rows, mirror, units, 0, self.width, hidden)
+        self.ppo.actor_critic(hidden, units, 0, len(order), heads[0], heads[1])
+
+    def backward(
+        self, inputs: tuple[Array, ...], now: Array, seen: Array, dlogit: Array, dvalue: Array
+    ) -> None:
+        """Write the gradient by this part's weights, and its squares' sums."""
+        tree = self.tree
+        self.ppo.pyramid_backward(
+            now, *inputs, tree.mirror, tree.parents, tree.scales, seen, self.hidden[: len(now)],
+            self.units, dlogit, dvalue, 0, self.width, self.gradient, self.squares,
+        )  # fmt: skip
+
+    def step(self, seen: Array, factor: float, number: int, rate: float) -> None:
+        """Take a step of Adam."""
+        hyper, tree = self.hyper, self.tree
+        self.ppo.pyramid_adam(
+            self.rows, self.units, self.gradient, self.mean, self.square, seen, tree.parents,
+            tree.scales, factor, number, rate, hyper.beta1, hyper.beta2, hyper.epsilon, 0,
+            self.width,
+        )  # fmt: skip
+
+
+class QLearner:
+    """Makes updates, on ``threads`` threads; keeps the arrays it works in."""
+
+    def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike, threads: int) -> None:
+        self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
+        self.tree = hyper.pyramid()
+        edges = [*range(0, hyper.hidden, UNITS), hyper.hidden]
+        self._parts = [_Part(self, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        workers = min(threads, len(self._parts))
+        self._shares = [self._parts[k::workers] for k in range(workers)]
+        self._pool = ThreadPoolExecutor(workers - 1, "learner") if workers > 1 else None
+
+    def learn(
+        self, replay: Replay, parameters: dict[str, Array], state: dict[str, Array], done: float
+    ) -> dict[str, float]:
+        """Make one update, in place; ``done`` is how far the schedule has come, in [0, 1].
+
+        Raises ArithmeticError where a gradient is not finite; weights and state are then as before.
+        """
+        hyper, parts = self.hyper, self._parts
+        rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
+        rng = np.random.default_rng(int(state["updates"][0]))
+        inputs = replay.indptr, replay.indices, replay.values
+        seen, before = state["seen"], int(state["steps"][0])
+        count = max(1, round(hyper.reuse * replay.size / hyper.minibatch))
+        self._all(lambda part: part.take(parameters, state))
+        found = np.zeros((count, 5))
+        for k in range(count):
+            if (before + k) % hyper.target == 0:
+                self._all(_Part.renew_target)
+            sample = replay.draw(rng, hyper.minibatch, hyper.returns, hyper.gamma)
+            self._all(lambda part, s=sample: part.forward(inputs, s.now, s.later))  # type: ignore[misc]
+            dlogit, dvalue, said = td_gradient(
+                sum(part.heads for part in parts), sum(part.heads_later for part in parts), sample
+            )
+            self._all(
+                lambda part, s=sample, l=dlogit, v=dvalue: part.backward(inputs, s.now, seen, l, v)  # type: ignore[misc]
+            )
+            squares = np.concatenate([part.squares for part in parts])
+            norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate)
+            factor, number = min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1
+            self._all(lambda part, f=factor, n=number: part.step(seen, f, n, rate))  # type: ignore[misc]
+            found[k] = *said, norm
+        self._all(lambda part: part.give(parameters, state))
+        state["steps"] += count
+        names = ("td_error", "target_variance", "value", "action_gap", "gradient_norm")
+        return dict(zip(names, found.mean(axis=0).tolist(), strict=True)) | {"learning_rate": rate}
+
+    def _all(self, work: Callable[[_Part], None]) -> None:
+        """Have it done to every part, on all threads, of which the caller is one."""
+
+        def run(share: Sequence[_Part]) -> None:
+            for part in share:
+                work(part)
+
+        helpers = [self._pool.submit(run, share) for share in self._shares[1:]] if self._pool else []
+        try:
+            run(self._shares[0])
+        finally:
+            for helper in helpers:
+                helper.exception()  # waits: no one may go on while a part is being worked on
+        for helper in helpers:
+            helper.result()
+
+
+def td_gradient(
+    heads: Array, later: Array, sample: Sample
+) -> tuple[Array, Array, tuple[float, ...]]:
+    """Return the gradient of the mean loss by log odds and values, and what is logged.
+
+    heads : (2, 2 M): log odds and values of the decisions, then of those after, l = 2 A and V
+    later : (2, M): the target network's, of those after
+
+    Returns (dlogit (M,), dvalue (M,), (rms error, variance of the targets, mean value, mean |A|)).
+    """
+    size = len(sample.actions)
+    # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
+    sign = np.where(sample.actions == 1, 0.5, -0.5)
+    better = np.where(heads[0, size:] > 0, 0.5, -0.5)
+    target = sample.rewards + sample.discount * (later[1] + better * later[0])
+    logit, value = heads[0, :size], heads[1, :size]
+    error = value + sign * logit - target
+    dvalue = error / size
+    said = (
+        float(np.sqrt(np.mean(error**2))), float(np.var(target)), float(np.mean(value)),
+        float(np.mean(np.abs(logit))) / 2,
+    )  # fmt: skip
+    return (sign * dvalue).astype(heads.dtype), dvalue.astype(heads.dtype), said

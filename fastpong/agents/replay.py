@@ -1,0 +1,130 @@
+"""Decisions that are kept to be learned from again: a ring of rounds, each a segment of every lane.
+
+A round is L segments of T decisions, lane by lane; lane k of round r goes on in lane k of round
+r + 1. So the decision n after another one, n <= T, is found by arithmetic, and that before the
+newest round every decision has one.
+
+All is plain arrays, ``state``, that a checkpoint holds. Inputs stand one round after the other in
+one array; where a round does not fit before its end it begins at the front, and the rounds that it
+overwrites are forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpong.lanes import Segment
+
+Array = NDArray[Any]
+
+ENTRIES = 64
+"""Inputs that there is room for, to a decision, on average. With more fewer rounds are kept."""
+
+
+class Sample(NamedTuple):
+    """M decisions and what came of them.
+
+    now, later : (M,) int64, numbers in the replay's inputs, of the decisions and those n after
+    actions    : (M,) uint8
+    rewards    : (M,) float64, sum over j < n of gamma^j r_j, up to the first point
+    discount   : (M,) float64, gamma^n, or 0 where a point or a game's end came before
+    """
+
+    now: NDArray[np.int64]
+    later: NDArray[np.int64]
+    actions: NDArray[np.uint8]
+    rewards: NDArray[np.float64]
+    discount: NDArray[np.float64]
+
+
+class Replay:
+    """A view of ``state``, which it reads and writes.
+
+    lanes, segment : L and T
+    """
+
+    @staticmethod
+    def initial(lanes: int, segment: int, decisions: int) -> dict[str, Array]:
+        """Return the arrays of an empty one with room for so many decisions, 2 rounds at least."""
+        size = lanes * segment
+        rounds = max(2, decisions // size)
+        return {
+            "replay/indptr": np.zeros((rounds, size + 1), np.int64),
+            "replay/indices": np.zeros(rounds * size * ENTRIES, np.uint16),
+            "replay/values": np.zeros(rounds * size * ENTRIES, np.int8),
+            "replay/actions": np.zeros((rounds, size), np.uint8),
+            "replay/rewards": np.zeros((rounds, size), np.float32),
+            "replay/ends": np.zeros((rounds, size), np.uint8),
+            "replay/kept": np.zeros(2, np.int64),
+        }
+
+    def __init__(self, state: Mapping[str, Array], lanes: int, segment: int) -> None:
+        self.segment, self.size = segment, lanes * segment
+        self.starts, self.indices, self.values, self.actions, self.rewards, self.ends, self.kept = (
+            state[f"replay/{name}"]
+            for name in ("indptr", "indices", "values", "actions", "rewards", "ends", "kept")
+        )
+
+    @property
+    def indptr(self) -> NDArray[np.int64]:
+        """Where the inputs of a decision begin and the next one's: all rounds in one row."""
+        return self.starts.reshape(-1)
+
+    @property
+    def decisions(self) -> int:
+        """The number of decisions that can be drawn: all but those of the newest round."""
+        first, end = self.kept
+        return int(max(0, end - first - 1)) * self.size
+
+    def put(self, segments: Sequence[Segment]) -> None:
+        """Add a round; raises ValueError where its inputs do not fit at all."""
+        used = [int(s.indptr[self.segment]) for s in segments]
+        total, room = sum(used), len(self.indices)
+        if 2 * total > room:  # the round before has to stay
+            raise ValueError(
+                f"replay: expected at most {room // 2} inputs in a round of {self.size} decisions, "
+                f"got {total}; take larger cells, less history or a larger replay"
+            )
+        first, end = self.kept.tolist()
+        rounds = len(self.starts)
+        start = int(self.starts[(end - 1) % rounds, -1]) if end else 0
+        if start + total > room:
+            start = 0
+        while end > first and (end - first == rounds or self._overlaps(first, start, total)):
+            first += 1
+        slot, at = end % rounds, start
+        for k, (s, n) in enumerate(zip(segments, used, strict=True)):
+            mine = slice(k * self.segment, (k + 1) * self.segment)
+            self.starts[slot, mine] = at + s.indptr[: self.segment]
+            self.indices[at : at + n], self.values[at : at + n] = s.indices[:n], s.values[:n]
+            self.actions[slot, mine], self.rewards[slot, mine] = s.actions, s.rewards
+            self.ends[slot, mine] = (s.rewards != 0) | (s.dones != 0)
+            at += n
+        self.starts[slot, -1] = at
+        self.kept[:] = first, end + 1
+
+    def _overlaps(self, number: int, start: int, total: int) -> bool:
+        mine = self.starts[number % len(self.starts)]
+        return bool(mine[0] < start + total and start < mine[-1])
+
+    def draw(self, rng: np.random.Generator, count: int, n: int, gamma: float) -> Sample:
+        """Draw ``count`` decisions, each as likely, with their returns over n, at most T."""
+        rounds, place = np.divmod(rng.integers(0, self.decisions, count), self.size)
+        rounds += self.kept[0]
+        after = place % self.segment + np.arange(n + 1)[:, None]
+        over = after >= self.segment
+        slots = (rounds + over) % len(self.starts)
+        places = place - place % self.segment + after - self.segment * over
+        points = self.rewards[slots[:n], places[:n]].astype(np.float64)
+        going = np.cumprod(1.0 - self.ends[slots[:n], places[:n]], axis=0)
+        weight = gamma ** np.arange(1, n)[:, None]
+        rewards = points[0] + (weight * going[:-1] * points[1:]).sum(axis=0)
+        numbers = slots * (self.size + 1) + places
+        return Sample(
+            numbers[0], numbers[n], self.actions[slots[0], places[0]], rewards,
+            gamma**n * going[-1],
+        )  # fmt: skip
