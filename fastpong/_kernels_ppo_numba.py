@@ -67,9 +67,7 @@ def _encode_channel(
 
 @_kernel(
     0,
-    lambda F: types.int64(
-        _in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _out(U16, 1), _out(I8, 1)
-    ),
+    lambda F: types.int64(_in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _out(U16, 1), _out(I8, 1)),
 )
 def encode_cells(
     screen: Any, previous: Any, table: Any, resolution: int, stride: int, indices: Any, values: Any
@@ -335,7 +333,8 @@ def gae(
     4,
     lambda F: types.int64(
         *(_in(U8, 3), _in(U8, 1), I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
-        *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1), I64, F64, types.boolean, I64),
+        *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1)),
+        *(I64, F64, types.boolean, I64),
     ),
 )
 def _actor_step(
@@ -353,9 +352,7 @@ def _actor_step(
     end = start
     for channel in range(1 if fresh else kept):
         now, before = screens[(t - max(0, channel - 1)) % kept], screens[(t - channel) % kept]
-        end = _encode_channel(
-            now, before, table, resolution, stride, channel, indices, values, end
-        )
+        end = _encode_channel(now, before, table, resolution, stride, channel, indices, values, end)
     if last_action >= 0 and len(rows) > places:
         indices[end], values[end] = places + last_action, 1
         end += 1

@@ -431,7 +431,8 @@ class PpoKernels:
         step: Callable[[int, float, bool, int], int] = self.ppo.ActorStep(
             inputs["screens"], inputs["table"], resolution, stride, inputs["rows"],
             inputs["mirror"], inputs["units"], scratch, outputs["indptr"],
-            outputs["indices"], outputs["values"], outputs["actions"], outputs["logits"], outputs["estimates"],
+            outputs["indices"], outputs["values"], outputs["actions"], outputs["logits"],
+            outputs["estimates"],
         )  # fmt: skip
         return step
 

@@ -22,6 +22,7 @@ LEVELS = (Level(16, 16, 0.35), Level(40, 16, 0.5))
 TREES = {
     "two levels": Pyramid(8, LEVELS, False),
     "last action": Pyramid(8, LEVELS[:1], True),
+    "history": Pyramid(10, (Level(40, 20, 0.35),), True, 1, 2),
     "flat": Pyramid(10, (), False),
 }
 SIZES = {"none": [], "empty": [0], "real": [22, 0, 30, 25, 1], "full": [3, 200]}
@@ -90,8 +91,12 @@ def doubles(arrays: dict[str, Any]) -> dict[str, Any]:
 # --- input --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("resolution", [1, 2, 4, 8, 10])
-def test_cells_are_the_oracles_exactly(backend: Any, exact: Any, resolution: int) -> None:
+@pytest.mark.parametrize(
+    ("resolution", "stride"), [*((r, 2) for r in (1, 2, 4, 8, 10)), (1, 1), (4, 1), (5, 1), (10, 1)]
+)
+def test_cells_are_the_oracles_exactly(
+    backend: Any, exact: Any, resolution: int, stride: int
+) -> None:
     rng = np.random.default_rng(6)
     pair, lookup = screens(rng, 2), table(rng)
     pair[1, :100] = pair[0, :100]  # nothing changes there, and below it everything
@@ -99,12 +104,15 @@ def test_cells_are_the_oracles_exactly(backend: Any, exact: Any, resolution: int
     ball = blank.copy()
     ball[100:104, 60:64] = np.flatnonzero(lookup)[0]
     for now, before in ((*pair,), (pair[0], None), (ball, blank), (blank, ball), (blank, None)):
-        got = backend.encode_cells(now, before, lookup, resolution)
-        want = exact.encode_cells(now, before, lookup, resolution)
+        got = backend.encode_cells(now, before, lookup, resolution, stride)
+        want = exact.encode_cells(now, before, lookup, resolution, stride)
         for mine, theirs in zip(got, want, strict=True):
             assert_same(mine, theirs)
     with pytest.raises(ValueError, match=r"^resolution"):
         backend.encode_cells(blank, None, lookup, 3)
+    for bad in (0, 3):
+        with pytest.raises(ValueError, match=r"^stride: expected"):
+            backend.encode_cells(blank, None, lookup, 4, bad)
 
 
 def test_the_oracles_cells_are_sums_of_the_frames_pixels(exact: Any) -> None:
@@ -118,6 +126,18 @@ def test_the_oracles_cells_are_sums_of_the_frames_pixels(exact: Any) -> None:
         block = np.s_[2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
         assert dense[0, y, x] == frames[0][block].sum()
         assert dense[1, y, x] == frames[0][block].sum() - frames[1][block].sum()
+
+
+def test_cells_of_all_pixels_are_sums_over_the_screen(exact: Any) -> None:
+    rng = np.random.default_rng(8)
+    (now, before), lookup = screens(rng, 2), table(rng)
+    indices, values = exact.encode_cells(now, before, lookup, 4, 1)
+    dense = np.zeros((2, 40, 40))
+    dense.reshape(-1)[indices] = values
+    for y, x in np.ndindex(40, 40):
+        block = np.s_[35 + 4 * y : 39 + 4 * y, 4 * x : 4 * x + 4]
+        count, former = (int(lookup[screen[block]].sum()) for screen in (now, before))
+        assert (dense[0, y, x], dense[1, y, x]) == (count, count - former)
 
 
 # --- network ------------------------------------------------------------------------------------
@@ -431,28 +451,35 @@ def test_gae_identities(seed: int, steps: int, gamma: float) -> None:
 # --- the step -----------------------------------------------------------------------------------
 
 
-def buffers(dtype: Any, resolution: int = 4, last: bool = False, cap: int = 40) -> dict[str, Any]:
-    rng, tree = np.random.default_rng(14), Pyramid(resolution, (), last)
+def buffers(
+    dtype: Any, resolution: int = 4, last: bool = False, cap: int = 40, stride: int = 2,
+    history: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    rng, tree = np.random.default_rng(14), Pyramid(resolution, (), last, stride, history)
     p = weights(tree, 9, dtype)
     p["rows"] /= 9
     return {
-        "screens": screens(rng, 2), "table": table(rng), "resolution": resolution, **p,
+        "screens": screens(rng, 2 + history), "table": table(rng), "resolution": resolution,
+        "stride": stride, **p,
         "indptr": np.zeros(cap + 1, np.int64), "indices": np.zeros(cap * tree.base, np.uint16),
         "values": np.zeros(cap * tree.base, np.int8), "actions": np.zeros(cap, np.uint8),
         "logits": np.zeros(cap, dtype), "estimates": np.zeros(cap, dtype),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("last", "stride", "history"), [(False, 2, 0), (True, 2, 0), (True, 1, 0), (True, 1, 2)]
+)
 def test_the_step_records_and_chooses_as_the_oracles(
-    backend: Any, exact: Any, dtype: Any, last: bool
+    backend: Any, exact: Any, dtype: Any, last: bool, stride: int, history: int
 ) -> None:
     runs = []
     for one in (backend, exact):
-        given = buffers(dtype, last=last)
+        given = buffers(dtype, 4 if stride == 2 else 10, last, stride=stride, history=history)
+        given["rows"] /= 1 if stride == 2 else 20  # so large are the counts of such cells
         step, rng, before, chosen = one.actor_step(**given), np.random.default_rng(15), -1, []
         for t in range(40):
-            given["screens"][t % 2, 60:90] = rng.integers(0, 256, (30, 160))
+            given["screens"][t % (2 + history), 60:90] = rng.integers(0, 256, (30, 160))
             before = step(t, rng.random(), before < 0 or t % 9 == 0, before)
             chosen.append(before)
         runs.append((chosen, given))
@@ -483,6 +510,25 @@ def test_step_and_learner_speak_of_one_policy(backend: Any, dtype: Any) -> None:
         p = 1 / (1 + np.exp(-float(logit[t])))
         for by, action in ((-1e-12, 1), (1e-12, 0)):
             assert step(t, p * (1 + by), t == 0, -1) == action
+
+
+def test_earlier_differences_are_those_of_earlier_steps(backend: Any) -> None:
+    """Channel c of step t is the difference channel of step t - c + 1."""
+    given = buffers(F64, 10, stride=1, history=2, cap=9)
+    step, places, found = backend.actor_step(**given), 256, []
+    rng = np.random.default_rng(16)
+    for t in range(9):
+        given["screens"][t % 4, 60:90] = rng.integers(0, 256, (30, 160))
+        step(t, 0.5, t == 0, 0)
+        x = np.zeros((4, places))
+        mine = slice(*given["indptr"][t : t + 2])
+        x.reshape(-1)[given["indices"][mine]] = given["values"][mine]
+        found.append(x)
+    assert not found[0][1:].any() and all(x[1:].any(axis=1).all() for x in found[3:])
+    for t in range(3, 9):
+        assert_same(found[t][2], found[t - 1][1])
+        assert_same(found[t][3], found[t - 2][1])
+        assert_same(found[t][1], found[t][0] - found[t - 1][0])
 
 
 def test_a_fresh_step_has_no_difference(backend: Any) -> None:
@@ -564,6 +610,13 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
     step = buffers(F64)
     refuse(backend.actor_step, step, resolution=3)
     refuse(backend.actor_step, step, TypeError, resolution=4.0)
+    refuse(backend.actor_step, step, stride=3)
+    refuse(backend.actor_step, step, screens=step["screens"][:1].copy())
+    refuse(backend.actor_step, step, screens=step["screens"][0])
+    many = 3 * 160 * 160
+    room = {"rows": np.zeros((many, 9)), "mirror": np.arange(many, dtype=np.int32)}
+    wide = {"stride": 1, "resolution": 1, "screens": np.zeros((3, 210, 160), np.uint8)}
+    refuse(backend.actor_step, step | wide | room, rows=room["rows"])
     fewer = {"mirror": np.arange(799, dtype=np.int32), "rows": step["rows"][:-1].copy()}
     refuse(backend.actor_step, step | fewer, rows=fewer["rows"])
     refuse(backend.actor_step, step, indptr=np.zeros(3, np.int64))

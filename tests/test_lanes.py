@@ -35,7 +35,8 @@ class Recorder:
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
         b = self.buffers
-        now, before = b.screens[t & 1].copy(), b.screens[(t - 1) & 1].copy()
+        kept = len(b.screens)
+        now, before = b.screens[t % kept].copy(), b.screens[(t - 1) % kept].copy()
         self.calls.append((now, now if fresh else before, fresh, last_action))
         action = int((uniform + int(now[35:195].sum()) % 7 / 7) % 1 < 0.5)
         b.indptr[t + 1] = b.indptr[t] + 1
@@ -166,6 +167,47 @@ def test_a_whole_game_is_played_to_its_end(emulators: list[Emulator]) -> None:
     assert again.play_game(Recorder(again.buffers), uniforms(5, TRAIN, 0)) == game
     for (now, *_), (_, before, *_) in zip(step.calls, step.calls[1:], strict=False):
         assert np.array_equal(now, before)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 101])
+def test_earlier_screens_are_kept_across_segments_and_none_across_games(
+    emulators: list[Emulator], steps: int
+) -> None:
+    kept, lane, seen = 4, Lane(), []
+    players = [LanePlayer(e, Buffers(steps, 4, np.float64, kept), 5) for e in emulators]
+
+    class Ring(Recorder):
+        def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
+            ring = [self.buffers.screens[(t - age) % kept].copy() for age in range(kept)]
+            if t < steps:
+                seen.append((ring, fresh))
+            return super().__call__(t, uniform, fresh, last_action)
+
+    for n in range(-(-450 // steps)):
+        player = players[n % 2]
+        segment = player.play_segment(Ring(player.buffers), lane, uniforms(3, TRAIN, n))
+        lane = pickle.loads(pickle.dumps(segment.lane))
+        assert len(segment.indptr) == steps + 2 and len(segment.estimates) == steps + 1
+    assert sum(fresh for _, fresh in seen) >= 2
+    for (before, _), (ring, fresh) in itertools.pairwise(seen):
+        for age in range(1, kept):
+            expected = ring[0] if fresh else before[age - 1]
+            assert np.array_equal(ring[age], expected)
+
+
+def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
+    player, rings = LanePlayer(emulators[0], Buffers(1, 4, np.float64, 4), 30), []
+
+    class Ring(Recorder):
+        def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
+            rings.append([self.buffers.screens[(t - age) % 4].copy() for age in range(4)])
+            return super().__call__(t, uniform, fresh, last_action)
+
+    game = player.play_game(Ring(player.buffers), uniforms(5, TRAIN, 0))
+    assert game.length == len(rings) > 300
+    assert all(np.array_equal(screen, rings[0][0]) for screen in rings[0])
+    for before, ring in itertools.pairwise(rings):
+        assert all(np.array_equal(ring[age], before[age - 1]) for age in (1, 2, 3))
 
 
 def test_a_saved_game_that_is_none_is_refused(emulators: list[Emulator]) -> None:

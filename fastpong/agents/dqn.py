@@ -3,8 +3,8 @@
     Q(x, RIGHT) = V + A,  Q(x, LEFT) = V - A,   V = (h + h') . v,  A = (h - h') . a
 
 so that upside down the two actions exchange; see ``laned``. Decisions are kept and learned from
-again, some ``reuse`` times each. With n decisions' rewards R up to a point, the discount g = gamma^n,
-or 0 where a point came before, and Q' the network as it was some steps ago,
+again, some ``reuse`` times each. With R the rewards of n decisions, up to a point, the discount
+g = gamma^n, or 0 where a point came before, and Q' the network as it was some steps ago,
 
     y = R + g Q'(x_n, argmax_a Q(x_n, a)),   loss = mean of (Q(x, a) - y)^2 / 2
 
@@ -17,7 +17,6 @@ Architectures" (2016); returns over n as in Hessel et al., "Rainbow" (2018).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -146,10 +145,8 @@ class DeepQ(LaneAgent):
         if decisions < hyper.warmup or not replay.decisions:
             return {}
         done = min(1.0, decisions / hyper.anneal)
-        return self.learner.learn(replay, parameters, state, done)
-
-    def final_parameters(
-        self, parameters: Mapping[str, Array], state: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
-        """Return the newest."""
-        return parameters
+        before = int(state["steps"][0])
+        found = self.learner.learn(replay, parameters, state, done)
+        made = int(state["steps"][0]) - before
+        self.average(parameters, state, before // made + 1)
+        return found

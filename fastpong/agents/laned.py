@@ -9,6 +9,13 @@ and value mean is the agent's to say.
 L emulators play side by side, a task is a segment of T decisions of one of them, and an update is
 made from the segments of all. Every point ends the return: nothing that happens after it counts for
 what led to it.
+
+Training plays with the newest weights, evaluation with an average over the last updates, which
+makes up for the noise of large steps: after learning for the t-th time, with averaging eta,
+
+    average += (eta + 1) / (t + eta) (weights - average)
+
+Source: Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization" (2013).
 """
 
 from __future__ import annotations
@@ -62,6 +69,11 @@ class LaneSettings:
         0, "differences between earlier frames that are inputs, too", minimum=0, maximum=8
     )
     last_action: bool = option(False, "the action chosen last is an input, too")
+    averaging: float = option(
+        8.0,
+        "how much newer weights count in the average that evaluation plays with; 0 for all alike",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
@@ -77,8 +89,9 @@ class LaneSettings:
 class LaneAgent:
     """See ``Agent``. Parameters: rows (B, H), E of ``pyramid``, and units (3, H): b, a and v.
 
-    State: Adam's moments (R + 3, H), ``seen`` (R,), the numbers of steps and updates, and where the
-    lanes stand. The weights of the coarser cells are nowhere kept by themselves, see ``pyramid``.
+    State: Adam's moments (R + 3, H), ``seen`` (R,), the numbers of steps and updates, the averages
+    of the parameters, and where the lanes stand. The weights of the coarser cells are nowhere kept
+    by themselves, see ``pyramid``.
 
     initial_deviation : of the weights of every level
     """
@@ -115,6 +128,7 @@ class LaneAgent:
             "seen": np.zeros(rows, np.uint8),
             "steps": np.zeros(1, np.int64),
             "updates": np.zeros(1, np.int64),
+            **{f"average/{name}": np.zeros(s, self.dtype) for name, s in self.shapes.items()},
             "lanes/saved": np.zeros((lanes, SAVED_BYTES), np.uint8),
             "lanes/saved_bytes": np.zeros(lanes, np.int64),
             "lanes/screens": np.zeros((lanes, kept, *SCREEN), np.uint8),
@@ -180,6 +194,21 @@ class LaneAgent:
         state["lanes/score"][k] = lane.score
         state["lanes/length"][k] = lane.length
         return {}
+
+    def average(self, parameters: dict[str, Array], state: dict[str, Array], times: int) -> None:
+        """Take newly learned weights into the averages, the ``times``-th ones."""
+        share = (1 + self.hyper.averaging) / (times + self.hyper.averaging)
+        for name, weights in parameters.items():
+            average = state[f"average/{name}"]
+            average += np.asarray(share, self.dtype) * (weights - average)
+
+    def final_parameters(
+        self, parameters: Mapping[str, Array], state: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        """Return the averages, once something has been learned."""
+        if not state["steps"][0]:
+            return parameters
+        return {name: state[f"average/{name}"] for name in self.shapes}
 
 
 def look(tree: Pyramid, indices: Array, seen: Array) -> None:

@@ -9,23 +9,15 @@ of all: several passes over them in minibatches, with the clipped loss of PPO, a
 the squared error of the value, by Adam. Every point ends the return: nothing that happens after it
 counts for what led to it.
 
-Training plays with the newest weights, evaluation with an average over the last updates, which
-makes up for the noise of large steps: after update t, with averaging eta,
-
-    average += (eta + 1) / (t + eta) (weights - average)
-
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), and "High-Dimensional
-Continuous Control Using Generalized Advantage Estimation" (2016); for the average, Shamir and
-Zhang, "Stochastic Gradient Descent for Non-smooth Optimization" (2013).
+Continuous Control Using Generalized Advantage Estimation" (2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastpong.agents.laned import LaneAgent, LaneSettings
@@ -34,6 +26,7 @@ from fastpong.kernels import Backend
 from fastpong.options import option
 
 Array = NDArray[Any]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(LaneSettings):
@@ -64,15 +57,10 @@ class Settings(LaneSettings):
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
     epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-12)
-    averaging: float = option(
-        8.0,
-        "how much newer weights count in the average that evaluation plays with; 0 for all alike",
-        minimum=0,
-    )
 
 
 class ActorCritic(LaneAgent):
-    """See ``LaneAgent``. State, besides its: the averages of the parameters."""
+    """See ``LaneAgent``."""
 
     Hyperparameters = Settings
     defaults: ClassVar[dict[str, Any]] = {"episodes": 1000, "save_every": 50}
@@ -88,12 +76,6 @@ class ActorCritic(LaneAgent):
             self._learner = Learner(self.hyper, self.kernels, self.dtype, self.threads)
         return self._learner
 
-    def initial_state(self) -> dict[str, Array]:
-        """Return that of all such agents, and averages of nothing yet."""
-        return super().initial_state() | {
-            f"average/{name}": np.zeros(shape, self.dtype) for name, shape in self.shapes.items()
-        }
-
     def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
         """Learn from the segments of all lanes; see ``Learner``.
 
@@ -105,16 +87,5 @@ class ActorCritic(LaneAgent):
         done = min(1.0, decisions / self.hyper.anneal)
         state["updates"] += 1
         found = self.learner.learn(batch, parameters, state, done)
-        share = (1 + self.hyper.averaging) / (int(state["updates"][0]) + self.hyper.averaging)
-        for name, weights in parameters.items():
-            average = state[f"average/{name}"]
-            average += np.asarray(share, self.dtype) * (weights - average)
+        self.average(parameters, state, int(state["updates"][0]))
         return found
-
-    def final_parameters(
-        self, parameters: Mapping[str, Array], state: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
-        """Return the averages, once there has been an update."""
-        if not state["updates"][0]:
-            return parameters
-        return {name: state[f"average/{name}"] for name in self.shapes}

@@ -9,7 +9,8 @@ bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +115,7 @@ class QLearner:
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
         edges = [*range(0, hyper.hidden, UNITS), hyper.hidden]
-        self._parts = [_Part(self, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        self._parts = [_Part(self, a, b) for a, b in pairwise(edges)]
         workers = min(threads, len(self._parts))
         self._shares = [self._parts[k::workers] for k in range(workers)]
         self._pool = ThreadPoolExecutor(workers - 1, "learner") if workers > 1 else None
@@ -132,42 +133,43 @@ class QLearner:
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
         count = max(1, round(hyper.reuse * replay.size / hyper.minibatch))
-        self._all(lambda part: part.take(parameters, state))
+        self._all(_Part.take, parameters, state)
         found = np.zeros((count, 5))
         for k in range(count):
             if (before + k) % hyper.target == 0:
                 self._all(_Part.renew_target)
             sample = replay.draw(rng, hyper.minibatch, hyper.returns, hyper.gamma)
-            self._all(lambda part, s=sample: part.forward(inputs, s.now, s.later))  # type: ignore[misc]
-            dlogit, dvalue, said = td_gradient(
-                sum(part.heads for part in parts), sum(part.heads_later for part in parts), sample
-            )
-            self._all(
-                lambda part, s=sample, l=dlogit, v=dvalue: part.backward(inputs, s.now, seen, l, v)  # type: ignore[misc]
-            )
+            self._all(_Part.forward, inputs, sample.now, sample.later)
+            heads, later = parts[0].heads.copy(), parts[0].heads_later.copy()
+            for part in parts[1:]:
+                heads += part.heads
+                later += part.heads_later
+            dlogit, dvalue, said = td_gradient(heads, later, sample)
+            self._all(_Part.backward, inputs, sample.now, seen, dlogit, dvalue)
             squares = np.concatenate([part.squares for part in parts])
             norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate)
             factor, number = min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1
-            self._all(lambda part, f=factor, n=number: part.step(seen, f, n, rate))  # type: ignore[misc]
+            self._all(_Part.step, seen, factor, number, rate)
             found[k] = *said, norm
-        self._all(lambda part: part.give(parameters, state))
+        self._all(_Part.give, parameters, state)
         state["steps"] += count
         names = ("td_error", "target_variance", "value", "action_gap", "gradient_norm")
         return dict(zip(names, found.mean(axis=0).tolist(), strict=True)) | {"learning_rate": rate}
 
-    def _all(self, work: Callable[[_Part], None]) -> None:
+    def _all(self, work: Callable[..., None], *arguments: Any) -> None:
         """Have it done to every part, on all threads, of which the caller is one."""
 
         def run(share: Sequence[_Part]) -> None:
             for part in share:
-                work(part)
+                work(part, *arguments)
 
-        helpers = [self._pool.submit(run, share) for share in self._shares[1:]] if self._pool else []
+        pool, helpers = self._pool, []
+        if pool is not None:
+            helpers = [pool.submit(run, share) for share in self._shares[1:]]
         try:
             run(self._shares[0])
         finally:
-            for helper in helpers:
-                helper.exception()  # waits: no one may go on while a part is being worked on
+            wait(helpers)  # no one may go on while a part is being worked on
         for helper in helpers:
             helper.result()
 

@@ -1,0 +1,280 @@
+"""The Q-learning agent over real workers and the real emulator: exact, however it is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tolerances import TRAINING, assert_close
+
+from fastpong.agents import create, make_player
+from fastpong.agents.dqn import Settings
+from fastpong.agents.q_learner import QLearner, td_gradient
+from fastpong.agents.replay import Replay, Sample
+from fastpong.config import Config
+from fastpong.emulator import EVAL, TRAIN
+from fastpong.evaluation import Player, evaluate
+from fastpong.lanes import Game, Lane
+from fastpong.pool import Pool
+from fastpong.sharedmem import SharedArrays
+from fastpong.trainer import Trainer
+
+ENV, SEED = "ALE/Pong-v5", 5
+
+
+def small(**changes: Any) -> Settings:
+    given: dict[str, Any] = {
+        **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "reuse": 2.0, "returns": 7},
+        **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "anneal": 500, "warmup": 200},
+        **{"learning_rate": 1e-2, "replay": 400, "target": 7, "explore": 300, "max_norm": 0.05},
+    }
+    return Settings(**{**given, **changes})
+
+
+def train(
+    settings: Settings, updates: int, *, backend: str = "cython", dtype: str = "float32",
+    workers: int = 2, threads: int = 1, state: Any = None,
+) -> Any:  # fmt: skip
+    """Train for real until so many updates are made; return the last snapshot."""
+    agent = create("dqn", settings, backend, dtype)
+    agent.threads = threads
+    weights = SharedArrays(agent.shapes, dtype, settings.lag + 1)
+    arguments = ("dqn", settings, backend, dtype, ENV, SEED, TRAIN, False)
+    with Pool(make_player, arguments, weights, workers=workers) as pool:
+        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=10**6, state=state)
+        list(trainer.run(lambda: bool(trainer.counters["update"] >= updates)))
+        return trainer.snapshot()
+
+
+def played(settings: Settings, updates: int) -> Any:
+    """Make updates in one process; return agent, parameters, state and what the last one said."""
+    agent = create("dqn", settings, "cython", "float64")
+    parameters, state = agent.initial_parameters(1), agent.initial_state()
+    play = agent.player(ENV, SEED, TRAIN, False)
+    lanes, said = [Lane()] * settings.lanes, {}
+    for task in range(updates * settings.lanes):
+        segment = play(task, parameters, lanes[task % settings.lanes])
+        lanes[task % settings.lanes] = segment.lane
+        agent.add(segment, parameters, state)
+        if (task + 1) % settings.lanes == 0:
+            said = agent.update(parameters, state)
+    return agent, parameters, state, said
+
+
+def same(first: Any, second: Any) -> bool:
+    assert first.arrays.keys() == second.arrays.keys()
+    return all(np.array_equal(a, second.arrays[name]) for name, a in first.arrays.items())
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_weights_depend_on_neither_workers_nor_threads(lag: int) -> None:
+    settings = small(lag=lag, hidden=150)
+    one = train(settings, 5, workers=1, threads=1)
+    assert one.arrays["state/steps"][0] > 0
+    for workers, threads in ((2, 3), (3, 2)):
+        assert same(one, train(settings, 5, workers=workers, threads=threads))
+
+
+@pytest.mark.parametrize(("lag", "until"), [(0, 1), (0, 4), (1, 3)])
+def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int) -> None:
+    settings = small(lag=lag)
+    half = train(settings, until)
+    assert half.counters["update"] == until
+    whole, rest = train(settings, 6), train(settings, 6, state=half)
+    assert same(whole, rest)
+    for name in ("task", "episode", "update", "total_steps", "total_frames", "running_mean"):
+        assert whole.counters[name] == rest.counters[name]
+
+
+@pytest.mark.timeout(240)
+def test_compiled_backends_agree_with_the_oracle() -> None:
+    settings = small(hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0)
+    exact = train(settings, 4, backend="numpy", dtype="float64")
+    assert exact.arrays["state/steps"][0] > 10
+    for backend in ("cython", "numba"):
+        snapshot = train(settings, 4, backend=backend, dtype="float64")
+        for name, array in exact.arrays.items():
+            if name.startswith(("parameters/", "state/target", "state/average")):
+                assert_close(snapshot.arrays[name], array, TRAINING)
+            elif name.startswith(("state/lanes", "state/replay")) or name.endswith("seen"):
+                assert np.array_equal(snapshot.arrays[name], array), name
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+def dense(replay: Replay, numbers: Any, base: int) -> Any:
+    x = np.zeros((len(numbers), base))
+    for row, number in zip(x, numbers, strict=True):
+        mine = slice(*replay.indptr[number : number + 2])
+        row[replay.indices[mine]] += replay.values[mine]
+    return x
+
+
+def values(x: Any, mirror: Any, rows: Any, units: Any) -> Any:
+    """Q of LEFT and RIGHT, (M, 2), written from the formula."""
+    h, image = (np.maximum(part @ rows + units[0], 0) for part in (x, x[:, mirror]))
+    gain, value = (h - image) @ units[1], (h + image) @ units[2]
+    return np.stack([value - gain, value + gain], axis=1)
+
+
+def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
+    """One minibatch against a dense program: targets, loss, and its central differences."""
+    settings = small(reuse=0.01, minibatch=40, max_norm=1e9, history=1, warmup=10**6)
+    agent, parameters, state, _ = played(settings, 3)
+    replay = Replay(state, settings.lanes, settings.segment)
+    rng = np.random.default_rng(0)
+    target = {name: a + 0.1 * rng.standard_normal(a.shape) for name, a in parameters.items()}
+    for name, array in target.items():
+        state[f"target/{name}"][...] = array
+    state["steps"][0] = 1  # so that the target is not renewed first
+    before = {name: array.copy() for name, array in parameters.items()}
+    agent.learner.learn(replay, parameters, state, 0.0)
+
+    draw = np.random.default_rng(int(state["updates"][0]))
+    sample = replay.draw(draw, 40, settings.returns, settings.gamma)
+    mirror, base, each = agent.pyramid.mirror, agent.pyramid.base, np.arange(40)
+    now, later = (dense(replay, part, base) for part in (sample.now, sample.later))
+
+    def loss(rows: Any, units: Any) -> float:
+        best = values(later, mirror, before["rows"], before["units"]).argmax(axis=1)
+        after = values(later, mirror, target["rows"], target["units"])[each, best]
+        wanted = sample.rewards + sample.discount * after
+        error = values(now, mirror, rows, units)[each, sample.actions] - wanted
+        return float(np.mean(error**2) / 2)
+
+    found, total = state["mean"] / (1 - settings.beta1), agent.pyramid.rows
+    places = [("units", (k, j), (total + k, j)) for k in range(3) for j in range(0, 20, 7)]
+    lit = np.flatnonzero(np.abs(found[:base]).max(axis=1) > 1e-5)[::9]
+    places += [("rows", (row, 3), (row, 3)) for row in lit]
+    assert len(lit) > 5
+    for name, place, where in places:
+        sides = []
+        for step in (1e-6, -1e-6):
+            moved = {key: array.copy() for key, array in before.items()}
+            moved[name][place] += step
+            sides.append(loss(**moved))
+        slope = (sides[0] - sides[1]) / 2e-6
+        assert found[where] == pytest.approx(slope, rel=1e-4, abs=1e-8)
+
+
+def test_the_gradient_by_the_heads_is_that_of_the_error() -> None:
+    rng, size = np.random.default_rng(3), 30
+    heads, later = rng.standard_normal((2, 2 * size)), rng.standard_normal((2, size))
+    none = np.zeros(size, np.int64)
+    sample = Sample(
+        none, none, rng.integers(0, 2, size).astype(np.uint8), rng.standard_normal(size),
+        rng.random(size),
+    )  # fmt: skip
+    dlogit, dvalue, said = td_gradient(heads, later, sample)
+    for k in range(size):
+        q = {1: heads[1, k] + heads[0, k] / 2, 0: heads[1, k] - heads[0, k] / 2}
+        best = heads[0, size + k] > 0
+        after = later[1, k] + (later[0, k] if best else -later[0, k]) / 2
+        error = q[int(sample.actions[k])] - sample.rewards[k] - sample.discount[k] * after
+        assert dvalue[k] == pytest.approx(error / size)
+        assert dlogit[k] == pytest.approx(error / size * (0.5 if sample.actions[k] else -0.5))
+    assert said[0] == pytest.approx(np.sqrt(np.mean((dvalue * size) ** 2)))
+
+
+def test_nothing_is_learned_before_the_warm_up() -> None:
+    agent, parameters, state, said = played(small(warmup=240), 2)
+    fresh = agent.initial_parameters(1)
+    assert not said and not state["steps"][0]
+    assert all(np.array_equal(parameters[name], fresh[name]) for name in fresh)
+    assert agent.final_parameters(parameters, state) is parameters
+    agent, parameters, state, said = played(small(warmup=240), 3)
+    assert state["steps"][0] == round(2 * 120 / 50) and said["learning_rate"] < 1e-2
+    assert {"td_error", "value", "action_gap", "gradient_norm"} <= set(said)
+    for name, average in agent.final_parameters(parameters, state).items():
+        assert_close(average, parameters[name])
+
+
+def test_the_target_is_renewed_after_so_many_steps() -> None:
+    """Five steps an update: after the first of them, and with every seventh."""
+    for updates, renewed_at in ((3, 0), (4, 7), (5, 14)):
+        _, parameters, state, _ = played(small(warmup=240), updates)
+        made = int(state["steps"][0])
+        assert made == 5 * (updates - 2)
+        fresh = np.array_equal(state["target/rows"], parameters["rows"])
+        assert not fresh and made - renewed_at in (5, 3, 1)
+    _, early, _, _ = played(small(warmup=240), 2)
+    _, _, state, _ = played(small(warmup=240), 3)
+    assert np.array_equal(state["target/rows"], early["rows"])
+
+
+def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() -> None:
+    agent, parameters, state, _ = played(small(), 3)
+    parameters["units"][2, 0] = np.inf
+    before = {name: array.copy() for name, array in (parameters | state).items()}
+    replay = Replay(state, 3, 40)
+    with pytest.raises(ArithmeticError, match="diverged"):
+        agent.learner.learn(replay, parameters, state, 0.0)
+    for name, array in (parameters | state).items():
+        assert np.array_equal(array, before[name])
+
+
+def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, parameters, state, _ = played(small(hidden=150), 3)
+    learner = QLearner(agent.hyper, agent.kernels, "float64", 2)
+    assert learner._pool is not None and [len(share) for share in learner._shares] == [2, 1]
+    for part in learner._parts[:2]:
+
+        def fail(*_: Any) -> None:
+            raise MemoryError("no room")
+
+        monkeypatch.setattr(part, "_heads", fail)
+        with pytest.raises(MemoryError, match="no room"):
+            learner.learn(Replay(state, 3, 40), parameters, state, 0.0)
+        monkeypatch.undo()
+    learner.learn(Replay(state, 3, 40), parameters, state, 0.0)
+
+
+# --- playing ------------------------------------------------------------------------------------
+
+
+def test_some_actions_are_drawn_blindly_fewer_and_fewer() -> None:
+    settings = small(lanes=2, explore=400, exploration=0.1)
+    agent = create("dqn", settings, "cython", "float32")
+    shares = [agent.exploration(task) for task in range(14)]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(shares[::2], [1, 0.82, 0.64, 0.46, 0.28, 0.1, 0.1])
+    assert shares[::2] == shares[1::2]
+
+    def step(t: int, uniform: float, fresh: bool, last: int) -> int:
+        return int(uniform < 0.9)  # RIGHT is far likelier
+
+    uniforms = np.random.default_rng(1).random(20_000).tolist()
+    for task, whole, share in ((4, False, 0.64), (12, False, 0.1), (0, True, 0.1)):
+        choose = agent.chooser(step, task, whole)  # type: ignore[attr-defined]
+        left = 1 - np.mean([choose(0, u, False, 0) for u in uniforms])
+        assert left == pytest.approx(share / 2, abs=0.01)
+    assert agent.chooser(step, 0, True)(0, 0.5, False, 0) == 1  # type: ignore[attr-defined]
+
+
+def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> None:
+    settings = small(history=3)
+    parameters = create("dqn", settings, "cython", "float32").initial_parameters(1)
+    for greedy in (False, True):
+        player = Player("dqn", settings, "cython", "float32", ENV, SEED, greedy)
+        runs = [
+            list(evaluate(player, parameters, episodes=2, workers=workers)) for workers in (1, 2)
+        ]
+        assert runs[0] == runs[1]
+        play = create("dqn", settings, "cython", "float32").player(ENV, SEED, EVAL, greedy)
+        for game in runs[0]:
+            assert play(game.number, parameters) == Game(game.score, game.length, game.frames)
+
+
+def test_settings_are_checked() -> None:
+    for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
+                {"returns": 129}, {"returns": 0}, {"replay": 0}, {"exploration": 0.6},
+                {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
+                {"resolution": 1, "levels": ""}):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
+            Config.build({"agent": "dqn", **bad})
+    config = Config.build({"agent": "dqn"})
+    assert Config.build(config.flat()) == config
