@@ -56,7 +56,7 @@ class Settings(LaneSettings):
     anneal: int = option(
         2_500_000, "decisions over which the learning rate falls, in a straight line", minimum=1
     )
-    replay: int = option(500_000, "decisions that are kept", minimum=1, maximum=1 << 26)
+    replay: int = option(300_000, "decisions that are kept", minimum=1, maximum=1 << 26)
     warmup: int = option(20_000, "decisions before the first update", minimum=0)
     reuse: float = option(8.0, "times that a decision is learned from, about", above=0)
     minibatch: int = option(512, "decisions to a step of Adam", minimum=1, maximum=1 << 16)

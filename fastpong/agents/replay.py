@@ -21,8 +21,10 @@ from fastpong.lanes import Segment
 
 Array = NDArray[Any]
 
-ENTRIES = 64
-"""Inputs that there is room for, to a decision, on average. With more fewer rounds are kept."""
+ENTRIES = 96
+"""Inputs that there is room for, to a decision, on average; with more fewer rounds are kept.
+
+With the agent's settings there are 87."""
 
 
 class Sample(NamedTuple):
