@@ -29,6 +29,7 @@ Examples:
   fastpong train --workers 8
   fastpong train --episodes 20000 --learning-rate 3e-4 --run-dir runs/faster
   fastpong train --agent ppo --env PongDeterministic-v4 --until 18
+  fastpong train --agent dqn --env ALE/Pong-v5
   fastpong train --resume                    the newest run under runs/
   fastpong train --resume runs/faster --episodes 40000
 

@@ -64,7 +64,7 @@ class Config:
     )
     episodes: int = option(
         8000,
-        "episodes to train for, in all; ppo: and those that end with the same update",
+        "episodes to train for, in all; ppo, dqn: and those that end with the same update",
         minimum=1,
     )
     until: float = option(
