@@ -10,6 +10,7 @@ from kernel_calls import BACKENDS, Call, _simple
 from numpy.typing import NDArray
 
 from fastpong import kernels
+from fastpong.agents.laned import look
 from fastpong.agents.ppo import ActorCritic, Settings
 from fastpong.agents.ppo_learner import Batch
 from fastpong.emulator import TRAIN, Emulator, find_variant
@@ -53,7 +54,7 @@ def play(dtype: str, skip: int = 3) -> Data:
         segments = [player(n * len(lanes) + k, parameters, lane) for k, lane in enumerate(lanes)]
         lanes = [segment.lane for segment in segments]
     batch = Batch.of(segments, SETTINGS, agent.kernels, dtype)
-    agent.learner.look(batch, state["seen"])
+    look(agent.pyramid, batch.indices, state["seen"])
     order = np.random.default_rng(0).permutation(len(batch.actions))[: SETTINGS.minibatch]
     return Data(batch, order, parameters, state["seen"], segments)
 

@@ -265,14 +265,8 @@ def page(numbers: dict[str, Any]) -> str:
     for env, seeds in numbers.items():
         whole = {seed: entry for seed, entry in seeds.items() if "goals" in entry}
         if whole:
-            lines += [
-                f"## {env}, `--agent {VARIANTS[env].agent}`",
-                "",
-                *medians(env, whole),
-                "",
-                *each(whole),
-                "",
-            ]
+            title = f"## {env}, `--agent {VARIANTS[env].agent}`"
+            lines += [title, "", *medians(env, whole), "", *each(whole), ""]
     return "\n".join(lines)
 
 

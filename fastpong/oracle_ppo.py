@@ -57,7 +57,7 @@ def encode_channels(
     screens: Sequence[Array], table: Array, resolution: int, stride: int, indices: Array,
     values: Array,
 ) -> int:  # fmt: skip
-    """Do the same for the newest screen and its predecessors: a difference to each of them.
+    """Do the same for the newest screen and its predecessors, with a difference between neighbours.
 
     Channel 0 is the frame, channel c screen c - 1 less screen c, counted back from the newest.
     """

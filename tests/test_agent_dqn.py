@@ -27,7 +27,7 @@ def small(**changes: Any) -> Settings:
     given: dict[str, Any] = {
         **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "reuse": 2.0, "returns": 7},
         **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "anneal": 500, "warmup": 200},
-        **{"learning_rate": 1e-2, "replay": 400, "target": 7, "explore": 300, "max_norm": 0.05},
+        **{"learning_rate": 1e-2, "replay": 500, "target": 7, "explore": 300, "max_norm": 0.05},
     }
     return Settings(**{**given, **changes})
 
@@ -195,16 +195,14 @@ def test_nothing_is_learned_before_the_warm_up() -> None:
 
 
 def test_the_target_is_renewed_after_so_many_steps() -> None:
-    """Five steps an update: after the first of them, and with every seventh."""
-    for updates, renewed_at in ((3, 0), (4, 7), (5, 14)):
-        _, parameters, state, _ = played(small(warmup=240), updates)
-        made = int(state["steps"][0])
-        assert made == 5 * (updates - 2)
-        fresh = np.array_equal(state["target/rows"], parameters["rows"])
-        assert not fresh and made - renewed_at in (5, 3, 1)
-    _, early, _, _ = played(small(warmup=240), 2)
-    _, _, state, _ = played(small(warmup=240), 3)
-    assert np.array_equal(state["target/rows"], early["rows"])
+    """Five steps an update: with 10 every other one begins by renewing it."""
+    past = [played(small(warmup=240, target=10), updates) for updates in range(2, 7)]
+    assert [int(state["steps"][0]) for _, _, state, _ in past] == [0, 5, 10, 15, 20]
+    for updates, source in ((1, 0), (2, 0), (3, 2), (4, 2)):
+        for name in ("rows", "units"):
+            target = past[updates][2][f"target/{name}"]
+            assert np.array_equal(target, past[source][1][name])
+            assert not np.array_equal(target, past[updates][1][name])
 
 
 def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() -> None:
@@ -273,7 +271,8 @@ def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
                 {"returns": 129}, {"returns": 0}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
-                {"resolution": 1, "levels": ""}):  # fmt: skip
+                {"resolution": 1, "levels": ""}, {"replay": 8191},
+                {"replay": 10**9}, {"minibatch": 10**5}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "dqn", **bad})
     config = Config.build({"agent": "dqn"})

@@ -17,8 +17,8 @@ def test_every_agent_is_created_and_has_what_it_says():
 
 
 def test_an_unknown_agent_is_named():
-    with pytest.raises(ValueError, match=r"agent: expected one of pg.*got 'dqn'"):
-        create("dqn", Settings(), "cython", "float32")
+    with pytest.raises(ValueError, match=r"agent: expected one of pg.*got 'a3c'"):
+        create("a3c", Settings(), "cython", "float32")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -575,7 +575,7 @@ def complain(
     [
         ("--env", "Pong-v9", "Pong-v0"),
         ("--env", "ALE/Breakout-v5", "ALE/Pong-v5"),
-        ("--agent", "dqn", "pg"),
+        ("--agent", "a3c", "pg"),
         ("--backend", "fortran", "cython"),
         ("--dtype", "float16", "float32"),
         ("--workers", "0", "an integer in [1, 1024], got 0"),
@@ -615,7 +615,7 @@ def test_a_bad_option_value_is_named(
         ("hidden = 1.5", "hidden: expected an integer >= 1, got 1.5"),
         ("workers = true", "workers: expected an integer in .1, 1024., got True"),
         ("env = 3", "env: expected one of .*got 3"),
-        ("agent = ['pg']", "agent: expected one of pg, conv, ppo, got"),
+        ("agent = ['pg']", "agent: expected one of pg, conv, ppo, dqn, got"),
         ("gamma 0.9", "expected a TOML file.*line 1"),
         ("[train]\ngamma = 0.9", "train: expected a setting, got a table"),
     ],

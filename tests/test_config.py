@@ -120,7 +120,7 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
         ("episodes", 0, "episodes: expected"),
         ("env", "Pong", "env: expected one of Pong-v0, .*, got 'Pong'"),
         ("env", ["Pong-v0"], "env: expected"),
-        ("agent", "a3c", "agent: expected one of pg, conv, ppo, got 'a3c'"),
+        ("agent", "a3c", "agent: expected one of pg, conv, ppo, dqn, got 'a3c'"),
         ("agent", {}, "agent: expected"),
         ("backend", "cuda", "backend: expected one of cython, numba, numpy, got 'cuda'"),
         ("dtype", "float16", "dtype: expected one of float32, float64, got 'float16'"),

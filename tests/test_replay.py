@@ -59,23 +59,18 @@ def number(replay: Replay, which: int, place: int) -> int:
 
 
 @given(
-    st.integers(2, 12), st.integers(2, 6), st.integers(0, 2 * ENTRIES), st.integers(1, STEPS),
+    st.integers(2, 12), st.integers(4, 9), st.integers(0, ENTRIES), st.integers(1, STEPS),
     st.floats(0, 1), st.integers(0, 2**32),
 )  # fmt: skip
 def test_what_is_drawn_is_what_was_put(
     rounds: int, room: int, most: int, n: int, gamma: float, seed: int
 ) -> None:
-    try:
-        replay, past = filled(rounds, room, most, seed)
-    except ValueError as error:
-        assert "replay: expected at most" in str(error) and 2 * most > room * ENTRIES
-        return
+    replay, past = filled(rounds, room, most, seed)
     first, end = replay.kept.tolist()
     assert end == rounds and end - first <= room and replay.decisions == (end - first - 1) * SIZE
     if most <= ENTRIES // 2:
         assert end - first == min(rounds, room)
-    if not replay.decisions:
-        return
+    assert replay.decisions
     sample = replay.draw(np.random.default_rng(seed), 40, n, gamma)
     places = {
         number(replay, which, place): (which, place)
@@ -107,15 +102,30 @@ def test_every_decision_but_the_newest_rounds_is_drawn() -> None:
     assert counts.min() > 60 and counts.max() < 145
 
 
-def test_a_full_one_forgets_the_oldest_and_loses_nothing_else() -> None:
-    replay, past = filled(40, 5, 3 * ENTRIES, 3)
-    first, end = replay.kept.tolist()
-    assert 2 <= end - first < 5
-    for which in range(first, end):
-        for place in range(SIZE):
-            lane, t = divmod(place, STEPS)
-            found = inputs(replay, number(replay, which, place))
-            assert found == inputs_of(past[which][lane], t)
+@pytest.mark.parametrize("room", [4, 7, 10])
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_that_is_kept_is_overwritten(room: int, seed: int) -> None:
+    """Rounds of very different sizes, so that they meet the array's end everywhere."""
+    rng = np.random.default_rng(seed)
+    replay = Replay(Replay.initial(LANES, STEPS, room * SIZE), LANES, STEPS)
+    past: list[list[Segment]] = []
+    for most in rng.choice([0, 50, 150, 300, 60 * room], 80):
+        made = [segment(rng, most) for _ in range(LANES)]
+        total = sum(int(s.indptr[STEPS]) for s in made)
+        before = replay.kept.copy()
+        try:
+            replay.put(made)
+        except MemoryError:
+            assert 3 * total > room * SIZE * ENTRIES and np.array_equal(replay.kept, before)
+            continue
+        past.append(made)
+        first, end = replay.kept.tolist()
+        assert end == len(past) and end - first >= min(end, 2)
+        for which in range(first, end):
+            for place in range(SIZE):
+                lane, t = divmod(place, STEPS)
+                found = inputs(replay, number(replay, which, place))
+                assert found == inputs_of(past[which][lane], t)
 
 
 def test_a_view_reads_what_another_wrote() -> None:
@@ -131,8 +141,10 @@ def test_a_view_reads_what_another_wrote() -> None:
 
 
 def test_a_round_without_room_is_refused_and_nothing_written() -> None:
-    replay, _ = filled(3, 2, 20, 1)
+    replay, _ = filled(3, 4, 20, 1)
     before = replay.kept.copy(), replay.indices.copy()
-    with pytest.raises(ValueError, match=r"^replay: expected at most 960 inputs in a round of 10"):
+    with pytest.raises(
+        MemoryError, match=r"^replay: expected at most 1280 inputs in a round"
+    ):
         replay.put([segment(np.random.default_rng(1), 400) for _ in range(LANES)])
     assert np.array_equal(replay.kept, before[0]) and np.array_equal(replay.indices, before[1])

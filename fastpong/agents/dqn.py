@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong.agents.laned import LaneAgent, LaneSettings, look
 from fastpong.agents.q_learner import QLearner
-from fastpong.agents.replay import Replay
+from fastpong.agents.replay import ROUNDS, Replay
 from fastpong.kernels import Backend
 from fastpong.lanes import Step
 from fastpong.options import option
@@ -56,10 +56,10 @@ class Settings(LaneSettings):
     anneal: int = option(
         2_500_000, "decisions over which the learning rate falls, in a straight line", minimum=1
     )
-    replay: int = option(300_000, "decisions that are kept", minimum=1, maximum=1 << 26)
+    replay: int = option(300_000, "decisions that are kept", minimum=1, maximum=1 << 22)
     warmup: int = option(20_000, "decisions before the first update", minimum=0)
     reuse: float = option(8.0, "times that a decision is learned from, about", above=0)
-    minibatch: int = option(512, "decisions to a step of Adam", minimum=1, maximum=1 << 16)
+    minibatch: int = option(512, "decisions to a step of Adam", minimum=1, maximum=1 << 13)
     gamma: float = option(0.99, "discount of rewards, per decision", minimum=0, maximum=1)
     returns: int = option(15, "decisions whose rewards are added up, n; up to a segment", minimum=1)
     target: int = option(
@@ -82,6 +82,12 @@ class Settings(LaneSettings):
         if self.returns > self.segment:
             raise ValueError(
                 f"returns: expected at most a segment, {self.segment}, got {self.returns}"
+            )
+        least = ROUNDS * self.lanes * self.segment
+        if self.replay < least:
+            raise ValueError(
+                f"replay: expected at least {least}, {ROUNDS} segments of every lane, "
+                f"got {self.replay}"
             )
 
 
@@ -132,7 +138,8 @@ class DeepQ(LaneAgent):
     def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
         """Keep the segments of all lanes and learn from what is kept; see ``QLearner``.
 
-        Raises ArithmeticError where a gradient is not finite.
+        Raises ArithmeticError where a gradient is not finite, MemoryError where the segments do not
+        fit; weights are then as before, what is kept need not be.
         """
         hyper = self.hyper
         replay = Replay(state, hyper.lanes, hyper.segment)

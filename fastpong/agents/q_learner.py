@@ -9,7 +9,7 @@ bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class QLearner:
     ) -> dict[str, float]:
         """Make one update, in place; ``done`` is how far the schedule has come, in [0, 1].
 
-        Raises ArithmeticError where a gradient is not finite; weights and state are then as before.
+        Raises ArithmeticError where a gradient is not finite; all is then as before.
         """
         hyper, parts = self.hyper, self._parts
         rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
@@ -163,10 +163,11 @@ class QLearner:
             for part in share:
                 work(part, *arguments)
 
-        pool, helpers = self._pool, []
-        if pool is not None:
-            helpers = [pool.submit(run, share) for share in self._shares[1:]]
+        helpers: list[Future[None]] = []
         try:
+            for share in self._shares[1:]:
+                assert self._pool is not None
+                helpers.append(self._pool.submit(run, share))
             run(self._shares[0])
         finally:
             wait(helpers)  # no one may go on while a part is being worked on

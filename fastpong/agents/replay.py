@@ -5,8 +5,8 @@ r + 1. So the decision n after another one, n <= T, is found by arithmetic, and 
 newest round every decision has one.
 
 All is plain arrays, ``state``, that a checkpoint holds. Inputs stand one round after the other in
-one array; where a round does not fit before its end it begins at the front, and the rounds that it
-overwrites are forgotten.
+one array; where a round does not fit before its end it begins at the front. The rounds that it
+overwrites are forgotten, and with them all before.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ ENTRIES = 96
 """Inputs that there is room for, to a decision, on average; with more fewer rounds are kept.
 
 With the agent's settings there are 87."""
+
+
+ROUNDS = 4
+"""The fewest rounds that a replay has to have room for."""
 
 
 class Sample(NamedTuple):
@@ -51,9 +55,9 @@ class Replay:
 
     @staticmethod
     def initial(lanes: int, segment: int, decisions: int) -> dict[str, Array]:
-        """Return the arrays of an empty one with room for so many decisions, 2 rounds at least."""
+        """Return the arrays of an empty one with room for so many decisions, ``ROUNDS`` rounds."""
         size = lanes * segment
-        rounds = max(2, decisions // size)
+        rounds = decisions // size
         return {
             "replay/indptr": np.zeros((rounds, size + 1), np.int64),
             "replay/indices": np.zeros(rounds * size * ENTRIES, np.uint16),
@@ -83,21 +87,23 @@ class Replay:
         return int(max(0, end - first - 1)) * self.size
 
     def put(self, segments: Sequence[Segment]) -> None:
-        """Add a round; raises ValueError where its inputs do not fit at all."""
+        """Add a round; raises MemoryError where it takes up more than a third of the room."""
         used = [int(s.indptr[self.segment]) for s in segments]
         total, room = sum(used), len(self.indices)
-        if 2 * total > room:  # the round before has to stay
-            raise ValueError(
-                f"replay: expected at most {room // 2} inputs in a round of {self.size} decisions, "
-                f"got {total}; take larger cells, less history or a larger replay"
+        if 3 * total > room:  # or the round before, which ends somewhere, might have to go
+            raise MemoryError(
+                f"replay: expected at most {room // 3} inputs in a round of {self.size} decisions, "
+                f"got {total}; begin a run with larger cells, less history or a larger replay"
             )
         first, end = self.kept.tolist()
         rounds = len(self.starts)
         start = int(self.starts[(end - 1) % rounds, -1]) if end else 0
         if start + total > room:
             start = 0
-        while end > first and (end - first == rounds or self._overlaps(first, start, total)):
-            first += 1
+        first = max(first, end - rounds + 1)
+        for number in range(first, end):
+            if self._overlaps(number, start, total):
+                first = number + 1
         slot, at = end % rounds, start
         for k, (s, n) in enumerate(zip(segments, used, strict=True)):
             mine = slice(k * self.segment, (k + 1) * self.segment)
