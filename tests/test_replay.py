@@ -21,7 +21,7 @@ def segment(rng: np.random.Generator, most: int) -> Segment:
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Segment(
         indptr=indptr,
-        indices=rng.integers(0, 1 << 16, indptr[-1]).astype(np.uint16),
+        indices=rng.integers(0, 60_000, indptr[-1]).astype(np.uint16),
         values=rng.integers(-9, 9, indptr[-1]).astype(np.int8),
         actions=rng.integers(0, 2, STEPS).astype(np.uint8),
         logits=np.zeros(STEPS),
@@ -143,8 +143,24 @@ def test_a_view_reads_what_another_wrote() -> None:
 def test_a_round_without_room_is_refused_and_nothing_written() -> None:
     replay, _ = filled(3, 4, 20, 1)
     before = replay.kept.copy(), replay.indices.copy()
-    with pytest.raises(
-        MemoryError, match=r"^replay: expected at most 1280 inputs in a round"
-    ):
+    with pytest.raises(MemoryError, match=r"^replay: expected at most 1280 inputs in a round"):
         replay.put([segment(np.random.default_rng(1), 400) for _ in range(LANES)])
     assert np.array_equal(replay.kept, before[0]) and np.array_equal(replay.indices, before[1])
+
+
+def test_arrays_that_lead_astray_are_refused() -> None:
+    replay, _ = filled(9, 4, 20, 1)
+    base = int(replay.indices.max()) + 1
+    replay.verify(base)
+    for name, place, value in (
+        ("indices", 3, base), ("actions", (0, 1), 2), ("kept", 0, -1), ("kept", 0, 10),
+        ("kept", 1, 10**6), ("starts", (2, 0), -1), ("starts", (1, -1), 10**9),
+        ("starts", (1, 4), 10**9),
+    ):  # fmt: skip
+        array = getattr(replay, name)
+        before = array[place].copy()
+        array[place] = value
+        with pytest.raises(ValueError, match=r"^replay: expected"):
+            replay.verify(base)
+        array[place] = before
+    replay.verify(base)

@@ -101,6 +101,7 @@ class DeepQ(LaneAgent):
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(hyper, kernels, dtype)
         self._learner: QLearner | None = None
+        self._verified = False
 
     @property
     def learner(self) -> QLearner:
@@ -139,10 +140,14 @@ class DeepQ(LaneAgent):
         """Keep the segments of all lanes and learn from what is kept; see ``QLearner``.
 
         Raises ArithmeticError where a gradient is not finite, MemoryError where the segments do not
-        fit; weights are then as before, what is kept need not be.
+        fit, ValueError where the state is none of training's; weights are then as before, what is
+        kept need not be.
         """
         hyper = self.hyper
         replay = Replay(state, hyper.lanes, hyper.segment)
+        if not self._verified:  # it may come from a file, and the raw kernels trust it
+            replay.verify(self.pyramid.base)
+            self._verified = True
         decisions = int(state["updates"][0]) * replay.size
         for segment in self._segments:
             look(self.pyramid, segment.indices, state["seen"])

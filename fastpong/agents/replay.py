@@ -86,6 +86,21 @@ class Replay:
         first, end = self.kept
         return int(max(0, end - first - 1)) * self.size
 
+    def verify(self, base: int) -> None:
+        """Raise ValueError where a file's arrays would lead kernels out of theirs.
+
+        base : inputs are numbered below this
+        """
+        first, end = self.kept.tolist()
+        sound = 0 <= first <= end <= first + len(self.starts)
+        sound = sound and bool((self.indices < base).all() and (self.actions <= 1).all())
+        for number in range(first, end) if sound else ():
+            row = self.starts[number % len(self.starts)]
+            inside = row[0] >= 0 and row[-1] <= len(self.indices)
+            sound = sound and bool(inside and (row[1:] >= row[:-1]).all())
+        if not sound:
+            raise ValueError("replay: expected what training keeps, got arrays that cannot be")
+
     def put(self, segments: Sequence[Segment]) -> None:
         """Add a round; raises MemoryError where it takes up more than a third of the room."""
         used = [int(s.indptr[self.segment]) for s in segments]
