@@ -53,7 +53,9 @@ cli.add_command(train)
 @click.option("--workers", type=click.IntRange(min=1),
               help="Worker processes; the games are the same for any number.  [default: cores]",
               )  # fmt: skip
-@click.option("--greedy", is_flag=True, help="Always take the likelier action; else draw it.")
+@click.option("--greedy", is_flag=True,
+              help="Always take the likelier action; else draw it (dqn: one in a hundred).",
+              )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the games; none of them is one of training's.")  # fmt: skip
 @click.option("--env", type=Names("fastpong.emulator", "VARIANTS"),

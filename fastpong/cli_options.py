@@ -133,13 +133,12 @@ def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
 
 def _texts(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
     """Return the help line, and whatever else an agent has to say of an option of that name."""
-    said: list[str] = []
+    said: dict[str, list[str]] = {}
     for agent, cls in owners:
-        text = options.help_text(cls, name)
-        if text not in said:
-            whose = f"{agent}: {text}" if said else text[0].upper() + text[1:]
-            yield whose.rstrip(".") + "."
-            said.append(text)
+        said.setdefault(options.help_text(cls, name), []).append(agent)
+    for number, (text, agents) in enumerate(said.items()):
+        whose = f"{', '.join(agents)}: {text}" if number else text[0].upper() + text[1:]
+        yield whose.rstrip(".") + "."
 
 
 def _notes(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:

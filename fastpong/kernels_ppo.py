@@ -388,8 +388,8 @@ class PpoKernels:
         """Bind the buffers of a segment; return ``step(t, uniform, fresh, last_action) -> action``.
 
         As ``policy_step``: it encodes screens[t % K], and unless ``fresh`` its difference to
-        screens[(t - 1) % K], as ``encode_cells`` does, and the difference of that to
-        screens[(t - 2) % K] and so on, S S further each; and, where ``rows`` has two more for it,
+        screens[(t - 1) % K], as ``encode_cells`` does, and the difference of screens[(t - 1) % K]
+        to screens[(t - 2) % K] and so on, S S further each; and, where ``rows`` has 2 more for it,
         the last action (0, 1, or -1 for none); records in logits[t], estimates[t] and actions[t];
         and returns 1 (RIGHT) if uniform < 1 / (1 + exp(-logit)), else 0. It returns -1, with
         nothing written, where t >= cap or fewer than B entries are left.

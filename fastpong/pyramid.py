@@ -1,9 +1,9 @@
-"""Where the actor-critic agent's inputs lie: cells of several sizes, and their mirror images.
+"""Where the inputs of the agents in lanes lie: cells of several sizes, and their mirror images.
 
 The field, 160x160 pixels or every second row and column of them, is cut into base cells; an input
 is the number of active pixels in one, of the frame (channel 0), of its difference to the frame
-before (channel 1), of that one's to its own predecessor (channel 2) and so on. Each base cell also
-feeds the coarser cells that it lies in, so that what is learned at one place serves its
+before (channel 1), of the frame before to its own predecessor (channel 2) and so on. Each base
+cell also feeds the coarser cells that it lies in, so that what is learned at one place serves its
 neighbourhood:
 
     z = sum_i x_i (W_i + sum_l s_l W_{parent_l(i)}) = sum_i x_i E_i

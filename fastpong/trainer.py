@@ -302,6 +302,7 @@ class Trainer:
             )
         for name, array in self.state.items():
             array[...] = state.arrays[f"state/{name}"]
+        self.agent.verify(self.state)
         for age in reversed(range(ages)):
             parameters = {
                 name: state.arrays[f"parameters/{age}/{name}"].copy() for name in self.agent.shapes

@@ -216,6 +216,13 @@ def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() ->
         assert np.array_equal(array, before[name])
 
 
+def test_a_replay_that_cannot_be_is_refused_before_it_is_used() -> None:
+    half = train(small(), 3)
+    half.arrays["state/replay/actions"][0, 0] = 7
+    with pytest.raises(ValueError, match=r"^replay: expected what training keeps"):
+        train(small(), 4, state=half)
+
+
 def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, parameters, state, _ = played(small(hidden=150), 3)
     learner = QLearner(agent.hyper, agent.kernels, "float64", 2)

@@ -32,7 +32,7 @@ def read(path: Path) -> tuple[dict[str, Array], str, dict[str, Any]]:
     return arrays, about["agent"], about["settings"]
 
 
-@pytest.mark.parametrize("agent", ["pg", "conv", "ppo"])
+@pytest.mark.parametrize("agent", ["pg", "conv", "ppo", "dqn"])
 def test_safetensors_have_every_parameter_and_setting(
     agent: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +55,7 @@ def test_safetensors_have_every_parameter_and_setting(
     found, _ = newest(tmp_path / "a" / "checkpoints")
     arrays, name, hyper = read(file)
     assert name == agent and hyper.items() <= found.manifest["config"].items()
+    # The agents in lanes export averages; in one game the last of them has learned nothing yet.
     kept = "state/average/" if agent == "ppo" else "parameters/0/"
     assert arrays.keys() == {k.removeprefix(kept) for k in found.arrays if k.startswith(kept)}
     for key, array in arrays.items():

@@ -76,6 +76,9 @@ class Agent(Protocol):
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """Return all else that learning carries from task to task and a resumed run needs."""
 
+    def verify(self, state: Arrays) -> None:
+        """Raise ValueError where a state of the right shapes, from a file, cannot be trusted."""
+
     def player(self, env: str, seed: int, stream: int, greedy: bool) -> Callable[..., Any]:
         """Return ``play(number, parameters) -> Result``; called once, in the worker.
 

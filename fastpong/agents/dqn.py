@@ -8,7 +8,8 @@ g = gamma^n, or 0 where a point came before, and Q' the network as it was some s
 
     y = R + g Q'(x_n, argmax_a Q(x_n, a)),   loss = mean of (Q(x, a) - y)^2 / 2
 
-The likelier action is the better one, save for a share ``exploration`` that is drawn blindly.
+The better action is played, save for a share ``exploration`` that is drawn blindly; in evaluation,
+too, unless it is greedy.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -17,6 +18,7 @@ Architectures" (2016); returns over n as in Hessel et al., "Rainbow" (2018).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,7 +40,10 @@ class Settings(LaneSettings):
     """The recipe; ``docs/learning.md`` says what else was tried."""
 
     stride: int = option(
-        1, "2 to look at every second row and column of the screen, 1 at all", minimum=1, maximum=2
+        1,
+        "2 to look at every second row and column, 1 at every one",
+        minimum=1,
+        maximum=2,
     )
     resolution: int = option(4, "pixels along a side of an input cell", minimum=1, maximum=10)
     levels: str = option(
@@ -56,8 +61,14 @@ class Settings(LaneSettings):
     anneal: int = option(
         2_500_000, "decisions over which the learning rate falls, in a straight line", minimum=1
     )
-    replay: int = option(300_000, "decisions that are kept", minimum=1, maximum=1 << 22)
-    warmup: int = option(20_000, "decisions before the first update", minimum=0)
+    replay: int = option(
+        300_000,
+        "decisions that are kept, four segments of every lane or more; 375 bytes each, in memory "
+        "and in checkpoints",
+        minimum=1,
+        maximum=1 << 22,
+    )
+    warmup: int = option(20_000, "decisions before learning begins", minimum=0)
     reuse: float = option(8.0, "times that a decision is learned from, about", above=0)
     minibatch: int = option(512, "decisions to a step of Adam", minimum=1, maximum=1 << 13)
     gamma: float = option(0.99, "discount of rewards, per decision", minimum=0, maximum=1)
@@ -101,7 +112,6 @@ class DeepQ(LaneAgent):
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(hyper, kernels, dtype)
         self._learner: QLearner | None = None
-        self._verified = False
 
     @property
     def learner(self) -> QLearner:
@@ -118,6 +128,10 @@ class DeepQ(LaneAgent):
             | {f"target/{name}": np.zeros(shape, self.dtype) for name, shape in self.shapes.items()}
             | Replay.initial(hyper.lanes, hyper.segment, hyper.replay)
         )
+
+    def verify(self, state: Mapping[str, Array]) -> None:
+        """Look at the replay, which raw kernels trust; see ``Replay.verify``."""
+        Replay(state, self.hyper.lanes, self.hyper.segment).verify(self.pyramid.base)
 
     def exploration(self, number: int) -> float:
         """Return the share of task ``number``'s actions that are drawn blindly."""
@@ -140,14 +154,10 @@ class DeepQ(LaneAgent):
         """Keep the segments of all lanes and learn from what is kept; see ``QLearner``.
 
         Raises ArithmeticError where a gradient is not finite, MemoryError where the segments do not
-        fit, ValueError where the state is none of training's; weights are then as before, what is
-        kept need not be.
+        fit; weights are then as before, what is kept need not be.
         """
         hyper = self.hyper
         replay = Replay(state, hyper.lanes, hyper.segment)
-        if not self._verified:  # it may come from a file, and the raw kernels trust it
-            replay.verify(self.pyramid.base)
-            self._verified = True
         decisions = int(state["updates"][0]) * replay.size
         for segment in self._segments:
             look(self.pyramid, segment.indices, state["seen"])

@@ -58,7 +58,10 @@ class LaneSettings:
         30, "a game begins with 0 to so many frames of doing nothing", minimum=0, maximum=200
     )
     stride: int = option(
-        2, "2 to look at every second row and column of the screen, 1 at all", minimum=1, maximum=2
+        2,
+        "2 to look at every second row and column, 1 at every one",
+        minimum=1,
+        maximum=2,
     )
     resolution: int = option(2, "pixels along a side of an input cell", minimum=1, maximum=10)
     levels: str = option(
@@ -108,7 +111,7 @@ class LaneAgent:
         self._segments: list[Segment] = []
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
-        """Draw W from N(0, initial_deviation^2) at every level, a and v from N(0, 0.1^2 / H)."""
+        """Draw W from N(0, initial_deviation^2), a and v from N(0, 0.1^2 / H); b is 0."""
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(INIT,)))
         tree, hidden = self.pyramid, self.hyper.hidden
         w = self.initial_deviation * rng.standard_normal((tree.rows, hidden))
@@ -136,6 +139,9 @@ class LaneAgent:
             "lanes/score": np.zeros(lanes, np.float64),
             "lanes/length": np.zeros(lanes, np.int64),
         }
+
+    def verify(self, state: Mapping[str, Array]) -> None:
+        """Do nothing: where lanes stand is looked at by whoever plays them."""
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what chooses the actions of task ``number``; ``step`` draws from the logits."""

@@ -3,7 +3,8 @@
     h = ReLU(x E + b),  h' = ReLU(x' E + b)        x' is x upside down
     RIGHT with probability sigmoid(2 (h - h') . a), else LEFT;   value (h + h') . v
 
-The input x is the frame and the difference frame, in cells; see ``pyramid``. L emulators play side
+The input x is the frame and the difference frame, and with ``history`` earlier ones, in cells; see
+``pyramid``. L emulators play side
 by side, a task is a segment of T decisions of one of them, and an update is made from the segments
 of all: several passes over them in minibatches, with the clipped loss of PPO, an entropy bonus and
 the squared error of the value, by Adam. Every point ends the return: nothing that happens after it

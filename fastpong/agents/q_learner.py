@@ -183,7 +183,8 @@ def td_gradient(
     heads : (2, 2 M): log odds and values of the decisions, then of those after, l = 2 A and V
     later : (2, M): the target network's, of those after
 
-    Returns (dlogit (M,), dvalue (M,), (rms error, variance of the targets, mean value, mean |A|)).
+    Returns (dlogit (M,), dvalue (M,), (rms error, variance of the targets, mean value, and mean
+    |l|, the gap between the actions)).
     """
     size = len(sample.actions)
     # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
@@ -195,6 +196,6 @@ def td_gradient(
     dvalue = error / size
     said = (
         float(np.sqrt(np.mean(error**2))), float(np.var(target)), float(np.mean(value)),
-        float(np.mean(np.abs(logit))) / 2,
+        float(np.mean(np.abs(logit))),
     )  # fmt: skip
     return (sign * dvalue).astype(heads.dtype), dvalue.astype(heads.dtype), said

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 ENTRIES = 96
 """Inputs that there is room for, to a decision, on average; with more fewer rounds are kept.
 
-With the agent's settings there are 87."""
+With the agent's settings there are about 87."""
 
 
 ROUNDS = 4
@@ -55,7 +55,7 @@ class Replay:
 
     @staticmethod
     def initial(lanes: int, segment: int, decisions: int) -> dict[str, Array]:
-        """Return the arrays of an empty one with room for so many decisions, ``ROUNDS`` rounds."""
+        """Return the arrays of an empty one with room for so many decisions, at least 4 rounds."""
         size = lanes * segment
         rounds = decisions // size
         return {
