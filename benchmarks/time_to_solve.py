@@ -39,9 +39,9 @@ from fastpong.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
 GAMES, FIRST_GAMES, EVALUATION_SEED = 100, 20, 1
-# A checkpoint is worth evaluating when its last training games came so near to a goal, and worth
-# going on with when its first games did.
-NEAR, LAST, FAR = 3.0, 16, 1.0
+# A checkpoint is worth evaluating when its last training games came so near to a goal (averaged
+# weights play better than the newest), and worth going on with when its first games did.
+NEAR, LAST, FAR = 6.0, 16, 1.0
 NUMBERS, PAGE = ROOT / "docs" / "time-to-solve.json", ROOT / "docs" / "time-to-solve.md"
 RUNS = ROOT / "build" / "time-to-solve"
 
@@ -83,7 +83,7 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
     home = RUNS / f"{env.replace('/', '-')}-{seed}"
     command = ["train", "--agent", plan.agent, "--env", env, "--seed", str(seed)]
-    command += ["--run-dir", str(home / "run"), "--until", str(plan.until)]
+    command += ["--run-dir", str((home / "run").relative_to(ROOT)), "--until", str(plan.until)]
     command += ["--episodes", str(plan.episodes), "--save-every", str(plan.save_every)]
     if (home / "done.json").exists() and facts(home)["command"] == command:
         return home
@@ -93,7 +93,7 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     with (home / "progress.txt").open("wb") as output:
         process = subprocess.Popen(
             [*fastpong_command(), *command], stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, env=plain_environment(),
+            stderr=subprocess.STDOUT, env=plain_environment(), cwd=ROOT,
         )  # fmt: skip
         try:
             while process.poll() is None:
