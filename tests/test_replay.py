@@ -153,8 +153,8 @@ def test_arrays_that_lead_astray_are_refused() -> None:
     base = int(replay.indices.max()) + 1
     replay.verify(base)
     for name, place, value in (
-        ("indices", 3, base), ("actions", (0, 1), 2), ("kept", 0, -1), ("kept", 0, 10),
-        ("kept", 1, 10**6), ("starts", (2, 0), -1), ("starts", (1, -1), 10**9),
+        ("indices", 3, base), ("actions", (0, 1), 2), ("kept", 0, -1), ("kept", 0, 9),
+        ("kept", 0, 10), ("kept", 1, 10**6), ("starts", (2, 0), -1), ("starts", (1, -1), 10**9),
         ("starts", (1, 4), 10**9),
     ):  # fmt: skip
         array = getattr(replay, name)

@@ -92,7 +92,8 @@ class Replay:
         base : inputs are numbered below this
         """
         first, end = self.kept.tolist()
-        sound = 0 <= first <= end <= first + len(self.starts)
+        # Once something was put the newest round is kept: the next one is written behind it.
+        sound = 0 <= first <= end <= first + len(self.starts) and (first < end or not end)
         sound = sound and bool((self.indices < base).all() and (self.actions <= 1).all())
         for number in range(first, end) if sound else ():
             row = self.starts[number % len(self.starts)]
