@@ -233,7 +233,9 @@ class Trainer:
             self._publish(counters["update"], self.parameters)
             self._submit()
         counters["wall_seconds"] = time.monotonic() - self._clock
-        counters["cpu_seconds"] = self._cpu_before + cpu_seconds()
+        # Workers that a signal killed together with their fork server take their share along.
+        used = self._cpu_before + cpu_seconds()
+        counters["cpu_seconds"] = max(counters["cpu_seconds"], used)
         names = ("update", "total_steps", "total_frames", "wall_seconds", "cpu_seconds")
         now = {name: counters[name] for name in names}
         said = dict(self._diagnostics)

@@ -104,6 +104,12 @@ def test_compiled_backends_agree_with_the_oracle() -> None:
                 assert np.array_equal(snapshot.arrays[name], array), name
 
 
+def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a signal to all ends workers and fork server while an update is being made."""
+    monkeypatch.setattr("fastpong.trainer.cpu_seconds", iter([5.0, 7.0, 1.0, 2.0, 9.0]).__next__)
+    assert train(small(), 4).counters["cpu_seconds"] == 7.0
+
+
 # --- learning -----------------------------------------------------------------------------------
 
 
