@@ -46,7 +46,7 @@ def restore(
 
     env : another variant than the run's
 
-    Raises CheckpointError for a checkpoint that is no run's.
+    Raises CheckpointError where it is no run's, or its weights do not fit its settings.
     """
 
     def arrays(prefix: str) -> dict[str, NDArray[Any]]:
@@ -57,6 +57,9 @@ def restore(
         config = Config.build(found.manifest["config"])
         agent = agents.create(config.agent, config.hyper, backend, config.dtype)
         parameters = agent.final_parameters(arrays("parameters/0/"), arrays("state/"))
+        for name, shape in agent.shapes.items():
+            if parameters[name].shape != shape:
+                raise ValueError(f"{name}: expected {shape}, got {parameters[name].shape}")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"

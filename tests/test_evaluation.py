@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastpong import agents, kernels
+from fastpong import agents, checkpoint, kernels
+from fastpong.checkpoint import CheckpointError
+from fastpong.config import Config
 from fastpong.emulator import EVAL, TRAIN
-from fastpong.evaluation import Game, Player, Summary, evaluate, summarize
+from fastpong.evaluation import Game, Player, Summary, evaluate, restore, summarize
 
 HYPER = agents.AGENTS["pg"].Hyperparameters(hidden=4)
 BACKEND = kernels.get_backend().name
@@ -60,6 +63,19 @@ def test_parameters_that_do_not_fit_are_refused() -> None:
     wrong = parameters() | {"w2": np.zeros(5)}
     with pytest.raises(ValueError, match=r"'w2' of shape \(4,\), got \(5,\)"):
         list(evaluate(PLAYER, wrong, episodes=1, workers=1))
+
+
+def test_weights_of_other_settings_are_refused_before_anything_is_played(tmp_path: Path) -> None:
+    weights = {f"parameters/0/{name}": array for name, array in parameters().items()}
+    for hidden, episode in ((4, 1), (5, 2)):
+        settings = Config(
+            agent="pg", hyper=dataclasses.replace(HYPER, hidden=hidden), dtype="float64"
+        )
+        checkpoint.save(tmp_path, episode, weights, {"config": settings.flat()})
+    player, found = restore(checkpoint.load(tmp_path / "00000001.json"), BACKEND)
+    assert player.hyper == HYPER and found.keys() == parameters().keys()
+    with pytest.raises(CheckpointError, match=r"another kind \(w1: expected .*5.*, got .*4"):
+        restore(checkpoint.load(tmp_path / "00000002.json"), BACKEND)
 
 
 def test_a_summary_by_hand() -> None:
