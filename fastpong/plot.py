@@ -57,6 +57,11 @@ def read_curve(source: Path, axis: str) -> Curve:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = _rows(path, csv.reader(file), columns)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PlotError(
+            f"{source}: expected a run's directory or its metrics.csv, found none; "
+            "name the directory that training made, by default one under runs/"
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PlotError(f"cannot read {path}: {error}") from error
     if not rows:

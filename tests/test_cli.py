@@ -658,7 +658,7 @@ def test_a_good_config_file_is_not_blamed_for_the_command_line(
         (["eval", "x.json", "--workers", "0"], "--workers", 2),
         (["eval", "x.json", "--env", "Pong-v9"], "--env", 2),
         (["plot", "-o", "x.png"], "RUN", 2),
-        (["plot", ".", "-o", "x.png"], "cannot read metrics.csv: ", 1),
+        (["plot", ".", "-o", "x.png"], ".: expected a run's directory or its metrics.csv", 1),
         (["plot", ".", "-o", "x.png", "--x", "y"], "--x", 2),
         (["import", "nowhere.p", "run"], "nowhere.p", 1),
         (["import", "nowhere.p"], "RUN", 2),
