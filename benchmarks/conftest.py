@@ -38,7 +38,7 @@ def against_bare(benchmark: Any, effort: Effort, show: Callable[[Report], None])
     """Measure training with some settings against bare emulators, and show the ratios."""
     import throughput
 
-    def measure(settings: Mapping[str, str], workers: int, at_least: float) -> None:
+    def measure(settings: Mapping[str, str], workers: int, at_least: float | None = None) -> None:
         figures, _ = benchmark.pedantic(
             throughput.compare, (effort, (workers,), settings), {"at_least": at_least}, rounds=1
         )

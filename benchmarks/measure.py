@@ -68,7 +68,7 @@ class Report:
     tables: list[Table] = field(default_factory=list)
 
 
-def figure(what: str, values: Sequence[float], unit: str = "", **asked: float) -> Figure:
+def figure(what: str, values: Sequence[float], unit: str = "", **asked: float | None) -> Figure:
     """Make a figure of the values of all rounds."""
     low, middle, high = quartiles(values)
     return Figure(what, middle, unit, low, high, **asked)

@@ -35,6 +35,7 @@ CLAIMS = {
     "conv": "conv_speed",
     "keras": "against_keras",
     "ppo": "ppo_speed",
+    "dqn": "dqn_speed",
 }
 """Name on the command line, and of bench_<name>.py -> module with ``measure(effort)``."""
 

@@ -33,7 +33,11 @@ def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
 
 
 def compare(
-    effort: Effort, workers: tuple[int, ...], settings: Mapping[str, str], *, at_least: float
+    effort: Effort,
+    workers: tuple[int, ...],
+    settings: Mapping[str, str],
+    *,
+    at_least: float | None = None,
 ) -> tuple[list[Figure], Table]:
     """Measure training with these settings; return the ratios and a table of the rates."""
     emulators.check()

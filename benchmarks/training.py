@@ -40,6 +40,8 @@ CONV_SETTINGS = {
     "--agent": "conv",
 }
 PPO_SETTINGS = {"--agent": "ppo", "--env": "PongDeterministic-v4"}
+# Ten games last some 14,000 decisions.
+DQN_SETTINGS = {"--agent": "dqn", "--env": "ALE/Pong-v5", "--warmup": "4096"}
 PATIENCE_SECONDS = 120.0
 
 
@@ -196,7 +198,7 @@ def check(run: Path, rows: list[Row]) -> None:
     assert not refusals
     assert list(run.glob("events.out.tfevents.*"))
     assert [row.episode for row in rows] == list(range(1, len(rows) + 1))
-    if newest.manifest["agent"] == "ppo":
+    if newest.manifest["agent"] in ("ppo", "dqn"):
         return check_lanes(rows)
     assert newest.manifest["config"]["batch_size"] == int(SETTINGS["--batch-size"])
     assert rows[-1].total_frames == sum(row.frames for row in rows)
@@ -212,7 +214,7 @@ def check(run: Path, rows: list[Row]) -> None:
 
 
 def check_lanes(rows: list[Row]) -> None:
-    """Raise AssertionError unless these are games of the actor-critic agent's lanes.
+    """Raise AssertionError unless these are games of an agent that plays in lanes.
 
     Of its frames some belong to games that have not ended; four make a step, but for the last step
     of a game, and up to thirty come before its first.
