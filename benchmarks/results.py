@@ -1,6 +1,6 @@
 """Measure all claims, or those named, and write docs/results.md and docs/results.json.
 
-    python benchmarks/results.py                      all, about 12 minutes on an idle machine
+    python benchmarks/results.py                      all, about 36 minutes on an idle machine
     python benchmarks/results.py throughput kernels   these; the other sections stay as they are
 
 Each claim is measured in a process of its own. Nothing else should run meanwhile; the load of the
