@@ -22,6 +22,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import time
@@ -48,18 +49,24 @@ RUNS = ROOT / "build" / "time-to-solve"
 
 @dataclass(frozen=True)
 class Plan:
-    """How a variant is trained: until so good, or for so many games; core-minutes asked for."""
+    """How a variant is trained, and for how many core-minutes at most; core-minutes asked for."""
 
     agent: str
-    until: float
-    episodes: int
-    save_every: int
+    options: str
+    core_minutes: float
     asked: dict[int, float]
 
 
 VARIANTS = {
-    "PongDeterministic-v4": Plan("ppo", 20.5, 500, 8, {0: 1, 18: 2, 20: 3}),
-    "ALE/Pong-v5": Plan("dqn", 20.0, 220, 20, {0: 3}),
+    "PongDeterministic-v4": Plan(
+        "ppo", "--until 20.5 --episodes 500 --save-every 8", 15, {0: 1, 18: 2, 20: 3}
+    ),
+    "ALE/Pong-v5": Plan(
+        "dqn",
+        "--fine 400000 --anneal 3200000 --until 20 --episodes 9999 --save-every 20",
+        14.9,
+        {0: 3, 18: 15},
+    ),
 }
 
 
@@ -83,8 +90,7 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
     home = RUNS / f"{env.replace('/', '-')}-{seed}"
     command = ["train", "--agent", plan.agent, "--env", env, "--seed", str(seed)]
-    command += ["--run-dir", str((home / "run").relative_to(ROOT)), "--until", str(plan.until)]
-    command += ["--episodes", str(plan.episodes), "--save-every", str(plan.save_every)]
+    command += ["--run-dir", str((home / "run").relative_to(ROOT)), *plan.options.split()]
     if (home / "done.json").exists() and facts(home)["command"] == command:
         return home
     shutil.rmtree(home, ignore_errors=True)
@@ -99,15 +105,28 @@ def train(env: str, seed: int, plan: Plan) -> Path:
             while process.poll() is None:
                 keep(home)
                 time.sleep(0.1)
+                if spent(home) > 60 * plan.core_minutes:
+                    process.terminate()
+                    process.wait(20)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait(20)
     keep(home)
-    if process.returncode:
+    if process.returncode not in (0, 128 + signal.SIGTERM):
         raise RuntimeError(f"training failed:\n{(home / 'progress.txt').read_text()[-2000:]}")
     (home / "done.json").write_text(json.dumps(known | {"command": command}))
     return home
+
+
+def spent(home: Path) -> float:
+    """Return the CPU time that a run had cost when its last game but one ended, in seconds."""
+    metrics = home / "run" / "metrics.csv"
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    if len(lines) < 3:
+        return 0.0
+    whole = lines[-2].split(",")  # the last line may yet be written
+    return float(whole[lines[0].split(",").index("cpu_seconds")])
 
 
 def facts(home: Path) -> dict[str, Any]:

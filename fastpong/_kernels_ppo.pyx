@@ -614,7 +614,7 @@ cdef class ActorStep:
 
     cdef const uint8_t[:, :, ::1] screens
     cdef const uint8_t[::1] table
-    cdef Py_ssize_t resolution, stride, kept, places
+    cdef Py_ssize_t resolution, stride, spread, kept, channels, places
     cdef const int32_t[::1] mirror
     cdef const float[:, ::1] rows_float, units_float
     cdef float[:, :, ::1] hidden_float
@@ -628,12 +628,14 @@ cdef class ActorStep:
     cdef uint8_t[::1] actions
     cdef bint single
 
-    def __init__(self, screens, table, resolution, stride, rows, mirror, units, scratch, indptr,
-                 indices, values, actions, logits, estimates):
+    def __init__(self, screens, table, resolution, stride, spread, rows, mirror, units, scratch,
+                 indptr, indices, values, actions, logits, estimates):
         self.screens, self.table, self.mirror = screens, table, mirror
         self.indptr, self.indices, self.values, self.actions = indptr, indices, values, actions
-        self.resolution, self.stride, self.kept = resolution, stride, len(screens)
-        self.places = self.kept * (FIELD // self.stride // self.resolution) ** 2
+        self.resolution, self.stride, self.spread = resolution, stride, spread
+        self.kept = len(screens)
+        self.channels = len(rows) // (FIELD // self.stride // self.resolution) ** 2
+        self.places = self.channels * (FIELD // self.stride // self.resolution) ** 2
         self.single = rows.dtype == "f4"
         if self.single:
             self.rows_float, self.units_float, self.hidden_float = rows, units, scratch
@@ -652,7 +654,7 @@ cdef class ActorStep:
     cdef int decide(
             self, Py_ssize_t t, double uniform, bint fresh,
             Py_ssize_t last_action) noexcept nogil:
-        cdef Py_ssize_t start, end, age
+        cdef Py_ssize_t start, end, age, newer
         cdef double logit
         if t < 0 or t >= self.actions.shape[0] or last_action > 1:
             return -1
@@ -663,11 +665,11 @@ cdef class ActorStep:
         end = start + c_encode_frame(
             self.screens[t % self.kept], self.table, self.resolution, self.stride,
             self.indices[start:], self.values[start:])
-        for age in range(0 if fresh else self.kept - 1):
+        for age in range(0 if fresh else self.channels - 1):
+            newer = t + self.kept - age * self.spread
             end = c_encode_difference(
-                self.screens[(t + self.kept - age) % self.kept],
-                self.screens[(t + self.kept - age - 1) % self.kept], self.table,
-                self.resolution, self.stride, age + 1, self.indices, self.values, end)
+                self.screens[newer % self.kept], self.screens[(newer - self.spread) % self.kept],
+                self.table, self.resolution, self.stride, age + 1, self.indices, self.values, end)
         if last_action >= 0 and self.mirror.shape[0] > self.places:
             self.indices[end] = <uint16_t>(self.places + last_action)
             self.values[end] = 1

@@ -330,28 +330,30 @@ def gae(
 
 
 @_kernel(
-    4,
+    5,
     lambda F: types.int64(
-        *(_in(U8, 3), _in(U8, 1), I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
+        *(_in(U8, 3), _in(U8, 1), I64, I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
         *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1)),
         *(I64, F64, types.boolean, I64),
     ),
 )
 def _actor_step(
-    screens: Any, table: Any, resolution: int, stride: int, rows: Any, mirror: Any, units: Any,
-    hidden: Any, indptr: Any, indices: Any, values: Any, actions: Any, logits: Any,
+    screens: Any, table: Any, resolution: int, stride: int, spread: int, rows: Any, mirror: Any,
+    units: Any, hidden: Any, indptr: Any, indices: Any, values: Any, actions: Any, logits: Any,
     estimates: Any, t: int, uniform: float, fresh: bool, last_action: int,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``ActorStep``."""
     if t < 0 or t >= len(actions) or last_action > 1:
         return -1
-    kept, side = len(screens), FIELD // stride // resolution
-    start, places = indptr[t], kept * side * side
+    kept, cells = len(screens), (FIELD // stride // resolution) ** 2
+    channels = len(rows) // cells
+    start, places = indptr[t], channels * cells
     if start < 0 or start > len(indices) - len(rows):  # this way round nothing overflows
         return -1
     end = start
-    for channel in range(1 if fresh else kept):
-        now, before = screens[(t - max(0, channel - 1)) % kept], screens[(t - channel) % kept]
+    for channel in range(1 if fresh else channels):
+        now = screens[(t - max(0, channel - 1) * spread) % kept]
+        before = screens[(t - channel * spread) % kept]
         end = _encode_channel(now, before, table, resolution, stride, channel, indices, values, end)
     if last_action >= 0 and len(rows) > places:
         indices[end], values[end] = places + last_action, 1
@@ -369,12 +371,12 @@ class ActorStep:
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, stride: int, rows: Array,
-        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array,
+        self, screens: Array, table: Array, resolution: int, stride: int, spread: int,
+        rows: Array, mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array,
         values: Array, actions: Array, logits: Array, estimates: Array,
     ) -> None:  # fmt: skip
         buffers = (
-            *(screens, table, resolution, stride, rows, mirror, units, scratch),
+            *(screens, table, resolution, stride, spread, rows, mirror, units, scratch),
             *(indptr, indices, values, actions, logits, estimates),
         )
         _actor_step(*buffers, -1, 0.0, False, -1)

@@ -100,6 +100,8 @@ class Config:
                 f"hyper: expected the Hyperparameters of agent {self.agent!r}, "
                 f"got {type(self.hyper).__name__}"
             )
+        if hasattr(self.hyper, "check_env"):
+            self.hyper.check_env(self.env)
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Config:

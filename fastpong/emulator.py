@@ -18,7 +18,7 @@ Importing this module imports neither ale_py nor gymnasium; building an `Emulato
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain, repeat
 from pathlib import Path
@@ -74,6 +74,21 @@ class Variant:
             raise ValueError(f"sticky: expected a probability in [0, 1], got {self.sticky!r}")
         if self.max_frames < 1:
             raise ValueError(f"max_frames: expected 1 or more, got {self.max_frames!r}")
+
+    def halved(self, times: int) -> Variant:
+        """Return the same with actions played for half as many frames, so many times over.
+
+        Raises ValueError where that is no whole number of frames, or the number is drawn.
+        """
+        if not times:
+            return self
+        if len(self.frameskip) > 1 or self.frameskip[0] % 2**times:
+            frames = ", ".join(map(str, self.frameskip))
+            raise ValueError(
+                f"expected an environment that plays an action for a multiple of {2**times} "
+                f"frames, got {self.name}, which plays it for {frames}"
+            )
+        return replace(self, frameskip=(self.frameskip[0] // 2**times,))
 
 
 VARIANTS: dict[str, Variant] = {

@@ -6,6 +6,7 @@ and the same ones for any number of workers.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ def restore(
 
     env : another variant than the run's
 
-    Raises CheckpointError where it is no run's, or its weights do not fit its settings.
+    Raises CheckpointError where it is no run's, its weights do not fit its settings, or its agent
+    cannot play that variant.
     """
 
     def arrays(prefix: str) -> dict[str, NDArray[Any]]:
@@ -57,6 +59,7 @@ def restore(
         config = Config.build(found.manifest["config"])
         agent = agents.create(config.agent, config.hyper, backend, config.dtype)
         parameters = agent.final_parameters(arrays("parameters/0/"), arrays("state/"))
+        config = dataclasses.replace(config, hyper=agent.settled(arrays("state/")))
         for name, shape in agent.shapes.items():
             if parameters[name].shape != shape:
                 raise ValueError(f"{name}: expected {shape}, got {parameters[name].shape}")
@@ -64,9 +67,11 @@ def restore(
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error
-    player = Player(
-        config.agent, config.hyper, backend, config.dtype, env or config.env, seed, greedy
-    )
+    try:
+        config = dataclasses.replace(config, env=env or config.env)
+    except ValueError as error:
+        raise CheckpointError(f"{found.path}: {error}") from error
+    player = Player(config.agent, config.hyper, backend, config.dtype, config.env, seed, greedy)
     return player, parameters
 
 

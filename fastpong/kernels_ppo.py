@@ -384,18 +384,21 @@ class PpoKernels:
         logits: Array,
         estimates: Array,
         stride: int = 2,
+        spread: int = 1,
     ) -> Callable[[int, float, bool, int], int]:
         """Bind the buffers of a segment; return ``step(t, uniform, fresh, last_action) -> action``.
 
         As ``policy_step``: it encodes screens[t % K], and unless ``fresh`` its difference to
-        screens[(t - 1) % K], as ``encode_cells`` does, and the difference of screens[(t - 1) % K]
-        to screens[(t - 2) % K] and so on, S S further each; and, where ``rows`` has 2 more for it,
-        the last action (0, 1, or -1 for none); records in logits[t], estimates[t] and actions[t];
-        and returns 1 (RIGHT) if uniform < 1 / (1 + exp(-logit)), else 0. It returns -1, with
-        nothing written, where t >= cap or fewer than B entries are left.
+        screens[(t - d) % K], d the spread, as ``encode_cells`` does, and the difference of
+        screens[(t - d) % K] to screens[(t - 2 d) % K] and so on, S S further each, C channels in
+        all; and, where ``rows`` has 2 more for it, the last action (0, 1, or -1 for none); records
+        in logits[t], estimates[t] and actions[t]; and returns 1 (RIGHT) if uniform <
+        1 / (1 + exp(-logit)), else 0. It returns -1, with nothing written, where t >= cap or fewer
+        than B entries are left.
 
-        screens : (K, 210, 160) uint8, a ring of 2 or more
-        rows, mirror, units : as for ``pyramid_forward``; B = K S S, or 2 more
+        screens : (K, 210, 160) uint8, a ring of 1 + (C - 1) d or more
+        rows, mirror, units : as for ``pyramid_forward``; B = C S S, or 2 more, with C of 2 or more
+        spread  : steps from one screen that is compared to the next
         indptr : (cap + 1,) int64;  actions : (cap,) uint8;  logits, estimates : (cap,)
         indices, values : (room,) uint16 and (room,) int8
         """
@@ -407,11 +410,17 @@ class PpoKernels:
             "mirror": _mirror(check, mirror),
             "units": check.bound("units", units, FLOATS, (3, "H")),
         }
-        if check.sizes["K"] < 2:
-            raise ValueError(f"screens: expected 2 or more, got {check.sizes['K']}")
-        places = check.sizes["K"] * cells_along(resolution, stride) ** 2
-        if check.sizes["B"] not in (places, places + 2):
-            raise ValueError(f"rows: expected {places} or {places + 2}, got {check.sizes['B']}")
+        cells, spread = cells_along(resolution, stride) ** 2, checks.count("spread", spread)
+        channels, more = divmod(check.sizes["B"], cells)
+        if channels < 2 or more not in (0, 2):
+            raise ValueError(
+                f"rows: expected 2 or more times {cells}, or 2 more, got {check.sizes['B']}"
+            )
+        if check.sizes["K"] < 1 + (channels - 1) * spread:
+            raise ValueError(
+                f"screens: expected {1 + (channels - 1) * spread} or more for {channels} channels, "
+                f"got {check.sizes['K']}"
+            )
         if check.sizes["B"] > MAX_INPUTS:
             raise ValueError(
                 f"rows: expected at most {MAX_INPUTS}, as uint16 can number, got "
@@ -429,7 +438,7 @@ class PpoKernels:
         checks.no_overlap(outputs, inputs)
         scratch = np.empty((1, 2, check.sizes["H"]), check.float)
         step: Callable[[int, float, bool, int], int] = self.ppo.ActorStep(
-            inputs["screens"], inputs["table"], resolution, stride, inputs["rows"],
+            inputs["screens"], inputs["table"], resolution, stride, spread, inputs["rows"],
             inputs["mirror"], inputs["units"], scratch, outputs["indptr"],
             outputs["indices"], outputs["values"], outputs["actions"], outputs["logits"],
             outputs["estimates"],

@@ -308,6 +308,7 @@ class ActorStep:
         table: Array,
         resolution: int,
         stride: int,
+        spread: int,
         rows: Array,
         mirror: Array,
         units: Array,
@@ -320,7 +321,7 @@ class ActorStep:
         estimates: Array,
     ) -> None:
         self.screens, self.table = screens, table
-        self.resolution, self.stride = resolution, stride
+        self.resolution, self.stride, self.spread = resolution, stride, spread
         self.rows, self.mirror, self.units, self.hidden = rows, mirror, units, scratch
         self.indptr, self.indices, self.values = indptr, indices, values
         self.actions, self.logits, self.estimates = actions, logits, estimates
@@ -334,12 +335,14 @@ class ActorStep:
         start = int(self.indptr[t]) if possible else -1
         if start < 0 or start + len(self.rows) > len(self.indices):
             return -1
-        kept = len(self.screens)
+        cells = (FIELD // self.stride // self.resolution) ** 2
+        channels = len(self.rows) // cells
+        ages = [0 if fresh else age * self.spread for age in range(channels)]
         end = start + encode_channels(
-            [self.screens[(t if fresh else t - age) % kept] for age in range(kept)], self.table,
+            [self.screens[(t - age) % len(self.screens)] for age in ages], self.table,
             self.resolution, self.stride, self.indices[start:], self.values[start:],
         )  # fmt: skip
-        places = kept * (FIELD // self.stride // self.resolution) ** 2
+        places = channels * cells
         if last_action >= 0 and len(self.rows) > places:
             self.indices[end], self.values[end] = places + last_action, 1
             end += 1

@@ -70,18 +70,20 @@ def same(first: Any, second: Any) -> bool:
 # --- training -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lag", [0, 1])
-def test_weights_depend_on_neither_workers_nor_threads(lag: int) -> None:
-    settings = small(lag=lag, hidden=150)
+@pytest.mark.parametrize(("lag", "fine"), [(0, ""), (1, ""), (1, "240")])
+def test_weights_depend_on_neither_workers_nor_threads(lag: int, fine: str) -> None:
+    settings = small(lag=lag, hidden=150, fine=fine, warmup=100)
     one = train(settings, 5, workers=1, threads=1)
     assert one.arrays["state/steps"][0] > 0
     for workers, threads in ((2, 3), (3, 2)):
         assert same(one, train(settings, 5, workers=workers, threads=threads))
 
 
-@pytest.mark.parametrize(("lag", "until"), [(0, 1), (0, 4), (1, 3)])
-def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int) -> None:
-    settings = small(lag=lag)
+@pytest.mark.parametrize(
+    ("lag", "until", "fine"), [(0, 1, ""), (0, 4, ""), (1, 3, ""), (0, 2, "240"), (1, 3, "120 360")]
+)
+def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, fine: str) -> None:
+    settings = small(lag=lag, fine=fine, warmup=100)
     half = train(settings, until)
     assert half.counters["update"] == until
     whole, rest = train(settings, 6), train(settings, 6, state=half)
@@ -92,9 +94,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int) -> None:
 
 @pytest.mark.timeout(240)
 def test_compiled_backends_agree_with_the_oracle() -> None:
-    settings = small(hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0)
+    settings = small(
+        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", fine_reuse=4.0
+    )
     exact = train(settings, 4, backend="numpy", dtype="float64")
-    assert exact.arrays["state/steps"][0] > 10
+    assert exact.arrays["state/steps"][0] == 10  # five of them from fine play
     for backend in ("cython", "numba"):
         snapshot = train(settings, 4, backend=backend, dtype="float64")
         for name, array in exact.arrays.items():
@@ -108,6 +112,98 @@ def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.Monke
     """As when a signal to all ends workers and fork server while an update is being made."""
     monkeypatch.setattr("fastpong.trainer.cpu_seconds", iter([5.0, 7.0, 1.0, 2.0, 9.0]).__next__)
     assert train(small(), 4).counters["cpu_seconds"] == 7.0
+
+
+# --- playing finely -----------------------------------------------------------------------------
+
+FINE = {"fine": "360 600", "fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 2.0, "warmup": 120}
+"""Of ``small`` the rounds 0 to 2 are played for 4 frames, 3 and 4 for 2, and then for 1."""
+
+
+def test_frames_are_halved_after_so_many_decisions() -> None:
+    settings = small(**FINE, history=1)
+    agent = create("dqn", settings, "cython", "float64")
+    parameters, state = agent.initial_parameters(1), agent.initial_state()
+    assert state["lanes/screens"].shape[1] == 9  # those of three channels and three between each
+    play = agent.player(ENV, SEED, TRAIN, False)
+    lane, expected = Lane(), [4, 4, 4, 2, 2, 1, 1, 1]
+    for number, frames in enumerate(expected):
+        segment = play(3 * number, parameters, lane)
+        lane = segment.lane
+        assert (
+            segment.frames == 40 * frames or not number
+        )  # a game begins with some of doing nothing
+    game = play(0, parameters)
+    assert 0 <= game.frames - game.length <= settings.noops
+
+
+def test_whole_games_are_played_as_at_that_stage() -> None:
+    settings = small(**FINE)
+    agent = create("dqn", settings, "cython", "float64")
+    state = agent.initial_state()
+    for updates, fine, frames in ((2, "", 4), (3, "360", 2), (4, "360", 2), (5, "360 600", 1)):
+        state["updates"][0] = updates
+        settled = agent.settled(state)
+        assert settled.fine == fine
+        play = create("dqn", settled, "cython", "float64").player(ENV, SEED, EVAL, True)
+        game = play(0, agent.initial_parameters(1))
+        assert 0 <= game.frames - frames * game.length <= settings.noops
+
+
+def test_fine_play_compares_screens_over_the_same_time() -> None:
+    settings = small(**FINE, history=1, exploration=0.0, explore=1)
+    agent: Any = create("dqn", settings, "cython", "float64")
+    parameters = agent.initial_parameters(1)
+    play = agent.player("PongDeterministic-v4", SEED, TRAIN, False)
+    lane, places = play(0, parameters, Lane()).lane, agent.pyramid.side**2
+    for number, apart in ((9, 2), (15, 4)):
+        segment = play(number, parameters, lane)
+        lane, seen = segment.lane, np.zeros((41, agent.pyramid.base))
+        for t in range(41):
+            mine = slice(*segment.indptr[t : t + 2])
+            seen[t, segment.indices[mine]] = segment.values[mine]
+        frame, difference, earlier = (seen[:, k * places : (k + 1) * places] for k in range(3))
+        since = 2 * apart  # before that screens of the coarser segment are compared
+        assert np.array_equal(difference[since:], frame[since:] - frame[since - apart : -apart])
+        assert np.array_equal(earlier[since:], difference[since - apart : -apart])
+        assert np.any(frame[1:] != frame[:-1], axis=1).sum() > 10
+
+
+def test_what_was_played_otherwise_is_forgotten() -> None:
+    """And nothing learned until there is as much again as at the beginning."""
+    kept = [played(small(**FINE), updates)[2:] for updates in range(1, 10)]
+    found = [Replay(state, 3, 40).decisions for state, _ in kept]
+    assert found == [0, 120, 240, 0, 120, 0, 120, 240, 360]
+    assert [bool(said) for _, said in kept] == [count > 0 for count in found]
+    # reuse: 2 for 4 frames; 2 / 2 for 2 frames, 2 / 4 for one
+    steps = [int(state["steps"][0]) for state, _ in kept]
+    assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_a_discount_and_returns_are_for_the_same_time(halvings: int) -> None:
+    _, parameters, state, _ = played(small(**FINE), 9)
+
+    def learn(halvings: int, **changes: Any) -> Any:
+        agent: Any = create("dqn", small(**{**FINE, **changes}), "cython", "float64")
+        mine = {key: array.copy() for key, array in (parameters | state).items()}
+        agent.learner.learn(Replay(mine, 3, 40), mine, mine, 0.0, halvings)
+        return mine["rows"]
+
+    found, parts = learn(halvings), 2**halvings
+    plain = {"gamma": 0.9 ** (1 / parts), "returns": 3 * parts, "reuse": 2.0 / parts}
+    assert np.array_equal(found, learn(0, **plain))
+    for name, value in (("fine_gamma", 0.5), ("fine_returns", 1), ("fine_reuse", 20.0)):
+        assert not np.array_equal(found, learn(halvings, **{name: value}))
+
+
+def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
+    for env, fine in (("Pong-v0", "9"), ("PongNoFrameskip-v4", "9"), ("ALE/Pong-v5", "9 10 11")):
+        with pytest.raises(ValueError, match=f"^fine: expected an environment .*, got {env}, "):
+            Config.build({"agent": "dqn", "fine": fine, "env": env})
+        Config.build({"agent": "dqn", "env": env})
+    for env in ("ALE/Pong-v5", "PongDeterministic-v4"):
+        Config.build({"agent": "dqn", "fine": "9 10", "env": env})
 
 
 # --- learning -----------------------------------------------------------------------------------
@@ -249,7 +345,7 @@ def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_some_actions_are_drawn_blindly_fewer_and_fewer() -> None:
-    settings = small(lanes=2, explore=400, exploration=0.1)
+    settings = small(lanes=2, explore=400, exploration=0.1, evaluation_exploration=0.05)
     agent = create("dqn", settings, "cython", "float32")
     shares = [agent.exploration(task) for task in range(14)]  # type: ignore[attr-defined]
     np.testing.assert_allclose(shares[::2], [1, 0.82, 0.64, 0.46, 0.28, 0.1, 0.1])
@@ -259,7 +355,7 @@ def test_some_actions_are_drawn_blindly_fewer_and_fewer() -> None:
         return int(uniform < 0.9)  # RIGHT is far likelier
 
     uniforms = np.random.default_rng(1).random(20_000).tolist()
-    for task, whole, share in ((4, False, 0.64), (12, False, 0.1), (0, True, 0.1)):
+    for task, whole, share in ((4, False, 0.64), (12, False, 0.1), (0, True, 0.05)):
         choose = agent.chooser(step, task, whole)  # type: ignore[attr-defined]
         left = 1 - np.mean([choose(0, u, False, 0) for u in uniforms])
         assert left == pytest.approx(share / 2, abs=0.01)
@@ -282,7 +378,9 @@ def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> No
 
 def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
-                {"returns": 129}, {"returns": 0}, {"replay": 0}, {"exploration": 0.6},
+                {"returns": 129}, {"returns": 0}, {"fine": "0"}, {"fine": "5 5"},
+                {"fine": "later"}, {"fine_returns": 129}, {"fine_returns": 65, "fine": "9"},
+                {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},
                 {"replay": 10**9}, {"minibatch": 10**5}):  # fmt: skip

@@ -450,6 +450,28 @@ def test_variants_that_cannot_be_played(field: str, values: tuple[object, ...]) 
             Variant("x", **{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_the_steps_of_a_halved_variant_are_one_of_the_whole(times: int) -> None:
+    known = find_variant("PongDeterministic-v4")
+    whole, part = Emulator(known), Emulator(known.halved(times))
+    screens = np.zeros((2, 210, 160), np.uint8)
+    whole.reset(uniforms(1, TRAIN, 0)), part.reset(uniforms(1, TRAIN, 0))
+    for action in np.random.default_rng(2).choice([0, 3, 4], 200):
+        assert whole.step(action) == sum(part.step(action) for _ in range(2**times))
+        assert whole.frames == part.frames
+        whole.read_screen(screens[0]), part.read_screen(screens[1])
+        assert np.array_equal(*screens)
+    assert find_variant("ALE/Pong-v5").halved(times).sticky == 0.25
+
+
+def test_frames_that_cannot_be_halved() -> None:
+    for name, times, frames in (("Pong-v4", 1, "2, 3, 4"), ("ALE/Pong-v5", 3, "4")):
+        match = f"expected .* multiple of {2**times} frames, got {name}, .* for {frames}$"
+        with pytest.raises(ValueError, match=match):
+            find_variant(name).halved(times)
+    assert find_variant("Pong-v4").halved(0) is find_variant("Pong-v4")
+
+
 def test_another_game_equals_gymnasium_too() -> None:
     import ale_py
 

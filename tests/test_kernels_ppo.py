@@ -453,14 +453,14 @@ def test_gae_identities(seed: int, steps: int, gamma: float) -> None:
 
 def buffers(
     dtype: Any, resolution: int = 4, last: bool = False, cap: int = 40, stride: int = 2,
-    history: int = 0,
+    history: int = 0, spread: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     rng, tree = np.random.default_rng(14), Pyramid(resolution, (), last, stride, history)
     p = weights(tree, 9, dtype)
     p["rows"] /= 9
     return {
-        "screens": screens(rng, 2 + history), "table": table(rng), "resolution": resolution,
-        "stride": stride, **p,
+        "screens": screens(rng, 1 + (1 + history) * spread), "table": table(rng),
+        "resolution": resolution, "stride": stride, "spread": spread, **p,
         "indptr": np.zeros(cap + 1, np.int64), "indices": np.zeros(cap * tree.base, np.uint16),
         "values": np.zeros(cap * tree.base, np.int8), "actions": np.zeros(cap, np.uint8),
         "logits": np.zeros(cap, dtype), "estimates": np.zeros(cap, dtype),
@@ -468,18 +468,23 @@ def buffers(
 
 
 @pytest.mark.parametrize(
-    ("last", "stride", "history"), [(False, 2, 0), (True, 2, 0), (True, 1, 0), (True, 1, 2)]
+    ("last", "stride", "history", "spread"),
+    [(False, 2, 0, 1), (True, 2, 0, 1), (True, 1, 0, 1), (True, 1, 2, 1), (True, 1, 2, 2)],
 )
 def test_the_step_records_and_chooses_as_the_oracles(
-    backend: Any, exact: Any, dtype: Any, last: bool, stride: int, history: int
+    backend: Any, exact: Any, dtype: Any, last: bool, stride: int, history: int, spread: int
 ) -> None:
     runs = []
     for one in (backend, exact):
-        given = buffers(dtype, 4 if stride == 2 else 10, last, stride=stride, history=history)
+        resolution = 4 if stride == 2 else 10
+        given = buffers(
+            dtype, resolution, last, stride=stride, history=history, spread=spread
+        )  # fmt: skip
         given["rows"] /= 1 if stride == 2 else 20  # so large are the counts of such cells
+        kept = len(given["screens"])
         step, rng, before, chosen = one.actor_step(**given), np.random.default_rng(15), -1, []
         for t in range(40):
-            given["screens"][t % (2 + history), 60:90] = rng.integers(0, 256, (30, 160))
+            given["screens"][t % kept, 60:90] = rng.integers(0, 256, (30, 160))
             before = step(t, rng.random(), before < 0 or t % 9 == 0, before)
             chosen.append(before)
         runs.append((chosen, given))
@@ -512,23 +517,28 @@ def test_step_and_learner_speak_of_one_policy(backend: Any, dtype: Any) -> None:
             assert step(t, p * (1 + by), t == 0, -1) == action
 
 
-def test_earlier_differences_are_those_of_earlier_steps(backend: Any) -> None:
-    """Channel c of step t is the difference channel of step t - c + 1."""
-    given = buffers(F64, 10, stride=1, history=2, cap=9)
+@pytest.mark.parametrize(("spread", "kept"), [(1, 4), (1, 7), (2, 7), (2, 9)])
+def test_earlier_differences_are_those_of_earlier_steps(
+    backend: Any, spread: int, kept: int
+) -> None:
+    """Channel c of step t is the difference channel of step t - (c - 1) d, d the spread."""
+    given = buffers(F64, 10, stride=1, history=2, cap=17, spread=spread)
+    given["screens"] = np.zeros((kept, 210, 160), np.uint8)
     step, places, found = backend.actor_step(**given), 256, []
     rng = np.random.default_rng(16)
-    for t in range(9):
-        given["screens"][t % 4, 60:90] = rng.integers(0, 256, (30, 160))
+    for t in range(17):
+        given["screens"][t % kept, 60:90] = rng.integers(0, 256, (30, 160))
         step(t, 0.5, t == 0, 0)
         x = np.zeros((4, places))
         mine = slice(*given["indptr"][t : t + 2])
         x.reshape(-1)[given["indices"][mine]] = given["values"][mine]
         found.append(x)
-    assert not found[0][1:].any() and all(x[1:].any(axis=1).all() for x in found[3:])
-    for t in range(3, 9):
-        assert_same(found[t][2], found[t - 1][1])
-        assert_same(found[t][3], found[t - 2][1])
-        assert_same(found[t][1], found[t][0] - found[t - 1][0])
+    first = 3 * spread
+    assert not found[0][1:].any() and all(x[1:].any(axis=1).all() for x in found[first:])
+    for t in range(first, 17):
+        assert_same(found[t][2], found[t - spread][1])
+        assert_same(found[t][3], found[t - 2 * spread][1])
+        assert_same(found[t][1], found[t][0] - found[t - spread][0])
 
 
 def test_a_fresh_step_has_no_difference(backend: Any) -> None:
@@ -612,6 +622,9 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
     refuse(backend.actor_step, step, TypeError, resolution=4.0)
     refuse(backend.actor_step, step, stride=3)
     refuse(backend.actor_step, step, screens=step["screens"][:1].copy())
+    refuse(backend.actor_step, step, spread=0)
+    refuse(backend.actor_step, step | {"spread": 2}, screens=step["screens"])
+    refuse(backend.actor_step, step, TypeError, spread=1.0)
     refuse(backend.actor_step, step, screens=step["screens"][0])
     many = 3 * 160 * 160
     room = {"rows": np.zeros((many, 9)), "mirror": np.arange(many, dtype=np.int32)}

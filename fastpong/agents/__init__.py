@@ -107,6 +107,9 @@ class Agent(Protocol):
     ) -> dict[str, float]:
         """Apply the update to the newest parameters, in place; return diagnostics."""
 
+    def settled(self, state: Arrays) -> Any:
+        """Return the ``Hyperparameters`` with which whole games are played at this stage."""
+
     def final_parameters(self, parameters: Arrays, state: Arrays) -> Arrays:
         """Return those that the agent is evaluated and exported with, from the newest ones."""
 

@@ -9,17 +9,23 @@ g = gamma^n, or 0 where a point came before, and Q' the network as it was some s
     y = R + g Q'(x_n, argmax_a Q(x_n, a)),   loss = mean of (Q(x, a) - y)^2 / 2
 
 The better action is played, save for a share ``exploration`` that is drawn blindly; in evaluation,
-too, unless it is greedy.
+unless it is greedy, a smaller one.
+
+With ``fine`` decisions become finer after so many of them: an action is played for half as many
+frames, and later perhaps for half of these. Pong's paddle goes by more than its own height in four
+frames. What is seen stays the same, so that what was learned holds; what was kept is forgotten.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
-Architectures" (2016); returns over n as in Hessel et al., "Rainbow" (2018).
+Architectures" (2016); returns over n as in Hessel et al., "Rainbow" (2018); two shares drawn
+blindly as in Castro et al., "Dopamine" (2018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +34,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastpong.agents.laned import LaneAgent, LaneSettings, look
 from fastpong.agents.q_learner import QLearner
 from fastpong.agents.replay import ROUNDS, Replay
+from fastpong.emulator import find_variant
 from fastpong.kernels import Backend
 from fastpong.lanes import Step
 from fastpong.options import option
@@ -82,6 +89,23 @@ class Settings(LaneSettings):
     explore: int = option(
         100_000, "decisions over which that share falls, from 1, in a straight line", minimum=1
     )
+    evaluation_exploration: float = option(
+        0.001, "the same in evaluation that is not greedy", minimum=0, maximum=0.5
+    )
+    fine: str = option(
+        "",
+        "decisions after each of which an action is played for half as many frames, such as "
+        "'400000 1500000'",
+    )
+    fine_gamma: float = option(
+        0.997,
+        "discount from the first of these on; this and the next two are for the time of one of "
+        "the variant's decisions",
+        minimum=0,
+        maximum=1,
+    )
+    fine_returns: int = option(5, "returns from then on", minimum=1)
+    fine_reuse: float = option(16.0, "reuse from then on", above=0)
     max_norm: float = option(10.0, "longest gradient that is not cut down", above=0)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
@@ -90,16 +114,42 @@ class Settings(LaneSettings):
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
         super().__post_init__()
-        if self.returns > self.segment:
-            raise ValueError(
-                f"returns: expected at most a segment, {self.segment}, got {self.returns}"
-            )
+        whole = self.fine_returns * 2 ** len(self.phases)
+        for name, given in (("returns", self.returns), ("fine_returns", whole)):
+            if given > self.segment:
+                raise ValueError(
+                    f"{name}: expected at most a segment, {self.segment}, got {given} decisions"
+                )
         least = ROUNDS * self.lanes * self.segment
         if self.replay < least:
             raise ValueError(
                 f"replay: expected at least {least}, {ROUNDS} segments of every lane, "
                 f"got {self.replay}"
             )
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Decisions before the frames of an action are halved, and halved again.
+
+        Raises ValueError where ``fine`` is none such.
+        """
+        try:
+            found = tuple(int(word) for word in self.fine.split())
+        except ValueError:
+            found = (0,)
+        if any(a >= b for a, b in pairwise((0, *found))):
+            raise ValueError(
+                f"fine: expected rising numbers of decisions, as in '400000 1500000', "
+                f"got {self.fine!r}"
+            )
+        return found
+
+    def check_env(self, env: str) -> None:
+        """Raise ValueError for an environment whose frames cannot be halved so often."""
+        try:
+            find_variant(env).halved(len(self.phases))
+        except ValueError as error:
+            raise ValueError(f"fine: {error}; take another one, or leave fine empty") from None
 
 
 class DeepQ(LaneAgent):
@@ -133,15 +183,40 @@ class DeepQ(LaneAgent):
         """Look at the replay, which raw kernels trust; see ``Replay.verify``."""
         Replay(state, self.hyper.lanes, self.hyper.segment).verify(self.pyramid.base)
 
+    @property
+    def kept(self) -> int:
+        """Screens that a lane keeps: in the end those in between, too."""
+        hyper: Settings = self.hyper
+        return 1 + (self.pyramid.channels - 1) * (1 << len(hyper.phases))
+
+    def halvings(self, number: int, whole_game: bool) -> int:
+        """Return how often the frames of an action are halved; whole games are as in the end."""
+        phases = self.hyper.phases
+        return len(phases) if whole_game else sum(self.decisions(number) >= n for n in phases)
+
+    def settled(self, state: Mapping[str, Array]) -> Settings:
+        """Return its settings without the phases that it has not come to."""
+        hyper: Settings = self.hyper
+        reached = self.halvings(int(state["updates"][0]) * hyper.lanes, False)
+        return replace(hyper, fine=" ".join(hyper.fine.split()[:reached]))
+
+    def decisions(self, number: int) -> int:
+        """Return how many were made before the round of task ``number``."""
+        return int(number // self.hyper.lanes * self.hyper.lanes * self.hyper.segment)
+
+    def begun(self, halvings: int) -> int:
+        """Return the decisions before the first round with so many halvings."""
+        size = self.hyper.lanes * self.hyper.segment
+        return -(-self.hyper.phases[halvings - 1] // size) * size if halvings else 0
+
     def exploration(self, number: int) -> float:
         """Return the share of task ``number``'s actions that are drawn blindly."""
-        hyper = self.hyper
-        done = min(1.0, number // hyper.lanes * hyper.lanes * hyper.segment / hyper.explore)
-        return float(1 - done * (1 - hyper.exploration))
+        done = min(1.0, self.decisions(number) / self.hyper.explore)
+        return float(1 - done * (1 - self.hyper.exploration))
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what takes the better action, or one drawn blindly."""
-        share = self.hyper.exploration if whole_game else self.exploration(number)
+        share = self.hyper.evaluation_exploration if whole_game else self.exploration(number)
 
         def choose(t: int, uniform: float, fresh: bool, last_action: int) -> int:
             # RIGHT if what is handed on is below its probability: at 0.5 where that is likelier.
@@ -158,17 +233,20 @@ class DeepQ(LaneAgent):
         """
         hyper = self.hyper
         replay = Replay(state, hyper.lanes, hyper.segment)
-        decisions = int(state["updates"][0]) * replay.size
+        task = int(state["updates"][0]) * hyper.lanes
+        decisions, halvings = self.decisions(task), self.halvings(task, False)
         for segment in self._segments:
             look(self.pyramid, segment.indices, state["seen"])
         replay.put(self._segments)
         self._segments.clear()
         state["updates"] += 1
-        if decisions < hyper.warmup or not replay.decisions:
+        begun = self.begun(halvings)
+        if begun == decisions:
+            replay.forget()  # what was played otherwise
+        if decisions - begun < hyper.warmup or not replay.decisions:
             return {}
         done = min(1.0, decisions / hyper.anneal)
-        before = int(state["steps"][0])
-        found = self.learner.learn(replay, parameters, state, done)
-        made = int(state["steps"][0]) - before
-        self.average(parameters, state, before // made + 1)
+        found = self.learner.learn(replay, parameters, state, done, halvings)
+        first = max(1, -(-hyper.warmup // replay.size))
+        self.average(parameters, state, decisions // replay.size - first + 1)
         return found

@@ -13,12 +13,17 @@ class EpisodeTasks:
 
     chained = False
     threads = 1
+    hyper: Any
 
     def final_parameters(
         self, parameters: Mapping[str, NDArray[Any]], state: Mapping[str, NDArray[Any]]
     ) -> Mapping[str, NDArray[Any]]:
         """Return the newest."""
         return parameters
+
+    def settled(self, state: Mapping[str, NDArray[Any]]) -> Any:
+        """Return its settings: it plays as it did from the first episode on."""
+        return self.hyper
 
     def verify(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Do nothing: the state is numbers that lead nowhere."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -104,7 +105,7 @@ class LaneAgent:
 
     def __init__(self, hyper: Any, kernels: Backend, dtype: DTypeLike) -> None:
         self.hyper, self.kernels, self.dtype = hyper, kernels, np.dtype(dtype)
-        self.pyramid = hyper.pyramid()
+        self.pyramid: Pyramid = hyper.pyramid()
         self.shapes = {"rows": (self.pyramid.base, hyper.hidden), "units": (3, hyper.hidden)}
         self.batch_size, self.lag, self.threads = hyper.lanes, hyper.lag, 1
         kernels.prepare_ppo(dtype)
@@ -124,7 +125,7 @@ class LaneAgent:
 
     def initial_state(self) -> dict[str, Array]:
         """Return zero moments, nothing seen, no updates, and lanes that have yet to begin."""
-        lanes, rows, kept = self.hyper.lanes, self.pyramid.rows, self.pyramid.channels
+        lanes, rows, kept = self.hyper.lanes, self.pyramid.rows, self.kept
         return {
             "mean": np.zeros((rows + 3, self.hyper.hidden), self.dtype),
             "square": np.zeros((rows + 3, self.hyper.hidden), self.dtype),
@@ -143,6 +144,19 @@ class LaneAgent:
     def verify(self, state: Mapping[str, Array]) -> None:
         """Do nothing: where lanes stand is looked at by whoever plays them."""
 
+    @property
+    def kept(self) -> int:
+        """Screens that a lane keeps."""
+        return self.pyramid.channels
+
+    def halvings(self, number: int, whole_game: bool) -> int:
+        """Return how often the frames of an action are halved in task ``number``."""
+        return 0
+
+    def settled(self, state: Mapping[str, Array]) -> Any:
+        """Return its settings: it plays as it did from the first game on."""
+        return self.hyper
+
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what chooses the actions of task ``number``; ``step`` draws from the logits."""
         return step
@@ -152,17 +166,22 @@ class LaneAgent:
 
         ``greedy``, in games: the likelier action, no chance.
         """
-        emulator = Emulator(find_variant(env))
-        table = emulator.foreground_table()
-        tree, hyper = self.pyramid, self.hyper
-        b = Buffers(hyper.segment, tree.base, self.dtype, tree.channels)
-        player = LanePlayer(emulator, b, hyper.noops)
+        tree, hyper, variant = self.pyramid, self.hyper, find_variant(env)
+        b = Buffers(hyper.segment, tree.base, self.dtype, self.kept)
+
+        @cache
+        def prepare(halvings: int) -> tuple[LanePlayer, Array]:
+            emulator = Emulator(variant.halved(halvings))
+            return LanePlayer(emulator, b, hyper.noops), emulator.foreground_table()
 
         def play(number: int, parameters: Mapping[str, Array], lane: Lane | None = None) -> Any:
+            halvings = self.halvings(number, lane is None)
+            player, table = prepare(halvings)
+            # Screens are compared over the same time, however often decisions are made.
             step = self.kernels.actor_step(
                 b.screens, table, hyper.resolution, parameters["rows"], tree.mirror,
                 parameters["units"], b.indptr, b.indices, b.values, b.actions, b.logits,
-                b.estimates, hyper.stride,
+                b.estimates, hyper.stride, 2**halvings,
             )  # fmt: skip
             step, draw = self.chooser(step, number, lane is None), uniforms(seed, stream, number)
             if lane is None:

@@ -121,24 +121,37 @@ class QLearner:
         self._pool = ThreadPoolExecutor(workers - 1, "learner") if workers > 1 else None
 
     def learn(
-        self, replay: Replay, parameters: dict[str, Array], state: dict[str, Array], done: float
+        self,
+        replay: Replay,
+        parameters: dict[str, Array],
+        state: dict[str, Array],
+        done: float,
+        halvings: int = 0,
     ) -> dict[str, float]:
-        """Make one update, in place; ``done`` is how far the schedule has come, in [0, 1].
+        """Make one update, in place.
+
+        done     : how far the schedule has come, in [0, 1]
+        halvings : of the frames of an action, in what is kept
 
         Raises ArithmeticError where a gradient is not finite; all is then as before.
         """
         hyper, parts = self.hyper, self._parts
         rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
+        returns, gamma, reuse = hyper.returns, hyper.gamma, hyper.reuse
+        if halvings:
+            times = 2**halvings
+            returns, gamma = hyper.fine_returns * times, hyper.fine_gamma ** (1 / times)
+            reuse = hyper.fine_reuse / times
         rng = np.random.default_rng(int(state["updates"][0]))
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
-        count = max(1, round(hyper.reuse * replay.size / hyper.minibatch))
+        count = max(1, round(reuse * replay.size / hyper.minibatch))
         self._all(_Part.take, parameters, state)
         found = np.zeros((count, 5))
         for k in range(count):
             if (before + k) % hyper.target == 0:
                 self._all(_Part.renew_target)
-            sample = replay.draw(rng, hyper.minibatch, hyper.returns, hyper.gamma)
+            sample = replay.draw(rng, hyper.minibatch, returns, gamma)
             self._all(_Part.forward, inputs, sample.now, sample.later)
             heads, later = parts[0].heads.copy(), parts[0].heads_later.copy()
             for part in parts[1:]:

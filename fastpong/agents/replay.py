@@ -131,6 +131,10 @@ class Replay:
         self.starts[slot, -1] = at
         self.kept[:] = first, end + 1
 
+    def forget(self) -> None:
+        """Keep nothing but the newest round."""
+        self.kept[0] = max(0, self.kept[1] - 1)
+
     def _overlaps(self, number: int, start: int, total: int) -> bool:
         mine = self.starts[number % len(self.starts)]
         return bool(mine[0] < start + total and start < mine[-1])
