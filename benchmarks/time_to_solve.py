@@ -21,6 +21,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import statistics
@@ -63,7 +64,7 @@ VARIANTS = {
     ),
     "ALE/Pong-v5": Plan(
         "dqn",
-        "--fine 400000 --anneal 3200000 --until 20 --episodes 9999 --save-every 20",
+        "--fine '400000 1500000' --anneal 1500000 --until 20 --episodes 9999 --save-every 20",
         14.9,
         {0: 3, 18: 15},
     ),
@@ -90,7 +91,7 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
     home = RUNS / f"{env.replace('/', '-')}-{seed}"
     command = ["train", "--agent", plan.agent, "--env", env, "--seed", str(seed)]
-    command += ["--run-dir", str((home / "run").relative_to(ROOT)), *plan.options.split()]
+    command += ["--run-dir", str((home / "run").relative_to(ROOT)), *shlex.split(plan.options)]
     if (home / "done.json").exists() and facts(home)["command"] == command:
         return home
     shutil.rmtree(home, ignore_errors=True)
