@@ -1,6 +1,6 @@
 """How long `fastpong train` takes from the command typed to an agent that plays well.
 
-    python benchmarks/time_to_solve.py                 five seeds of both variants, an hour
+    python benchmarks/time_to_solve.py                 five seeds of both variants, two hours
     python benchmarks/time_to_solve.py ALE/Pong-v5 --seeds 1 2
 
 Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
@@ -56,6 +56,7 @@ class Plan:
     options: str
     core_minutes: float
     asked: dict[int, float]
+    note: str = ""
 
 
 VARIANTS = {
@@ -67,6 +68,10 @@ VARIANTS = {
         "--fine '400000 1500000' --anneal 1500000 --until 20 --episodes 9999 --save-every 20",
         14.9,
         {0: 3, 18: 15},
+        "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
+        "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
+        "the time. Games of the evaluation are played as training is at that stage, one action in "
+        "a thousand drawn blindly; the run is ended at 14.9 core-minutes.",
     ),
 }
 
@@ -87,16 +92,29 @@ class Saved:
 # --- training -----------------------------------------------------------------------------------
 
 
+def home_of(env: str, seed: int) -> Path:
+    """Return where a run and all its checkpoints are kept."""
+    return RUNS / f"{env.replace('/', '-')}-{seed}"
+
+
+def arguments(env: str, seed: int) -> list[str]:
+    """Return those of the command that trains."""
+    plan, where = VARIANTS[env], (home_of(env, seed) / "run").relative_to(ROOT)
+    return [
+        *("train", "--agent", plan.agent, "--env", env, "--seed", str(seed)),
+        *("--run-dir", str(where), *shlex.split(plan.options)),
+    ]
+
+
 def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
-    home = RUNS / f"{env.replace('/', '-')}-{seed}"
-    command = ["train", "--agent", plan.agent, "--env", env, "--seed", str(seed)]
-    command += ["--run-dir", str((home / "run").relative_to(ROOT)), *shlex.split(plan.options)]
+    home = home_of(env, seed)
+    command = arguments(env, seed)
     if (home / "done.json").exists() and facts(home)["command"] == command:
         return home
     shutil.rmtree(home, ignore_errors=True)
     (home / "kept").mkdir(parents=True)
-    known = {"began": time.time(), "commit": commit(), "load": os.getloadavg()[0]}
+    expected, known = 0, {"began": time.time(), "commit": commit(), "load": os.getloadavg()[0]}
     with (home / "progress.txt").open("wb") as output:
         process = subprocess.Popen(
             [*fastpong_command(), *command], stdin=subprocess.DEVNULL, stdout=output,
@@ -107,27 +125,26 @@ def train(env: str, seed: int, plan: Plan) -> Path:
                 keep(home)
                 time.sleep(0.1)
                 if spent(home) > 60 * plan.core_minutes:
-                    process.terminate()
-                    process.wait(20)
+                    expected = 128 + signal.SIGTERM
+                    break
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait(20)
     keep(home)
-    if process.returncode not in (0, 128 + signal.SIGTERM):
+    if process.returncode != expected:
         raise RuntimeError(f"training failed:\n{(home / 'progress.txt').read_text()[-2000:]}")
     (home / "done.json").write_text(json.dumps(known | {"command": command}))
     return home
 
 
 def spent(home: Path) -> float:
-    """Return the CPU time that a run had cost when its last game but one ended, in seconds."""
+    """Return the CPU time that a run had cost when its last game ended, in seconds."""
     metrics = home / "run" / "metrics.csv"
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
-    if len(lines) < 3:
+    lines = metrics.read_text().split("\n")[:-1] if metrics.exists() else []  # only whole ones
+    if len(lines) < 2:
         return 0.0
-    whole = lines[-2].split(",")  # the last line may yet be written
-    return float(whole[lines[0].split(",").index("cpu_seconds")])
+    return float(lines[-1].split(",")[lines[0].split(",").index("cpu_seconds")])
 
 
 def facts(home: Path) -> dict[str, Any]:
@@ -285,15 +302,30 @@ def page(numbers: dict[str, Any]) -> str:
     for env, seeds in numbers.items():
         whole = {seed: entry for seed, entry in planned(env, seeds) if "goals" in entry}
         if whole:
-            title = f"## {env}, `--agent {VARIANTS[env].agent}`"
-            lines += [title, "", *medians(env, whole), "", *each(whole), ""]
+            plan = VARIANTS[env]
+            command = f"fastpong train --agent {plan.agent} --env {env} {plan.options}"
+            lines += [
+                f"## {env}",
+                "",
+                f"`{command}`",
+                "",
+                *paragraph(plan.note),
+                *medians(env, whole),
+                "",
+                *each(whole),
+                "",
+            ]
     return "\n".join(lines)
 
 
+def paragraph(text: str) -> list[str]:
+    return [text, ""] if text else []
+
+
 def planned(env: str, seeds: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Return the seeds that were trained as it is planned now, and not with another agent."""
+    """Return the seeds that were trained as it is planned now."""
     for seed, entry in seeds.items():
-        if VARIANTS[env].agent in entry["facts"]["command"]:
+        if entry["facts"]["command"] == arguments(env, int(seed)):
             yield seed, entry
 
 

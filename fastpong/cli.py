@@ -54,7 +54,7 @@ cli.add_command(train)
               help="Worker processes; the games are the same for any number.  [default: cores]",
               )  # fmt: skip
 @click.option("--greedy", is_flag=True,
-              help="Always take the likelier action; else draw it (dqn: one in a hundred).",
+              help="Always take the likelier action; else draw it (dqn: one in a thousand).",
               )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the games; none of them is one of training's.")  # fmt: skip
@@ -104,7 +104,8 @@ def evaluate(
                 "min": f"{summary.lowest:.0f}",
                 "max": f"{summary.highest:.0f}",
                 "wins": f"{summary.wins} of {summary.episodes}",
-                "mean length": f"{summary.mean_length:.0f} steps",
+                "mean length": f"{summary.mean_length:.0f} steps, "
+                f"{sum(game.frames for game in games) / len(games):.0f} frames",
             }
         )
         return interrupt.status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ from fastpong.agents import create, make_player
 from fastpong.agents.dqn import Settings
 from fastpong.agents.q_learner import QLearner, td_gradient
 from fastpong.agents.replay import Replay, Sample
+from fastpong.checkpoint import Checkpoint, CheckpointError
 from fastpong.config import Config
 from fastpong.emulator import EVAL, TRAIN
-from fastpong.evaluation import Player, evaluate
+from fastpong.evaluation import Player, evaluate, restore
 from fastpong.lanes import Game, Lane
 from fastpong.pool import Pool
 from fastpong.sharedmem import SharedArrays
@@ -148,6 +151,34 @@ def test_whole_games_are_played_as_at_that_stage() -> None:
         play = create("dqn", settled, "cython", "float64").player(ENV, SEED, EVAL, True)
         game = play(0, agent.initial_parameters(1))
         assert 0 <= game.frames - frames * game.length <= settings.noops
+
+
+def test_a_checkpoint_is_evaluated_as_it_was_played_then(tmp_path: Path) -> None:
+    config = Config.build({"agent": "dqn", "env": ENV, **asdict(small(**FINE))})
+    for updates, fine in ((2, ""), (4, "360"), (6, "360 600")):
+        _, parameters, state, _ = played(small(**FINE), updates)
+        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+        arrays |= {f"state/{name}": array for name, array in state.items()}
+        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
+        assert restore(found, "cython")[0].hyper == small(**{**FINE, "fine": fine})
+        for env in ("PongNoFrameskip-v4", "Pong-v0"):
+            if fine:
+                with pytest.raises(CheckpointError, match=rf"it\.json: fine: expected .*{env}"):
+                    restore(found, "cython", env=env)
+            else:
+                assert restore(found, "cython", env=env)[0].env == env
+
+
+def test_averages_begin_with_learning() -> None:
+    """Where play becomes finer before anything has been learned, too."""
+    for fine, first in (("", 3), ("360", 3), ("240", 5), ("120 240", 5), ("1", 4), ("200 360", 6)):
+        settings = small(fine=fine, warmup=240)
+        _, parameters, state, said = played(settings, first - 1)
+        assert not said and not state["steps"][0]
+        agent, parameters, state, said = played(settings, first)
+        assert said
+        for name, average in agent.final_parameters(parameters, state).items():
+            assert_close(average, parameters[name])
 
 
 def test_fine_play_compares_screens_over_the_same_time() -> None:
@@ -379,7 +410,7 @@ def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> No
 def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
                 {"returns": 129}, {"returns": 0}, {"fine": "0"}, {"fine": "5 5"},
-                {"fine": "later"}, {"fine_returns": 129}, {"fine_returns": 65, "fine": "9"},
+                {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},

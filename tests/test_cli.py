@@ -390,7 +390,9 @@ def test_eval_of_a_run_and_of_its_files(trained: tuple[Path, str], home: Path) -
     assert float(table["standard deviation"]) == pytest.approx(np.std(scores), abs=0.006)
     assert (int(table["min"]), int(table["max"])) == (min(scores), max(scores))
     assert table["wins"] == "0 of 2"
-    assert table["mean length"].endswith(" steps")
+    steps, frames = re.findall(r"\d+", table["mean length"])
+    assert int(steps) == round(np.mean([int(length) for _, length in games]))
+    assert 4 * int(steps) - 4 <= int(frames) <= 4 * int(steps) + 4  # PongDeterministic-v4
 
 
 def test_ctrl_c_in_eval_sums_up_the_games_played(trained: tuple[Path, str], home: Path) -> None:

@@ -13,7 +13,8 @@ unless it is greedy, a smaller one.
 
 With ``fine`` decisions become finer after so many of them: an action is played for half as many
 frames, and later perhaps for half of these. Pong's paddle goes by more than its own height in four
-frames. What is seen stays the same, so that what was learned holds; what was kept is forgotten.
+frames. Screens are compared over the same time, but for the first few decisions, so that what was
+learned holds; what was kept is forgotten.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -75,7 +76,10 @@ class Settings(LaneSettings):
         minimum=1,
         maximum=1 << 22,
     )
-    warmup: int = option(20_000, "decisions before learning begins", minimum=0)
+    warmup: int = option(
+        20_000, "decisions before learning begins, and begins again where play becomes finer",
+        minimum=0,
+    )  # fmt: skip
     reuse: float = option(8.0, "times that a decision is learned from, about", above=0)
     minibatch: int = option(512, "decisions to a step of Adam", minimum=1, maximum=1 << 13)
     gamma: float = option(0.99, "discount of rewards, per decision", minimum=0, maximum=1)
@@ -114,8 +118,10 @@ class Settings(LaneSettings):
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
         super().__post_init__()
-        whole = self.fine_returns * 2 ** len(self.phases)
-        for name, given in (("returns", self.returns), ("fine_returns", whole)):
+        longest = {"returns": self.returns}
+        if self.phases:
+            longest["fine_returns"] = self.fine_returns * 2 ** len(self.phases)
+        for name, given in longest.items():
             if given > self.segment:
                 raise ValueError(
                     f"{name}: expected at most a segment, {self.segment}, got {given} decisions"
@@ -209,6 +215,15 @@ class DeepQ(LaneAgent):
         size = self.hyper.lanes * self.hyper.segment
         return -(-self.hyper.phases[halvings - 1] // size) * size if halvings else 0
 
+    @property
+    def first_learned(self) -> int:
+        """Return the decisions before the first round after which something is learned."""
+        size = self.hyper.lanes * self.hyper.segment
+        wait = max(1, -(-self.hyper.warmup // size)) * size
+        phases = [self.begun(k) for k in range(len(self.hyper.phases) + 1)]
+        lasting = [a for a, b in pairwise(phases) if a + wait < b]
+        return (lasting or phases[-1:])[0] + wait
+
     def exploration(self, number: int) -> float:
         """Return the share of task ``number``'s actions that are drawn blindly."""
         done = min(1.0, self.decisions(number) / self.hyper.explore)
@@ -247,6 +262,5 @@ class DeepQ(LaneAgent):
             return {}
         done = min(1.0, decisions / hyper.anneal)
         found = self.learner.learn(replay, parameters, state, done, halvings)
-        first = max(1, -(-hyper.warmup // replay.size))
-        self.average(parameters, state, decisions // replay.size - first + 1)
+        self.average(parameters, state, (decisions - self.first_learned) // replay.size + 1)
         return found

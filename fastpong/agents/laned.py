@@ -11,7 +11,8 @@ made from the segments of all. Every point ends the return: nothing that happens
 what led to it.
 
 Training plays with the newest weights, evaluation with an average over the last updates, which
-makes up for the noise of large steps: after learning for the t-th time, with averaging eta,
+makes up for the noise of large steps: after the t-th update since learning began, with averaging
+eta,
 
     average += (eta + 1) / (t + eta) (weights - average)
 
@@ -221,7 +222,7 @@ class LaneAgent:
         return {}
 
     def average(self, parameters: dict[str, Array], state: dict[str, Array], times: int) -> None:
-        """Take newly learned weights into the averages, the ``times``-th ones."""
+        """Take new weights into the averages; ``times`` counts updates since learning began."""
         share = (1 + self.hyper.averaging) / (times + self.hyper.averaging)
         for name, weights in parameters.items():
             average = state[f"average/{name}"]
