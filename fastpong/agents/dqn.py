@@ -218,9 +218,10 @@ class DeepQ(LaneAgent):
     @property
     def first_learned(self) -> int:
         """Return the decisions before the first round after which something is learned."""
-        size = self.hyper.lanes * self.hyper.segment
-        wait = max(1, -(-self.hyper.warmup // size)) * size
-        phases = [self.begun(k) for k in range(len(self.hyper.phases) + 1)]
+        hyper: Settings = self.hyper
+        size = hyper.lanes * hyper.segment
+        wait = max(1, -(-hyper.warmup // size)) * size
+        phases = [self.begun(k) for k in range(len(hyper.phases) + 1)]
         lasting = [a for a, b in pairwise(phases) if a + wait < b]
         return (lasting or phases[-1:])[0] + wait
 
