@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +54,21 @@ def train(
 
 def played(settings: Settings, updates: int) -> Any:
     """Make updates in one process; return agent, parameters, state and what the last one said."""
+    return next(islice(course(settings), updates - 1, None))
+
+
+def course(settings: Settings) -> Iterator[Any]:
+    """Make updates in one process; yield the same after each."""
     agent = create("dqn", settings, "cython", "float64")
     parameters, state = agent.initial_parameters(1), agent.initial_state()
     play = agent.player(ENV, SEED, TRAIN, False)
-    lanes, said = [Lane()] * settings.lanes, {}
-    for task in range(updates * settings.lanes):
+    lanes = [Lane()] * settings.lanes
+    for task in count():
         segment = play(task, parameters, lanes[task % settings.lanes])
         lanes[task % settings.lanes] = segment.lane
         agent.add(segment, parameters, state)
         if (task + 1) % settings.lanes == 0:
-            said = agent.update(parameters, state)
-    return agent, parameters, state, said
+            yield agent, parameters, state, agent.update(parameters, state)
 
 
 def same(first: Any, second: Any) -> bool:
@@ -173,9 +179,9 @@ def test_averages_begin_with_learning() -> None:
     """Where play becomes finer before anything has been learned, too."""
     for fine, first in (("", 3), ("360", 3), ("240", 5), ("120 240", 5), ("1", 4), ("200 360", 6)):
         settings = small(fine=fine, warmup=240)
-        _, parameters, state, said = played(settings, first - 1)
-        assert not said and not state["steps"][0]
-        agent, parameters, state, said = played(settings, first)
+        for _, _, state, said in islice(rounds := course(settings), first - 1):
+            assert not said and not state["steps"][0]
+        agent, parameters, state, said = next(rounds)
         assert said
         for name, average in agent.final_parameters(parameters, state).items():
             assert_close(average, parameters[name])
@@ -202,12 +208,13 @@ def test_fine_play_compares_screens_over_the_same_time() -> None:
 
 def test_what_was_played_otherwise_is_forgotten() -> None:
     """And nothing learned until there is as much again as at the beginning."""
-    kept = [played(small(**FINE), updates)[2:] for updates in range(1, 10)]
-    found = [Replay(state, 3, 40).decisions for state, _ in kept]
-    assert found == [0, 120, 240, 0, 120, 0, 120, 240, 360]
-    assert [bool(said) for _, said in kept] == [count > 0 for count in found]
+    kept, steps = [], []
+    for _, _, state, said in islice(course(small(**FINE)), 9):
+        kept.append(Replay(state, 3, 40).decisions)
+        steps.append(int(state["steps"][0]))
+        assert bool(said) == bool(kept[-1])
+    assert kept == [0, 120, 240, 0, 120, 0, 120, 240, 360]
     # reuse: 2 for 4 frames; 2 / 2 for 2 frames, 2 / 4 for one
-    steps = [int(state["steps"][0]) for state, _ in kept]
     assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 1, 1, 1]
 
 
