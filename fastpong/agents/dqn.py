@@ -99,17 +99,16 @@ class Settings(LaneSettings):
     fine: str = option(
         "",
         "decisions after each of which an action is played for half as many frames, such as "
-        "'400000 1500000'",
+        "'400000 1500000'; empty for none",
     )
     fine_gamma: float = option(
         0.997,
-        "discount from the first of these on; this and the next two are for the time of one of "
-        "the variant's decisions",
+        "gamma where play is finer, over the time of one of the variant's decisions",
         minimum=0,
         maximum=1,
     )
-    fine_returns: int = option(5, "returns from then on", minimum=1)
-    fine_reuse: float = option(16.0, "reuse from then on", above=0)
+    fine_returns: int = option(5, "returns where play is finer, in such times", minimum=1)
+    fine_reuse: float = option(16.0, "reuse where play is finer, in such a time", above=0)
     max_norm: float = option(10.0, "longest gradient that is not cut down", above=0)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
