@@ -71,7 +71,8 @@ VARIANTS = {
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. Games of the evaluation are played as training is at that stage, one action in "
-        "a thousand drawn blindly; the run is ended at 14.9 core-minutes.",
+        "a thousand drawn blindly; the run is ended at 14.9 core-minutes. docs/learning.md says "
+        "which checkpoints were looked at.",
     ),
 }
 
