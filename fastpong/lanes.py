@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from fastpong.rollout import LEFT_RIGHT
 
 NOBODY = -1
 """The last action at the beginning of a game: there is none."""
+
+SCREEN = (210, 160)
 
 Step = Callable[[int, float, bool, int], int]
 """``step(t, uniform, fresh, last_action)``: see ``kernels.actor_step``."""
@@ -53,6 +56,28 @@ class Lane:
     last_action: int = NOBODY
     score: float = 0.0
     length: int = 0
+
+    def __reduce__(self) -> Any:
+        """Travel as the newest screen and the words of eight pixels in which others differ from it.
+
+        They are some two hundred of 55,000 in thirteen screens. The screens themselves took 14 us
+        of CPU time a decision, in and out of a worker.
+        """
+        rest = self.last_action, self.score, self.length
+        if self.screens is None:
+            return Lane, (self.saved, None, *rest)
+        words = np.ascontiguousarray(self.screens).reshape(len(self.screens), -1).view(np.uint64)
+        places = np.flatnonzero(words != words[0])
+        return _unpacked, (words[0], len(words), places, words.reshape(-1)[places], self.saved, *rest)
+
+
+def _unpacked(
+    newest: npt.NDArray[np.uint64], kept: int, places: npt.NDArray[np.int64],
+    others: npt.NDArray[np.uint64], saved: bytes, *rest: Any,
+) -> Lane:  # fmt: skip
+    words = np.repeat(newest[None], kept, axis=0)
+    words.reshape(-1)[places] = others
+    return Lane(saved, words.view(np.uint8).reshape(kept, *SCREEN), *rest)
 
 
 @dataclass(eq=False)
@@ -93,7 +118,7 @@ class Buffers:
     """
 
     def __init__(self, steps: int, base: int, dtype: npt.DTypeLike, kept: int = 2) -> None:
-        self.screens = np.zeros((kept, 210, 160), np.uint8)
+        self.screens = np.zeros((kept, *SCREEN), np.uint8)
         seen = max(steps + 1, kept)  # a whole game goes round as many as are kept
         self.indptr = np.zeros(seen + 1, np.int64)
         # Memory never written to costs none: an observation has a few dozen entries.

@@ -115,6 +115,25 @@ def test_cells_are_the_oracles_exactly(
             backend.encode_cells(blank, None, lookup, 4, bad)
 
 
+@pytest.mark.parametrize(("resolution", "stride"), [(2, 2), (4, 1)])
+@pytest.mark.parametrize("ground", [[], [3], [3, 7], [9]])
+def test_cells_do_not_depend_on_which_colours_are_background(
+    backend: Any, exact: Any, resolution: int, stride: int, ground: list[int]
+) -> None:
+    """None; that of most rows; two in turn; one that is first met in the last row."""
+    lookup = np.ones(256, np.uint8)
+    lookup[ground] = 0
+    now = np.full((210, 160), 3, np.uint8)
+    now[60:80], now[80:84, 8:17], now[194, 155:] = 7, 5, 9
+    before = np.roll(now, 3, axis=1)
+    before[70, 50] = 3
+    for pair in ((now, before), (now, now), (before, None)):
+        got = backend.encode_cells(*pair, lookup, resolution, stride)
+        want = exact.encode_cells(*pair, lookup, resolution, stride)
+        for mine, theirs in zip(got, want, strict=True):
+            assert_same(mine, theirs)
+
+
 def test_the_oracles_cells_are_sums_of_the_frames_pixels(exact: Any) -> None:
     rng = np.random.default_rng(7)
     (now, before), lookup = screens(rng, 2), table(rng)

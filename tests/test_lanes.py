@@ -210,6 +210,23 @@ def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
         assert all(np.array_equal(ring[age], before[age - 1]) for age in (1, 2, 3))
 
 
+def test_a_lane_travels_whole_and_light(emulators: list[Emulator]) -> None:
+    player = LanePlayer(emulators[0], Buffers(40, 4, np.float64, 13), 5)
+    lane = player.play_segment(Recorder(player.buffers), Lane(), uniforms(6, TRAIN, 0)).lane
+    assert lane.screens is not None and len(np.unique(lane.screens, axis=0)) == 13
+    # None but the newest may be like it, and nothing at all be like another.
+    noise = np.random.default_rng(9).integers(0, 256, lane.screens.shape, np.uint8)
+    every_other = np.concatenate([lane.screens, noise])[::2]
+    for screens in (lane.screens, noise, every_other, lane.screens[:1]):
+        sent = dataclasses.replace(lane, screens=screens)
+        got = pickle.loads(pickle.dumps(sent))
+        assert np.array_equal(got.screens, screens) and got.screens.dtype == np.uint8
+        got.screens[...] = 0  # an array of its own
+        assert dataclasses.replace(got, screens=None) == dataclasses.replace(sent, screens=None)
+    assert pickle.loads(pickle.dumps(Lane())) == Lane()
+    assert len(pickle.dumps(lane)) < 60_000 < lane.screens.nbytes
+
+
 def test_a_saved_game_that_is_none_is_refused(emulators: list[Emulator]) -> None:
     draw = uniforms(1, TRAIN, 1)
     emulators[0].reset(draw)

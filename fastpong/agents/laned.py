@@ -31,7 +31,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong.emulator import INIT, Emulator, find_variant, uniforms
 from fastpong.kernels import Backend
-from fastpong.lanes import Buffers, Lane, LanePlayer, Segment, Step
+from fastpong.lanes import SCREEN, Buffers, Lane, LanePlayer, Segment, Step
 from fastpong.options import check, option
 from fastpong.pyramid import Pyramid, parse_levels
 
@@ -39,7 +39,6 @@ Array = NDArray[Any]
 
 SAVED_BYTES = 1 << 14
 """Room for what ``Emulator.save`` returns: 8 kB and a little, not always the same."""
-SCREEN = (210, 160)
 
 
 @dataclass(frozen=True, kw_only=True)
