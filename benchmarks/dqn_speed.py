@@ -103,7 +103,7 @@ def _update(data: Data, threads: int) -> Callable[[], float]:
 
     def arm() -> float:
         start = time.perf_counter()
-        learner.learn(own.replay(), own.parameters, own.state, 0.0)
+        learner.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate)
         return time.perf_counter() - start
 
     arm()
@@ -119,7 +119,7 @@ def _check() -> None:
     for backend, threads in (("numpy", 1), ("cython", 2)):
         own = data.copy()
         learner = QLearner(settings, kernels.get_backend(backend), "float64", threads)
-        learner.learn(own.replay(), own.parameters, own.state, 0.0)
+        learner.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate)
         weights.append(own.parameters)
     for name, want in weights[0].items():
         assert not np.array_equal(want, data.parameters[name])

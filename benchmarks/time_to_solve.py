@@ -6,8 +6,8 @@
 Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
 checkpoint has cost is what its own counters say, and the wall time from the start of the command to
 the moment at which it was on disk. Afterwards checkpoints are evaluated, over 100 games that are
-none of training's: for each goal one that reaches it is searched by halving among those whose
-training games came near. One whose first 20 games stay too far below is not looked at further.
+none of training's: for each goal those whose training games came near, one after the other, until
+one reaches it. One whose first 20 games stay too far below is not looked at further.
 
 Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
 training run that was interrupted is begun anew, since its time must be of one piece; so is one with
@@ -41,33 +41,43 @@ from fastpong.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
 GAMES, FIRST_GAMES, EVALUATION_SEED = 100, 20, 1
-# A checkpoint is worth evaluating when its last training games came so near to a goal (averaged
-# weights play better than the newest), and worth going on with when its first games did.
-NEAR, LAST, FAR = 6.0, 16, 1.0
+# A checkpoint is worth evaluating when its last training games came near to a goal (see Plan), and
+# worth going on with when its first games did.
+LAST, FAR = 16, 1.0
 NUMBERS, PAGE = ROOT / "docs" / "time-to-solve.json", ROOT / "docs" / "time-to-solve.md"
 RUNS = ROOT / "build" / "time-to-solve"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a variant is trained, and for how many core-minutes at most; core-minutes asked for."""
+    """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
+
+    near : how far training's games may stay below a goal; averaged weights play better than the
+           newest, and are drawn from less
+    """
 
     agent: str
     options: str
     core_minutes: float
     asked: dict[int, float]
+    near: dict[int, float]
     note: str = ""
 
 
 VARIANTS = {
     "PongDeterministic-v4": Plan(
-        "ppo", "--until 20.5 --episodes 500 --save-every 8", 15, {0: 1, 18: 2, 20: 3}
+        "ppo",
+        "--until 20.5 --episodes 500 --save-every 8",
+        15,
+        {0: 1, 18: 2, 20: 3},
+        {0: 6, 18: 6, 20: 6},
     ),
     "ALE/Pong-v5": Plan(
         "dqn",
         "--fine '400000 1500000' --anneal 1500000 --until 20 --episodes 9999 --save-every 20",
         14.9,
         {0: 3, 18: 15},
+        {0: 6, 18: 2.5, 20: 2},
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. Games of the evaluation are played as training is at that stage, one action in "
@@ -208,25 +218,18 @@ def judge(path: Path, greedy: bool, goal: float = -21.0) -> dict[str, float]:
 Judge = Callable[..., dict[str, float]]
 
 
-def search(home: Path, means: Judge, done: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Return for every goal the first checkpoint found to reach it, and the last one.
-
-    done : what was evaluated by sampling, by the checkpoint's name; ``means`` adds to it
-    """
+def search(home: Path, means: Judge, near: dict[int, float]) -> dict[str, Any]:
+    """Return for every goal the first checkpoint that reaches it, of those near, and the last."""
     points = saved(home)
     goals: dict[str, Any] = {}
     for goal in GOALS:
-        near = [point for point in points if point.recent >= goal - NEAR]
-        low, high = 0, len(near)
-        while low < high:
-            middle = (low + high) // 2
-            if reaches(means(near[middle].path, False, goal), goal):
-                high = middle
-            else:
-                low = middle + 1
-        # Means go up and down a little: another one that was looked at may come earlier.
-        known = [p for p in near if p.path.stem in done and reaches(done[p.path.stem], goal)]
-        goals[str(goal)] = cost(known[0]) | {"sampled": done[known[0].path.stem]} if known else None
+        goals[str(goal)] = None
+        for point in points:
+            if point.recent >= goal - near[goal]:
+                found = means(point.path, False, goal)
+                if reaches(found, goal):
+                    goals[str(goal)] = cost(point) | {"sampled": found}
+                    break
     last = points[-1]
     both = {"sampled": means(last.path, False), "greedy": means(last.path, True)}
     return {"goals": goals, "last": cost(last) | both}
@@ -265,7 +268,7 @@ def measure(env: str, seed: int, numbers: dict[str, Any]) -> None:
         found: dict[str, float] = done[key]
         return found
 
-    entry |= search(home, means, done)
+    entry |= search(home, means, VARIANTS[env].near)
     entry["curve"] = curve(home)
     write(numbers)
 

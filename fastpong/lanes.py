@@ -68,7 +68,8 @@ class Lane:
             return Lane, (self.saved, None, *rest)
         words = np.ascontiguousarray(self.screens).reshape(len(self.screens), -1).view(np.uint64)
         places = np.flatnonzero(words != words[0])
-        return _unpacked, (words[0], len(words), places, words.reshape(-1)[places], self.saved, *rest)
+        others = words.reshape(-1)[places]
+        return _unpacked, (words[0], len(words), places, others, self.saved, *rest)
 
 
 def _unpacked(

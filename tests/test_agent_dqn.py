@@ -125,7 +125,10 @@ def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.Monke
 
 # --- playing finely -----------------------------------------------------------------------------
 
-FINE = {"fine": "360 600", "fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 2.0, "warmup": 120}
+FINE = {
+    **{"fine": "360 600", "fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 2.0, "warmup": 120},
+    **{"finest_gamma": 0.8, "finest_exploration": 0.25},
+}
 """Of ``small`` the rounds 0 to 2 are played for 4 frames, 3 and 4 for 2, and then for 1."""
 
 
@@ -218,21 +221,33 @@ def test_what_was_played_otherwise_is_forgotten() -> None:
     assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("halvings", [1, 2])
-def test_a_discount_and_returns_are_for_the_same_time(halvings: int) -> None:
+def test_the_rate_falls_and_once_more_where_play_is_finest() -> None:
+    """Rounds are 120 decisions long: the finest begins at 600, the round after 500."""
+    falls = {"learning_rate": 0.5, "final_rate": 0.1, "anneal": 400}
+    again = {"finest_learning_rate": 0.2, "finest_anneal": 300}
+    agent: Any = create("dqn", small(**falls, **again, fine="240 500"), "cython", "f8")
+    plain: Any = create("dqn", small(**falls, **again), "cython", "f8")
+    before = ((0, 0.5), (200, 0.275), (400, 0.05), (599, 0.05))
+    for decisions, rate in (*before, (600, 0.2), (750, 0.11), (900, 0.02), (9999, 0.02)):
+        assert agent.learning_rate(decisions) == pytest.approx(rate)
+        assert plain.learning_rate(decisions) == pytest.approx(rate if decisions < 600 else 0.05)
+
+
+@pytest.mark.parametrize(("halvings", "name"), [(1, "fine_gamma"), (2, "finest_gamma")])
+def test_a_discount_and_returns_are_for_the_same_time(halvings: int, name: str) -> None:
     _, parameters, state, _ = played(small(**FINE), 9)
 
     def learn(halvings: int, **changes: Any) -> Any:
         agent: Any = create("dqn", small(**{**FINE, **changes}), "cython", "float64")
         mine = {key: array.copy() for key, array in (parameters | state).items()}
-        agent.learner.learn(Replay(mine, 3, 40), mine, mine, 0.0, halvings)
+        agent.learner.learn(Replay(mine, 3, 40), mine, mine, 1e-2, halvings)
         return mine["rows"]
 
     found, parts = learn(halvings), 2**halvings
-    plain = {"gamma": 0.9 ** (1 / parts), "returns": 3 * parts, "reuse": 2.0 / parts}
+    plain = {"gamma": FINE[name] ** (1 / parts), "returns": 3 * parts, "reuse": 2.0 / parts}
     assert np.array_equal(found, learn(0, **plain))
-    for name, value in (("fine_gamma", 0.5), ("fine_returns", 1), ("fine_reuse", 20.0)):
-        assert not np.array_equal(found, learn(halvings, **{name: value}))
+    for changed, value in ((name, 0.5), ("fine_returns", 1), ("fine_reuse", 20.0)):
+        assert not np.array_equal(found, learn(halvings, **{changed: value}))
 
 
 def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
@@ -273,7 +288,7 @@ def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
         state[f"target/{name}"][...] = array
     state["steps"][0] = 1  # so that the target is not renewed first
     before = {name: array.copy() for name, array in parameters.items()}
-    agent.learner.learn(replay, parameters, state, 0.0)
+    agent.learner.learn(replay, parameters, state, agent.hyper.learning_rate)
 
     draw = np.random.default_rng(int(state["updates"][0]))
     sample = replay.draw(draw, 40, settings.returns, settings.gamma)
@@ -351,7 +366,7 @@ def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() ->
     before = {name: array.copy() for name, array in (parameters | state).items()}
     replay = Replay(state, 3, 40)
     with pytest.raises(ArithmeticError, match="diverged"):
-        agent.learner.learn(replay, parameters, state, 0.0)
+        agent.learner.learn(replay, parameters, state, agent.hyper.learning_rate)
     for name, array in (parameters | state).items():
         assert np.array_equal(array, before[name])
 
@@ -374,9 +389,9 @@ def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(part, "_heads", fail)
         with pytest.raises(MemoryError, match="no room"):
-            learner.learn(Replay(state, 3, 40), parameters, state, 0.0)
+            learner.learn(Replay(state, 3, 40), parameters, state, 1e-2)
         monkeypatch.undo()
-    learner.learn(Replay(state, 3, 40), parameters, state, 0.0)
+    learner.learn(Replay(state, 3, 40), parameters, state, 1e-2)
 
 
 # --- playing ------------------------------------------------------------------------------------
@@ -388,6 +403,9 @@ def test_some_actions_are_drawn_blindly_fewer_and_fewer() -> None:
     shares = [agent.exploration(task) for task in range(14)]  # type: ignore[attr-defined]
     np.testing.assert_allclose(shares[::2], [1, 0.82, 0.64, 0.46, 0.28, 0.1, 0.1])
     assert shares[::2] == shares[1::2]
+    fine: Any = create("dqn", small(**FINE, explore=400, exploration=0.1), "cython", "float32")
+    shares = [fine.exploration(3 * number) for number in range(7)]  # the finest begins at 600
+    np.testing.assert_allclose(shares, [1, 0.73, 0.46, 0.19, 0.1, 0.25, 0.25])
 
     def step(t: int, uniform: float, fresh: bool, last: int) -> int:
         return int(uniform < 0.9)  # RIGHT is far likelier
@@ -418,6 +436,8 @@ def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
                 {"returns": 129}, {"returns": 0}, {"fine": "0"}, {"fine": "5 5"},
                 {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
+                {"finest_gamma": 1.1}, {"finest_learning_rate": 0.0}, {"finest_anneal": 0},
+                {"finest_exploration": 0.6},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},

@@ -109,6 +109,19 @@ class Settings(LaneSettings):
     )
     fine_returns: int = option(5, "returns where play is finer, in such times", minimum=1)
     fine_reuse: float = option(16.0, "reuse where play is finer, in such a time", above=0)
+    finest_gamma: float = option(
+        0.999, "fine_gamma where play is finest, after the last of these numbers",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    finest_learning_rate: float = option(
+        1e-4, "learning rate where finest play begins; it falls anew, to the same share", above=0
+    )
+    finest_anneal: int = option(
+        3_200_000, "decisions over which that learning rate falls, in a straight line", minimum=1
+    )
+    finest_exploration: float = option(
+        0.004, "exploration where play is finest", minimum=0, maximum=0.5
+    )
     max_norm: float = option(10.0, "longest gradient that is not cut down", above=0)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
@@ -224,10 +237,26 @@ class DeepQ(LaneAgent):
         lasting = [a for a, b in pairwise(phases) if a + wait < b]
         return (lasting or phases[-1:])[0] + wait
 
+    def finest(self, decisions: int) -> bool:
+        """Return whether the last of the phases, if there are any, has begun after so many."""
+        phases = self.hyper.phases
+        return bool(phases) and decisions >= self.begun(len(phases))
+
+    def learning_rate(self, decisions: int) -> float:
+        """Return Adam's step size after so many; it falls in a straight line, and once more."""
+        hyper = self.hyper
+        rate, since, anneal = hyper.learning_rate, decisions, hyper.anneal
+        if self.finest(decisions):
+            rate, anneal = hyper.finest_learning_rate, hyper.finest_anneal
+            since = decisions - self.begun(len(hyper.phases))
+        return float(rate * (1 - min(1.0, since / anneal) * (1 - hyper.final_rate)))
+
     def exploration(self, number: int) -> float:
         """Return the share of task ``number``'s actions that are drawn blindly."""
-        done = min(1.0, self.decisions(number) / self.hyper.explore)
-        return float(1 - done * (1 - self.hyper.exploration))
+        hyper, decisions = self.hyper, self.decisions(number)
+        done = min(1.0, decisions / hyper.explore)
+        share = hyper.finest_exploration if self.finest(decisions) else hyper.exploration
+        return float(1 - done * (1 - share))
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what takes the better action, or one drawn blindly."""
@@ -260,7 +289,7 @@ class DeepQ(LaneAgent):
             replay.forget()  # what was played otherwise
         if decisions - begun < hyper.warmup or not replay.decisions:
             return {}
-        done = min(1.0, decisions / hyper.anneal)
-        found = self.learner.learn(replay, parameters, state, done, halvings)
+        rate = self.learning_rate(decisions)
+        found = self.learner.learn(replay, parameters, state, rate, halvings)
         self.average(parameters, state, (decisions - self.first_learned) // replay.size + 1)
         return found

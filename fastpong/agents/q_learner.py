@@ -125,23 +125,23 @@ class QLearner:
         replay: Replay,
         parameters: dict[str, Array],
         state: dict[str, Array],
-        done: float,
+        rate: float,
         halvings: int = 0,
     ) -> dict[str, float]:
         """Make one update, in place.
 
-        done     : how far the schedule has come, in [0, 1]
+        rate     : Adam's step size
         halvings : of the frames of an action, in what is kept
 
         Raises ArithmeticError where a gradient is not finite; all is then as before.
         """
         hyper, parts = self.hyper, self._parts
-        rate = hyper.learning_rate * (1 - done * (1 - hyper.final_rate))
         returns, gamma, reuse = hyper.returns, hyper.gamma, hyper.reuse
         if halvings:
             times = 2**halvings
-            returns, gamma = hyper.fine_returns * times, hyper.fine_gamma ** (1 / times)
-            reuse = hyper.fine_reuse / times
+            finest = halvings == len(hyper.phases)
+            gamma = (hyper.finest_gamma if finest else hyper.fine_gamma) ** (1 / times)
+            returns, reuse = hyper.fine_returns * times, hyper.fine_reuse / times
         rng = np.random.default_rng(int(state["updates"][0]))
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
