@@ -197,14 +197,14 @@ cdef inline inlined fetch_ahead(
         const uint16_t[::1] indices, const int8_t[::1] values) noexcept nogil:
     # Bring near the inputs of the decisions after the q-th: drawn from a large replay, they are in
     # no cache and no processor can guess where they lie. 0.7 us a decision and network for 1.1.
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t i, k, last = indices.shape[0] - 1
     if q + 8 < order.shape[0]:
         fetch(&indptr[order[q + 8]])
-    if q + 4 < order.shape[0] and indices.shape[0] > 0:
+    if q + 4 < order.shape[0] and last >= 0:
         i = indptr[order[q + 4]]
-        for k in range(3):    # of 32 indices each; what lies beyond an array is not fetched
-            fetch(&indices[0] + i + 32 * k)
-            fetch(&values[0] + i + 32 * k)
+        for k in range(3):    # lines of 32 indices, as many as most decisions have
+            fetch(&indices[min(i + 32 * k, last)])
+            fetch(&values[min(i + 32 * k, last)])
 
 
 cdef inline inlined one_forward(

@@ -231,14 +231,24 @@ def test_the_rate_falls_and_once_more_where_play_is_finest() -> None:
     for decisions, rate in (*before, (600, 0.2), (750, 0.11), (900, 0.02), (9999, 0.02)):
         assert agent.learning_rate(decisions) == pytest.approx(rate)
         assert plain.learning_rate(decisions) == pytest.approx(rate if decisions < 600 else 0.05)
+    rounds = course(small(**FINE, **falls, **again))
+    said = {
+        n * 120: report.get("learning_rate") for n, (*_, report) in enumerate(islice(rounds, 8))
+    }
+    assert said == {0: None, 120: pytest.approx(0.365), 240: pytest.approx(0.23), 360: None,
+                    480: pytest.approx(0.05), 600: None, 720: pytest.approx(0.128),
+                    840: pytest.approx(0.056)}  # fmt: skip
 
 
-@pytest.mark.parametrize(("halvings", "name"), [(1, "fine_gamma"), (2, "finest_gamma")])
-def test_a_discount_and_returns_are_for_the_same_time(halvings: int, name: str) -> None:
+@pytest.mark.parametrize(
+    ("fine", "halvings", "name"),
+    [("360 600", 1, "fine_gamma"), ("360 600", 2, "finest_gamma"), ("360", 1, "finest_gamma")],
+)
+def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, name: str) -> None:
     _, parameters, state, _ = played(small(**FINE), 9)
 
     def learn(halvings: int, **changes: Any) -> Any:
-        agent: Any = create("dqn", small(**{**FINE, **changes}), "cython", "float64")
+        agent: Any = create("dqn", small(**{**FINE, "fine": fine, **changes}), "cython", "float64")
         mine = {key: array.copy() for key, array in (parameters | state).items()}
         agent.learner.learn(Replay(mine, 3, 40), mine, mine, 1e-2, halvings)
         return mine["rows"]

@@ -25,7 +25,10 @@ TREES = {
     "history": Pyramid(10, (Level(40, 20, 0.35),), True, 1, 2),
     "flat": Pyramid(10, (), False),
 }
-SIZES = {"none": [], "empty": [0], "real": [22, 0, 30, 25, 1], "full": [3, 200]}
+SIZES = {
+    **{"none": [], "empty": [0], "real": [22, 0, 30, 25, 1], "full": [3, 200]},
+    "many": [5, 22, 0, 30, 40, 1, 9, 0, 25, 14, 60, 3, 0, 0],
+}
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -126,7 +129,7 @@ def test_cells_do_not_depend_on_which_colours_are_background(
     now = np.full((210, 160), 3, np.uint8)
     now[60:80], now[80:84, 8:17], now[194, 155:] = 7, 5, 9
     before = np.roll(now, 3, axis=1)
-    before[70, 50] = 3
+    before[70, 50], before[100, 159] = 3, 5
     for pair in ((now, before), (now, now), (before, None)):
         got = backend.encode_cells(*pair, lookup, resolution, stride)
         want = exact.encode_cells(*pair, lookup, resolution, stride)

@@ -103,14 +103,15 @@ class Settings(LaneSettings):
     )
     fine_gamma: float = option(
         0.997,
-        "gamma where play is finer, over the time of one of the variant's decisions",
+        "gamma where play is finer, but not yet finest, over the time of one of the variant's "
+        "decisions",
         minimum=0,
         maximum=1,
     )
     fine_returns: int = option(5, "returns where play is finer, in such times", minimum=1)
     fine_reuse: float = option(16.0, "reuse where play is finer, in such a time", above=0)
     finest_gamma: float = option(
-        0.999, "fine_gamma where play is finest, after the last of these numbers",
+        0.999, "the same where play is finest, after the last of the numbers in fine",
         minimum=0, maximum=1,
     )  # fmt: skip
     finest_learning_rate: float = option(
