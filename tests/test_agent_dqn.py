@@ -391,7 +391,7 @@ def test_a_replay_that_cannot_be_is_refused_before_it_is_used() -> None:
 def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, parameters, state, _ = played(small(hidden=150), 3)
     learner = QLearner(agent.hyper, agent.kernels, "float64", 2)
-    assert learner._pool is not None and [len(share) for share in learner._shares] == [2, 1]
+    assert len(learner._helpers) == 1 and [len(share) for share in learner._shares] == [2, 1]
     for part in learner._parts[:2]:
 
         def fail(*_: Any) -> None:

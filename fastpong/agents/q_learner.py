@@ -9,9 +9,11 @@ bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -74,11 +76,19 @@ class _Part:
         """Make the target network what the network is."""
         self.target[0][...], self.target[1][...] = self.rows, self.units
 
-    def forward(self, inputs: tuple[Array, ...], now: Array, later: Array) -> None:
-        """Write this part's share of all log odds and values."""
+    def forward(self, renew: bool, inputs: tuple[Array, ...], sample: Sample) -> None:
+        """Write this part's share of all log odds and values; before that, renew the target."""
+        if renew:
+            self.renew_target()
+        now, later = sample.now, sample.later
         both = np.concatenate([now, later])
         self._heads(inputs, both, self.rows, self.units, self.hidden, self.heads)
         self._heads(inputs, later, *self.target, self.hidden_later, self.heads_later)
+
+    def go_on(self, step: tuple[Any, ...], *following: Any) -> None:
+        """Take a step of Adam, then begin with the following minibatch: a meeting less."""
+        self.step(*step)
+        self.forward(*following)
 
     def _heads(
         self, inputs: tuple[Array, ...], order: Array, rows: Array, units: Array, hidden: Array,
@@ -118,7 +128,7 @@ class QLearner:
         self._parts = [_Part(self, a, b) for a, b in pairwise(edges)]
         workers = min(threads, len(self._parts))
         self._shares = [self._parts[k::workers] for k in range(workers)]
-        self._pool = ThreadPoolExecutor(workers - 1, "learner") if workers > 1 else None
+        self._helpers = [_Helper() for _ in self._shares[1:]]
 
     def learn(
         self,
@@ -146,13 +156,16 @@ class QLearner:
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
         count = max(1, round(reuse * replay.size / hyper.minibatch))
-        self._all(_Part.take, parameters, state)
         found = np.zeros((count, 5))
-        for k in range(count):
-            if (before + k) % hyper.target == 0:
-                self._all(_Part.renew_target)
+
+        def minibatch(k: int) -> tuple[bool, tuple[Array, ...], Sample]:
             sample = replay.draw(rng, hyper.minibatch, returns, gamma)
-            self._all(_Part.forward, inputs, sample.now, sample.later)
+            return (before + k) % hyper.target == 0, inputs, sample
+
+        self._all(_Part.take, parameters, state)
+        self._all(_Part.forward, *(following := minibatch(0)))
+        for k in range(count):
+            sample = following[2]
             heads, later = parts[0].heads.copy(), parts[0].heads_later.copy()
             for part in parts[1:]:
                 heads += part.heads
@@ -162,7 +175,11 @@ class QLearner:
             squares = np.concatenate([part.squares for part in parts])
             norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate)
             factor, number = min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1
-            self._all(_Part.step, seen, factor, number, rate)
+            step = seen, factor, number, rate
+            if k + 1 < count:
+                self._all(_Part.go_on, step, *(following := minibatch(k + 1)))
+            else:
+                self._all(_Part.step, *step)
             found[k] = *said, norm
         self._all(_Part.give, parameters, state)
         state["steps"] += count
@@ -176,16 +193,46 @@ class QLearner:
             for part in share:
                 work(part, *arguments)
 
-        helpers: list[Future[None]] = []
+        for helper, share in zip(self._helpers, self._shares[1:], strict=True):
+            helper.begin(run, share)
         try:
-            for share in self._shares[1:]:
-                assert self._pool is not None
-                helpers.append(self._pool.submit(run, share))
             run(self._shares[0])
-        finally:
-            wait(helpers)  # no one may go on while a part is being worked on
-        for helper in helpers:
-            helper.result()
+        finally:  # no one may go on while a part is being worked on
+            failures = [helper.end() for helper in self._helpers]
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+
+class _Helper:
+    """A thread that does one thing after another; ends when nobody holds this any more.
+
+    Thirty-two times an update and more a thread pool's futures cost 8 us of CPU time a decision.
+    """
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Any] = SimpleQueue()
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        Thread(target=_help, args=(self._work, self._done), name="learner", daemon=True).start()
+        finalize(self, self._work.put, None)
+
+    def begin(self, work: Callable[[Any], None], argument: Any) -> None:
+        """Have ``work(argument)`` done."""
+        self._work.put((work, argument))
+
+    def end(self) -> BaseException | None:
+        """Wait until it is; return what it raised."""
+        return self._done.get()
+
+
+def _help(tasks: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
+    while (task := tasks.get()) is not None:
+        work, argument = task
+        try:
+            work(argument)
+            done.put(None)
+        except BaseException as failure:
+            done.put(failure)
 
 
 def td_gradient(
