@@ -64,7 +64,8 @@ cdef inline uint64_t word_at(
 
 
 cdef cloned cloned_unlike(
-        const uint8_t *screen, const uint8_t *other, Py_ssize_t pace, uint8_t *unlike) noexcept nogil:
+        const uint8_t *screen, const uint8_t *other, Py_ssize_t pace,
+        uint8_t *unlike) noexcept nogil:
     # For every row of the field whether it differs from that of ``other``, whose rows lie ``pace``
     # bytes apart. Most do not: they are told apart by whole vectors.
     cdef Py_ssize_t y, w

@@ -140,6 +140,26 @@ def test_a_view_reads_what_another_wrote() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_one_that_is_kept_draws_as_a_new_one_does() -> None:
+    """It makes returns once a round: also when rounds go, are forgotten, or returns are others."""
+    rng = np.random.default_rng(3)
+    state: dict[str, Any] = Replay.initial(LANES, STEPS, 5 * SIZE)
+    kept = Replay(state, LANES, STEPS)
+    for made in range(24):
+        kept.put([segment(rng, 4) for _ in range(LANES)])
+        if made in (9, 15):
+            kept.forget()
+        if not kept.decisions:
+            continue
+        n, gamma = ((3, 0.9), (STEPS, 0.9), (3, 0.5), (3, 0.9))[made // 6]
+        one, other = (
+            r.draw(np.random.default_rng(made), 50, n, gamma)
+            for r in (kept, Replay(state, LANES, STEPS))
+        )
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert kept.is_of(state) and not kept.is_of({n: a.copy() for n, a in state.items()})
+
+
 def test_a_round_without_room_is_refused_and_nothing_written() -> None:
     replay, _ = filled(3, 4, 20, 1)
     before = replay.kept.copy(), replay.indices.copy()

@@ -181,6 +181,7 @@ class DeepQ(LaneAgent):
     def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(hyper, kernels, dtype)
         self._learner: QLearner | None = None
+        self._replay: Replay | None = None
 
     @property
     def learner(self) -> QLearner:
@@ -277,7 +278,9 @@ class DeepQ(LaneAgent):
         fit; weights are then as before, what is kept need not be.
         """
         hyper = self.hyper
-        replay = Replay(state, hyper.lanes, hyper.segment)
+        if self._replay is None or not self._replay.is_of(state):
+            self._replay = Replay(state, hyper.lanes, hyper.segment)
+        replay = self._replay
         task = int(state["updates"][0]) * hyper.lanes
         decisions, halvings = self.decisions(task), self.halvings(task, False)
         for segment in self._segments:

@@ -207,7 +207,8 @@ class QLearner:
 class _Helper:
     """A thread that does one thing after another; ends when nobody holds this any more.
 
-    Thirty-two times an update and more a thread pool's futures cost 8 us of CPU time a decision.
+    Through a thread pool's futures, and with a meeting more, an update of 16 minibatches had 110
+    switches of context; it has 70.
     """
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 
 
 class Replay:
-    """A view of ``state``, which it reads and writes.
+    """A view of ``state``, which it reads and writes, and which nobody else may write meanwhile.
 
     lanes, segment : L and T
     """
@@ -74,6 +74,11 @@ class Replay:
             state[f"replay/{name}"]
             for name in ("indptr", "indices", "values", "actions", "rewards", "ends", "kept")
         )
+        self._made_for: tuple[int, float] | None = None
+
+    def is_of(self, state: Mapping[str, Array]) -> bool:
+        """Return whether this is a view of that state."""
+        return self.kept is state["replay/kept"]
 
     @property
     def indptr(self) -> NDArray[np.int64]:
@@ -143,16 +148,40 @@ class Replay:
         """Draw ``count`` decisions, each as likely, with their returns over n, at most T."""
         rounds, place = np.divmod(rng.integers(0, self.decisions, count), self.size)
         rounds += self.kept[0]
-        after = place % self.segment + np.arange(n + 1)[:, None]
+        rewards, discount = self._outcomes(n, gamma)
+        slots, held = rounds % len(self.starts), len(self.starts)
+        over = place % self.segment + n >= self.segment
+        later = (rounds + over) % held * (self.size + 1) + place + n - self.segment * over
+        return Sample(
+            slots * (self.size + 1) + place, later, self.actions[slots, place],
+            rewards[slots, place], discount[slots, place],
+        )  # fmt: skip
+
+    def _outcomes(self, n: int, gamma: float) -> tuple[Array, Array]:
+        """Return what came of every decision that can be drawn: (rounds, L T), as in ``Sample``.
+
+        A round's are made once: made for each minibatch they took 5 % of learning.
+        """
+        if self._made_for != (n, gamma):
+            self._made_for = n, gamma
+            self._made = np.full(len(self.starts), -1)
+            self._outcome = np.zeros((2, *self.actions.shape))
+        first, end = self.kept.tolist()
+        for number in range(first, end - 1):
+            slot = number % len(self.starts)
+            if self._made[slot] != number:
+                self._outcome[:, slot] = self._outcomes_of(number, n, gamma)
+                self._made[slot] = number
+        return self._outcome[0], self._outcome[1]
+
+    def _outcomes_of(self, number: int, n: int, gamma: float) -> tuple[Array, Array]:
+        place = np.arange(self.size)
+        after = place % self.segment + np.arange(n)[:, None]
         over = after >= self.segment
-        slots = (rounds + over) % len(self.starts)
+        slots = (number + over) % len(self.starts)
         places = place - place % self.segment + after - self.segment * over
-        points = self.rewards[slots[:n], places[:n]].astype(np.float64)
-        going = np.cumprod(1.0 - self.ends[slots[:n], places[:n]], axis=0)
+        points = self.rewards[slots, places].astype(np.float64)
+        going = np.cumprod(1.0 - self.ends[slots, places], axis=0)
         weight = gamma ** np.arange(1, n)[:, None]
         rewards = points[0] + (weight * going[:-1] * points[1:]).sum(axis=0)
-        numbers = slots * (self.size + 1) + places
-        return Sample(
-            numbers[0], numbers[n], self.actions[slots[0], places[0]], rewards,
-            gamma**n * going[-1],
-        )  # fmt: skip
+        return rewards, gamma**n * going[-1]
