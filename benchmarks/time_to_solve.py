@@ -75,14 +75,13 @@ VARIANTS = {
     "ALE/Pong-v5": Plan(
         "dqn",
         "--fine '400000 1500000' --anneal 1500000 --until 20 --episodes 9999 --save-every 20",
-        14.9,
+        17,
         {0: 3, 18: 15},
         {0: 6, 18: 2.5, 20: 2},
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. Games of the evaluation are played as training is at that stage, one action in "
-        "a thousand drawn blindly; the run is ended at 14.9 core-minutes. docs/learning.md says "
-        "which checkpoints were looked at.",
+        "a thousand drawn blindly. The run is ended at 17 core-minutes.",
     ),
 }
 
