@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, fine: str)
 @pytest.mark.timeout(240)
 def test_compiled_backends_agree_with_the_oracle() -> None:
     settings = small(
-        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", fine_reuse=4.0
+        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0
     )
     exact = train(settings, 4, backend="numpy", dtype="float64")
     assert exact.arrays["state/steps"][0] == 10  # five of them from fine play
@@ -127,7 +127,7 @@ def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.Monke
 
 FINE = {
     **{"fine": "360 600", "fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 2.0, "warmup": 120},
-    **{"finest_gamma": 0.8, "finest_exploration": 0.25},
+    **{"finest_gamma": 0.8, "finest_reuse": 4.0, "finest_exploration": 0.25},
 }
 """Of ``small`` the rounds 0 to 2 are played for 4 frames, 3 and 4 for 2, and then for 1."""
 
@@ -217,8 +217,8 @@ def test_what_was_played_otherwise_is_forgotten() -> None:
         steps.append(int(state["steps"][0]))
         assert bool(said) == bool(kept[-1])
     assert kept == [0, 120, 240, 0, 120, 0, 120, 240, 360]
-    # reuse: 2 for 4 frames; 2 / 2 for 2 frames, 2 / 4 for one
-    assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 1, 1, 1]
+    # reuse: 2 for 4 frames; 2 / 2 for 2 frames, 4 / 4 for one
+    assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 2, 2, 2]
 
 
 def test_the_rate_falls_and_once_more_where_play_is_finest() -> None:
@@ -241,10 +241,10 @@ def test_the_rate_falls_and_once_more_where_play_is_finest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fine", "halvings", "name"),
-    [("360 600", 1, "fine_gamma"), ("360 600", 2, "finest_gamma"), ("360", 1, "finest_gamma")],
+    ("fine", "halvings", "kind"),
+    [("360 600", 1, "fine"), ("360 600", 2, "finest"), ("360", 1, "finest")],
 )
-def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, name: str) -> None:
+def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, kind: str) -> None:
     _, parameters, state, _ = played(small(**FINE), 9)
 
     def learn(halvings: int, **changes: Any) -> Any:
@@ -254,9 +254,11 @@ def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, 
         return mine["rows"]
 
     found, parts = learn(halvings), 2**halvings
-    plain = {"gamma": FINE[name] ** (1 / parts), "returns": 3 * parts, "reuse": 2.0 / parts}
+    gamma, reuse = f"{kind}_gamma", f"{kind}_reuse"
+    plain = {"gamma": FINE[gamma] ** (1 / parts), "returns": 3 * parts}
+    plain["reuse"] = FINE[reuse] / parts
     assert np.array_equal(found, learn(0, **plain))
-    for changed, value in ((name, 0.5), ("fine_returns", 1), ("fine_reuse", 20.0)):
+    for changed, value in ((gamma, 0.5), ("fine_returns", 1), (reuse, 20.0)):
         assert not np.array_equal(found, learn(halvings, **{changed: value}))
 
 
@@ -446,8 +448,8 @@ def test_settings_are_checked() -> None:
     for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
                 {"returns": 129}, {"returns": 0}, {"fine": "0"}, {"fine": "5 5"},
                 {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
-                {"finest_gamma": 1.1}, {"finest_learning_rate": 0.0}, {"finest_anneal": 0},
-                {"finest_exploration": 0.6},
+                {"finest_gamma": 1.1}, {"finest_reuse": 0.0}, {"finest_learning_rate": 0.0},
+                {"finest_anneal": 0}, {"finest_exploration": 0.6},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},

@@ -114,11 +114,12 @@ class Settings(LaneSettings):
         0.999, "the same where play is finest, after the last of the numbers in fine",
         minimum=0, maximum=1,
     )  # fmt: skip
+    finest_reuse: float = option(8.0, "fine_reuse where play is finest", above=0)
     finest_learning_rate: float = option(
         1e-4, "learning rate where finest play begins; it falls anew, to the same share", above=0
     )
     finest_anneal: int = option(
-        3_200_000, "decisions over which that learning rate falls, in a straight line", minimum=1
+        3_600_000, "decisions over which that learning rate falls, in a straight line", minimum=1
     )
     finest_exploration: float = option(
         0.004, "exploration where play is finest", minimum=0, maximum=0.5

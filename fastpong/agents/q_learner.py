@@ -148,10 +148,10 @@ class QLearner:
         hyper, parts = self.hyper, self._parts
         returns, gamma, reuse = hyper.returns, hyper.gamma, hyper.reuse
         if halvings:
-            times = 2**halvings
-            finest = halvings == len(hyper.phases)
-            gamma = (hyper.finest_gamma if finest else hyper.fine_gamma) ** (1 / times)
-            returns, reuse = hyper.fine_returns * times, hyper.fine_reuse / times
+            times, gamma, reuse = 2**halvings, hyper.fine_gamma, hyper.fine_reuse
+            if halvings == len(hyper.phases):
+                gamma, reuse = hyper.finest_gamma, hyper.finest_reuse
+            gamma, reuse, returns = gamma ** (1 / times), reuse / times, hyper.fine_returns * times
         rng = np.random.default_rng(int(state["updates"][0]))
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
