@@ -77,7 +77,7 @@ VARIANTS = {
         "--fine '400000 1500000' --anneal 1500000 --until 20 --episodes 9999 --save-every 20",
         17,
         {0: 3, 18: 15},
-        {0: 6, 18: 1, 20: 0.5},
+        {0: 6, 18: 1.5, 20: 0.5},
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. Games of the evaluation are played as training is at that stage, one action in "
