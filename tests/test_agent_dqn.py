@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.agents import create, make_player
+from fastpong.agents import create, make_player, ppo
 from fastpong.agents.dqn import Settings
 from fastpong.agents.q_learner import QLearner, td_gradient
 from fastpong.agents.replay import Replay, Sample
@@ -79,9 +79,11 @@ def same(first: Any, second: Any) -> bool:
 # --- training -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lag", "fine"), [(0, ""), (1, ""), (1, "240")])
-def test_weights_depend_on_neither_workers_nor_threads(lag: int, fine: str) -> None:
-    settings = small(lag=lag, hidden=150, fine=fine, warmup=100)
+@pytest.mark.parametrize(
+    ("lag", "fine", "refine"), [(0, "", 0), (1, "", 0), (1, "240", 0), (0, "120", 360)]
+)
+def test_weights_depend_on_neither_workers_nor_threads(lag: int, fine: str, refine: int) -> None:
+    settings = small(lag=lag, hidden=150, fine=fine, refine=refine, warmup=100)
     one = train(settings, 5, workers=1, threads=1)
     assert one.arrays["state/steps"][0] > 0
     for workers, threads in ((2, 3), (3, 2)):
@@ -89,10 +91,16 @@ def test_weights_depend_on_neither_workers_nor_threads(lag: int, fine: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("lag", "until", "fine"), [(0, 1, ""), (0, 4, ""), (1, 3, ""), (0, 2, "240"), (1, 3, "120 360")]
+    ("lag", "until", "fine", "refine"),
+    [
+        *((0, 1, "", 0), (0, 4, "", 0), (1, 3, "", 0), (0, 2, "240", 0), (1, 3, "120 360", 0)),
+        *((0, until, "120", 360) for until in (2, 3, 4)),  # round 3 is the first of the policy
+    ],
 )
-def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, fine: str) -> None:
-    settings = small(lag=lag, fine=fine, warmup=100)
+def test_an_interrupted_run_goes_on_bit_for_bit(
+    lag: int, until: int, fine: str, refine: int
+) -> None:
+    settings = small(lag=lag, fine=fine, refine=refine, warmup=100)
     half = train(settings, until)
     assert half.counters["update"] == until
     whole, rest = train(settings, 6), train(settings, 6, state=half)
@@ -102,12 +110,15 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, fine: str)
 
 
 @pytest.mark.timeout(240)
-def test_compiled_backends_agree_with_the_oracle() -> None:
+@pytest.mark.parametrize("refine", [0, 360])
+def test_compiled_backends_agree_with_the_oracle(refine: int) -> None:
     settings = small(
-        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0
-    )
+        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0,
+        refine=refine, refine_minibatch=40,
+    )  # fmt: skip
     exact = train(settings, 4, backend="numpy", dtype="float64")
-    assert exact.arrays["state/steps"][0] == 10  # five of them from fine play
+    # Five of the ten from fine play; or three passes over three minibatches, numbered anew.
+    assert exact.arrays["state/steps"][0] == (9 if refine else 10)
     for backend in ("cython", "numba"):
         snapshot = train(settings, 4, backend=backend, dtype="float64")
         for name, array in exact.arrays.items():
@@ -260,6 +271,95 @@ def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, 
     assert np.array_equal(found, learn(0, **plain))
     for changed, value in ((gamma, 0.5), ("fine_returns", 1), (reuse, 20.0)):
         assert not np.array_equal(found, learn(halvings, **{changed: value}))
+
+
+REFINED = {
+    **{
+        **FINE,
+        "fine": "360",
+        "refine": 700,
+        "finest_gamma": 0.9,
+        "refine_lambda": 0.8,
+        "refine_temperature": 0.5,
+    },
+    **{"refine_learning_rate": 0.02, "final_rate": 0.5, "refine_anneal": 240},
+    **{"refine_epochs": 2, "refine_minibatch": 30, "refine_entropy": 0.1, "warmup": 0},
+    "finest_exploration": 0.0,
+}
+"""Of ``small`` the rounds from 3 on are played for two frames, from 6 on for the policy."""
+
+
+def test_the_policy_begins_with_the_averages() -> None:
+    plain, _, values, _ = played(small(**{**REFINED, "refine": 0}), 6)
+    rounds = course(small(**REFINED))
+    agent, parameters, state, said = next(islice(rounds, 5, None))
+    assert "td_error" in said  # of the round that was played for values
+    expected = {name: values[f"average/{name}"].copy() for name in plain.shapes}
+    expected["units"][1] /= 0.5
+    for name, weights in agent.final_parameters(parameters, state).items():
+        assert np.array_equal(weights, expected[name])
+        assert np.array_equal(parameters[name], expected[name])
+        assert np.array_equal(state[f"average/{name}"], expected[name])
+    assert not any(state[name].any() for name in ("mean", "square", "steps"))
+    _, parameters, state, said = next(rounds)
+    assert "policy_loss" in said and state["steps"][0] == 8
+    for name, weights in parameters.items():  # after the first update they are the average anew
+        assert not np.array_equal(weights, expected[name])
+        assert_close(state[f"average/{name}"], weights)
+
+
+def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
+    """Weights of two rounds, against that agent with settings written down here."""
+    settings = small(**REFINED)
+    rounds = course(settings)
+    agent, parameters, state, _ = next(islice(rounds, 5, None))
+    other = create("ppo", ppo.Settings(
+        hidden=20, lanes=3, segment=40, resolution=8, levels=settings.levels, stride=1, history=2,
+        last_action=True, learning_rate=0.02, final_rate=0.5, anneal=240, gamma=0.9**0.5,
+        gae_lambda=0.8**0.5, epochs=2, minibatch=30, entropy=0.1,
+    ), "cython", "float64")  # fmt: skip
+    weights = {name: a.copy() for name, a in parameters.items()}
+    theirs = other.initial_state()
+    for name in ("seen", *(f"average/{name}" for name in weights)):
+        theirs[name][...] = state[name]
+    theirs["updates"][0] = state["updates"][0]
+    play = agent.player(ENV, SEED, TRAIN, False)
+    lanes = [agent.payload(18 + k, None, state) for k in range(3)]
+    rates = []
+    for number in (6, 7):
+        for k in range(3):
+            segment = play(3 * number + k, weights, lanes[k])
+            assert segment.frames == 80
+            lanes[k] = segment.lane
+            other._segments.append(segment)
+        batch = ppo.Batch.of(other._segments, other.hyper, other.kernels, other.dtype)
+        other._segments.clear()
+        theirs["updates"][0] += 1
+        done = (number - 6) * 120 / 240
+        rates.append(other.learner.learn(batch, weights, theirs, done)["learning_rate"])
+        _, parameters, state, said = next(rounds)
+        assert said["learning_rate"] == rates[-1]
+        for name, array in weights.items():
+            assert np.array_equal(parameters[name], array)
+    assert rates == [0.02, 0.015]
+
+
+def test_actions_are_drawn_from_the_policy() -> None:
+    """With the probability that is logged, where others are chosen by their values."""
+    agent, parameters, state, _ = played(small(**REFINED), 6)
+    parameters["units"][1] = 0.0  # both as likely
+    play = agent.player(ENV, SEED, TRAIN, False)
+    lane = agent.payload(18, None, state)
+    drawn, chosen = (play(number, parameters, lane).actions.mean() for number in (18, 15))
+    assert 0.25 < drawn < 0.75
+    assert chosen == 0  # LEFT where nothing is better
+    for updates, refine in ((5, 0), (6, 700)):
+        state["updates"][0] = updates
+        assert agent.settled(state).refine == refine
+    games = [create("dqn", small(**{**REFINED, "refine": refine, "evaluation_exploration": 0.0}),
+                    "cython", "float64").player(ENV, SEED, EVAL, False)(0, parameters)
+             for refine in (0, 700)]  # fmt: skip
+    assert games[0] != games[1]
 
 
 def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
@@ -450,6 +550,8 @@ def test_settings_are_checked() -> None:
                 {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
                 {"finest_gamma": 1.1}, {"finest_reuse": 0.0}, {"finest_learning_rate": 0.0},
                 {"finest_anneal": 0}, {"finest_exploration": 0.6},
+                {"refine": -1}, {"refine": 8, "fine": "9"}, {"refine": 9, "lag": 1},
+                {"refine_temperature": 0.0}, {"refine_epochs": 0}, {"refine_lambda": 1.1},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},

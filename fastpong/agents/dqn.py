@@ -16,6 +16,15 @@ frames, and later perhaps for half of these. Pong's paddle goes by more than its
 frames. Screens are compared over the same time, but for the first few decisions, so that what was
 learned holds; what was kept is forgotten.
 
+With ``refine`` the policy itself is learned on after so many decisions, by PPO and from what was
+just played, as the actor-critic agent does it. The network is the same: it begins with the averaged
+weights, with A divided by half a temperature t, so that RIGHT has the probability
+
+    sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
+
+From then on actions are drawn from it. What one frame of an action is worth is little beside what
+chance makes of a ball, and little beside the errors of learned values.
+
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
 Architectures" (2016); returns over n as in Hessel et al., "Rainbow" (2018); two shares drawn
@@ -25,14 +34,16 @@ blindly as in Castro et al., "Dopamine" (2018).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.agents import ppo
 from fastpong.agents.laned import LaneAgent, LaneSettings, look
+from fastpong.agents.ppo_learner import Batch, Learner
 from fastpong.agents.q_learner import QLearner
 from fastpong.agents.replay import ROUNDS, Replay
 from fastpong.emulator import find_variant
@@ -124,6 +135,32 @@ class Settings(LaneSettings):
     finest_exploration: float = option(
         0.004, "exploration where play is finest", minimum=0, maximum=0.5
     )
+    refine: int = option(
+        0,
+        "decisions after which the policy is learned on by PPO, as ppo does it, once play is "
+        "finest; 0 for never",
+        minimum=0,
+    )
+    refine_temperature: float = option(
+        0.03, "actions are then drawn by their values' difference divided by this", above=0
+    )
+    refine_learning_rate: float = option(
+        1e-4, "Adam's step size then; it falls to the same share", above=0
+    )
+    refine_anneal: int = option(
+        4_000_000,
+        "decisions over which that rate and the entropy's weight fall, in a straight line",
+        minimum=1,
+    )
+    refine_lambda: float = option(
+        0.96,
+        "ppo's gae_lambda then, over the time of one of the variant's decisions",
+        minimum=0,
+        maximum=1,
+    )
+    refine_epochs: int = option(3, "ppo's epochs then", minimum=1)
+    refine_minibatch: int = option(1024, "ppo's minibatch then", minimum=1)
+    refine_entropy: float = option(0.002, "ppo's entropy then; a tenth in the end", minimum=0)
     max_norm: float = option(10.0, "longest gradient that is not cut down", above=0)
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
@@ -140,6 +177,11 @@ class Settings(LaneSettings):
                 raise ValueError(
                     f"{name}: expected at most a segment, {self.segment}, got {given} decisions"
                 )
+        if self.refine and (self.lag or self.refine < max(self.phases, default=0)):
+            raise ValueError(
+                f"refine: expected 0, or lag 0 and at least the last number in fine, got "
+                f"{self.refine} with lag {self.lag} and fine {self.fine!r}"
+            )
         least = ROUNDS * self.lanes * self.segment
         if self.replay < least:
             raise ValueError(
@@ -164,6 +206,31 @@ class Settings(LaneSettings):
             )
         return found
 
+    def discount(self, halvings: int) -> float:
+        """Return gamma per decision where the frames of an action are halved so often."""
+        if not halvings:
+            return self.gamma
+        finest = halvings == len(self.phases)
+        return float((self.finest_gamma if finest else self.fine_gamma) ** (1 / 2**halvings))
+
+    def refined(self) -> ppo.Settings:
+        """Return the actor-critic agent's settings with which the policy is learned on."""
+        halvings = len(self.phases)
+        return ppo.Settings(
+            **{f.name: getattr(self, f.name) for f in fields(LaneSettings)},
+            learning_rate=self.refine_learning_rate,
+            final_rate=self.final_rate,
+            anneal=self.refine_anneal,
+            gamma=self.discount(halvings),
+            gae_lambda=self.refine_lambda ** (1 / 2**halvings),
+            epochs=self.refine_epochs,
+            minibatch=self.refine_minibatch,
+            entropy=self.refine_entropy,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+        )
+
     def check_env(self, env: str) -> None:
         """Raise ValueError for an environment whose frames cannot be halved so often."""
         try:
@@ -183,6 +250,7 @@ class DeepQ(LaneAgent):
         super().__init__(hyper, kernels, dtype)
         self._learner: QLearner | None = None
         self._replay: Replay | None = None
+        self._refiner: Learner | None = None
 
     @property
     def learner(self) -> QLearner:
@@ -190,6 +258,13 @@ class DeepQ(LaneAgent):
         if self._learner is None or self._learner.threads != self.threads:
             self._learner = QLearner(self.hyper, self.kernels, self.dtype, self.threads)
         return self._learner
+
+    @property
+    def refiner(self) -> Learner:
+        """The same, where the policy is learned on."""
+        if self._refiner is None or self._refiner.threads != self.threads:
+            self._refiner = Learner(self.hyper.refined(), self.kernels, self.dtype, self.threads)
+        return self._refiner
 
     def initial_state(self) -> dict[str, Array]:
         """Return that of all such agents, a target that the first update sets, an empty replay."""
@@ -218,8 +293,9 @@ class DeepQ(LaneAgent):
     def settled(self, state: Mapping[str, Array]) -> Settings:
         """Return its settings without the phases that it has not come to."""
         hyper: Settings = self.hyper
-        reached = self.halvings(int(state["updates"][0]) * hyper.lanes, False)
-        return replace(hyper, fine=" ".join(hyper.fine.split()[:reached]))
+        task = int(state["updates"][0]) * hyper.lanes
+        fine = " ".join(hyper.fine.split()[: self.halvings(task, False)])
+        return replace(hyper, fine=fine, refine=hyper.refine * self.refining(self.decisions(task)))
 
     def decisions(self, number: int) -> int:
         """Return how many were made before the round of task ``number``."""
@@ -227,8 +303,15 @@ class DeepQ(LaneAgent):
 
     def begun(self, halvings: int) -> int:
         """Return the decisions before the first round with so many halvings."""
+        return self._whole_rounds(self.hyper.phases[halvings - 1]) if halvings else 0
+
+    def _whole_rounds(self, decisions: int) -> int:
         size = self.hyper.lanes * self.hyper.segment
-        return -(-self.hyper.phases[halvings - 1] // size) * size if halvings else 0
+        return int(-(-decisions // size) * size)
+
+    def refining(self, decisions: int) -> bool:
+        """Return whether the policy is learned on from the round that begins after so many."""
+        return bool(self.hyper.refine) and decisions >= self._whole_rounds(self.hyper.refine)
 
     @property
     def first_learned(self) -> int:
@@ -262,7 +345,10 @@ class DeepQ(LaneAgent):
         return float(1 - done * (1 - share))
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
-        """Return what takes the better action, or one drawn blindly."""
+        """Return what takes the better action, or one drawn blindly; or draws from the policy."""
+        refined = self.hyper.refine if whole_game else self.refining(self.decisions(number))
+        if refined:
+            return step
         share = self.hyper.evaluation_exploration if whole_game else self.exploration(number)
 
         def choose(t: int, uniform: float, fresh: bool, last_action: int) -> int:
@@ -273,17 +359,28 @@ class DeepQ(LaneAgent):
         return choose
 
     def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
-        """Keep the segments of all lanes and learn from what is kept; see ``QLearner``.
+        """Learn from the segments of all lanes; return what is logged.
 
         Raises ArithmeticError where a gradient is not finite, MemoryError where the segments do not
         fit; weights are then as before, what is kept need not be.
         """
+        task = int(state["updates"][0]) * self.hyper.lanes
+        decisions = self.decisions(task)
+        if self.refining(decisions):
+            return self._refine(parameters, state, decisions)
+        found = self._learn_values(parameters, state, decisions, self.halvings(task, False))
+        if self.refining(self.decisions(task + self.hyper.lanes)):
+            self._begin_refining(parameters, state)
+        return found
+
+    def _learn_values(
+        self, parameters: dict[str, Array], state: dict[str, Array], decisions: int, halvings: int
+    ) -> dict[str, float]:
+        """Keep the segments and learn from what is kept; see ``QLearner``."""
         hyper = self.hyper
         if self._replay is None or not self._replay.is_of(state):
             self._replay = Replay(state, hyper.lanes, hyper.segment)
         replay = self._replay
-        task = int(state["updates"][0]) * hyper.lanes
-        decisions, halvings = self.decisions(task), self.halvings(task, False)
         for segment in self._segments:
             look(self.pyramid, segment.indices, state["seen"])
         replay.put(self._segments)
@@ -297,4 +394,27 @@ class DeepQ(LaneAgent):
         rate = self.learning_rate(decisions)
         found = self.learner.learn(replay, parameters, state, rate, halvings)
         self.average(parameters, state, (decisions - self.first_learned) // replay.size + 1)
+        return found
+
+    def _begin_refining(self, parameters: dict[str, Array], state: dict[str, Array]) -> None:
+        """Make the averages a policy, from which the next round is played; Adam begins anew."""
+        for name, weights in self.final_parameters(parameters, state).items():
+            parameters[name][...] = weights
+        parameters["units"][1] /= self.hyper.refine_temperature
+        for name, weights in parameters.items():
+            state[f"average/{name}"][...] = weights
+        for name in ("mean", "square", "steps"):
+            state[name][...] = 0
+
+    def _refine(
+        self, parameters: dict[str, Array], state: dict[str, Array], decisions: int
+    ) -> dict[str, float]:
+        """Learn from what was just played, as the actor-critic agent does."""
+        hyper, refiner = self.hyper, self.refiner
+        batch = Batch.of(self._segments, refiner.hyper, self.kernels, self.dtype)
+        self._segments.clear()
+        state["updates"] += 1
+        since = decisions - self._whole_rounds(hyper.refine)
+        found = refiner.learn(batch, parameters, state, min(1.0, since / hyper.refine_anneal))
+        self.average(parameters, state, since // (hyper.lanes * hyper.segment) + 1)
         return found

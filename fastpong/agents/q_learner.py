@@ -146,12 +146,11 @@ class QLearner:
         Raises ArithmeticError where a gradient is not finite; all is then as before.
         """
         hyper, parts = self.hyper, self._parts
-        returns, gamma, reuse = hyper.returns, hyper.gamma, hyper.reuse
+        returns, gamma, reuse = hyper.returns, hyper.discount(halvings), hyper.reuse
         if halvings:
-            times, gamma, reuse = 2**halvings, hyper.fine_gamma, hyper.fine_reuse
-            if halvings == len(hyper.phases):
-                gamma, reuse = hyper.finest_gamma, hyper.finest_reuse
-            gamma, reuse, returns = gamma ** (1 / times), reuse / times, hyper.fine_returns * times
+            finest = halvings == len(hyper.phases)
+            reuse = (hyper.finest_reuse if finest else hyper.fine_reuse) / 2**halvings
+            returns = hyper.fine_returns * 2**halvings
         rng = np.random.default_rng(int(state["updates"][0]))
         inputs = replay.indptr, replay.indices, replay.values
         seen, before = state["seen"], int(state["steps"][0])
