@@ -145,10 +145,10 @@ class Settings(LaneSettings):
         0.03, "actions are then drawn by their values' difference divided by this", above=0
     )
     refine_learning_rate: float = option(
-        1e-4, "Adam's step size then; it falls to the same share", above=0
+        5e-5, "Adam's step size then; it falls to the same share", above=0
     )
     refine_anneal: int = option(
-        4_000_000,
+        3_000_000,
         "decisions over which that rate and the entropy's weight fall, in a straight line",
         minimum=1,
     )
