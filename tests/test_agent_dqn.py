@@ -339,27 +339,44 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
         rates.append(other.learner.learn(batch, weights, theirs, done)["learning_rate"])
         _, parameters, state, said = next(rounds)
         assert said["learning_rate"] == rates[-1]
+        other.average(weights, theirs, number - 5)
         for name, array in weights.items():
             assert np.array_equal(parameters[name], array)
+            assert np.array_equal(state[f"average/{name}"], theirs[f"average/{name}"])
     assert rates == [0.02, 0.015]
 
 
-def test_actions_are_drawn_from_the_policy() -> None:
-    """With the probability that is logged, where others are chosen by their values."""
-    agent, parameters, state, _ = played(small(**REFINED), 6)
-    parameters["units"][1] = 0.0  # both as likely
-    play = agent.player(ENV, SEED, TRAIN, False)
-    lane = agent.payload(18, None, state)
-    drawn, chosen = (play(number, parameters, lane).actions.mean() for number in (18, 15))
-    assert 0.25 < drawn < 0.75
-    assert chosen == 0  # LEFT where nothing is better
-    for updates, refine in ((5, 0), (6, 700)):
-        state["updates"][0] = updates
-        assert agent.settled(state).refine == refine
-    games = [create("dqn", small(**{**REFINED, "refine": refine, "evaluation_exploration": 0.0}),
-                    "cython", "float64").player(ENV, SEED, EVAL, False)(0, parameters)
-             for refine in (0, 700)]  # fmt: skip
-    assert games[0] != games[1]
+def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
+    """Segments and whole games: drawn from its probabilities, and nothing of it blindly."""
+    settings = small(refine=240, exploration=0.5, evaluation_exploration=0.5, history=1)
+    seen = {f: getattr(settings, f) for f in ("hidden", "lanes", "segment", "resolution", "levels")}
+    other = create("ppo", ppo.Settings(**seen, stride=1, history=1, last_action=True),
+                   "cython", "float64")  # fmt: skip
+    agent, parameters, state, _ = played(settings, 2)
+    lane = agent.payload(6, None, state)
+    mine, theirs = (one.player(ENV, SEED, TRAIN, False) for one in (agent, other))
+    drawn, expected = mine(6, parameters, lane), theirs(6, parameters, lane)
+    assert np.array_equal(drawn.actions, expected.actions)
+    assert np.array_equal(drawn.logits, expected.logits)
+    assert not np.array_equal(
+        mine(3, parameters, lane).actions, theirs(3, parameters, lane).actions
+    )
+    for greedy in (False, True):
+        mine, theirs = (one.player(ENV, SEED, EVAL, greedy) for one in (agent, other))
+        assert mine(0, parameters) == theirs(0, parameters)
+
+
+def test_a_checkpoint_tells_whether_the_policy_plays(tmp_path: Path) -> None:
+    settings = small(**REFINED)
+    config = Config.build({"agent": "dqn", "env": ENV, **asdict(settings)})
+    for updates, refine in ((5, 0), (6, 700), (7, 700)):
+        _, parameters, state, _ = played(settings, updates)
+        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+        arrays |= {f"state/{name}": array for name, array in state.items()}
+        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
+        player, averages = restore(found, "cython")
+        assert player.hyper == small(**{**REFINED, "refine": refine})
+        assert np.array_equal(averages["units"], state["average/units"])
 
 
 def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
@@ -550,7 +567,8 @@ def test_settings_are_checked() -> None:
                 {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
                 {"finest_gamma": 1.1}, {"finest_reuse": 0.0}, {"finest_learning_rate": 0.0},
                 {"finest_anneal": 0}, {"finest_exploration": 0.6},
-                {"refine": -1}, {"refine": 8, "fine": "9"}, {"refine": 9, "lag": 1},
+                {"refine": -1}, {"refine": 29999, "fine": "30000"}, {"refine": 19_999},
+                {"refine": 30000, "lag": 1},
                 {"refine_temperature": 0.0}, {"refine_epochs": 0}, {"refine_lambda": 1.1},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
@@ -558,5 +576,6 @@ def test_settings_are_checked() -> None:
                 {"replay": 10**9}, {"minibatch": 10**5}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "dqn", **bad})
+    Config.build({"agent": "dqn", "env": ENV, "refine": 30000, "fine": "30000"})
     config = Config.build({"agent": "dqn"})
     assert Config.build(config.flat()) == config

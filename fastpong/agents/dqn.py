@@ -18,7 +18,7 @@ learned holds; what was kept is forgotten.
 
 With ``refine`` the policy itself is learned on after so many decisions, by PPO and from what was
 just played, as the actor-critic agent does it. The network is the same: it begins with the averaged
-weights, with A divided by half a temperature t, so that RIGHT has the probability
+weights, with A divided by a temperature t, so that RIGHT has the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
@@ -137,8 +137,8 @@ class Settings(LaneSettings):
     )
     refine: int = option(
         0,
-        "decisions after which the policy is learned on by PPO, as ppo does it, once play is "
-        "finest; 0 for never",
+        "decisions after which the policy is learned on by PPO, as ppo does it, and drawn from; at "
+        "least warmup and the last number in fine, and with lag 0; 0 for never",
         minimum=0,
     )
     refine_temperature: float = option(
@@ -161,7 +161,9 @@ class Settings(LaneSettings):
     refine_epochs: int = option(3, "ppo's epochs then", minimum=1)
     refine_minibatch: int = option(1024, "ppo's minibatch then", minimum=1)
     refine_entropy: float = option(0.002, "ppo's entropy then; a tenth in the end", minimum=0)
-    max_norm: float = option(10.0, "longest gradient that is not cut down", above=0)
+    max_norm: float = option(
+        10.0, "longest gradient that is not cut down; after refine 0.5", above=0
+    )
     beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
     beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
     epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-12)
@@ -177,10 +179,11 @@ class Settings(LaneSettings):
                 raise ValueError(
                     f"{name}: expected at most a segment, {self.segment}, got {given} decisions"
                 )
-        if self.refine and (self.lag or self.refine < max(self.phases, default=0)):
+        if self.refine and (self.lag or self.refine < max(self.warmup, *self.phases, 0)):
             raise ValueError(
-                f"refine: expected 0, or lag 0 and at least the last number in fine, got "
-                f"{self.refine} with lag {self.lag} and fine {self.fine!r}"
+                f"refine: expected 0, or lag 0 and at least warmup and the last number in fine, "
+                f"got {self.refine} with lag {self.lag}, warmup {self.warmup} and fine "
+                f"{self.fine!r}"
             )
         least = ROUNDS * self.lanes * self.segment
         if self.replay < least:
@@ -226,6 +229,11 @@ class Settings(LaneSettings):
             epochs=self.refine_epochs,
             minibatch=self.refine_minibatch,
             entropy=self.refine_entropy,
+            # Written out, or a run would go on otherwise where the other agent's defaults change.
+            final_entropy=0.1,
+            clip=0.2,
+            value_weight=0.5,
+            max_norm=0.5,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
@@ -362,7 +370,7 @@ class DeepQ(LaneAgent):
         """Learn from the segments of all lanes; return what is logged.
 
         Raises ArithmeticError where a gradient is not finite, MemoryError where the segments do not
-        fit; weights are then as before, what is kept need not be.
+        fit; weights are then as before, unless the policy is learned, what is kept need not be.
         """
         task = int(state["updates"][0]) * self.hyper.lanes
         decisions = self.decisions(task)
