@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def small(**changes: Any) -> Settings:
         **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "reuse": 2.0, "returns": 7},
         **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "anneal": 500, "warmup": 200},
         **{"learning_rate": 1e-2, "replay": 500, "target": 7, "explore": 300, "max_norm": 0.05},
+        "refine_segment": 60,
     }
     return Settings(**{**given, **changes})
 
@@ -302,7 +303,7 @@ def test_the_policy_begins_with_the_averages() -> None:
         assert np.array_equal(state[f"average/{name}"], expected[name])
     assert not any(state[name].any() for name in ("mean", "square", "steps"))
     _, parameters, state, said = next(rounds)
-    assert "policy_loss" in said and state["steps"][0] == 8
+    assert "policy_loss" in said and state["steps"][0] == 12
     for name, weights in parameters.items():  # after the first update they are the average anew
         assert not np.array_equal(weights, expected[name])
         assert_close(state[f"average/{name}"], weights)
@@ -314,7 +315,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
     rounds = course(settings)
     agent, parameters, state, _ = next(islice(rounds, 5, None))
     other = create("ppo", ppo.Settings(
-        hidden=20, lanes=3, segment=40, resolution=8, levels=settings.levels, stride=1, history=2,
+        hidden=20, lanes=3, segment=60, resolution=8, levels=settings.levels, stride=1, history=2,
         last_action=True, learning_rate=0.02, final_rate=0.5, anneal=240, gamma=0.9**0.5,
         gae_lambda=0.8**0.5, epochs=2, minibatch=30, entropy=0.1,
     ), "cython", "float64")  # fmt: skip
@@ -329,13 +330,13 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
     for number in (6, 7):
         for k in range(3):
             segment = play(3 * number + k, weights, lanes[k])
-            assert segment.frames == 80
+            assert (segment.length, segment.frames) == (60, 120)
             lanes[k] = segment.lane
             other._segments.append(segment)
         batch = ppo.Batch.of(other._segments, other.hyper, other.kernels, other.dtype)
         other._segments.clear()
         theirs["updates"][0] += 1
-        done = (number - 6) * 120 / 240
+        done = (number - 6) * 180 / 240
         rates.append(other.learner.learn(batch, weights, theirs, done)["learning_rate"])
         _, parameters, state, said = next(rounds)
         assert said["learning_rate"] == rates[-1]
@@ -343,14 +344,14 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
         for name, array in weights.items():
             assert np.array_equal(parameters[name], array)
             assert np.array_equal(state[f"average/{name}"], theirs[f"average/{name}"])
-    assert rates == [0.02, 0.015]
+    assert rates == [0.02, 0.0125]
 
 
 def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
-    """Segments and whole games: drawn from its probabilities, and nothing of it blindly."""
+    """Segments are drawn from its probabilities, nothing blindly; whole games as values play."""
     settings = small(refine=240, exploration=0.5, evaluation_exploration=0.5, history=1)
-    seen = {f: getattr(settings, f) for f in ("hidden", "lanes", "segment", "resolution", "levels")}
-    other = create("ppo", ppo.Settings(**seen, stride=1, history=1, last_action=True),
+    seen = {f: getattr(settings, f) for f in ("hidden", "lanes", "resolution", "levels")}
+    other = create("ppo", ppo.Settings(**seen, segment=60, stride=1, history=1, last_action=True),
                    "cython", "float64")  # fmt: skip
     agent, parameters, state, _ = played(settings, 2)
     lane = agent.payload(6, None, state)
@@ -361,22 +362,10 @@ def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
     assert not np.array_equal(
         mine(3, parameters, lane).actions, theirs(3, parameters, lane).actions
     )
-    for greedy in (False, True):
-        mine, theirs = (one.player(ENV, SEED, EVAL, greedy) for one in (agent, other))
+    values = create("dqn", replace(settings, refine=0), "cython", "float64")
+    for greedy, same in ((False, values), (True, other)):
+        mine, theirs = (one.player(ENV, SEED, EVAL, greedy) for one in (agent, same))
         assert mine(0, parameters) == theirs(0, parameters)
-
-
-def test_a_checkpoint_tells_whether_the_policy_plays(tmp_path: Path) -> None:
-    settings = small(**REFINED)
-    config = Config.build({"agent": "dqn", "env": ENV, **asdict(settings)})
-    for updates, refine in ((5, 0), (6, 700), (7, 700)):
-        _, parameters, state, _ = played(settings, updates)
-        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
-        arrays |= {f"state/{name}": array for name, array in state.items()}
-        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
-        player, averages = restore(found, "cython")
-        assert player.hyper == small(**{**REFINED, "refine": refine})
-        assert np.array_equal(averages["units"], state["average/units"])
 
 
 def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:

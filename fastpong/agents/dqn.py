@@ -22,8 +22,9 @@ weights, with A divided by a temperature t, so that RIGHT has the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
-From then on actions are drawn from it. What one frame of an action is worth is little beside what
-chance makes of a ball, and little beside the errors of learned values.
+From then on training draws its actions from it; evaluation plays the likelier one, as before. What
+one frame of an action is worth is little beside what chance makes of a ball, and little beside the
+errors of learned values.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -137,10 +138,11 @@ class Settings(LaneSettings):
     )
     refine: int = option(
         0,
-        "decisions after which the policy is learned on by PPO, as ppo does it, and drawn from; at "
-        "least warmup and the last number in fine, and with lag 0; 0 for never",
+        "decisions after which the policy is learned on by PPO, as ppo does it; at least warmup "
+        "and the last number in fine, and with lag 0; 0 for never",
         minimum=0,
     )
+    refine_segment: int = option(256, "ppo's segment then", minimum=1, maximum=1 << 14)
     refine_temperature: float = option(
         0.03, "actions are then drawn by their values' difference divided by this", above=0
     )
@@ -148,7 +150,7 @@ class Settings(LaneSettings):
         5e-5, "Adam's step size then; it falls to the same share", above=0
     )
     refine_anneal: int = option(
-        3_000_000,
+        1_800_000,
         "decisions over which that rate and the entropy's weight fall, in a straight line",
         minimum=1,
     )
@@ -220,7 +222,8 @@ class Settings(LaneSettings):
         """Return the actor-critic agent's settings with which the policy is learned on."""
         halvings = len(self.phases)
         return ppo.Settings(
-            **{f.name: getattr(self, f.name) for f in fields(LaneSettings)},
+            **{f.name: getattr(self, f.name) for f in fields(LaneSettings)}
+            | {"segment": self.refine_segment},
             learning_rate=self.refine_learning_rate,
             final_rate=self.final_rate,
             anneal=self.refine_anneal,
@@ -301,25 +304,35 @@ class DeepQ(LaneAgent):
     def settled(self, state: Mapping[str, Array]) -> Settings:
         """Return its settings without the phases that it has not come to."""
         hyper: Settings = self.hyper
-        task = int(state["updates"][0]) * hyper.lanes
-        fine = " ".join(hyper.fine.split()[: self.halvings(task, False)])
-        return replace(hyper, fine=fine, refine=hyper.refine * self.refining(self.decisions(task)))
+        reached = self.halvings(int(state["updates"][0]) * hyper.lanes, False)
+        return replace(hyper, fine=" ".join(hyper.fine.split()[:reached]))
 
     def decisions(self, number: int) -> int:
         """Return how many were made before the round of task ``number``."""
-        return int(number // self.hyper.lanes * self.hyper.lanes * self.hyper.segment)
+        hyper, rounds = self.hyper, number // self.hyper.lanes
+        before = min(rounds, self._rounds(hyper.refine)) if hyper.refine else rounds
+        steps = before * hyper.segment + (rounds - before) * hyper.refine_segment
+        return int(hyper.lanes * steps)
 
     def begun(self, halvings: int) -> int:
         """Return the decisions before the first round with so many halvings."""
         return self._whole_rounds(self.hyper.phases[halvings - 1]) if halvings else 0
 
-    def _whole_rounds(self, decisions: int) -> int:
-        size = self.hyper.lanes * self.hyper.segment
-        return int(-(-decisions // size) * size)
+    def _rounds(self, decisions: int) -> int:
+        """Return how many rounds, played for values, so many decisions take."""
+        return int(-(-decisions // (self.hyper.lanes * self.hyper.segment)))
 
-    def refining(self, decisions: int) -> bool:
-        """Return whether the policy is learned on from the round that begins after so many."""
-        return bool(self.hyper.refine) and decisions >= self._whole_rounds(self.hyper.refine)
+    def _whole_rounds(self, decisions: int) -> int:
+        return int(self._rounds(decisions) * self.hyper.lanes * self.hyper.segment)
+
+    def refining(self, number: int) -> bool:
+        """Return whether the policy is learned on in task ``number``."""
+        refine, lanes = self.hyper.refine, self.hyper.lanes
+        return bool(refine) and number // lanes >= self._rounds(refine)
+
+    def length(self, number: int) -> int:
+        """Return the decisions of task ``number``: longer ones where the policy is learned on."""
+        return int(self.hyper.refine_segment if self.refining(number) else self.hyper.segment)
 
     @property
     def first_learned(self) -> int:
@@ -354,8 +367,7 @@ class DeepQ(LaneAgent):
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what takes the better action, or one drawn blindly; or draws from the policy."""
-        refined = self.hyper.refine if whole_game else self.refining(self.decisions(number))
-        if refined:
+        if not whole_game and self.refining(number):
             return step
         share = self.hyper.evaluation_exploration if whole_game else self.exploration(number)
 
@@ -374,10 +386,10 @@ class DeepQ(LaneAgent):
         """
         task = int(state["updates"][0]) * self.hyper.lanes
         decisions = self.decisions(task)
-        if self.refining(decisions):
+        if self.refining(task):
             return self._refine(parameters, state, decisions)
         found = self._learn_values(parameters, state, decisions, self.halvings(task, False))
-        if self.refining(self.decisions(task + self.hyper.lanes)):
+        if self.refining(task + self.hyper.lanes):
             self._begin_refining(parameters, state)
         return found
 
@@ -424,5 +436,5 @@ class DeepQ(LaneAgent):
         state["updates"] += 1
         since = decisions - self._whole_rounds(hyper.refine)
         found = refiner.learn(batch, parameters, state, min(1.0, since / hyper.refine_anneal))
-        self.average(parameters, state, since // (hyper.lanes * hyper.segment) + 1)
+        self.average(parameters, state, since // (hyper.lanes * hyper.refine_segment) + 1)
         return found

@@ -153,6 +153,10 @@ class LaneAgent:
         """Return how often the frames of an action are halved in task ``number``."""
         return 0
 
+    def length(self, number: int) -> int:
+        """Return the decisions of task ``number``, T."""
+        return int(self.hyper.segment)
+
     def settled(self, state: Mapping[str, Array]) -> Any:
         """Return its settings: it plays as it did from the first game on."""
         return self.hyper
@@ -167,16 +171,17 @@ class LaneAgent:
         ``greedy``, in games: the likelier action, no chance.
         """
         tree, hyper, variant = self.pyramid, self.hyper, find_variant(env)
-        b = Buffers(hyper.segment, tree.base, self.dtype, self.kept)
 
         @cache
-        def prepare(halvings: int) -> tuple[LanePlayer, Array]:
+        def prepare(halvings: int, steps: int) -> tuple[LanePlayer, Array]:
             emulator = Emulator(variant.halved(halvings))
-            return LanePlayer(emulator, b, hyper.noops), emulator.foreground_table()
+            buffers = Buffers(steps, tree.base, self.dtype, self.kept)
+            return LanePlayer(emulator, buffers, hyper.noops), emulator.foreground_table()
 
         def play(number: int, parameters: Mapping[str, Array], lane: Lane | None = None) -> Any:
             halvings = self.halvings(number, lane is None)
-            player, table = prepare(halvings)
+            player, table = prepare(halvings, self.length(number))
+            b = player.buffers
             # Screens are compared over the same time, however often decisions are made.
             step = self.kernels.actor_step(
                 b.screens, table, hyper.resolution, parameters["rows"], tree.mirror,
