@@ -76,14 +76,14 @@ def compiler() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, with -dirty if files other than the results changed."""
+    """Return the commit of the checkout, with -dirty if more than documents changed."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        paths = ("--", ".", ":!docs/results.md", ":!docs/results.json")
+        paths = ("--", ".", ":!docs")
         changed = git("status", "--porcelain", "--untracked-files=no", *paths)
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -53,7 +53,7 @@ class Plan:
     """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
 
     near : how far training's games may stay below a goal; averaged weights play better than the
-           newest, and are drawn from less
+           newest, and are drawn from less, or not at all where training draws from a policy
     """
 
     agent: str
@@ -78,7 +78,7 @@ VARIANTS = {
         "--save-every 20",
         16,
         {0: 3, 18: 15},
-        {0: 6, 18: 1.5, 20: 0.5},
+        {0: 6, 18: 2, 20: 2},
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. From 3.25 million on the policy itself is learned, by PPO. Games of the "

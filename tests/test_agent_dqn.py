@@ -115,11 +115,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 def test_compiled_backends_agree_with_the_oracle(refine: int) -> None:
     settings = small(
         hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0,
-        refine=refine, refine_minibatch=40,
+        refine=refine, refine_segment=80, refine_minibatch=40,
     )  # fmt: skip
     exact = train(settings, 4, backend="numpy", dtype="float64")
-    # Five of the ten from fine play; or three passes over three minibatches, numbered anew.
-    assert exact.arrays["state/steps"][0] == (9 if refine else 10)
+    # Five of the ten from fine play; or three passes over four minibatches, numbered anew.
+    assert exact.arrays["state/steps"][0] == (12 if refine else 10)
     for backend in ("cython", "numba"):
         snapshot = train(settings, 4, backend=backend, dtype="float64")
         for name, array in exact.arrays.items():
@@ -349,7 +349,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
 
 def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
     """Segments are drawn from its probabilities, nothing blindly; whole games as values play."""
-    settings = small(refine=240, exploration=0.5, evaluation_exploration=0.5, history=1)
+    settings = small(refine=240, warmup=100, exploration=0.5, evaluation_exploration=0.5, history=1)
     seen = {f: getattr(settings, f) for f in ("hidden", "lanes", "resolution", "levels")}
     other = create("ppo", ppo.Settings(**seen, segment=60, stride=1, history=1, last_action=True),
                    "cython", "float64")  # fmt: skip
@@ -365,7 +365,21 @@ def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
     values = create("dqn", replace(settings, refine=0), "cython", "float64")
     for greedy, same in ((False, values), (True, other)):
         mine, theirs = (one.player(ENV, SEED, EVAL, greedy) for one in (agent, same))
-        assert mine(0, parameters) == theirs(0, parameters)
+        for number in (0, 6):
+            assert mine(number, parameters) == theirs(number, parameters)
+
+
+def test_a_checkpoint_tells_whether_the_policy_plays(tmp_path: Path) -> None:
+    settings = small(**REFINED)
+    config = Config.build({"agent": "dqn", "env": ENV, **asdict(settings)})
+    for updates, refine in ((5, 0), (6, 700), (7, 700)):
+        _, parameters, state, _ = played(settings, updates)
+        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+        arrays |= {f"state/{name}": array for name, array in state.items()}
+        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
+        player, averages = restore(found, "cython")
+        assert player.hyper == small(**{**REFINED, "refine": refine})
+        assert np.array_equal(averages["units"], state["average/units"])
 
 
 def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
@@ -556,7 +570,8 @@ def test_settings_are_checked() -> None:
                 {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
                 {"finest_gamma": 1.1}, {"finest_reuse": 0.0}, {"finest_learning_rate": 0.0},
                 {"finest_anneal": 0}, {"finest_exploration": 0.6},
-                {"refine": -1}, {"refine": 29999, "fine": "30000"}, {"refine": 19_999},
+                {"refine": -1}, {"refine": 29999, "fine": "30000"}, {"refine": 20_480},
+                {"refine": 36_864, "fine": "15000"}, {"refine_segment": 0},
                 {"refine": 30000, "lag": 1},
                 {"refine_temperature": 0.0}, {"refine_epochs": 0}, {"refine_lambda": 1.1},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
@@ -565,6 +580,8 @@ def test_settings_are_checked() -> None:
                 {"replay": 10**9}, {"minibatch": 10**5}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "dqn", **bad})
-    Config.build({"agent": "dqn", "env": ENV, "refine": 30000, "fine": "30000"})
+    for good in ({"refine": 30000, "fine": "30000"}, {"refine": 20_481},
+                 {"refine": 36_865, "fine": "15000"}):  # fmt: skip
+        Config.build({"agent": "dqn", "env": ENV, **good})
     config = Config.build({"agent": "dqn"})
     assert Config.build(config.flat()) == config

@@ -22,9 +22,9 @@ weights, with A divided by a temperature t, so that RIGHT has the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
-From then on training draws its actions from it; evaluation plays the likelier one, as before. What
-one frame of an action is worth is little beside what chance makes of a ball, and little beside the
-errors of learned values.
+From then on training draws its actions from it; evaluation plays the likelier one, or one drawn
+blindly, as before. What one frame of an action is worth is little beside what chance makes of a
+ball, and little beside the errors of learned values.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -138,13 +138,13 @@ class Settings(LaneSettings):
     )
     refine: int = option(
         0,
-        "decisions after which the policy is learned on by PPO, as ppo does it; at least warmup "
-        "and the last number in fine, and with lag 0; 0 for never",
+        "decisions after which the policy is learned on by PPO, as ppo does it; with lag 0, "
+        "not before something is learned nor the last number in fine; 0 for never",
         minimum=0,
     )
     refine_segment: int = option(256, "ppo's segment then", minimum=1, maximum=1 << 14)
     refine_temperature: float = option(
-        0.03, "actions are then drawn by their values' difference divided by this", above=0
+        0.03, "training then draws actions by their values' difference divided by this", above=0
     )
     refine_learning_rate: float = option(
         5e-5, "Adam's step size then; it falls to the same share", above=0
@@ -181,11 +181,12 @@ class Settings(LaneSettings):
                 raise ValueError(
                     f"{name}: expected at most a segment, {self.segment}, got {given} decisions"
                 )
-        if self.refine and (self.lag or self.refine < max(self.warmup, *self.phases, 0)):
+        soonest = max(self.first_learned + 1, *self.phases, 0)
+        if self.refine and (self.lag or self.refine < soonest):
             raise ValueError(
-                f"refine: expected 0, or lag 0 and at least warmup and the last number in fine, "
-                f"got {self.refine} with lag {self.lag}, warmup {self.warmup} and fine "
-                f"{self.fine!r}"
+                f"refine: expected 0, or lag 0 and at least {soonest}, when something was learned "
+                f"and the last number in fine has been passed, got {self.refine} with lag "
+                f"{self.lag}, warmup {self.warmup} and fine {self.fine!r}"
             )
         least = ROUNDS * self.lanes * self.segment
         if self.replay < least:
@@ -210,6 +211,27 @@ class Settings(LaneSettings):
                 f"got {self.fine!r}"
             )
         return found
+
+    @property
+    def per_round(self) -> int:
+        """Decisions of a round, a segment of every lane, that is played for values."""
+        return self.lanes * self.segment
+
+    def rounds(self, decisions: int) -> int:
+        """Return how many such rounds so many decisions take."""
+        return -(-decisions // self.per_round)
+
+    def begun(self, halvings: int) -> int:
+        """Return the decisions before the first round with so many halvings."""
+        return self.rounds(self.phases[halvings - 1]) * self.per_round if halvings else 0
+
+    @property
+    def first_learned(self) -> int:
+        """Return the decisions before the first round after which something is learned."""
+        wait = max(1, self.rounds(self.warmup)) * self.per_round
+        phases = [self.begun(k) for k in range(len(self.phases) + 1)]
+        lasting = [a for a, b in pairwise(phases) if a + wait < b]
+        return (lasting or phases[-1:])[0] + wait
 
     def discount(self, halvings: int) -> float:
         """Return gamma per decision where the frames of an action are halved so often."""
@@ -302,52 +324,32 @@ class DeepQ(LaneAgent):
         return len(phases) if whole_game else sum(self.decisions(number) >= n for n in phases)
 
     def settled(self, state: Mapping[str, Array]) -> Settings:
-        """Return its settings without the phases that it has not come to."""
+        """Return its settings without the phases, and the refining, that it has not come to."""
         hyper: Settings = self.hyper
-        reached = self.halvings(int(state["updates"][0]) * hyper.lanes, False)
-        return replace(hyper, fine=" ".join(hyper.fine.split()[:reached]))
+        task = int(state["updates"][0]) * hyper.lanes
+        fine = " ".join(hyper.fine.split()[: self.halvings(task, False)])
+        return replace(hyper, fine=fine, refine=hyper.refine * self.refining(task))
 
     def decisions(self, number: int) -> int:
         """Return how many were made before the round of task ``number``."""
         hyper, rounds = self.hyper, number // self.hyper.lanes
-        before = min(rounds, self._rounds(hyper.refine)) if hyper.refine else rounds
+        before = min(rounds, hyper.rounds(hyper.refine)) if hyper.refine else rounds
         steps = before * hyper.segment + (rounds - before) * hyper.refine_segment
         return int(hyper.lanes * steps)
 
-    def begun(self, halvings: int) -> int:
-        """Return the decisions before the first round with so many halvings."""
-        return self._whole_rounds(self.hyper.phases[halvings - 1]) if halvings else 0
-
-    def _rounds(self, decisions: int) -> int:
-        """Return how many rounds, played for values, so many decisions take."""
-        return int(-(-decisions // (self.hyper.lanes * self.hyper.segment)))
-
-    def _whole_rounds(self, decisions: int) -> int:
-        return int(self._rounds(decisions) * self.hyper.lanes * self.hyper.segment)
-
     def refining(self, number: int) -> bool:
         """Return whether the policy is learned on in task ``number``."""
-        refine, lanes = self.hyper.refine, self.hyper.lanes
-        return bool(refine) and number // lanes >= self._rounds(refine)
+        hyper: Settings = self.hyper
+        return bool(hyper.refine) and number // hyper.lanes >= hyper.rounds(hyper.refine)
 
     def length(self, number: int) -> int:
-        """Return the decisions of task ``number``: longer ones where the policy is learned on."""
+        """Return the decisions of task ``number``: others where the policy is learned on."""
         return int(self.hyper.refine_segment if self.refining(number) else self.hyper.segment)
-
-    @property
-    def first_learned(self) -> int:
-        """Return the decisions before the first round after which something is learned."""
-        hyper: Settings = self.hyper
-        size = hyper.lanes * hyper.segment
-        wait = max(1, -(-hyper.warmup // size)) * size
-        phases = [self.begun(k) for k in range(len(hyper.phases) + 1)]
-        lasting = [a for a, b in pairwise(phases) if a + wait < b]
-        return (lasting or phases[-1:])[0] + wait
 
     def finest(self, decisions: int) -> bool:
         """Return whether the last of the phases, if there are any, has begun after so many."""
         phases = self.hyper.phases
-        return bool(phases) and decisions >= self.begun(len(phases))
+        return bool(phases) and decisions >= self.hyper.begun(len(phases))
 
     def learning_rate(self, decisions: int) -> float:
         """Return Adam's step size after so many; it falls in a straight line, and once more."""
@@ -355,7 +357,7 @@ class DeepQ(LaneAgent):
         rate, since, anneal = hyper.learning_rate, decisions, hyper.anneal
         if self.finest(decisions):
             rate, anneal = hyper.finest_learning_rate, hyper.finest_anneal
-            since = decisions - self.begun(len(hyper.phases))
+            since = decisions - hyper.begun(len(hyper.phases))
         return float(rate * (1 - min(1.0, since / anneal) * (1 - hyper.final_rate)))
 
     def exploration(self, number: int) -> float:
@@ -406,14 +408,14 @@ class DeepQ(LaneAgent):
         replay.put(self._segments)
         self._segments.clear()
         state["updates"] += 1
-        begun = self.begun(halvings)
+        begun = hyper.begun(halvings)
         if begun == decisions:
             replay.forget()  # what was played otherwise
         if decisions - begun < hyper.warmup or not replay.decisions:
             return {}
         rate = self.learning_rate(decisions)
         found = self.learner.learn(replay, parameters, state, rate, halvings)
-        self.average(parameters, state, (decisions - self.first_learned) // replay.size + 1)
+        self.average(parameters, state, (decisions - hyper.first_learned) // replay.size + 1)
         return found
 
     def _begin_refining(self, parameters: dict[str, Array], state: dict[str, Array]) -> None:
@@ -434,7 +436,7 @@ class DeepQ(LaneAgent):
         batch = Batch.of(self._segments, refiner.hyper, self.kernels, self.dtype)
         self._segments.clear()
         state["updates"] += 1
-        since = decisions - self._whole_rounds(hyper.refine)
+        since = decisions - hyper.rounds(hyper.refine) * hyper.per_round
         found = refiner.learn(batch, parameters, state, min(1.0, since / hyper.refine_anneal))
         self.average(parameters, state, since // (hyper.lanes * hyper.refine_segment) + 1)
         return found
