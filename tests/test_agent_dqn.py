@@ -310,7 +310,7 @@ def test_the_policy_begins_with_the_averages() -> None:
 
 
 def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
-    """Weights of two rounds, against that agent with settings written down here."""
+    """Weights of three rounds, against that agent with settings written down here."""
     settings = small(**REFINED)
     rounds = course(settings)
     agent, parameters, state, _ = next(islice(rounds, 5, None))
@@ -327,7 +327,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
     play = agent.player(ENV, SEED, TRAIN, False)
     lanes = [agent.payload(18 + k, None, state) for k in range(3)]
     rates = []
-    for number in (6, 7):
+    for number in (6, 7, 8):
         for k in range(3):
             segment = play(3 * number + k, weights, lanes[k])
             assert (segment.length, segment.frames) == (60, 120)
@@ -336,7 +336,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
         batch = ppo.Batch.of(other._segments, other.hyper, other.kernels, other.dtype)
         other._segments.clear()
         theirs["updates"][0] += 1
-        done = (number - 6) * 180 / 240
+        done = min(1.0, (number - 6) * 180 / 240)
         rates.append(other.learner.learn(batch, weights, theirs, done)["learning_rate"])
         _, parameters, state, said = next(rounds)
         assert said["learning_rate"] == rates[-1]
@@ -344,7 +344,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
         for name, array in weights.items():
             assert np.array_equal(parameters[name], array)
             assert np.array_equal(state[f"average/{name}"], theirs[f"average/{name}"])
-    assert rates == [0.02, 0.0125]
+    assert rates == [0.02, 0.0125, 0.01]
 
 
 def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
