@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from training import DQN_SETTINGS
 
 from fastpong import kernels
-from fastpong.agents.dqn import DeepQ, Settings
+from fastpong.agents.dqn import DeepQ
+from fastpong.agents.dqn_settings import Settings
 from fastpong.agents.q_learner import QLearner
 from fastpong.agents.replay import Replay
 from fastpong.emulator import TRAIN

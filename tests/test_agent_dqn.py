@@ -13,7 +13,7 @@ import pytest
 from tolerances import TRAINING, assert_close
 
 from fastpong.agents import create, make_player, ppo
-from fastpong.agents.dqn import Settings
+from fastpong.agents.dqn_settings import Settings
 from fastpong.agents.q_learner import QLearner, td_gradient
 from fastpong.agents.replay import Replay, Sample
 from fastpong.checkpoint import Checkpoint, CheckpointError
@@ -501,6 +501,16 @@ def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() ->
         agent.learner.learn(replay, parameters, state, agent.hyper.learning_rate)
     for name, array in (parameters | state).items():
         assert np.array_equal(array, before[name])
+
+
+def test_training_that_diverges_names_the_rate_to_lower() -> None:
+    for settings, name in (
+        (small(learning_rate=1e200), "--learning-rate"),
+        (small(fine="120", warmup=240, finest_learning_rate=1e200), "--finest-learning-rate"),
+        (small(**{**REFINED, "refine_learning_rate": 1e200}), "--refine-learning-rate"),
+    ):
+        with pytest.raises(ArithmeticError, match=rf"smaller {name} than 1e\+200,"):
+            played(settings, 9)
 
 
 def test_a_replay_that_cannot_be_is_refused_before_it_is_used() -> None:

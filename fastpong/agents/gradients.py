@@ -24,11 +24,14 @@ def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> floa
     return check_finite(squares, learning_rate)
 
 
-def check_finite(squares: float, learning_rate: float) -> float:
-    """Return the root of ``squares``, a gradient's; raises as ``finite_norm``."""
+def check_finite(squares: float, learning_rate: float, option: str = "--learning-rate") -> float:
+    """Return the root of ``squares``, a gradient's; raises as ``finite_norm``.
+
+    option : which sets that rate
+    """
     if not math.isfinite(squares):
         raise ArithmeticError(
             "training diverged: the gradient is not finite any more; begin again with a smaller "
-            f"--learning-rate than {learning_rate}, or go on from an older checkpoint"
+            f"{option} than {learning_rate}, or go on from an older checkpoint"
         )
     return math.sqrt(squares)

@@ -121,9 +121,16 @@ class _Part:
 
 
 class Learner:
-    """Makes updates, on ``threads`` threads; keeps the arrays it works in."""
+    """Makes updates, on ``threads`` threads; keeps the arrays it works in.
 
-    def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike, threads: int) -> None:
+    option : which sets the learning rate
+    """
+
+    def __init__(
+        self, hyper: Settings, kernels: Backend, dtype: DTypeLike, threads: int,
+        option: str = "--learning-rate",
+    ) -> None:  # fmt: skip
+        self.option = option
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
         self._parts = [_Part(*share, dtype) for share in shares(hyper.hidden, threads, GROUP)]
@@ -153,7 +160,9 @@ class Learner:
         ]
         found = self._passes(batch, orders, parameters, state, rate, entropy)
         state["steps"] += len(orders)
-        norms = [check_finite(norm**2, hyper.learning_rate) for norm in found[:, 5].tolist()]
+        norms = [
+            check_finite(norm**2, hyper.learning_rate, self.option) for norm in found[:, 5].tolist()
+        ]
         means = found[:, :5].mean(axis=0)
         names = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
         said = dict(zip(names, means.tolist(), strict=True))
@@ -254,7 +263,7 @@ class Learner:
         )  # fmt: skip
         if not learn:
             return []
-        norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate)
+        norm = check_finite(float(np.add.accumulate(squares)[-1]), hyper.learning_rate, self.option)
         k.pyramid_adam(
             rows, units, gradient, state["mean"], state["square"], state["seen"], tree.parents,
             tree.scales, int(state["steps"][0]) + before + 1,
