@@ -71,6 +71,7 @@ VARIANTS = {
         15,
         {0: 1, 18: 2, 20: 3},
         {0: 6, 18: 6, 20: 6},
+        "Games of the evaluation are drawn from the policy.",
     ),
     "ALE/Pong-v5": Plan(
         "dqn",
@@ -330,7 +331,7 @@ def paragraph(text: str) -> list[str]:
 
 def planned(env: str, seeds: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Return the seeds that were trained as it is planned now."""
-    for seed, entry in seeds.items():
+    for seed, entry in sorted(seeds.items(), key=lambda item: int(item[0])):
         if entry["facts"]["command"] == arguments(env, int(seed)):
             yield seed, entry
 
@@ -353,7 +354,7 @@ def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
             f"{asked:g}" if asked else "",
             "" if middle("wall") == far else f"{middle('frames') / 1e6:.2f} M",
         ])  # fmt: skip
-    header = ["over 100 games, sampled", "seeds", "wall time", "core-minutes", "asked", "frames"]
+    header = ["over 100 games", "seeds", "wall time", "core-minutes", "asked", "frames"]
     yield f"Medians of {len(seeds)} seeds:"
     yield ""
     yield from table(header, rows)
@@ -374,7 +375,7 @@ def each(seeds: dict[str, Any]) -> Iterator[str]:
             for goal, p in points
             if p
         ]  # fmt: skip
-    header = ["seed", "goal", "wall time", "core-minutes", "frames", "games", "sampled", "greedy"]
+    header = ["seed", "goal", "wall time", "core-minutes", "frames", "games", "mean", "greedy"]
     yield "Each seed, at the first checkpoint found to reach the goal:"
     yield ""
     yield from table(header, rows)
