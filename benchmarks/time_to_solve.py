@@ -84,8 +84,9 @@ VARIANTS = {
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. From 3.25 million on the policy itself is learned, by PPO. Games of the "
         "evaluation are played with as many frames as training's at that stage, and with the "
-        "likelier action, but one action in a thousand is drawn blindly. The run is ended at 16 "
-        "core-minutes.",
+        "likelier action, but one action in a thousand is drawn blindly. What is asked for is of "
+        "games drawn from the policy, and these are worth less: docs/learning.md. The run is ended "
+        "at 16 core-minutes.",
     ),
 }
 

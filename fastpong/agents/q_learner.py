@@ -147,11 +147,11 @@ class QLearner:
         """
         hyper, parts = self.hyper, self._parts
         returns, gamma, reuse = hyper.returns, hyper.discount(halvings), hyper.reuse
-        begun, option = hyper.learning_rate, "--learning-rate"
+        configured, option = hyper.learning_rate, "--learning-rate"
         if halvings:
             finest = halvings == len(hyper.phases)
             if finest:
-                begun, option = hyper.finest_learning_rate, "--finest-learning-rate"
+                configured, option = hyper.finest_learning_rate, "--finest-learning-rate"
             reuse = (hyper.finest_reuse if finest else hyper.fine_reuse) / 2**halvings
             returns = hyper.fine_returns * 2**halvings
         rng = np.random.default_rng(int(state["updates"][0]))
@@ -175,7 +175,7 @@ class QLearner:
             dlogit, dvalue, said = td_gradient(heads, later, sample)
             self._all(_Part.backward, inputs, sample.now, seen, dlogit, dvalue)
             squares = np.concatenate([part.squares for part in parts])
-            norm = check_finite(float(np.add.accumulate(squares)[-1]), begun, option)
+            norm = check_finite(float(np.add.accumulate(squares)[-1]), configured, option)
             factor, number = min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1
             step = seen, factor, number, rate
             if k + 1 < count:
