@@ -53,7 +53,7 @@ class Plan:
     """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
 
     near : how far training's games may stay below a goal; averaged weights play better than the
-           newest, and are drawn from less, or not at all where training draws from a policy
+           newest, and values draw fewer actions blindly
     """
 
     agent: str
@@ -83,10 +83,9 @@ VARIANTS = {
         "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. From 3.25 million on the policy itself is learned, by PPO. Games of the "
-        "evaluation are played with as many frames as training's at that stage, and with the "
-        "likelier action, but one action in a thousand is drawn blindly. What is asked for is of "
-        "games drawn from the policy, and these are worth less: docs/learning.md. The run is ended "
-        "at 16 core-minutes.",
+        "evaluation are played with as many frames as training's at that stage. Where the policy "
+        "is learned they are drawn from it; before, the better action is played, but one in a "
+        "thousand is drawn blindly. The run is ended at 16 core-minutes.",
     ),
 }
 

@@ -22,9 +22,10 @@ weights, with A divided by a temperature t, so that RIGHT has the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
-From then on training draws its actions from it; evaluation plays the likelier one, or one drawn
-blindly, as before. What one frame of an action is worth is little beside what chance makes of a
-ball, and little beside the errors of learned values.
+From then on actions are drawn from it, in training and in evaluation that is not greedy. Later its
+log odds are multiplied, little by little, by ``refine_sharpening``: what drawing costs grows with
+the number of decisions in a rally, and PPO alone sharpens slowly. What one frame of an action is
+worth is little beside what chance makes of a ball, and little beside the errors of learned values.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -152,7 +153,7 @@ class DeepQ(LaneAgent):
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what takes the better action, or one drawn blindly; or draws from the policy."""
-        if not whole_game and self.refining(number):
+        if self.hyper.refine if whole_game else self.refining(number):
             return step
         share = self.hyper.evaluation_exploration if whole_game else self.exploration(number)
 
@@ -221,5 +222,9 @@ class DeepQ(LaneAgent):
         state["updates"] += 1
         since = decisions - hyper.rounds(hyper.refine) * hyper.per_round
         found = refiner.learn(batch, parameters, state, min(1.0, since / hyper.refine_anneal))
-        self.average(parameters, state, since // (hyper.lanes * hyper.refine_segment) + 1)
+        each = hyper.lanes * hyper.refine_segment
+        sharper = hyper.sharpness(since + each) / hyper.sharpness(since)
+        for log_odds in (parameters["units"][1], state["average/units"][1]):
+            log_odds *= sharper
+        self.average(parameters, state, since // each + 1)
         return found

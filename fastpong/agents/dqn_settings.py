@@ -112,9 +112,16 @@ class Settings(LaneSettings):
         5e-5, "Adam's step size then; it falls to the share final_rate of it", above=0
     )
     refine_anneal: int = option(
-        1_800_000,
+        2_000_000,
         "decisions over which that rate and the entropy's weight fall, in a straight line",
         minimum=1,
+    )
+    refine_sharpening: float = option(
+        10.0,
+        "times that the policy's log odds are multiplied by over the second half of those "
+        "decisions; 1 for never",
+        minimum=1,
+        maximum=1000,
     )
     refine_lambda: float = option(
         0.96,
@@ -214,6 +221,11 @@ class Settings(LaneSettings):
             return self.gamma
         finest = halvings == len(self.phases)
         return float((self.finest_gamma if finest else self.fine_gamma) ** (1 / 2**halvings))
+
+    def sharpness(self, since: int) -> float:
+        """Return by how much the log odds are multiplied so many decisions after ``refine``."""
+        share = min(1.0, max(0.0, 2 * since / self.refine_anneal - 1))
+        return float(self.refine_sharpening**share)
 
     def refined(self) -> ppo.Settings:
         """Return the actor-critic agent's settings with which the policy is learned on."""
