@@ -11,8 +11,8 @@ one reaches it. One whose first 20 games stay too far below is not looked at fur
 
 Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
 training run that was interrupted is begun anew, since its time must be of one piece; so is one with
-other options. Nothing else should run on the machine while it trains. Writes docs/time-to-solve.md
-and .png.
+other options. That a default has changed is not noticed: delete the runs then. Nothing else should
+run on the machine while it trains. Writes docs/time-to-solve.md and .png.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Plan:
     """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
 
     near : how far training's games may stay below a goal; averaged weights play better than the
-           newest, and values draw fewer actions blindly
+           newest, and fewer of the actions by values are blind than in training
     """
 
     agent: str

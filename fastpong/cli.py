@@ -54,7 +54,7 @@ cli.add_command(train)
               help="Worker processes; the games are the same for any number.  [default: cores]",
               )  # fmt: skip
 @click.option("--greedy", is_flag=True,
-              help="Always take the likelier action; else draw it (dqn's values: one in 1000).",
+              help="Always the likelier action; else drawn (dqn's values: evaluation_exploration).",
               )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the games; none of them is one of training's.")  # fmt: skip

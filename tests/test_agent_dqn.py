@@ -33,7 +33,7 @@ def small(**changes: Any) -> Settings:
         **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "reuse": 2.0, "returns": 7},
         **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "anneal": 500, "warmup": 200},
         **{"learning_rate": 1e-2, "replay": 500, "target": 7, "explore": 300, "max_norm": 0.05},
-        "refine_segment": 60,
+        **{"refine_segment": 60, "refine_anneal": 240},  # sharper in the first two of its rounds
     }
     return Settings(**{**given, **changes})
 
@@ -115,7 +115,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 def test_compiled_backends_agree_with_the_oracle(refine: int) -> None:
     settings = small(
         hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0,
-        refine=refine, refine_segment=80, refine_minibatch=40,
+        refine=refine, refine_segment=80, refine_minibatch=40, refine_anneal=160,
     )  # fmt: skip
     exact = train(settings, 4, backend="numpy", dtype="float64")
     # Five of the ten from fine play; or three passes over four minibatches, numbered anew.
@@ -349,6 +349,12 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
             assert np.array_equal(parameters[name], array)
             assert np.array_equal(state[f"average/{name}"], theirs[f"average/{name}"])
     assert rates == [0.02, 0.0125, 0.01]
+
+
+def test_log_odds_are_multiplied_over_the_second_half() -> None:
+    settings = small(refine_anneal=240, refine_sharpening=4.0)
+    expected = {0: 1, 120: 1, 180: 2, 210: 2**1.5, 240: 4, 9999: 4}
+    assert {since: settings.sharpness(since) for since in expected} == expected
 
 
 def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
@@ -587,7 +593,7 @@ def test_settings_are_checked() -> None:
                 {"refine": 36_864, "fine": "15000"}, {"refine_segment": 0},
                 {"refine": 30000, "lag": 1},
                 {"refine_temperature": 0.0}, {"refine_epochs": 0}, {"refine_lambda": 1.1},
-                {"refine_sharpening": 0.5},
+                {"refine_sharpening": 0.5}, {"refine_sharpening": 1001.0},
                 {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
                 {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
                 {"resolution": 1, "levels": ""}, {"replay": 8191},

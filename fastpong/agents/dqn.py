@@ -17,15 +17,16 @@ frames. Screens are compared over the same time, but for the first few decisions
 learned holds; what was kept is forgotten.
 
 With ``refine`` the policy itself is learned on after so many decisions, by PPO and from what was
-just played, as the actor-critic agent does it. The network is the same: it begins with the averaged
-weights, with A divided by a temperature t, so that RIGHT has the probability
+just played, as the actor-critic agent does it: what one frame of an action is worth is little
+beside what chance makes of a ball, and little beside the errors of learned values. The network is
+the same: it begins with the averaged weights, with A divided by a temperature t, so that RIGHT has
+the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
-From then on actions are drawn from it, in training and in evaluation that is not greedy. Later its
-log odds are multiplied, little by little, by ``refine_sharpening``: what drawing costs grows with
-the number of decisions in a rally, and PPO alone sharpens slowly. What one frame of an action is
-worth is little beside what chance makes of a ball, and little beside the errors of learned values.
+From then on actions are drawn from it, none of them blindly, also in evaluation that is not greedy.
+PPO alone makes it surer only slowly, and drawing costs points; so its log odds are multiplied by
+``refine_sharpening`` in all, in equal factors, over the second half of ``refine_anneal``.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
@@ -153,7 +154,9 @@ class DeepQ(LaneAgent):
 
     def chooser(self, step: Step, number: int, whole_game: bool) -> Step:
         """Return what takes the better action, or one drawn blindly; or draws from the policy."""
-        if self.hyper.refine if whole_game else self.refining(number):
+        # Whole games are played as the settings say in the end; a checkpoint's are ``settled``.
+        policy = self.hyper.refine > 0 if whole_game else self.refining(number)
+        if policy:
             return step
         share = self.hyper.evaluation_exploration if whole_game else self.exploration(number)
 
@@ -215,7 +218,7 @@ class DeepQ(LaneAgent):
     def _refine(
         self, parameters: dict[str, Array], state: dict[str, Array], decisions: int
     ) -> dict[str, float]:
-        """Learn from what was just played, as the actor-critic agent does."""
+        """Learn from what was just played, as the actor-critic agent does, and sharpen."""
         hyper, refiner = self.hyper, self.refiner
         batch = Batch.of(self._segments, refiner.hyper, self.kernels, self.dtype)
         self._segments.clear()
@@ -223,8 +226,9 @@ class DeepQ(LaneAgent):
         since = decisions - hyper.rounds(hyper.refine) * hyper.per_round
         found = refiner.learn(batch, parameters, state, min(1.0, since / hyper.refine_anneal))
         each = hyper.lanes * hyper.refine_segment
+        # Log odds are linear in a; the averages' too, or older weights would count for less.
         sharper = hyper.sharpness(since + each) / hyper.sharpness(since)
-        for log_odds in (parameters["units"][1], state["average/units"][1]):
-            log_odds *= sharper
+        for a in (parameters["units"][1], state["average/units"][1]):
+            a *= sharper
         self.average(parameters, state, since // each + 1)
         return found

@@ -63,7 +63,7 @@ class Settings(LaneSettings):
         100_000, "decisions over which that share falls, from 1, in a straight line", minimum=1
     )
     evaluation_exploration: float = option(
-        0.001, "the same in evaluation that is not greedy", minimum=0, maximum=0.5
+        0.001, "the same in evaluation of values that is not greedy", minimum=0, maximum=0.5
     )
     fine: str = option(
         "",
@@ -96,8 +96,9 @@ class Settings(LaneSettings):
     refine: int = option(
         0,
         "decisions after which the policy is learned on by PPO, as --agent ppo does it, from the "
-        "next round on; with lag 0, not before something is learned nor the last number in fine; 0 "
-        "for never, and then the other refine settings have no effect",
+        "next round on, and whole games are drawn from it; with lag 0, not before something is "
+        "learned nor the last number in fine; 0 for never, and then the other refine settings have "
+        "no effect",
         minimum=0,
     )
     refine_segment: int = option(
@@ -118,8 +119,8 @@ class Settings(LaneSettings):
     )
     refine_sharpening: float = option(
         10.0,
-        "times that the policy's log odds are multiplied by over the second half of those "
-        "decisions; 1 for never",
+        "what the policy's log odds are multiplied by in all, in equal factors over the second "
+        "half of refine_anneal; 1 for never",
         minimum=1,
         maximum=1000,
     )
@@ -223,7 +224,7 @@ class Settings(LaneSettings):
         return float((self.finest_gamma if finest else self.fine_gamma) ** (1 / 2**halvings))
 
     def sharpness(self, since: int) -> float:
-        """Return by how much the log odds are multiplied so many decisions after ``refine``."""
+        """Return by what log odds have been multiplied so many decisions after ``refine``."""
         share = min(1.0, max(0.0, 2 * since / self.refine_anneal - 1))
         return float(self.refine_sharpening**share)
 
