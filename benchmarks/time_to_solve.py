@@ -293,8 +293,8 @@ def curve(home: Path) -> list[list[float]]:
 
 
 def write(numbers: dict[str, Any]) -> None:
-    """Write what has been measured so far."""
-    NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n")
+    """Write what has been measured so far; where that fails the file stays as it was."""
+    checkpoint.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def page(numbers: dict[str, Any]) -> str:
