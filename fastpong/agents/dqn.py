@@ -26,7 +26,8 @@ the probability
 
 From then on actions are drawn from it, none of them blindly, also in evaluation that is not greedy.
 PPO alone makes it surer only slowly, and drawing costs points; so its log odds are multiplied by
-``refine_sharpening`` in all, in equal factors, over the second half of ``refine_anneal``.
+``refine_sharpening`` in all, evenly on a logarithmic scale over the second half of
+``refine_anneal``.
 
 Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
 et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network

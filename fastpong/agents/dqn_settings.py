@@ -96,7 +96,7 @@ class Settings(LaneSettings):
     refine: int = option(
         0,
         "decisions after which the policy is learned on by PPO, as --agent ppo does it, from the "
-        "next round on, and whole games are drawn from it; with lag 0, not before something is "
+        "next round on, and evaluation draws from it; with lag 0, not before something is "
         "learned nor the last number in fine; 0 for never, and then the other refine settings have "
         "no effect",
         minimum=0,
@@ -114,13 +114,14 @@ class Settings(LaneSettings):
     )
     refine_anneal: int = option(
         2_000_000,
-        "decisions over which that rate and the entropy's weight fall, in a straight line",
+        "decisions over which that rate and the entropy's weight fall, in a straight line, and in "
+        "whose second half the policy is sharpened",
         minimum=1,
     )
     refine_sharpening: float = option(
         10.0,
-        "what the policy's log odds are multiplied by in all, in equal factors over the second "
-        "half of refine_anneal; 1 for never",
+        "what the policy's log odds are multiplied by in all, evenly on a logarithmic scale; 1 for "
+        "never",
         minimum=1,
         maximum=1000,
     )
@@ -169,14 +170,17 @@ class Settings(LaneSettings):
             raise ValueError(
                 f"refine: expected lag 0 with it, got lag {self.lag}; leave one of the two out"
             )
-        for least, why in (
+        least, why = max(
             (max(self.phases, default=0), "the last number in fine"),
-            (self.first_learned + 1, f"when something has been learned (warmup {self.warmup})"),
-        ):
-            if self.refine < least:
-                raise ValueError(
-                    f"refine: expected 0 for never, or at least {least}, {why}, got {self.refine}"
-                )
+            (
+                self.first_learned + 1,
+                f"when something has been learned (warmup {self.warmup}, anew with fine)",
+            ),
+        )
+        if self.refine < least:
+            raise ValueError(
+                f"refine: expected 0 for never, or at least {least}, {why}, got {self.refine}"
+            )
 
     @property
     def phases(self) -> tuple[int, ...]:
