@@ -167,7 +167,7 @@ def ppo_gradient(
 
     loss = mean of surrogate + value_weight value loss - entropy_weight entropy. ``order`` picks the
     decisions from the batch's actions, old_logit, advantage, returns; the rest is (M,).
-    The policy's part goes through the Jacobian of the softmax, dpi_i / du_j = pi_i (d_ij - pi_j).
+    The policy's part goes through the Jacobian of log softmax, dlog pi_i / du_j = d_ij - pi_j.
     """
     batch = (actions[order], old_logit[order], advantage[order], returns[order])
     losses[:] = ppo_losses(logit, estimate, *batch, clip)
@@ -177,11 +177,11 @@ def ppo_gradient(
     ratio = np.exp(log_policy - _log_policy(batch[1]))[chosen, batch[0]]
     # min() takes the clipped arm, which is flat, where that is the lower one.
     flat = np.where(exact > 0, ratio > 1 + clip, ratio < 1 - clip)
-    by_pi = entropy_weight * (log_policy + 1.0)
-    by_pi[chosen, batch[0]] -= np.where(flat, 0.0, exact * ratio / pi[chosen, batch[0]])
+    by_log = entropy_weight * pi * (log_policy + 1.0)
+    by_log[chosen, batch[0]] -= np.where(flat, 0.0, exact * ratio)
     # Of two, 1 - pi_i is the other one: so written nothing cancels.
-    jacobian = (pi[:, 0] * pi[:, 1])[:, None, None] * (2 * np.eye(2) - 1)
-    by_pair = np.einsum("mi,mij->mj", by_pi, jacobian)
+    jacobian = pi[:, ::-1, None] * (2 * np.eye(2) - 1)
+    by_pair = np.einsum("mi,mij->mj", by_log, jacobian)
     dlogit[:] = (by_pair[:, 1] - by_pair[:, 0]) / 2 / size
     dvalue[:] = value_weight * (_exact(estimate) - _exact(batch[3])) / size
 

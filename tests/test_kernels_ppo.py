@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_cases import BACKENDS, DTYPES, screens, table
+from kernel_cases import ALL_BACKENDS, BACKENDS, DTYPES, screens, table
 from tolerances import GRADIENT, assert_close, assert_same
 
 from fastpong import kernels, oracle_ppo
@@ -321,6 +321,18 @@ def test_the_losses_by_hand(backend: Any) -> None:
     assert_close(losses[3], [0.5 - np.log(1.5), -0.25 - np.log(0.75)])
     assert losses[4].tolist() == [1, 1]
     assert_close(dvalue, [0.5, 1.0])
+
+
+@pytest.mark.parametrize("name", ALL_BACKENDS)
+def test_an_action_of_no_probability_has_a_gradient(name: str) -> None:
+    """LEFT has e^-800 now and had e^-799: a ratio of 1/e, though either is 0 as a number."""
+    given = {
+        "order": np.arange(2), "logit": np.full(2, 800.0), "estimate": np.zeros(2),
+        "actions": np.array([0, 1], np.uint8), "old_logit": np.full(2, 799.0),
+        "advantage": np.ones(2), "returns": np.zeros(2),
+    }  # fmt: skip
+    dlogit, _, _ = kernels.get_backend(name).ppo_gradient(**given, clip=0.2, entropy_weight=0.1)
+    assert_close(dlogit, [np.exp(-1) / 2, 0.0])
 
 
 @pytest.mark.parametrize("which", TREES)
