@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from training import DQN_SETTINGS
 
 from fastpong import kernels
-from fastpong.agents.dqn import DeepQ
-from fastpong.agents.dqn_settings import Settings
-from fastpong.agents.q_learner import QLearner
-from fastpong.agents.replay import Replay
-from fastpong.emulator import TRAIN
-from fastpong.lanes import Lane
+from fastpong.acting.rollout import Lane
+from fastpong.agents.dqn.agent import DeepQ
+from fastpong.agents.dqn.learner import QLearner
+from fastpong.agents.dqn.replay import Replay
+from fastpong.agents.dqn.settings import Settings
+from fastpong.envs.emulator import TRAIN
 
 ENV, ROUNDS = "ALE/Pong-v5", 6
 SETTINGS = Settings(replay=20_000)

@@ -10,11 +10,11 @@ from kernel_calls import BACKENDS, Call, _simple
 from numpy.typing import NDArray
 
 from fastpong import kernels
-from fastpong.agents.laned import look
-from fastpong.agents.ppo import ActorCritic, Settings
-from fastpong.agents.ppo_learner import Batch
-from fastpong.emulator import TRAIN, Emulator, find_variant
-from fastpong.lanes import Lane
+from fastpong.acting.rollout import Lane
+from fastpong.agents.multi_env import look
+from fastpong.agents.ppo.agent import ActorCritic, Settings
+from fastpong.agents.ppo.learner import Batch
+from fastpong.envs.emulator import TRAIN, Emulator, find_variant
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from ppo_calls import SETTINGS
 from training import PPO_SETTINGS
 
 from fastpong import kernels
-from fastpong.agents.ppo_learner import Learner
+from fastpong.agents.ppo.learner import Learner
 
 HOW = f"""\
 `fastpong train --agent ppo` ({ppo_calls.ENV}, every setting at its default) against bare

@@ -20,13 +20,13 @@ from typing import Any
 from measure import Figure, figure
 from recorded import ENV, SEED, make_agent, record
 
-from fastpong.config import Config
-from fastpong.display import Heading, open_display
-from fastpong.pool import Task
-from fastpong.runs import Run
-from fastpong.session import Session
-from fastpong.sharedmem import SharedArrays
-from fastpong.trajectory import Trajectory
+from fastpong.acting.trajectory import Trajectory
+from fastpong.cli.display import Heading, open_display
+from fastpong.runtime.pool import Task
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+from fastpong.storage.run import Run
+from fastpong.training.session import Session
 
 HOW_TRAINER = """\
 Trainer: the session of `fastpong train` (float32, batch 10, lag 1, metrics.csv, TensorBoard, a
@@ -151,7 +151,7 @@ def check(messages: list[bytes]) -> None:
     """
     from tolerances import TRAINING, assert_close
 
-    from fastpong import checkpoint
+    from fastpong.storage import checkpoint
 
     with tempfile.TemporaryDirectory() as directory:
         train(messages, 10, Path(directory) / "run", "float64")

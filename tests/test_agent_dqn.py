@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.agents import create, make_player, ppo
-from fastpong.agents.dqn_settings import Settings
-from fastpong.agents.q_learner import QLearner, td_gradient
-from fastpong.agents.replay import Replay, Sample
-from fastpong.checkpoint import Checkpoint, CheckpointError
-from fastpong.config import Config
-from fastpong.emulator import EVAL, TRAIN
-from fastpong.evaluation import Player, evaluate, restore
-from fastpong.lanes import Game, Lane
-from fastpong.pool import Pool
-from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer
+from fastpong.acting.rollout import Game, Lane
+from fastpong.agents import create, make_player
+from fastpong.agents.dqn.learner import QLearner, td_gradient
+from fastpong.agents.dqn.replay import Replay, Sample
+from fastpong.agents.dqn.settings import Settings
+from fastpong.agents.ppo.agent import agent as ppo
+from fastpong.envs.emulator import EVAL, TRAIN
+from fastpong.runtime.pool import Pool
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.training.evaluation import Player, evaluate, restore
+from fastpong.training.trainer import Trainer
 
 ENV, SEED = "ALE/Pong-v5", 5
 
@@ -131,7 +132,9 @@ def test_compiled_backends_agree_with_the_oracle(refine: int) -> None:
 
 def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a signal to all ends workers and fork server while an update is being made."""
-    monkeypatch.setattr("fastpong.trainer.cpu_seconds", iter([5.0, 7.0, 1.0, 2.0, 9.0]).__next__)
+    monkeypatch.setattr(
+        "fastpong.training.trainer.cpu_seconds", iter([5.0, 7.0, 1.0, 2.0, 9.0]).__next__
+    )
     assert train(small(), 4).counters["cpu_seconds"] == 7.0
 
 

@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong import aligned
+from fastpong.acting.rollout import Game, Lane
 from fastpong.agents import create, make_player
-from fastpong.agents.ppo import Settings
-from fastpong.agents.ppo_learner import Batch, Learner, shares
-from fastpong.checkpoint import newest
-from fastpong.config import Config
-from fastpong.emulator import EVAL, TRAIN
-from fastpong.evaluation import Player, evaluate
-from fastpong.lanes import Game, Lane
-from fastpong.pool import Pool
-from fastpong.runs import Run
-from fastpong.session import Session
-from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer, TrainerState
+from fastpong.agents.ppo.agent import Settings
+from fastpong.agents.ppo.learner import Batch, Learner, shares
+from fastpong.envs.emulator import EVAL, TRAIN
+from fastpong.learning import aligned
+from fastpong.runtime.pool import Pool
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+from fastpong.storage.checkpoint import newest
+from fastpong.storage.run import Run
+from fastpong.training.evaluation import Player, evaluate
+from fastpong.training.session import Session
+from fastpong.training.trainer import Trainer, TrainerState
 
 ENV, SEED = "PongDeterministic-v4", 5
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastpong.emulator import (
+from fastpong.envs.emulator import (
     EVAL,
     NOOP,
     TRAIN,
@@ -500,7 +500,7 @@ def test_another_game_equals_gymnasium_too() -> None:
 
 def test_reading_the_variants_imports_no_emulator() -> None:
     code = (
-        "import sys, fastpong.emulator as e; e.find_variant('Pong-v0');"
+        "import sys, fastpong.envs.emulator as e; e.find_variant('Pong-v0');"
         "print([m for m in ('ale_py', 'gymnasium', 'numba') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -511,7 +511,7 @@ def test_reading_the_variants_imports_no_emulator() -> None:
 
 def test_building_and_playing_prints_nothing() -> None:
     code = (
-        "from fastpong.emulator import *; e = Emulator(find_variant('Pong-v0'));"
+        "from fastpong.envs.emulator import *; e = Emulator(find_variant('Pong-v0'));"
         "e.reset(uniforms(0, 0, 0)); e.step(0); e.foreground_table()"
     )
     done = subprocess.run(

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastpong import cli
-from fastpong.checkpoint import newest
-from fastpong.emulator import TRAIN, Emulator, find_variant
+from fastpong.acting.rollout import Lane
+from fastpong.cli import main as cli
+from fastpong.envs.emulator import TRAIN, Emulator, find_variant
 from fastpong.kernels import get_backend
-from fastpong.lanes import Lane
+from fastpong.storage.checkpoint import newest
 
 Array = NDArray[Any]
 ENV = "PongDeterministic-v4"
@@ -64,8 +64,8 @@ def test_safetensors_have_every_parameter_and_setting(
 
 def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path) -> None:
     """The formula of docs/architecture.md, in NumPy, for screens that the agent saw itself."""
-    from fastpong.agents.ppo import ActorCritic, Settings
-    from fastpong.exchange import write
+    from fastpong.agents.ppo.agent import ActorCritic, Settings
+    from fastpong.storage.weights.exchange import write
 
     settings = Settings(lanes=1, segment=60)
     agent = ActorCritic(settings, get_backend("cython"), "float32")

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from golden import make_keras_golden as golden
 
-from fastpong import cli, exchange, keras_weights
-from fastpong.checkpoint import newest
-from fastpong.foreign import ForeignError
+from fastpong.cli import main as cli
+from fastpong.storage.checkpoint import newest
+from fastpong.storage.weights import exchange
+from fastpong.storage.weights import keras as keras_weights
+from fastpong.storage.weights.pickle import ForeignError
 
 h5py = pytest.importorskip("h5py")
 

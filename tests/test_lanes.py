@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastpong.emulator import TRAIN, Emulator, find_variant, uniforms
-from fastpong.lanes import NOBODY, Buffers, Lane, LanePlayer
+from fastpong.acting.rollout import NOBODY, Buffers, Lane, LanePlayer
+from fastpong.envs.emulator import TRAIN, Emulator, find_variant, uniforms
 
 CAP = 1500
 

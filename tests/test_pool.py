@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 import pytest
 
-from fastpong.pool import Pool, PoolState, Task, TaskPool, WorkerError
-from fastpong.sharedmem import SharedArrays
+from fastpong.runtime.pool import Pool, PoolState, Task, TaskPool, WorkerError
+from fastpong.runtime.sharedmem import SharedArrays
 
 pytestmark = pytest.mark.timeout(60)
 HERE = Path(__file__).parent

@@ -16,8 +16,8 @@ import pytest
 from tolerances import TRAINING
 
 from fastpong.agents import create
-from fastpong.agents.pg import Settings
-from fastpong.emulator import TRAIN, uniforms
+from fastpong.agents.karpathy import Settings
+from fastpong.envs.emulator import TRAIN, uniforms
 
 SEED = 3
 

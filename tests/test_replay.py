@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpong.agents.replay import ENTRIES, Replay
-from fastpong.lanes import Lane, Segment
+from fastpong.acting.rollout import Lane, Segment
+from fastpong.agents.dqn.replay import ENTRIES, Replay
 
 LANES, STEPS = 2, 5
 SIZE = LANES * STEPS

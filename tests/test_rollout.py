@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastpong.emulator import TRAIN, Draw, Emulator, Variant, find_variant, uniforms
-from fastpong.rollout import LEFT_RIGHT, BindStep, Buffers, Step, play_episode
-from fastpong.trajectory import Trajectory
+from fastpong.acting.episode import LEFT_RIGHT, BindStep, Buffers, Step, play_episode
+from fastpong.acting.trajectory import Trajectory
+from fastpong.envs.emulator import TRAIN, Draw, Emulator, Variant, find_variant, uniforms
 
 Array = npt.NDArray[np.generic]
 D = 6400
