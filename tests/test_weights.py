@@ -26,11 +26,15 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.agents import PRELOAD, conv, create, dqn_settings, make_player, pg, ppo
-from fastpong.emulator import TRAIN
-from fastpong.pool import Pool
-from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer
+from fastpong.agents import PRELOAD, create, make_player
+from fastpong.agents import karpathy as pg
+from fastpong.agents import keras_conv as conv
+from fastpong.agents.dqn import settings as dqn_settings
+from fastpong.agents.ppo import agent as ppo
+from fastpong.envs.emulator import TRAIN
+from fastpong.runtime.pool import Pool
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.training.trainer import Trainer
 
 # --- runs: all that the project names -------------------------------------------------------------
 
