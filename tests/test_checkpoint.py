@@ -126,13 +126,13 @@ def test_a_manifest_of_another_schema_is_refused_by_number(tmp_path: Path) -> No
     path = checkpoint.save(tmp_path, 1, arrays(), FIELDS)
     manifest = json.loads(path.read_text()) | {"schema": 99}
     path.write_bytes(checkpoint._render(manifest | {"digest": checkpoint._digest(manifest)}))
-    with pytest.raises(CheckpointError, match="expected schema 1, got 99"):
+    with pytest.raises(CheckpointError, match="expected schema 2, got 99"):
         checkpoint.load(path)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"[1]", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"schema": 1, "data": 3}', b"1" * 5000],
+    [b"[1]", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"schema": 2, "data": 3}', b"1" * 5000],
 )
 def test_files_that_are_no_manifest_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "00000001.json"

@@ -23,8 +23,10 @@ from fastpong.storage import run as runs
 from fastpong.storage.run import Run, RunError
 from fastpong.training.trainer import EpisodeStats, TrainerState
 
-FORMER = "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds"
-HEADER = FORMER + ",cpu_seconds"
+HEADER = (
+    "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds,"
+    "cpu_seconds"
+)
 SETTINGS = {"workers": 1, "backend": "numpy", "hidden": 3, "batch_size": 2}
 
 
@@ -285,19 +287,6 @@ def test_torn_rows_are_cut_off(tmp_path: Path, tail: bytes) -> None:
     assert [int(row["episode"]) for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_run_from_before_there_was_cpu_time_keeps_its_columns(tmp_path: Path) -> None:
-    make(tmp_path, 6, (5,))
-    path = tmp_path / "metrics.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
-    with Run.resume(tmp_path) as run:
-        run.log(stats(6))
-    found = rows(tmp_path)
-    assert [int(row["episode"]) for row in found] == [1, 2, 3, 4, 5, 6]
-    assert {",".join(row) for row in found} == {FORMER}
-    assert path.read_text().splitlines() == [line.rpartition(",")[0] for line in lines]
-
-
 @pytest.mark.parametrize("content", [None, b"", HEADER[:20].encode()])
 def test_lost_metrics_begin_anew(tmp_path: Path, content: bytes | None) -> None:
     make(tmp_path, 3, (2,))
@@ -363,6 +352,15 @@ def test_what_cannot_be_resumed_says_why(
     if not overrides:
         return
     Run.resume(tmp_path).close()  # the refusal neither changed nor keeps it
+
+
+def test_a_run_of_an_older_version_is_refused_as_such(tmp_path: Path) -> None:
+    make(tmp_path, 3, (2,))
+    edit(tmp_path, "hidden = 3", "lanes = 3")
+    for path in (tmp_path / "checkpoints").glob("*.json"):
+        path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
+    with pytest.raises(RunError, match=r"from an older version of fastpong .*cannot be resumed"):
+        Run.resume(tmp_path)
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
