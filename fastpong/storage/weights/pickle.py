@@ -120,7 +120,8 @@ class _Mark:
 class PickleReader:
     """Run pickle programs of numeric arrays in dictionaries.
 
-    Protocols 0-5, and nothing else than such arrays.     Strings come back as str, Python 2's byte strings too, with one character per byte.
+    Protocols 0-5, and nothing but such arrays. Strings come back as str, Python 2's byte strings
+    too, with one character per byte.
     """
 
     def __init__(self, data: bytes) -> None:
