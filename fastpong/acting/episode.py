@@ -176,7 +176,7 @@ def _check_actions(emulator: Emulator, ale_actions: tuple[int, ...]) -> None:
 
 
 def _grown(array: npt.NDArray[_Scalar], used: int, size: int) -> npt.NDArray[_Scalar]:
-    """Return an array of ``size`` with the first ``used`` elements of ``array``."""
+    """Copy the first ``used`` elements to a larger array."""
     larger = np.empty(size, array.dtype)
     larger[:used] = array[:used]
     return larger

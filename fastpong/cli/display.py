@@ -273,7 +273,7 @@ class Live:
 
 
 def open_display(heading: Heading, *, progress: bool) -> Display:
-    """Return the live display on a capable terminal, else lines."""
+    """Return a live display, or lines without terminal."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
         return Live(heading)

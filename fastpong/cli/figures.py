@@ -42,7 +42,7 @@ class GoalProgress:
 
     @property
     def texts(self) -> tuple[str, str, str] | None:
-        """Return a label, the mean and its goal, if any."""
+        """Return a label, the mean and its goal."""
         if self._until is None or self._until > PONG.best_score or not self._scores:
             return None
         mean = sum(self._scores) / len(self._scores)
@@ -101,9 +101,9 @@ def clock(seconds: float) -> str:
 
 
 def sparkline(values: list[float], *, ascii_only: bool = False) -> str:
-    """Draw ``values`` in one line of text, the newest right.
+    """Draw ``values`` in one line of text.
 
-    Its height is from their lowest to their highest.
+    The newest is right. Its height is from their lowest to their highest.
     """
     if len(values) < 2 or ascii_only:
         return ""

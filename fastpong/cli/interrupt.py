@@ -28,7 +28,7 @@ class Interrupt:
 
     SIGINT, SIGTERM or SIGHUP raise it, calling it reads it. Used as a context manager in the main
     thread. Until ``deferred`` is set a signal raises
-    Interrupted in place; from then on it only raises the flag, which the training loop polls.
+    Interrupted in place. From then on it only raises the flag, for the training loop to poll.
     A SIGINT after another signal kills the workers and ends the process, status 130, without
     any slow clean-up.
 

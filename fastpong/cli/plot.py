@@ -242,7 +242,7 @@ def _dress(axes: Axes, axis: str) -> None:
 
 
 def _legend(axes: Axes, curves: Sequence[Curve], title: str) -> None:
-    """Name a single run in the title, several in a legend."""
+    """Name one run in the title, several beside."""
     if len(curves) == 1:
         title = title or curves[0].name
     else:

@@ -15,7 +15,7 @@ LINE = 64
 
 
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
-    """Return a C-contiguous array of zeros on a cache line."""
+    """Return a C-contiguous, cache-aligned array of zeros."""
     shape, kind = (shape,) if isinstance(shape, int) else shape, np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     room = np.zeros(size + LINE, np.uint8)

@@ -12,7 +12,7 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and its descendants.
+    """Return CPU seconds of this process and its descendants.
 
     It counts the living, and the dead that their parent waited for. Without /proc it counts this
     process and its own dead children alone. About 0.1 ms.
@@ -23,7 +23,7 @@ def cpu_seconds() -> float:
 
 
 def _seconds_of(pid: str) -> float:
-    """Return the CPU seconds of a process and its descendants."""
+    """Return CPU seconds of a process and its descendants."""
     try:
         # The name, in parentheses, may hold spaces; utime, stime, cutime, cstime are 14 to 17.
         fields = (_PROC / pid / "stat").read_text(errors="replace").rpartition(")")[2].split()

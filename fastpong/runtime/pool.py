@@ -53,7 +53,7 @@ class Task:
 
 
 class TaskPool(Protocol):
-    """Play tasks, on this machine or on a cluster: the trainer's view."""
+    """Play tasks, on this machine or a cluster."""
 
     def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
         """Make ``arrays`` the weights of ``version``."""
@@ -72,7 +72,7 @@ class TaskPool(Protocol):
 
 
 class PoolState(enum.Enum):
-    """Name the stage of a pool's life, in this order."""
+    """Name the stages of a pool's life."""
 
     OPEN = "open"
     FAILED = "failed"
@@ -145,7 +145,9 @@ class Pool:
         return self._supervisor.restarts
 
     def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
-        """Copy ``arrays`` into slot ``version % slots`` for tasks of ``version``.
+        """Copy the weights of ``version`` to shared memory.
+
+        They go into slot ``version % slots``.
 
         Raises ValueError when a task still to be played uses that slot, or as
         ``SharedArrays.write`` does.
@@ -162,7 +164,9 @@ class Pool:
         self._versions[slot] = version
 
     def submit(self, task: Task) -> None:
-        """Queue ``task``, or give it to an idle worker at once.
+        """Queue a task.
+
+        An idle worker gets it at once.
 
         Raises ValueError unless its version is the one published last in its slot, and any error
         of pickling it.
@@ -180,11 +184,12 @@ class Pool:
             self._feed(worker)
 
     def collect(self, timeout: float) -> list[tuple[Task, Any]]:
-        """Return (task, result) of finished tasks, each once, in any order.
+        """Return finished tasks with their results.
 
-        Waits until there is one or ``timeout`` seconds are over (then: an empty list). Idle workers
-        have their next task when it returns. Longer only for a worker that is stopped (SIGSTOP) in
-        the middle of sending, or to start the successor of one that died.
+        Each comes once, in any order. Waits until there is one or ``timeout`` seconds are over
+        (then: an empty list). Idle workers have their next task when it returns. Longer only for a
+        worker that is stopped (SIGSTOP) in the middle of sending, or to start the successor of one
+        that died.
 
         Raises WorkerError when a task raised, or has cost ``attempts`` workers, or when workers
         cannot start. Results read before are returned first. After it, or any other exception
@@ -211,9 +216,9 @@ class Pool:
         return done
 
     def close(self) -> None:
-        """Kill all workers within a second and drop queued tasks.
+        """Kill all workers and drop queued tasks.
 
-        May be called again.
+        It takes a second at most. May be called again.
         """
         self.state = PoolState.CLOSED
         self._queue.clear()
@@ -248,7 +253,7 @@ class Pool:
         self._jobs[worker] = self._queue.popleft()
 
     def _attend(self, timeout: float) -> None:
-        """Wait for messages and deaths of workers and process them."""
+        """Process messages and deaths of workers."""
         for worker, message in self._supervisor.events(timeout):
             if message is not None:
                 self._receive(worker, message)
@@ -274,7 +279,10 @@ class Pool:
             self._failure = WorkerError(f"task {task.number} failed in a worker:\n{text}")
 
     def _replace(self, worker: Worker) -> None:
-        """Replace a dead worker and requeue its task, unless that is to blame."""
+        """Replace a dead worker and requeue its task.
+
+        A task to blame for too many deaths ends the pool.
+        """
         death = self._supervisor.bury(worker)
         if (job := self._jobs.pop(worker, None)) is not None:
             self._queue.appendleft(job)

@@ -94,9 +94,9 @@ class Supervisor:
             self.workers.append(self._start(failed_starts=0))
 
     def events(self, timeout: float) -> Iterator[tuple[Worker, bytes | None]]:
-        """Wait for messages and deaths and yield them, None for a death.
+        """Wait for messages and deaths and yield them.
 
-        All messages of a worker come before its death.
+        None is a death. All messages of a worker come before its death.
         """
         handles = [handle for w in self.workers for handle in (w.connection, w.process.sentinel)]
         events = set(mp_connection.wait(handles, timeout))
@@ -110,14 +110,14 @@ class Supervisor:
                     yield worker, None
 
     def bury(self, worker: Worker) -> str:
-        """Free a dead worker's resources and return its manner of death.
+        """Free a dead worker's resources, describe its death.
 
         ``replace`` or ``remove`` comes next.
         """
         return _describe_exit(_bury(worker))
 
     def replace(self, worker: Worker, death: str) -> Worker:
-        """Start the successor of a buried worker in its place.
+        """Start the successor of a buried worker.
 
         Raises WorkerError, and removes the worker, when its place has cost ``attempts`` starts.
         """
@@ -206,7 +206,7 @@ def checked_method(start_method: str | None) -> str:
 def _messages(
     worker: Worker, readable: bool, to_the_end: bool
 ) -> Generator[tuple[Worker, bytes], None, bool]:
-    """Yield one message from the pipe, or all there are.
+    """Yield one message or all of a pipe.
 
     Returns True when the pipe's other end is gone.
     """
@@ -237,7 +237,10 @@ def _kill_all(workers: list[Worker], owner: int) -> None:
 
 
 def _bury(worker: Worker, deadline: float | None = None) -> int | None:
-    """Kill a worker if need be, free its descriptors, return its exit code."""
+    """Free a worker's descriptors, return its exit code.
+
+    A living one is killed.
+    """
     process = worker.process
     worker.connection.close()
     if process.is_alive():

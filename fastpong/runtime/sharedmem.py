@@ -69,7 +69,7 @@ class SharedArrays:
         self._own(create(self.nbytes))
 
     def _layout(self) -> None:
-        """Place the arrays of one slot at multiples of 64."""
+        """Place a slot's arrays at multiples of 64."""
         self._offsets: dict[str, int] = {}
         end = 0
         for name, shape in self.shapes.items():

@@ -71,7 +71,7 @@ def _thread_variables(numba_loaded: bool) -> list[str]:
 
 
 class Cargo:
-    """Carry a value to a process, to be unpickled on request.
+    """Carry a value, unpickled on request, to a process.
 
     So the worker's imports come after its threads are pinned and its watcher runs, and if they fail
     it can report that. It is pickled while the process starts, so it may hold memory shared by

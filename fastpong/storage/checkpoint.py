@@ -213,7 +213,7 @@ def _digest(manifest: Mapping[str, object]) -> str:
 
 
 def _free_data_path(manifest: Path) -> Path:
-    """Choose a data file's name that is not in use.
+    """Choose an unused name for the data file.
 
     Saving an episode again spares its old data file. The old manifest keeps pointing to it until
     the new manifest replaces it.
@@ -234,7 +234,7 @@ def _make_directory(directory: Path) -> None:
 
 
 def _write_files(contents: Mapping[Path, bytes]) -> None:
-    """Write files under temporary names, then rename them in order.
+    """Write temporary files, then rename them in order.
 
     They are of one directory.
     """
@@ -272,7 +272,7 @@ def _sync(directory: Path) -> None:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of a save that was killed."""
+    """Remove a killed save's temporary files."""
     for path in directory.glob(f"*{_TEMPORARY}"):
         if _NAME.fullmatch(path.name.removesuffix(_TEMPORARY)):
             path.unlink(missing_ok=True)
@@ -285,11 +285,11 @@ def _files(directory: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
-    """Delete all but the newest ``keep`` checkpoints up to ``episode``.
+    """Delete all but the newest ``keep`` checkpoints.
 
-    That one was just saved with ``data``. Higher episodes can only be refused ones of an abandoned
-    future: they must not crowd out good ones. A file that cannot be deleted now is tried again by
-    the next save, no reason to call this one failed.
+    They count up to ``episode``, just saved with ``data``. Higher episodes can only be refused ones
+    of an abandoned future: they must not crowd out good ones. A file that cannot be deleted now is
+    tried again by the next save, no reason to call this one failed.
     """
     files = [(number, path) for number, path in _files(directory) if number <= episode]
     kept = sorted({number for number, _ in files})[-keep:]
@@ -301,7 +301,7 @@ def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
 
 
 def _read_manifest(path: Path) -> Fields:
-    """Read a manifest and verify its schema, digest and structure."""
+    """Read and verify a manifest."""
     raw = _read(path, MAX_MANIFEST_BYTES)
     try:
         manifest = json.loads(raw)
@@ -331,7 +331,7 @@ def _read_manifest(path: Path) -> Fields:
 
 
 def _parse(path: Path, manifest: Fields) -> dict[str, Array]:
-    """Verify the data file, parse it and compare the manifest."""
+    """Verify and parse the data file."""
     size, digest = manifest["data"]["bytes"], manifest["data"]["sha256"]
     raw = _read(path, size)
     if len(raw) != size:
@@ -348,7 +348,7 @@ def _parse(path: Path, manifest: Fields) -> dict[str, Array]:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """Read a file of at most ``limit`` bytes, or refuse it."""
+    """Read a file of at most ``limit`` bytes."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

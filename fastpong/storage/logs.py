@@ -4,7 +4,7 @@ Both grow by whole rows, and outlive a full disk: rows that could not be written
 are tried again with the next one.
 
 tensorboardX gives the format (protocol buffers and checksums) but not the writer. Its writer
-hands events to a thread through a queue of ten; the first failed write ends the thread, and the
+hands events to a thread through a queue of ten. The first failed write ends the thread, and the
 eleventh event after that blocks the run for ever.
 """
 
@@ -72,7 +72,7 @@ HEADER = (",".join(Row._fields).replace("score", "return") + "\n").encode("ascii
 
 
 class AppendFile:
-    """Append whole rows to a file, whatever the disk does.
+    """Append whole rows to a file, despite disk failures.
 
     ``warn`` hears of the first failure, of the recovery, and of rows that were lost in the end.
     """
@@ -86,7 +86,7 @@ class AppendFile:
         self._failing = False
 
     def append(self, row: bytes) -> None:
-        """Write a row after the pending ones, or keep it pending."""
+        """Write a row after the pending ones."""
         self._pending.append(row)
         try:
             self._flush()
@@ -98,7 +98,7 @@ class AppendFile:
                 self._warn(f"{self.path}: there is room again, every row is written")
 
     def sync(self) -> None:
-        """Flush the written rows to the disk, if it allows."""
+        """Flush the written rows to the disk."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.fsync(self._descriptor)
@@ -144,7 +144,7 @@ class AppendFile:
 
 
 def cut_metrics(path: Path, episode: int) -> list[Row]:
-    """Cut metrics.csv back to ``episode`` and return the last rows.
+    """Cut metrics.csv back and return its last rows.
 
     Returns at most WINDOW + 1 rows. A torn last row goes, too. The file is shortened in place, one
     operation that needs no room on the disk and does no harm when repeated: writing a shorter

@@ -7,7 +7,7 @@
     checkpoints/    the newest few
     .lock           held by the process that trains
 
-A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit;
+A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit, and
 ``warn`` hears of it. Troubles that can be put right before the training begins are RunErrors.
 """
 
@@ -56,9 +56,9 @@ class _Past(NamedTuple):
 
 
 class Run:
-    """Log and save an open run, made by ``create`` or ``resume``.
+    """Log and save an open run.
 
-    It is a context manager that closes itself.
+    Made by ``create`` or ``resume``. It is a context manager that closes itself.
 
     directory  : of the run
     config     : its settings
@@ -110,7 +110,7 @@ class Run:
         overrides: Mapping[str, object] | None = None,
         warn: Warn = warnings.warn,
     ) -> Run:
-        """Open a run to resume from its newest whole checkpoint.
+        """Resume a run from its newest whole checkpoint.
 
         overrides : settings, flat, instead of the run's, none that changes the mathematics
 

@@ -33,9 +33,10 @@ PARTS = ("kernel", "bias")
 
 
 def read(path: str | Path) -> dict[str, Array]:
-    """Read a weights file of the reference's model, in float64.
+    """Read weights of the reference's model.
 
-    Its image form is allowed, too. Raises ForeignError for any other file, and without h5py.
+    In float64. Its image form is allowed, too. Raises ForeignError for any other file, and without
+    h5py.
     """
     h5py = _h5py()
     try:
@@ -59,10 +60,10 @@ def read(path: str | Path) -> dict[str, Array]:
 
 
 def write(path: str | Path, parameters: Mapping[str, Array]) -> None:
-    """Write a weights file for the reference's model, in float32.
+    """Write weights for the reference's model.
 
-    Whole or not at all. Keras goes by the name: .weights.h5 for Keras 3, another .h5 for the older
-    layout. Raises ForeignError without h5py, OSError as the disk.
+    In float32, whole or not at all. Keras goes by the name: .weights.h5 for Keras 3, another .h5
+    for the older layout. Raises ForeignError without h5py, OSError as the disk.
     """
     path = Path(path)
     h5py = _h5py()
@@ -97,7 +98,7 @@ def _write_older(file: Untyped, arrays: list[Array]) -> None:
 
 
 def _names(h5py: Untyped, file: Untyped) -> list[str]:
-    """Return the paths of the weights in the model's order."""
+    """Return the weights' paths in the model's order."""
     if "layer_names" in file.attrs:
         layers = [_text(name) for name in file.attrs["layer_names"]]
         return [

@@ -1,7 +1,7 @@
 """Foreign weights: the pickled model of the reference program, read without unpickling it.
 
 The reference program keeps ``{"W1": (H, 6400), "W2": (H,)}`` in a pickle, written by Python 2 or 3
-with any protocol and by any NumPy. A pickle is a program for a small stack machine whose REDUCE
+with any protocol and by any NumPy. A pickle is a program for a small stack machine. Its REDUCE
 and BUILD call Python functions. ``PickleReader`` runs the machine but has no function to call: it
 knows the global names in pickled arrays, records the arguments of their calls, and refuses
 everything else. Only when the program has ended are the recorded bytes of the
@@ -56,7 +56,7 @@ _NUMERIC = re.compile(r"f[248]|[iu][1248]")
 
 
 class ForeignError(Exception):
-    """Report a file that is not exactly the reference program's model."""
+    """Report a file other than the reference's model."""
 
 
 def read_reference_pickle(path: str | Path) -> dict[str, Doubles]:
@@ -74,7 +74,7 @@ def read_reference_pickle(path: str | Path) -> dict[str, Doubles]:
 
 @dataclass(frozen=True)
 class _Global:
-    """Hold one of the admitted names on the machine's stack.
+    """Hold an admitted name on the machine's stack.
 
     It cannot be called.
     """
@@ -114,7 +114,7 @@ class _Array:
 
 
 class _Mark:
-    """Mark the start of a group on the machine's stack."""
+    """Mark a group's start on the machine's stack."""
 
 
 class PickleReader:
