@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from reference import Reference, make_env
+from programs.reference import Reference, make_env
 
 from fastpong import checkpoint
 from fastpong.config import Config

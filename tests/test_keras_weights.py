@@ -187,11 +187,11 @@ model.save_weights(saved)
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str) -> None:
     pytest.importorskip("torch")
-    if subprocess.run([sys.executable, "-c", "import keras"], env=_environment()).returncode:
+    if subprocess.run([sys.executable, "-P", "-c", "import keras"], env=_environment()).returncode:
         pytest.skip("Keras is not installed")
     keras_weights.write(tmp_path / name, weights(mode))
     saved = tmp_path / "keras.weights.h5"
-    command = [sys.executable, "-c", PROGRAM, mode, str(tmp_path / name), str(saved)]
+    command = [sys.executable, "-P", "-c", PROGRAM, mode, str(tmp_path / name), str(saved)]
     subprocess.run(command, env=_environment(), check=True, timeout=150)
     with np.load(golden.PATH) as kept:
         want = kept[f"{mode}/float64/probability"][0]
@@ -201,4 +201,4 @@ def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(Path(__file__).parent)}
+    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(golden.PATH.parent.parent)}

@@ -1,6 +1,6 @@
 """Run the reference's model in Keras itself and keep what comes out, small enough to commit.
 
-    KERAS_BACKEND=torch python tests/golden/make_keras_golden.py
+    KERAS_BACKEND=torch python tests/support/golden/make_keras_golden.py
 
 Weights and episodes are drawn from NumPy's frozen ``RandomState``, so that a seed stands for them.
 Kept for the reference's network ("row") and for the one that was meant ("image"): the
