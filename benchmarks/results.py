@@ -45,8 +45,8 @@ in one run; figures are medians of the rounds, with the quartiles beside them.
 
 def environment() -> dict[str, str]:
     """Return what the figures depend on besides the code."""
-    from fastpong.config import available_cores
-    from fastpong.runs import versions
+    from fastpong.settings.config import available_cores
+    from fastpong.storage.run import versions
 
     found = versions("cython")
     packages = ("numpy", "numba", "cython", "ale-py", "gymnasium")

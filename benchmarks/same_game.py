@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from programs.reference import Reference, make_env
 
-from fastpong import checkpoint
-from fastpong.config import Config
-from fastpong.evaluation import Player, evaluate
+from fastpong.settings.config import Config
+from fastpong.storage import checkpoint
+from fastpong.training.evaluation import Player, evaluate
 
 
 def through_gymnasium(w1: np.ndarray, w2: np.ndarray, games: int) -> list[tuple[float, int]]:

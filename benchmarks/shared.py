@@ -16,7 +16,7 @@ def load(name: str) -> ModuleType:
     The scripts here run without pytest, which alone has that directory on its path.
     """
     if name not in sys.modules:
-        spec = spec_from_file_location(name, SUPPORT / f"{name.replace('.', '/')}.py")
+        spec = spec_from_file_location(name, SUPPORT / f"{name}.py")
         assert spec is not None and spec.loader is not None
         sys.modules[name] = module = module_from_spec(spec)  # dataclasses look themselves up there
         spec.loader.exec_module(module)

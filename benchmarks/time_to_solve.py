@@ -35,9 +35,9 @@ from typing import Any
 from measure import ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
-from fastpong import checkpoint
-from fastpong.config import available_cores, default_backend
-from fastpong.evaluation import evaluate, restore
+from fastpong.settings.config import available_cores, default_backend
+from fastpong.storage import checkpoint
+from fastpong.training.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
 GAMES, FIRST_GAMES, EVALUATION_SEED = 100, 20, 1

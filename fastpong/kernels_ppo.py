@@ -1,9 +1,9 @@
 """The public kernels of the actor-critic agent; ``fastpong.kernels`` has them beside the others.
 
 Conventions as there. N decisions of a batch, M of them in a minibatch, B inputs, R >= B rows of
-weights with those of the coarser cells (see ``fastpong.pyramid``), H units. ``units`` is (3, H):
-the hidden layer's biases b, the policy's weights a, the value's v. The network, for an input x and
-its mirror image x':
+weights with those of the coarser cells (see ``fastpong.agents.pyramid``), H units. ``units`` is
+(3, H): the hidden layer's biases b, the policy's weights a, the value's v. The network, for
+an input x and its mirror image x':
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)
     logit = 2 (h - h') . a, the log odds of RIGHT;  value = (h + h') . v

@@ -10,16 +10,18 @@ import pytest
 from tolerances import TRAINING
 
 from fastpong import oracle, oracle_conv
+from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create, make_player
-from fastpong.agents.conv import Settings, shapes
-from fastpong.config import Config
-from fastpong.emulator import TRAIN, Emulator, find_variant
-from fastpong.evaluation import Player, evaluate
+from fastpong.agents.keras_conv import Settings, shapes
+from fastpong.envs.draws import TRAIN
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
-from fastpong.pool import Pool
-from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Trainer
-from fastpong.trajectory import Trajectory
+from fastpong.runtime.pool import Pool
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+from fastpong.training.evaluation import Player, evaluate
+from fastpong.training.trainer import Trainer
 
 ENV, SEED = "Pong-v0", 5
 
@@ -163,7 +165,7 @@ def test_long_episodes_are_learned_from_in_parts() -> None:
     weights, state = agent.initial_parameters(1), agent.initial_state()
     agent.add(whole, weights, state)
     agent._layers = {key: np.empty((1100, a.shape[1])) for key, a in agent._layers.items()}
-    import fastpong.agents.conv as module
+    import fastpong.agents.keras_conv as module
 
     at_once = agent.initial_state()
     chunk, module.CHUNK = module.CHUNK, 1100

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastpong.agents import AGENTS, create
-from fastpong.agents.pg import Settings
+from fastpong.agents.karpathy import Settings
 
 
 def test_every_agent_is_created_and_has_what_it_says():

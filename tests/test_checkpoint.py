@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpong import checkpoint
-from fastpong.checkpoint import CheckpointError
+from fastpong.storage import checkpoint
+from fastpong.storage.checkpoint import CheckpointError
 
 FIELDS = {
     "counters": {"episode": 7, "running_mean": None, "wall_seconds": 0.1 + 0.2, "big": 2**60},
@@ -232,7 +232,7 @@ KILLED_AT_EVERY_STEP = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from fastpong import checkpoint
+from fastpong.storage import checkpoint
 
 directory, episode = Path(sys.argv[1]), int(sys.argv[2])
 for n in range(1, 100):
@@ -280,7 +280,7 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_checkpoint(
 SAVING_IN_A_LOOP = """
 import sys
 import numpy as np
-from fastpong import checkpoint
+from fastpong.storage import checkpoint
 
 for episode in range(int(sys.argv[2]), 10**6):
     w = np.full(20_000, float(episode))
@@ -310,7 +310,7 @@ FULL_DISK = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np
-from fastpong import checkpoint
+from fastpong.storage import checkpoint
 
 directory, limit = Path(sys.argv[1]), int(sys.argv[2])
 before = {path.name: path.read_bytes() for path in directory.iterdir()}

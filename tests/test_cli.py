@@ -22,8 +22,9 @@ import numpy as np
 import psutil
 import pytest
 
-from fastpong import checkpoint, cli
-from fastpong.config import Config
+from fastpong.cli import main as cli
+from fastpong.settings.config import Config
+from fastpong.storage import checkpoint
 
 COMMAND = [sys.executable, "-P", "-m", "fastpong"]
 # A small network on the variant without chance of its own.
@@ -270,7 +271,7 @@ def test_another_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
 def test_the_second_signal_kills_workers_and_waits_for_nothing() -> None:
     code = """
 import os, signal, subprocess, sys
-from fastpong.interrupt import Interrupt
+from fastpong.cli.interrupt import Interrupt
 with Interrupt() as interrupt:
     child = subprocess.Popen(["sleep", "60"])
     interrupt.deferred, interrupt.pids = True, lambda: [child.pid, 2**22 + 1]
@@ -289,7 +290,7 @@ with Interrupt() as interrupt:
 
 
 def test_a_signal_before_training_raises_and_leaves_no_handlers() -> None:
-    from fastpong.interrupt import Interrupt, Interrupted
+    from fastpong.cli.interrupt import Interrupt, Interrupted
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="SIGTERM"), Interrupt():
@@ -499,7 +500,7 @@ def test_version(home: Path) -> None:
 
 def test_help_is_quick_and_complete(home: Path) -> None:
     code = (
-        "import sys; from fastpong.cli import run; status = run(['train', '--help'])\n"
+        "import sys; from fastpong.cli.main import run; status = run(['train', '--help'])\n"
         "heavy = {'numba', 'ale_py', 'gymnasium', 'rich', 'matplotlib', 'tensorboardX'}\n"
         "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )

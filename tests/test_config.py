@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpong import config, options
 from fastpong.agents import AGENTS
-from fastpong.config import CHANGEABLE, Config
-from fastpong.options import check, option
+from fastpong.settings import config
+from fastpong.settings import fields as options
+from fastpong.settings.config import CHANGEABLE, Config
+from fastpong.settings.fields import check, option
 
 REFERENCE = {"hidden": 200, "batch_size": 10, "learning_rate": 1e-4, "gamma": 0.99, "decay": 0.99}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import keras_golden as golden
 import numpy as np
 import pytest
-from golden import make_keras_golden as golden
 from kernel_cases import BACKENDS
 from tolerances import KERAS, KERAS_FLOAT32, assert_close
 
+from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create
-from fastpong.agents.conv import Settings, shapes
-from fastpong.trajectory import Trajectory
+from fastpong.agents.keras_conv import Settings, shapes
 
 
 @pytest.fixture(scope="module")

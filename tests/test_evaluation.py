@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastpong import agents, checkpoint, kernels
-from fastpong.checkpoint import CheckpointError
-from fastpong.config import Config
-from fastpong.emulator import EVAL, TRAIN
-from fastpong.evaluation import Game, Player, Summary, evaluate, restore, summarize
+from fastpong import agents, kernels
+from fastpong.envs.draws import EVAL, TRAIN
+from fastpong.settings.config import Config
+from fastpong.storage import checkpoint
+from fastpong.storage.checkpoint import CheckpointError
+from fastpong.training.evaluation import Game, Player, Summary, evaluate, restore, summarize
 
 HYPER = agents.AGENTS["pg"].Hyperparameters(hidden=4)
 BACKEND = kernels.get_backend().name

@@ -16,7 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpong.foreign import MAX_FILE_BYTES, ForeignError, PickleReader, read_reference_pickle
+from fastpong.storage.weights.pickle import (
+    MAX_FILE_BYTES,
+    ForeignError,
+    PickleReader,
+    read_reference_pickle,
+)
 
 
 def model(hidden: int = 2) -> dict[str, np.ndarray]:
@@ -318,5 +323,5 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_the_reader_imports_no_unpickler() -> None:
-    code = "import sys, fastpong.foreign as f; assert 'pickle' not in vars(f)"
+    code = "import sys, fastpong.storage.weights.pickle as f; assert 'pickle' not in vars(f)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30)

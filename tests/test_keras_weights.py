@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras_golden as golden
 import numpy as np
 import pytest
-from golden import make_keras_golden as golden
 
-from fastpong import cli, exchange, keras_weights
-from fastpong.checkpoint import newest
-from fastpong.foreign import ForeignError
+from fastpong.cli import main as cli
+from fastpong.storage.checkpoint import newest
+from fastpong.storage.weights import exchange
+from fastpong.storage.weights import keras as keras_weights
+from fastpong.storage.weights.pickle import ForeignError
 
 h5py = pytest.importorskip("h5py")
 
@@ -171,7 +173,7 @@ def test_runs_of_the_other_agent_have_no_keras_form(
 PROGRAM = """
 import sys
 import numpy as np
-from golden import make_keras_golden as golden
+import keras_golden as golden
 mode, exported, saved = sys.argv[1:]
 model = golden.build_model(mode)
 model.load_weights(exported)
@@ -201,4 +203,4 @@ def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(golden.PATH.parent.parent)}
+    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(Path(golden.__file__).parent)}

@@ -12,8 +12,8 @@ from kernel_cases import ALL_BACKENDS, BACKENDS, DTYPES, screens, table
 from tolerances import GRADIENT, assert_close, assert_same
 
 from fastpong import kernels, oracle_ppo
+from fastpong.agents.pyramid import Level, Pyramid
 from fastpong.oracle import dense_frames
-from fastpong.pyramid import Level, Pyramid
 
 pytestmark = pytest.mark.filterwarnings("error")
 

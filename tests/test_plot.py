@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastpong import plot
+from fastpong.cli import plot
 
 HEADER = "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds"
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF"
@@ -120,7 +120,7 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> 
     run = write_run(tmp_path / "run", 3)
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from pathlib import Path; from fastpong import plot\n"
+        "from pathlib import Path; from fastpong.cli import plot\n"
         f"try: plot.draw([Path({str(run)!r})], Path('x.png'))\n"
         "except plot.PlotError as error: print(error)\n"
     )

@@ -22,8 +22,8 @@ import pool_players
 import psutil
 import pytest
 
-from fastpong.pool import Pool, PoolState, Task, TaskPool, WorkerError
-from fastpong.sharedmem import SharedArrays
+from fastpong.runtime.pool import Pool, PoolState, Task, TaskPool, WorkerError
+from fastpong.runtime.sharedmem import SharedArrays
 
 pytestmark = pytest.mark.timeout(60)
 METHODS = multiprocessing.get_all_start_methods()

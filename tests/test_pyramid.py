@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastpong.pyramid import Level, Pyramid, parse_levels
+from fastpong.agents.pyramid import Level, Pyramid, parse_levels
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from programs.reference import Reference
 from tolerances import TRAINING
 
 from fastpong.agents import create
-from fastpong.agents.pg import Settings
-from fastpong.emulator import TRAIN, uniforms
+from fastpong.agents.karpathy import Settings
+from fastpong.envs.draws import TRAIN, uniforms
 
 SEED = 3
 

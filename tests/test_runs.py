@@ -20,9 +20,9 @@ import tensorboardX
 from run_cases import config, snapshot, stats
 from tensorboardX.proto import event_pb2
 
-from fastpong import runs
-from fastpong.config import Config
-from fastpong.runs import Run, RunError
+from fastpong.settings.config import Config
+from fastpong.storage import run as runs
+from fastpong.storage.run import Run, RunError
 
 FORMER = "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds"
 HEADER = FORMER + ",cpu_seconds"
@@ -104,7 +104,7 @@ def test_a_new_run_holds_its_settings_and_versions(tmp_path: Path) -> None:
 
 
 def test_the_commit_is_that_of_the_checkout() -> None:
-    root = Path(runs.__file__).parent.parent
+    root = Path(runs.__file__).parents[2]
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     if not (root / ".git").exists() or result.returncode:
@@ -348,7 +348,7 @@ def test_no_run_at_all(tmp_path: Path) -> None:
 def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
     make(tmp_path, 2, (2,))
     code = (
-        "import sys, time; from fastpong.runs import Run\n"
+        "import sys, time; from fastpong.storage.run import Run\n"
         "run = Run.resume(sys.argv[1]); print('ready', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-P", "-c", code, str(tmp_path)]
@@ -368,7 +368,8 @@ def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
 def test_a_closed_run_is_free_though_its_workers_linger(tmp_path: Path) -> None:
     """A forked child has a copy of the descriptor that holds the lock."""
     code = (
-        "import os, sys, time; from fastpong.config import Config; from fastpong.runs import Run\n"
+        "import os, sys, time\n"
+        "from fastpong.settings.config import Config\nfrom fastpong.storage.run import Run\n"
         "run = Run.create(sys.argv[1], Config.build({'backend': 'numpy'}))\n"
         "child = os.fork()\n"
         "if child == 0: time.sleep(60); os._exit(0)\n"
@@ -387,7 +388,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from run_cases import config, snapshot, stats
-from fastpong.runs import Run
+from fastpong.storage.run import Run
 
 heard = []
 directory, limit, recovers = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "recovers"
@@ -452,7 +453,7 @@ def test_a_disk_that_stays_full_leaves_whole_rows_and_says_what_is_lost(tmp_path
 
 def test_a_run_starts_light() -> None:
     code = (
-        "import sys, fastpong.runs\n"
+        "import sys, fastpong.storage.run\n"
         "heavy = {'tensorboardX', 'ale_py', 'gymnasium', 'numba', 'rich', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

@@ -13,7 +13,7 @@ import pool_players
 import psutil
 import pytest
 
-from fastpong.sharedmem import ALIGNMENT, SharedArrays
+from fastpong.runtime.sharedmem import ALIGNMENT, SharedArrays
 
 pytestmark = pytest.mark.timeout(30)
 SHAPES = {"a": (3,), "b": (2, 5), "empty": (0, 4)}

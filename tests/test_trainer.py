@@ -7,12 +7,12 @@ import pytest
 from tolerances import TRAINING
 
 from fastpong.agents import create, make_player
-from fastpong.agents.pg import Settings
-from fastpong.cputime import cpu_seconds
-from fastpong.emulator import TRAIN
-from fastpong.pool import Pool
-from fastpong.sharedmem import SharedArrays
-from fastpong.trainer import Goal, Trainer, TrainerState
+from fastpong.agents.karpathy import Settings
+from fastpong.envs.draws import TRAIN
+from fastpong.runtime.cputime import cpu_seconds
+from fastpong.runtime.pool import Pool
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.training.trainer import Goal, Trainer, TrainerState
 
 ENV = "Pong-v0"
 SEED = 5

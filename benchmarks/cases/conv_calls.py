@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from programs.training import first_conv_episode
 
 from fastpong import kernels
-from fastpong.agents.conv import ConvolutionalAgent, Settings
-from fastpong.emulator import Emulator, find_variant
+from fastpong.acting.trajectory import Trajectory
+from fastpong.agents.keras_conv import ConvolutionalAgent, Settings
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
-from fastpong.trajectory import Trajectory
 
 Array = NDArray[Any]
 

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong import agents
-from fastpong.agents.pg import PolicyGradient
-from fastpong.emulator import TRAIN, Emulator, find_variant, uniforms
-from fastpong.rollout import Buffers, Step, play_episode
-from fastpong.trajectory import Trajectory
+from fastpong.acting.episode import Buffers, Step, play_episode
+from fastpong.acting.trajectory import Trajectory
+from fastpong.agents.karpathy import PolicyGradient
+from fastpong.envs.draws import TRAIN, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 
 Array = NDArray[Any]
 

@@ -15,7 +15,7 @@ from programs.training import PPO_SETTINGS
 from shared import tolerances
 
 from fastpong import kernels
-from fastpong.agents.ppo_learner import Learner
+from fastpong.agents.ppo.learner import Learner
 
 HOW = f"""\
 `fastpong train --agent ppo` ({ppo_calls.ENV}, every setting at its default) against bare

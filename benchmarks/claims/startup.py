@@ -22,7 +22,7 @@ from measure import (
     seconds_of,
 )
 
-from fastpong.rollout import Buffers
+from fastpong.acting.episode import Buffers
 
 # rounds of imports, rounds of commands
 PLAN = {"quick": (1, 1), "normal": (5, 3), "full": (21, 9)}

@@ -21,13 +21,13 @@ from cases.recorded import ENV, SEED, make_agent, record
 from measure import Figure, figure
 from shared import tolerances
 
-from fastpong.config import Config
-from fastpong.display import Heading, open_display
-from fastpong.pool import Task
-from fastpong.runs import Run
-from fastpong.session import Session
-from fastpong.sharedmem import SharedArrays
-from fastpong.trajectory import Trajectory
+from fastpong.acting.trajectory import Trajectory
+from fastpong.cli.display import Heading, open_display
+from fastpong.runtime.pool import Task
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+from fastpong.storage.run import Run
+from fastpong.training.session import Session
 
 HOW_TRAINER = """\
 Trainer: the session of `fastpong train` (float32, batch 10, lag 1, metrics.csv, TensorBoard, a
@@ -150,7 +150,7 @@ def check(messages: list[bytes]) -> None:
     The weights of its checkpoint after one batch of 10 episodes, in float64: in float32 RMSProp's
     first step, the sign of the gradient, magnifies the roundings of gradients near 0.
     """
-    from fastpong import checkpoint
+    from fastpong.storage import checkpoint
 
     with tempfile.TemporaryDirectory() as directory:
         train(messages, 10, Path(directory) / "run", "float64")

@@ -24,9 +24,9 @@ from cases.recorded import Recording, record
 from measure import Figure, figure
 from numpy.typing import NDArray
 
-from fastpong.pool import Task
-from fastpong.rollout import Buffers
-from fastpong.trajectory import Trajectory
+from fastpong.acting.episode import Buffers
+from fastpong.acting.trajectory import Trajectory
+from fastpong.runtime.pool import Task
 
 HOW_WORKER = """\
 Worker: the first 1,500 frames of an episode of Pong-v0 (float32, 200 hidden units) are played

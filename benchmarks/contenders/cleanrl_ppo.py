@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 from torch.nn.functional import mse_loss
 
-from fastpong.cputime import cpu_seconds
+from fastpong.runtime.cputime import cpu_seconds
 
 SETTINGS = "CleanRL's for Atari: Nature CNN, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
 ENVS, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4

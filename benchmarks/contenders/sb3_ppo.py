@@ -21,7 +21,7 @@ from typing import Any
 import contender
 import numpy as np
 
-from fastpong.cputime import cpu_seconds
+from fastpong.runtime.cputime import cpu_seconds
 
 SETTINGS = "rl-zoo's for Atari: CnnPolicy, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
 DECISIONS = 10_000_000

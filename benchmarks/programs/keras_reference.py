@@ -32,7 +32,7 @@ class KerasReference:
     """The agent; ``episode`` plays and learns from one."""
 
     def __init__(self, seed: int) -> None:
-        golden = load("golden.make_keras_golden")
+        golden = load("keras_golden")
         self.targets, self.record = golden.targets, golden.Episode
         self.rng, self.env = np.random.default_rng(seed), make_env()
         self.model = golden.build_model("row")

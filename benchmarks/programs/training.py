@@ -22,7 +22,7 @@ from typing import Self
 
 from measure import fastpong_command, plain_environment
 
-from fastpong.trajectory import Trajectory
+from fastpong.acting.trajectory import Trajectory
 
 WARM_EPISODES = 10
 """Episodes until a run is in its stride: the first update is made, workers are out of step."""
@@ -192,7 +192,7 @@ def check(run: Path, rows: list[Row]) -> None:
     """
     from cases.recorded import record
 
-    from fastpong import checkpoint
+    from fastpong.storage import checkpoint
 
     newest, refusals = checkpoint.newest(run / "checkpoints")
     assert not refusals
@@ -228,8 +228,8 @@ def check_lanes(rows: list[Row]) -> None:
 def first_conv_episode() -> Trajectory:
     """Play the convolutional agent's first episode."""
     from fastpong import agents
-    from fastpong.agents.conv import Settings
-    from fastpong.emulator import TRAIN
+    from fastpong.agents.keras_conv import Settings
+    from fastpong.envs.draws import TRAIN
 
     agent = agents.create("conv", Settings(), "cython", "float32")
     trajectory: Trajectory = agent.player("Pong-v0", 0, TRAIN, False)(

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from numpy.typing import DTypeLike, NDArray
 
 from fastpong import kernels
-from fastpong.agents.conv import ConvolutionalAgent
-from fastpong.agents.dqn import DeepQ
-from fastpong.agents.pg import PolicyGradient
-from fastpong.agents.ppo import ActorCritic
+from fastpong.agents.dqn.agent import DeepQ
+from fastpong.agents.karpathy import PolicyGradient
+from fastpong.agents.keras_conv import ConvolutionalAgent
+from fastpong.agents.ppo.agent import ActorCritic
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pool_players
 
-from fastpong.pool import Pool, Task
-from fastpong.sharedmem import SharedArrays
+from fastpong.runtime.pool import Pool, Task
+from fastpong.runtime.sharedmem import SharedArrays
 
 
 def say(**facts: object) -> None:

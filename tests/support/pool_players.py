@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastpong.pool import Task
+from fastpong.runtime.pool import Task
 
 
 class Unfriendly(Exception):

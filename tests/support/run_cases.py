@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastpong.config import Config
-from fastpong.trainer import EpisodeStats, TrainerState
+from fastpong.settings.config import Config
+from fastpong.training.trainer import EpisodeStats, TrainerState
 
 SETTINGS = {"workers": 1, "backend": "numpy", "hidden": 3, "batch_size": 2}
 

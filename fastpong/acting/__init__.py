@@ -1,0 +1,1 @@
+"""Playing: an episode, a rollout of several environments, and the buffers they fill."""

@@ -1,0 +1,177 @@
+"""Play one episode: an emulator and something that chooses, in; a `Trajectory`, out.
+
+The loop knows neither weights nor network. What chooses is a `Step`, bound to the buffers it
+reads screens from and writes its sparse frames to; the compiled kernels' ``PolicyStep`` is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastpong.acting.trajectory import PIXELS, Trajectory
+from fastpong.envs.draws import Draw
+from fastpong.envs.emulator import Emulator
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+LEFT_RIGHT = (4, 3)
+"""ALE's numbers of Pong's LEFT, played for a choice of 0, and RIGHT, for 1."""
+
+Step = Callable[[int, float], int]
+"""``step(t, uniform)``: encode the screen of step t, record the choice and return it, from 0 on.
+
+The screen is ``screens[t & 1]``, the one before ``screens[(t - 1) & 1]``, and at t = 0 none.
+Writes indices and signs from ``indptr[t]`` on, ``indptr[t + 1]`` and ``actions[t]``. Returns -1,
+with nothing written, if ``t`` is beyond the actions or fewer than 6400 entries are left.
+"""
+
+BindStep = Callable[
+    [
+        npt.NDArray[np.uint8],
+        npt.NDArray[np.int64],
+        npt.NDArray[np.uint16],
+        npt.NDArray[np.int8],
+        npt.NDArray[np.uint8],
+    ],
+    Step,
+]
+"""``bind_step(screens, indptr, indices, signs, actions)`` -> a `Step` over these buffers."""
+
+
+class Buffers:
+    """Room for the episode being played, reused for the next ones; it grows by doubling.
+
+    A worker keeps one for its lifetime: after its longest episode nothing more is allocated.
+
+    steps   : steps there is room for at first
+    entries : entries of sparse frames there is room for at first. A step needs 6400 free ones
+              and uses a few dozen. Memory never written to costs none.
+    """
+
+    __slots__ = ("actions", "indices", "indptr", "screens", "signs")
+
+    def __init__(
+        self,
+        screen_shape: tuple[int, int] = (210, 160),
+        *,
+        steps: int = 4096,
+        entries: int = 1 << 18,
+    ) -> None:
+        """Allocate; ValueError when steps or entries is below 1."""
+        for name, value in (("steps", steps), ("entries", entries)):
+            if value < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {value}")
+        self.screens = np.zeros((2, *screen_shape), np.uint8)
+        self.indptr = np.zeros(steps + 1, np.int64)
+        self.actions = np.empty(steps, np.uint8)
+        self.indices = np.empty(entries, np.uint16)
+        self.signs = np.empty(entries, np.int8)
+
+    def bind(self, bind_step: BindStep) -> Step:
+        """Return ``bind_step``'s step over the buffers as they are now."""
+        return bind_step(self.screens, self.indptr, self.indices, self.signs, self.actions)
+
+    def make_room(self, t: int) -> None:
+        """Double what is too small for step ``t``; the t steps recorded so far are kept.
+
+        Raises RuntimeError when nothing is too small: the step that asked for room is wrong,
+        and would ask for ever.
+        """
+        steps, entries, used = len(self.actions), len(self.indices), int(self.indptr[t])
+        if t < steps and used + PIXELS <= entries:
+            raise RuntimeError(
+                f"step {t} found no room, but {steps} steps and {entries} entries ({used} used) "
+                f"are enough: a step may return -1 only when t >= len(actions) or "
+                f"indptr[t] + {PIXELS} > len(indices)"
+            )
+        if t >= steps:
+            self.indptr = _grown(self.indptr, t + 1, 2 * steps + 1)
+            self.actions = _grown(self.actions, t, 2 * steps)
+        if used + PIXELS > entries:
+            size = max(2 * entries, used + PIXELS)
+            self.indices = _grown(self.indices, used, size)
+            self.signs = _grown(self.signs, used, size)
+
+
+def play_episode(
+    emulator: Emulator,
+    bind_step: BindStep,
+    draw: Draw,
+    *,
+    ale_actions: tuple[int, ...] = LEFT_RIGHT,
+    buffers: Buffers | None = None,
+) -> Trajectory:
+    """Play one episode to its end and return it; its arrays are copies, trimmed to size.
+
+    Each step draws first the chooser's uniform and then what the emulator draws, from the one
+    ``draw``: an episode is a function of it, of the variant and of the chooser.
+
+    ale_actions : ALE's numbers of what is played for a choice of 0, of 1, ...
+    buffers     : what to record into; pass the same one every time
+
+    Raises ValueError when the game does not know one of ``ale_actions``.
+    """
+    _check_actions(emulator, ale_actions)
+    if buffers is None:
+        buffers = Buffers(emulator.screen_shape)
+    screens = tuple(buffers.screens)
+    step = buffers.bind(bind_step)
+    scored: list[tuple[int, float]] = []
+    read_screen, play = emulator.read_screen, emulator.step
+    emulator.reset(draw)
+    t = 0
+    while not emulator.over:
+        read_screen(screens[t & 1])
+        uniform = draw()
+        choice = step(t, uniform)
+        if choice < 0:
+            buffers.make_room(t)
+            step = buffers.bind(bind_step)
+            choice = step(t, uniform)
+            if choice < 0:
+                raise RuntimeError(f"step {t} found no room in buffers that were just enlarged")
+        points = play(ale_actions[choice])
+        if points:
+            scored.append((t, points))
+        t += 1
+    return _trajectory(buffers, t, scored, emulator)
+
+
+def _trajectory(
+    buffers: Buffers, steps: int, scored: list[tuple[int, float]], emulator: Emulator
+) -> Trajectory:
+    """Copy the first ``steps`` steps out of the buffers."""
+    used = int(buffers.indptr[steps])
+    rewards = np.zeros(steps, np.float32)
+    for t, points in scored:
+        rewards[t] = points
+    return Trajectory(
+        indptr=buffers.indptr[: steps + 1].copy(),
+        indices=buffers.indices[:used].copy(),
+        signs=buffers.signs[:used].copy(),
+        actions=buffers.actions[:steps].copy(),
+        rewards=rewards,
+        frames=emulator.frames,
+        truncated=emulator.truncated,
+    )
+
+
+def _check_actions(emulator: Emulator, ale_actions: tuple[int, ...]) -> None:
+    # ALE takes any number in silence: with its 2, UP, Pong's paddle never moves.
+    for action in ale_actions:
+        if action not in emulator.actions:
+            raise ValueError(
+                f"ale_actions: expected numbers among {emulator.actions}, those of the game "
+                f"{emulator.variant.game.rom!r}, got {action!r}"
+            )
+
+
+def _grown(array: npt.NDArray[_Scalar], used: int, size: int) -> npt.NDArray[_Scalar]:
+    """Return an array of ``size`` with the first ``used`` elements of ``array``."""
+    larger = np.empty(size, array.dtype)
+    larger[:used] = array[:used]
+    return larger

@@ -1,0 +1,1 @@
+"""The Q-learning agent: settings, playing, replay buffer and learner."""

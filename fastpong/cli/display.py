@@ -1,0 +1,351 @@
+"""What a person sees of a training run: one live display on a terminal, plain lines elsewhere.
+
+Rates are of the last seconds, not of the whole run, and count emulated frames and the agent's
+decisions (steps). Nothing here runs in a thread: the caller's loop calls `tick`, so that whatever
+goes wrong with the screen goes wrong in one place, and is survived there. Rich is imported only
+for the live display.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from fastpong.training.trainer import EpisodeStats
+
+WINDOW_SECONDS = 15.0
+BEST_SCORE = 21
+REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_SPARK_WIDTH = 32
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stays the same while a run is displayed."""
+
+    env: str
+    agent: str
+    backend: str
+    dtype: str
+    workers: int
+    episodes: int
+    directory: str
+    until: float
+    until_games: int
+
+
+class Goal:
+    """How far the games that decide about the end have come; nothing where no score ends a run."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._score = heading.until
+        self._games: deque[float] = deque(maxlen=heading.until_games)
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Take up the scores of the games before."""
+        self._games.extend(counters["recent"])
+
+    def update(self, score: float) -> None:
+        """Count a game in."""
+        self._games.append(score)
+
+    @property
+    def texts(self) -> tuple[str, str, str] | None:
+        """Return which games, their mean, and what it is to become."""
+        if self._score > BEST_SCORE or not self._games:
+            return None
+        mean = sum(self._games) / len(self._games)
+        return f"last {len(self._games)} games", f"{mean:+.2f}", f"of {self._score:+g}"
+
+
+class Display(Protocol):
+    """What the training session tells the person."""
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Note where training begins or goes on; ``counters`` are the trainer's."""
+
+    def update(self, stats: EpisodeStats, restarts: int) -> None:
+        """Show an episode; ``restarts`` counts the workers replaced so far."""
+
+    def tick(self) -> None:
+        """Give the display its turn; called several times a second, cheap."""
+
+    def close(self) -> None:
+        """Leave the screen as a command should; may be called twice."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Per second, over the window."""
+
+    frames: float
+    steps: float
+    episodes: float
+
+
+class Meter:
+    """Rates over the last ``WINDOW_SECONDS``, or over the last two episodes if that is longer."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.started = clock()
+        self._marks: deque[tuple[float, int, int, int]] = deque()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the meter was made."""
+        return self._clock() - self.started
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Count from here; ``counters`` are the trainer's."""
+        frames, steps, episodes = (counters[f] for f in ("total_frames", "total_steps", "episode"))
+        self._marks.append((self._clock(), frames, steps, episodes))
+
+    def update(self, stats: EpisodeStats) -> Rates:
+        """Count an episode in, after ``begin``."""
+        now = self._clock()
+        self._marks.append((now, stats.total_frames, stats.total_steps, stats.episode))
+        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW_SECONDS:
+            self._marks.popleft()
+        first = self._marks[0]
+        seconds = max(now - first[0], 1e-9)
+        return Rates(
+            (stats.total_frames - first[1]) / seconds,
+            (stats.total_steps - first[2]) / seconds,
+            (stats.episode - first[3]) / seconds,
+        )
+
+
+_gone: set[bool] = set()
+"""Streams that could not be written to: False for standard output, True for standard error."""
+
+
+def say(text: str, *, error: bool = False) -> bool:
+    """Print one line to standard output or error; False, and silence from then on, if it is gone.
+
+    A closed pipe, a vanished terminal or a full disk under the output must not end a run that
+    has hours of work in it.
+    """
+    stream = sys.stderr if error else sys.stdout
+    if stream is None or error in _gone:
+        return False
+    try:
+        print(text, file=stream, flush=True)
+    except UnicodeEncodeError:
+        return say(text.encode("ascii", "backslashreplace").decode(), error=error)
+    except (OSError, ValueError):  # ValueError: the stream was closed
+        _silence(error)
+        return False
+    return True
+
+
+def announce(text: str) -> None:
+    """Say what must arrive, such as how to go on: where output is gone, on standard error."""
+    if not say(text):
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """Say on standard error what must not be missed; above the panel, if there is one."""
+    say(f"fastpong: {text}", error=True)
+
+
+def _silence(error: bool) -> None:
+    """Point the stream to nowhere, so that the interpreter's own flush at the end succeeds too."""
+    _gone.add(error)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2 if error else 1)
+    os.close(nowhere)
+
+
+class Plain:
+    """One line per episode."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._meter, self._goal = Meter(), Goal(heading)
+        self._heard = True
+        self._line(
+            f"training {heading.agent} on {heading.env}: {heading.episodes:,} episodes, "
+            f"{heading.workers} worker{'s' * (heading.workers > 1)}, {heading.backend}, "
+            f"{heading.dtype}; run directory {heading.directory}"
+        )
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Begin to count."""
+        self._meter.begin(counters)
+        self._goal.begin(counters)
+
+    def update(self, stats: EpisodeStats, restarts: int) -> None:
+        """Print the episode's line."""
+        rates = self._meter.update(stats)
+        self._goal.update(stats.score)
+        goal = self._goal.texts
+        self._line(
+            f"episode {stats.episode}  reward {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
+            + (f"  {' '.join(goal)}" if goal else "")
+            + f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
+            + (f"  restarts {restarts}" if restarts else "")
+        )
+
+    def _line(self, text: str) -> None:
+        if self._heard and not say(text):
+            self._heard = False
+            warn("standard output is gone; training goes on without a line per episode")
+
+    def tick(self) -> None:
+        """Do nothing: lines come with episodes."""
+
+    def close(self) -> None:
+        """Do nothing: the lines stand."""
+
+
+class Live:
+    """A panel that is redrawn in place, by Rich."""
+
+    def __init__(self, heading: Heading, *, width: int | None = None) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._heading = heading
+        self._meter, self._goal = Meter(), Goal(heading)
+        self._stats: EpisodeStats | None = None
+        self._rates = Rates(0.0, 0.0, 0.0)
+        self._restarts = 0
+        self._means: list[float] = []
+        self._drawn = 0.0
+        self._open = True
+        self._console = Console(width=width)
+        # Messages to standard error appear above the panel, unless they go somewhere else.
+        self._live = RichLive(
+            self._panel(),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
+        )
+        self._guarded(self._live.start)
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Begin to count."""
+        self._meter.begin(counters)
+        self._goal.begin(counters)
+
+    def update(self, stats: EpisodeStats, restarts: int) -> None:
+        """Take in an episode; the screen follows at its own pace."""
+        self._goal.update(stats.score)
+        self._rates = self._meter.update(stats)
+        self._stats, self._restarts = stats, restarts
+        self._means.append(stats.running_mean)
+        self.tick()
+
+    def tick(self) -> None:
+        """Redraw, at most twice a second."""
+        now = time.monotonic()
+        if self._open and now - self._drawn >= REFRESH_SECONDS:
+            self._drawn = now
+            self._guarded(lambda: self._live.update(self._panel(), refresh=True))
+
+    def close(self) -> None:
+        """Draw the last state, and give cursor and streams back."""
+        if self._open:
+            self._guarded(lambda: self._live.update(self._panel(), refresh=True))
+            self._guarded(self._live.stop)
+            self._open = False
+
+    def _guarded(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except (OSError, ValueError):  # the terminal is gone
+            self._open = False
+            _silence(error=False)
+
+    def _panel(self) -> Any:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.text import Text
+
+        heading = self._heading
+        title = f"[bold]fastpong[/] {heading.agent} on {heading.env}"
+        footer = Text(heading.directory, style="dim", overflow="ellipsis", no_wrap=True)
+        body = Group(self._progress(), "", self._figures())
+        return Panel(body, title=title, title_align="left", subtitle=footer, subtitle_align="left")
+
+    def _progress(self) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        total = self._heading.episodes
+        done = self._stats.episode if self._stats else 0
+        left = (total - done) / self._rates.episodes if self._rates.episodes else None
+        grid = Table.grid(expand=True, padding=(0, 1))
+        grid.add_column(ratio=1)
+        for _ in range(3):
+            grid.add_column(no_wrap=True, justify="right")
+        grid.add_row(
+            ProgressBar(total=max(total, 1), completed=done, complete_style="cyan"),
+            f"[bold]{done:,}[/] / {total:,} episodes",
+            f"elapsed {clock(self._meter.elapsed)}",
+            f"left {clock(left) if left is not None else '-:--:--'}",
+        )
+        return grid
+
+    def _figures(self) -> Any:
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_column(no_wrap=True)
+        stats, rates, heading = self._stats, self._rates, self._heading
+        waiting = "-"
+        reward = f"{stats.score:+.0f}" if stats else waiting
+        mean = f"[bold]{stats.running_mean:+.2f}[/]" if stats else waiting
+        length = f"{stats.length:,}" if stats else waiting
+        update = f"{stats.update:,}" if stats else waiting
+        grid.add_row("episode reward", reward, "points")
+        grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
+        if goal := self._goal.texts:
+            grid.add_row(*goal)
+        grid.add_row("episode length", length, "steps")
+        grid.add_row("updates", update, f"{heading.backend}, {heading.dtype}")
+        grid.add_row("speed", f"{rates.frames:,.0f}", "emulated frames/s")
+        grid.add_row("", f"{rates.steps:,.0f}", "steps/s")
+        restarts = f"[red]{self._restarts} restarted[/]" if self._restarts else "none restarted"
+        grid.add_row("workers", f"{heading.workers}", restarts)
+        return grid
+
+    @property
+    def _ascii(self) -> bool:
+        return self._console.options.ascii_only
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def sparkline(values: list[float], *, ascii_only: bool = False) -> str:
+    """Draw ``values`` in one line of text from their lowest to their highest, the newest right."""
+    if len(values) < 2 or ascii_only:
+        return ""
+    count = min(_SPARK_WIDTH, len(values))
+    picked = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
+    low, high = min(picked), max(picked)
+    # A difference below one point is noise, and must not fill the height.
+    span = max(high - low, 1.0)
+    return "".join(_BLOCKS[min(7, int((value - low) / span * 8))] for value in picked)
+
+
+def open_display(heading: Heading, *, progress: bool) -> Display:
+    """Return the live display if standard output is a terminal that can show it, else lines."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
+        return Live(heading)
+    return Plain(heading)

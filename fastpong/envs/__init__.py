@@ -1,0 +1,1 @@
+"""The emulator and the games that are played on it."""

@@ -1,0 +1,1 @@
+"""Parts of learning that agents share: aligned arrays and checks of gradients."""

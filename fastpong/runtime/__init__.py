@@ -1,0 +1,1 @@
+"""Processes, threads and memory: workers under supervision, shared weights, CPU time."""

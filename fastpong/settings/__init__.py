@@ -1,0 +1,1 @@
+"""Settings: fields that know their help and bounds, and the configuration of a run."""

@@ -1,0 +1,280 @@
+"""The logs of a run: metrics.csv for people and programs, event files for TensorBoard.
+
+Both grow by whole rows, and outlive a full disk: what could not be written is kept in memory and
+tried again with the next row.
+
+tensorboardX gives the format (protocol buffers and checksums) but not the writer. Its writer
+hands events to a thread through a queue of ten; the first failed write ends the thread, and the
+eleventh event after that blocks the run for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from fastpong.training.trainer import EpisodeStats
+
+Warn = Callable[[str], None]
+
+#: Means and rates in TensorBoard are over so many episodes, as Stable-Baselines3 has them.
+WINDOW = 100
+
+
+class Row(NamedTuple):
+    """A row of metrics.csv, one episode."""
+
+    episode: int
+    score: float
+    length: int
+    frames: int
+    running_mean: float
+    update: int
+    total_steps: int
+    total_frames: int
+    wall_seconds: float
+    cpu_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, stats: EpisodeStats) -> Row:
+        """Take a row from an episode's statistics."""
+        return cls(*(getattr(stats, name) for name in cls._fields))
+
+    @classmethod
+    def parse(cls, line: bytes) -> Row:
+        """Read a line of metrics.csv, of an earlier version too; ValueError where it is none."""
+        columns = line.decode("ascii").split(",")
+        if len(columns) == FORMER_COLUMNS:
+            columns.append("0.0")
+        named = zip(cls._fields, columns, strict=True)
+        values: list[Any] = [float(v) if name in _REAL else int(v) for name, v in named]
+        return cls(*values)
+
+    def line(self, columns: int | None = None) -> bytes:
+        """Write a line of metrics.csv; floats by their repr, so that they are read back exactly.
+
+        columns : write only so many, those of an earlier version
+        """
+        named = zip(self._fields[:columns], self[:columns], strict=True)
+        values = (repr(float(v)) if name in _REAL else str(int(v)) for name, v in named)
+        return (",".join(values) + "\n").encode("ascii")
+
+
+_REAL = frozenset({"score", "running_mean", "wall_seconds", "cpu_seconds"})
+#: A run that was begun before there were cpu_seconds keeps its columns.
+FORMER_COLUMNS = len(Row._fields) - 1
+HEADER, FORMER_HEADER = (
+    (",".join(Row._fields[:columns]).replace("score", "return") + "\n").encode("ascii")
+    for columns in (None, FORMER_COLUMNS)
+)
+
+
+class AppendFile:
+    """A file that grows by whole rows, of a program that must not fail with the disk.
+
+    ``warn`` hears of the first failure, of the recovery, and of rows that were lost in the end.
+    """
+
+    def __init__(self, path: Path, warn: Warn) -> None:
+        self.path = path
+        self._warn = warn
+        self._descriptor: int | None = None
+        self._size = 0
+        self._pending: list[bytes] = []
+        self._failing = False
+
+    def append(self, row: bytes) -> None:
+        """Write a row, after those that still wait; on failure keep it for the next time."""
+        self._pending.append(row)
+        try:
+            self._flush()
+        except OSError as error:
+            self._recover(error)
+        else:
+            if self._failing:
+                self._failing = False
+                self._warn(f"{self.path}: there is room again, every row is written")
+
+    def sync(self) -> None:
+        """Make what is written survive a power cut, if the disk lets us."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Try a last time, say how many rows are lost, close. May be called again."""
+        if self._pending:
+            try:
+                self._flush()
+            except OSError as error:
+                self._recover(error)
+                self._warn(f"{self.path}: {len(self._pending)} rows are lost ({error.strerror})")
+        self._pending.clear()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _flush(self) -> None:
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._size = os.fstat(self._descriptor).st_size
+        data = b"".join(self._pending)
+        done = 0
+        while done < len(data):  # a disk that fills up writes a part first, and fails then
+            done += os.pwrite(self._descriptor, data[done:], self._size + done)
+        self._size += done
+        self._pending.clear()
+
+    def _recover(self, error: OSError) -> None:
+        """Cut off the part of a row that may have been written."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+        if not self._failing:
+            self._failing = True
+            self._warn(
+                f"{self.path}: cannot be written ({error.strerror}); training goes on, the rows "
+                "are kept in memory and written when there is room"
+            )
+
+
+def cut_metrics(path: Path, episode: int) -> list[Row]:
+    """Cut metrics.csv back to the rows up to ``episode``; return the last of them.
+
+    Returns at most WINDOW + 1 rows. A torn last row goes, too. The file is shortened in place, one
+    operation that needs no room on the disk and does no harm when repeated: writing a shorter
+    copy and renaming it fails on the very disk that was full.
+    Raises ValueError where it is another file, OSError where it cannot be read or shortened.
+    """
+    rows: deque[Row] = deque(maxlen=WINDOW + 1)
+    size = 0
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        for line in file:
+            if size == 0 and not any(h.startswith(line) for h in (HEADER, FORMER_HEADER)):
+                raise ValueError(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}")
+            if not line.endswith(b"\n"):
+                break
+            if size:
+                row = _parsed(line)
+                if row is not None and row.episode > episode:
+                    break
+                rows += [row] if row is not None else []
+            size += len(line)
+        file.truncate(size)
+    return list(rows)
+
+
+def _parsed(line: bytes) -> Row | None:
+    try:
+        return Row.parse(line)
+    except ValueError:
+        return None
+
+
+class Metrics:
+    """metrics.csv: a header and a row per episode."""
+
+    def __init__(self, path: Path, warn: Warn) -> None:
+        self._file = AppendFile(path, warn)
+        self._columns: int | None = None
+        if not path.exists() or path.stat().st_size == 0:
+            self._file.append(HEADER)
+        elif path.open("rb").readline() == FORMER_HEADER:
+            self._columns = FORMER_COLUMNS
+        self.sync, self.close = self._file.sync, self._file.close
+
+    def log(self, row: Row) -> None:
+        """Append the row of an episode."""
+        self._file.append(row.line(self._columns))
+
+
+class TensorBoard:
+    """An event file of scalars, under the names that Stable-Baselines3 and CleanRL users know.
+
+    rollout/ep_rew_mean, ep_len_mean : means over the last WINDOW episodes
+    time/fps                         : emulated frames per second over them
+    charts/SPS                       : steps, the agent's decisions, per second over them
+    charts/episodic_return, _length  : of the episode
+    train/<name>                     : the agent's diagnostics
+
+    The x axis is the run's total of steps. With ``purge_step`` TensorBoard drops what earlier files
+    of the directory have from that step on.
+    """
+
+    def __init__(
+        self, directory: Path, warn: Warn, rows: Iterable[Row] = (), purge_step: int | None = None
+    ) -> None:
+        self._directory, self._warn, self._purge_step = directory, warn, purge_step
+        self._rows = deque([_START, *rows], maxlen=WINDOW + 1)
+        self._file: AppendFile | None = None
+
+    def log(self, row: Row, diagnostics: Mapping[str, float]) -> None:
+        """Append the scalars of an episode, as one event."""
+        # Imported with the first episode, while the workers play on: 0.05 s that a run's start
+        # need not wait for.
+        from tensorboardX.proto import summary_pb2
+
+        self._rows.append(row)
+        scalars = self._scalars(row) | {f"train/{name}": v for name, v in diagnostics.items()}
+        value = summary_pb2.Summary.Value
+        values = [value(tag=tag, simple_value=float(number)) for tag, number in scalars.items()]
+        self._append(step=row.total_steps, summary=summary_pb2.Summary(value=values))
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        if self._file is not None:
+            self._file.close()
+
+    def _scalars(self, row: Row) -> dict[str, float]:
+        first, *window = self._rows
+        scalars: dict[str, float] = {
+            "rollout/ep_rew_mean": sum(other.score for other in window) / len(window),
+            "rollout/ep_len_mean": sum(other.length for other in window) / len(window),
+            "time/total_timesteps": row.total_steps,
+            "charts/episodic_return": row.score,
+            "charts/episodic_length": row.length,
+        }
+        seconds = row.wall_seconds - first.wall_seconds
+        if seconds > 0:
+            scalars["time/fps"] = (row.total_frames - first.total_frames) / seconds
+            scalars["charts/SPS"] = (row.total_steps - first.total_steps) / seconds
+        return scalars
+
+    def _append(self, **event: Any) -> None:
+        if self._file is None:
+            self._file = AppendFile(self._new_path(), self._warn)
+            self._file.append(_record(file_version="brain.Event:2"))
+            if self._purge_step is not None:
+                self._file.append(_record(step=self._purge_step, session_log={"status": "START"}))
+        self._file.append(_record(**event))
+
+    def _new_path(self) -> Path:
+        """Name the file so that TensorBoard, which sorts by name, reads it after the others."""
+        start = int(time.time())
+        for path in self._directory.glob("events.out.tfevents.*"):
+            with contextlib.suppress(ValueError, IndexError):
+                start = max(start, int(path.name.split(".")[3]) + 1)
+        return self._directory / f"events.out.tfevents.{start:010d}.{socket.gethostname()}"
+
+
+#: Before the first episode.
+_START = Row(0, 0.0, 0, 0, 0.0, 0, 0, 0, 0.0)
+
+
+def _record(**event: Any) -> bytes:
+    """Frame an event as TensorBoard reads it: length, its checksum, the event, its checksum."""
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import masked_crc32c
+
+    data: bytes = event_pb2.Event(wall_time=time.time(), **event).SerializeToString()
+    length = struct.pack("<Q", len(data))
+    checks = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
+    return length + next(checks) + data + next(checks)

@@ -1,0 +1,306 @@
+"""The directory of a run: what it was made with, its logs, its checkpoints, and going on with it.
+
+    config.toml     the settings
+    versions.json   of all that computes; under "resumed" those of every resumption
+    metrics.csv     a row per episode
+    events.out.*    the same for TensorBoard
+    checkpoints/    the newest few
+    .lock           held by the process that trains
+
+A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit;
+``warn`` hears of it. What can be put right before the training begins is a RunError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastpong.settings.config import CHANGEABLE, Config
+from fastpong.storage import checkpoint
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError, write_atomically
+from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
+
+if TYPE_CHECKING:
+    from fastpong.training.trainer import EpisodeStats, TrainerState
+
+ROOT = Path("runs")
+_PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
+_CONFIG, _VERSIONS, _LOCK = "config.toml", "versions.json", ".lock"
+
+
+class RunError(Exception):
+    """A run that cannot be created or resumed; says why and what to do."""
+
+
+class _Past(NamedTuple):
+    """What a resumed run goes on from."""
+
+    checkpoint: Checkpoint
+    refusals: list[str]
+    rows: list[Row]
+    total_steps: int
+
+
+class Run:
+    """An open run, made by ``create`` or ``resume``; a context manager that closes itself.
+
+    directory  : of the run
+    config     : its settings
+    checkpoint : where to go on from; None for a new run
+    refusals   : a sentence for each newer checkpoint that was refused
+    """
+
+    def __init__(
+        self, directory: Path, config: Config, lock: int, warn: Warn, past: _Past | None = None
+    ) -> None:
+        self.directory, self.config = directory, config
+        self.checkpoint = past.checkpoint if past else None
+        self.refusals = past.refusals if past else []
+        self._lock: int | None = lock
+        self._warn = warn
+        self._metrics = Metrics(directory / "metrics.csv", warn)
+        rows, purge_step = (past.rows, past.total_steps + 1) if past else ([], None)
+        self._tensorboard = TensorBoard(directory, warn, rows, purge_step)
+
+    @classmethod
+    def create(
+        cls, directory: str | Path | None, config: Config, *, warn: Warn = warnings.warn
+    ) -> Run:
+        """Begin a run in a new or empty directory; None names one after its settings and the time.
+
+        Raises RunError where the directory is not empty, in use, or cannot be written.
+        """
+        directory = default_directory(config) if directory is None else Path(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with _claimed(directory) as lock:
+                if any(path.name != _LOCK for path in directory.iterdir()):
+                    raise RunError(
+                        f"{directory}: expected a new or an empty directory, got one with files; "
+                        "resume the run in it, or name another directory"
+                    )
+                _write_settings(directory, config, versions(config.backend))
+                return cls(directory, config, lock, warn)
+        except OSError as error:
+            raise RunError(f"{directory}: cannot make a run here: {_reason(error)}") from error
+
+    @classmethod
+    def resume(
+        cls,
+        directory: str | Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        warn: Warn = warnings.warn,
+    ) -> Run:
+        """Open a run to go on from its newest whole checkpoint.
+
+        overrides : settings, flat, instead of the run's; only such as do not change the mathematics
+
+        What the logs have from after the checkpoint is cut off. Raises RunError where there is no
+        run, no whole checkpoint or one of other settings, or where another process trains here.
+        """
+        directory = Path(directory)
+        if not (directory / _CONFIG).is_file():
+            raise RunError(f"{directory}: expected a run, a directory with a {_CONFIG}; found none")
+        try:
+            with _claimed(directory) as lock:
+                config = _resumed_config(directory, overrides or {})
+                past = _past(directory, config)
+                run = cls(directory, config, lock, warn, past)
+                run._note_resumption()
+                return run
+        except (CheckpointError, ValueError) as error:
+            raise RunError(f"{directory}: cannot be resumed: {error}") from error
+        except OSError as error:
+            raise RunError(f"{directory}: cannot be resumed: {_reason(error)}") from error
+
+    def log(self, stats: EpisodeStats) -> None:
+        """Log an episode, in metrics.csv and for TensorBoard; never fails with the disk."""
+        row = Row.of(stats)
+        self._metrics.log(row)
+        self._tensorboard.log(row, stats.diagnostics)
+
+    def save(self, snapshot: TrainerState) -> bool:
+        """Save a checkpoint; False, and a warning, where the disk does not let us."""
+        self._metrics.sync()  # so that no row is missing that the checkpoint counts
+        fields = {
+            "counters": snapshot.counters,
+            "config": self.config.flat(),
+            "agent": self.config.agent,
+            "env": self.config.env,
+            "seed": self.config.seed,
+        }
+        episode = snapshot.counters["episode"]
+        try:
+            checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
+        except OSError as error:
+            self._warn(
+                f"{self.directory}: the checkpoint of episode {episode} cannot be saved: "
+                f"{_reason(error)}; the older ones are intact, training goes on"
+            )
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write what still waits, close the files, release the directory. May be called again."""
+        self._metrics.close()
+        self._tensorboard.close()
+        if self._lock is not None:
+            # Not only closed: workers made by fork hold copies of the descriptor.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _note_resumption(self) -> None:
+        """Record the settings and versions from here on."""
+        assert self.checkpoint is not None
+        now = {"episode": self.checkpoint.episode} | versions(self.config.backend)
+        try:
+            history = json.loads((self.directory / _VERSIONS).read_bytes())
+            history["resumed"] = [*history.get("resumed", []), now]
+        except (OSError, ValueError, TypeError, AttributeError):  # lost or edited: not worth a run
+            history = {"resumed": [now]}
+        try:
+            _write_settings(self.directory, self.config, history)
+        except OSError as error:
+            self._warn(f"{self.directory}: {_VERSIONS} cannot be updated: {_reason(error)}")
+
+
+def default_directory(config: Config) -> Path:
+    """Return runs/<env>__<agent>__<seed>__<UTC time>."""
+    env = config.env.replace("/", "-")
+    time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return ROOT / f"{env}__{config.agent}__{config.seed}__{time}"
+
+
+def versions(backend: str) -> dict[str, Any]:
+    """Return what computes here: time, versions of packages, machine, commit; imports nothing.
+
+    None stands for what is not installed or not known.
+    """
+    found: dict[str, Any] = {name: _version(name) for name in _PACKAGES}
+    return found | {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "commit": _commit(),
+        "backend": backend,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str | None:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine() or None
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that fastpong runs from, with -dirty if it was changed."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():  # installed: a repository further up is not ours
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        result = subprocess.run(
+            [*command, "--exclude=*"], capture_output=True, text=True, timeout=2, check=True
+        )
+        return result.stdout.strip()
+    return None
+
+
+def _checkpoints(directory: Path) -> Path:
+    return directory / "checkpoints"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _write_settings(directory: Path, config: Config, history: Mapping[str, Any]) -> None:
+    """Write versions.json and config.toml; the latter last, since it is what makes a run."""
+    text = json.dumps(history, indent=1) + "\n"
+    write_atomically(directory / _VERSIONS, text.encode())
+    write_atomically(directory / _CONFIG, config.to_toml().encode())
+
+
+@contextlib.contextmanager
+def _claimed(directory: Path) -> Iterator[int]:
+    """Lock a run's directory for this process; an exception releases it.
+
+    Yields the descriptor that holds the lock. The kernel releases it when the process ends,
+    however it ends.
+    """
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+            raise RunError(
+                f"{directory}: is in use by process {holder}; stop that one first, or wait for it"
+            ) from error
+        with contextlib.suppress(OSError):  # on a full disk the number alone is missing
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield lock
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _resumed_config(directory: Path, overrides: Mapping[str, Any]) -> Config:
+    """Return the run's settings with the overrides; RunError for one that may not change."""
+    values = Config.load(directory / _CONFIG)
+    _refuse_changes(directory, Config.build(values).flat(), overrides, "asked for")
+    return Config.build({**values, **overrides})
+
+
+def _past(directory: Path, config: Config) -> _Past:
+    """Find where the run goes on, and cut metrics.csv back to there."""
+    found, refusals = checkpoint.newest(_checkpoints(directory))
+    try:
+        total_steps = int(found.manifest["counters"]["total_steps"])
+        settings = dict(found.manifest["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{found.path}: expected a checkpoint of a run, got another kind") from error
+    _refuse_changes(directory, config.flat(), settings, f"in {found.path.name}")
+    rows = cut_metrics(directory / "metrics.csv", found.episode)
+    return _Past(found, refusals, rows, total_steps)
+
+
+def _refuse_changes(
+    directory: Path, run: Mapping[str, Any], other: Mapping[str, Any], where: str
+) -> None:
+    for name in run:
+        if name not in CHANGEABLE and other.get(name, run[name]) != run[name]:
+            raise RunError(
+                f"{directory}: {name} is {run[name]!r} in the run's {_CONFIG}, {other[name]!r} "
+                f"{where}; it cannot change within a run, begin a new one for that"
+            )

@@ -1,0 +1,83 @@
+"""Weights from and to other programs: which file is whose, and what it says of the settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.weights import keras as keras_weights
+from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Weights of another program: the agent's name, the settings they imply, the parameters."""
+
+    agent: str
+    settings: dict[str, Any]
+    parameters: dict[str, Array]
+
+
+def read(path: str | Path) -> Foreign:
+    """Read the file of a reference program: a pickle, or weights of Keras. Raises ForeignError."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        raise ForeignError(
+            f"{path}: expected a file of a reference program, save.p or .h5; to go on with a run "
+            "of your own: fastpong train --resume"
+        )
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(keras_weights.SIGNATURE)) == keras_weights.SIGNATURE:
+                return _read_keras(path)
+    return _read_pickle(path)
+
+
+def _read_pickle(path: Path) -> Foreign:
+    model = read_reference_pickle(path)
+    # The reference keeps a row per hidden unit, we a row per pixel.
+    parameters = {"w1": np.ascontiguousarray(model["W1"].T), "w2": model["W2"]}
+    return Foreign("pg", {"hidden": len(model["W2"])}, parameters)
+
+
+def _read_keras(path: Path) -> Foreign:
+    parameters = keras_weights.read(path)
+    return Foreign("conv", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
+
+
+def write(
+    path: str | Path, agent: str, settings: Mapping[str, Any], parameters: Mapping[str, Array]
+) -> None:
+    """Write an agent's parameters, for Keras (.h5, agent conv) or for anybody (.safetensors).
+
+    The latter has the arrays by their names, as the agent's class describes them, and as metadata,
+    under "fastpong", the agent's name and its settings as JSON. Whole or not at all; raises
+    ForeignError, OSError.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        # One entry: of several the order would be another one every time.
+        metadata = {"fastpong": json.dumps({"agent": agent, "settings": dict(settings)})}
+        arrays = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
+        write_atomically(path, safetensors.numpy.save(arrays, metadata))
+    elif path.suffix != ".h5":
+        raise ForeignError(
+            f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"
+        )
+    elif agent != "conv":
+        raise ForeignError(
+            f"{path}: expected a run of agent conv, got one of {agent}, which Keras's reference "
+            f"has no model for; name a .safetensors file"
+        )
+    else:
+        keras_weights.write(path, parameters)

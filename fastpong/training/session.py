@@ -1,0 +1,175 @@
+"""A training session: agent, workers, trainer, run directory and display wired together.
+
+Used by the command line, and as it is by benchmarks and tests:
+
+    with Session(config) as session, Run.create(directory, config) as run:
+        outcome = session.train(run)
+
+The order matters for the time to the first step: a Session starts its workers at once and does not
+wait for them, so that the run directory, the display and the first checkpoint are made meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from fastpong import agents
+from fastpong.envs.draws import TRAIN
+from fastpong.runtime.pool import Pool, WorkerError
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config, available_cores
+from fastpong.storage.run import Run, RunError
+from fastpong.training.trainer import Goal, Trainer, TrainerState
+
+if TYPE_CHECKING:
+    from fastpong.cli.display import Display
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    episode  : the last one trained on
+    finished : whether no more were asked for
+    reached  : whether it ended because the goal is reached
+    saved    : the episode of the newest checkpoint; less than ``episode`` if the disk is full
+    """
+
+    episode: int
+    finished: bool
+    reached: bool
+    saved: int
+
+
+class Session:
+    """The workers of a run and what they share; a context manager that ends them.
+
+    Raises ValueError or ImportError where agent and backend do not fit, as ``Pool`` does where
+    processes cannot be started.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
+        self.agent.threads = min(config.workers, available_cores())
+        self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
+        arguments = (
+            *(config.agent, config.hyper, config.backend, config.dtype),
+            *(config.env, config.seed, TRAIN, False),
+        )
+        try:
+            self.pool = Pool(
+                agents.make_player,
+                arguments,
+                self.weights,
+                workers=config.workers,
+                preload=agents.PRELOAD,
+            )
+        except BaseException:
+            self.weights.close()
+            raise
+
+    def train(
+        self,
+        run: Run,
+        *,
+        display: Display | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train to the last episode, the goal or until ``stop()``, logging and saving into ``run``.
+
+        ``stop`` is polled about ten times a second. There is a checkpoint at the start (so that a
+        run can be resumed from its first moment on), after every ``save_every`` episodes, and at
+        the end, also when the workers have failed.
+
+        Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
+        """
+        trainer, saved = self._trainer(run)
+        keeper = _Keeper(run, trainer, saved)
+        keeper.save()
+        if display is not None:
+            display.begin(trainer.counters)
+        try:
+            last = int(trainer.counters["episode"])
+            for stats in trainer.run(_poll(display, stop)):
+                run.log(stats)
+                if display is not None:
+                    display.update(stats, self.pool.restarts)
+                if stats.episode < trainer.counters["episode"]:
+                    continue  # others ended with it, and are not logged yet
+                due = stats.episode // self.config.save_every > last // self.config.save_every
+                last = stats.episode
+                if due:
+                    keeper.save()
+        except (WorkerError, OSError):
+            # It comes between two takings-in, where nothing is half done.
+            keeper.save()
+            raise
+        keeper.save()
+        episode = int(trainer.counters["episode"])
+        return Outcome(episode, trainer.done, trainer.reached, keeper.episode)
+
+    def _trainer(self, run: Run) -> tuple[Trainer, int]:
+        """Return the trainer and the episode of the checkpoint that it goes on from, else -1."""
+        config, state, saved = self.config, None, -1
+        if run.checkpoint is not None:
+            saved = run.checkpoint.episode
+            state = TrainerState(run.checkpoint.manifest["counters"], run.checkpoint.arrays)
+        try:
+            trainer = Trainer(
+                self.agent,
+                self.pool,
+                self.weights,
+                seed=config.seed,
+                episodes=config.episodes,
+                goal=Goal(config.until, config.until_games),
+                state=state,
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            if state is None:
+                raise
+            raise RunError(f"{run.directory}: cannot be resumed: {error}") from error
+        return trainer, saved
+
+    def close(self) -> None:
+        """End the workers and free what they shared; may be called again."""
+        self.pool.close()
+        self.weights.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a stop flag that gives the display its turn whenever it is asked."""
+    if display is None:
+        return stop
+
+    def poll() -> bool:
+        display.tick()
+        return stop()
+
+    return poll
+
+
+class _Keeper:
+    """Saves where a trainer stands, unless the last checkpoint is there.
+
+    episode : of the last checkpoint, -1 without one. Where a task is not an episode there may be
+              several checkpoints of one episode: where a trainer stands, its tasks say.
+    """
+
+    def __init__(self, run: Run, trainer: Trainer, episode: int) -> None:
+        self._run, self._trainer, self.episode = run, trainer, episode
+        self._task = -1 if episode < 0 else int(trainer.counters["task"])
+
+    def save(self) -> None:
+        """Save, if there is anything new."""
+        counters = self._trainer.counters
+        if counters["task"] != self._task and self._run.save(self._trainer.snapshot()):
+            self.episode, self._task = int(counters["episode"]), int(counters["task"])
