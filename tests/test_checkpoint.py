@@ -271,7 +271,7 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_checkpoint(
 ) -> None:
     """Also when episode 4, the only checkpoint there is, is being saved again."""
     checkpoint.save(tmp_path, 4, {"w": np.full(1000, 1.0)}, {"value": 1.0})
-    command = [sys.executable, "-c", KILLED_AT_EVERY_STEP, str(tmp_path), str(episode)]
+    command = [sys.executable, "-P", "-c", KILLED_AT_EVERY_STEP, str(tmp_path), str(episode)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
     assert len(names(tmp_path)) == 2
@@ -292,7 +292,7 @@ for episode in range(int(sys.argv[2]), 10**6):
 def test_kill_9_at_random_moments_never_loses_the_last_whole_one(tmp_path: Path) -> None:
     rng, last = random.Random(7), 0
     for _ in range(6):
-        command = [sys.executable, "-c", SAVING_IN_A_LOOP, str(tmp_path), str(last + 1)]
+        command = [sys.executable, "-P", "-c", SAVING_IN_A_LOOP, str(tmp_path), str(last + 1)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             acknowledged = int(process.stdout.readline())
@@ -332,7 +332,7 @@ assert checkpoint.newest(directory)[0].manifest["value"] == 1.0
 def test_a_file_too_large_for_the_disk(tmp_path: Path, limit: int, long: int, episode: int) -> None:
     """No room for the data, or room for the data and none for the manifest."""
     checkpoint.save(tmp_path, 1, arrays(), {"value": 1.0})
-    command = [sys.executable, "-c", FULL_DISK, *map(str, (tmp_path, limit, long, episode))]
+    command = [sys.executable, "-P", "-c", FULL_DISK, *map(str, (tmp_path, limit, long, episode))]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
 

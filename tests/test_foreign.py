@@ -324,4 +324,4 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 
 def test_the_reader_imports_no_unpickler() -> None:
     code = "import sys, fastpong.storage.weights.pickle as f; assert 'pickle' not in vars(f)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30)

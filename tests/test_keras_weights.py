@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras_golden as golden
 import numpy as np
 import pytest
-from golden import make_keras_golden as golden
 
 from fastpong.cli import main as cli
 from fastpong.storage.checkpoint import newest
@@ -173,7 +173,7 @@ def test_runs_of_the_other_agent_have_no_keras_form(
 PROGRAM = """
 import sys
 import numpy as np
-from golden import make_keras_golden as golden
+import keras_golden as golden
 mode, exported, saved = sys.argv[1:]
 model = golden.build_model(mode)
 model.load_weights(exported)
@@ -189,11 +189,11 @@ model.save_weights(saved)
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str) -> None:
     pytest.importorskip("torch")
-    if subprocess.run([sys.executable, "-c", "import keras"], env=_environment()).returncode:
+    if subprocess.run([sys.executable, "-P", "-c", "import keras"], env=_environment()).returncode:
         pytest.skip("Keras is not installed")
     keras_weights.write(tmp_path / name, weights(mode))
     saved = tmp_path / "keras.weights.h5"
-    command = [sys.executable, "-c", PROGRAM, mode, str(tmp_path / name), str(saved)]
+    command = [sys.executable, "-P", "-c", PROGRAM, mode, str(tmp_path / name), str(saved)]
     subprocess.run(command, env=_environment(), check=True, timeout=150)
     with np.load(golden.PATH) as kept:
         want = kept[f"{mode}/float64/probability"][0]
@@ -203,4 +203,4 @@ def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(Path(__file__).parent)}
+    return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(Path(golden.__file__).parent)}

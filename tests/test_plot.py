@@ -124,5 +124,7 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> 
         f"try: plot.draw([Path({str(run)!r})], Path('x.png'))\n"
         "except plot.PlotError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert "pip install fastpong[plot]" in done.stdout

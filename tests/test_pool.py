@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import multiprocessing
 import os
@@ -18,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pool_parent
+import pool_players
 import psutil
 import pytest
 
@@ -25,25 +26,17 @@ from fastpong.runtime.pool import Pool, PoolState, Task, TaskPool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 
 pytestmark = pytest.mark.timeout(60)
-HERE = Path(__file__).parent
 METHODS = multiprocessing.get_all_start_methods()
 PATIENCE = 20.0  # seconds until a test gives up; none needs a tenth of it
 
 
-@pytest.fixture(autouse=True)
-def players(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module that workers run; they inherit sys.path and so find it."""
-    monkeypatch.syspath_prepend(HERE)
-    return importlib.import_module("pool_players")
-
-
 @pytest.fixture
-def open_pool(tmp_path: Path, players: ModuleType) -> Iterator[Callable[..., Pool]]:
+def open_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     """Open pools of the tests' player with version 0 published (weight 0.5); closed at the end."""
     with contextlib.ExitStack() as stack:
 
         def open_one(
-            make_player: Any = players.make_player, slots: int = 2, **options: Any
+            make_player: Any = pool_players.make_player, slots: int = 2, **options: Any
         ) -> Pool:
             weights = SharedArrays({"w": (1,)}, np.float64, slots)
             stack.callback(weights.close)
@@ -81,25 +74,23 @@ def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
     return value
 
 
-def right(players: ModuleType, numbers: Any, weight: float = 0.5) -> dict[int, float]:
-    return {number: players.expected(number, weight) for number in numbers}
+def right(numbers: Any, weight: float = 0.5) -> dict[int, float]:
+    return {number: pool_players.expected(number, weight) for number in numbers}
 
 
 # --- the ordinary course -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", [None, *METHODS])
-def test_every_task_is_answered_once(
-    open_pool: Any, players: ModuleType, method: str | None, tmp_path: Path
-) -> None:
+def test_every_task_is_answered_once(open_pool: Any, method: str | None, tmp_path: Path) -> None:
     pool = open_pool(start_method=method)
     submit(pool, range(30))
-    assert gather(pool, 30) == right(players, range(30))
-    assert all(len(players.starts(tmp_path, n)) == 1 for n in range(30))
+    assert gather(pool, 30) == right(range(30))
+    assert all(len(pool_players.starts(tmp_path, n)) == 1 for n in range(30))
     assert pool.restarts == 0 and len(set(pool.pids)) == 2
 
 
-def test_tasks_play_with_the_version_they_name(open_pool: Any, players: ModuleType) -> None:
+def test_tasks_play_with_the_version_they_name(open_pool: Any) -> None:
     pool = open_pool(slots=3)
     for version in (1, 2):
         pool.publish(version, {"w": np.array([float(version)])})
@@ -149,13 +140,11 @@ def test_collect_keeps_its_timeout(open_pool: Any) -> None:
             pool.collect(timeout)
 
 
-def test_collect_hands_out_the_next_task_before_it_returns(
-    open_pool: Any, players: ModuleType, tmp_path: Path
-) -> None:
+def test_collect_hands_out_the_next_task_before_it_returns(open_pool: Any, tmp_path: Path) -> None:
     pool = open_pool(workers=1)
     submit(pool, range(2))
     assert [task.number for task, _ in until(lambda: pool.collect(0.2))] == [0]
-    until(lambda: players.starts(tmp_path, 1))  # without another collect()
+    until(lambda: pool_players.starts(tmp_path, 1))  # without another collect()
 
 
 def test_results_are_not_kept(open_pool: Any) -> None:
@@ -195,13 +184,13 @@ def test_only_published_versions_are_played(open_pool: Any) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_workers_are_replaced_and_their_tasks_played_again(
-    open_pool: Any, players: ModuleType, tmp_path: Path, method: str
+    open_pool: Any, tmp_path: Path, method: str
 ) -> None:
     pool = open_pool(start_method=method, attempts=10)
     submit(pool, range(6), "hold")
     for round_number in range(1, 4):  # one worker, the same again, then both at once
         begun = [
-            until(lambda n=n, r=r: players.starts(tmp_path, n)[r - 1 :])
+            until(lambda n=n, r=r: pool_players.starts(tmp_path, n)[r - 1 :])
             for n, r in ((0, round_number), (1, max(1, round_number - 2)))
         ]
         victims = [begun[0][0]] if round_number < 3 else [pids[-1] for pids in begun]
@@ -209,18 +198,16 @@ def test_killed_workers_are_replaced_and_their_tasks_played_again(
             os.kill(victim, signal.SIGKILL)
         until(lambda v=victims: not set(v) & set(pool.pids) or pool.collect(0.05))
     (tmp_path / "go").touch()
-    assert gather(pool, 6) == right(players, range(6))
+    assert gather(pool, 6) == right(range(6))
     assert pool.restarts == 4
-    counts = [len(players.starts(tmp_path, number)) for number in range(6)]
+    counts = [len(pool_players.starts(tmp_path, number)) for number in range(6)]
     assert counts == [4, 2, 1, 1, 1, 1]
 
 
-def test_results_are_the_same_however_often_workers_die(
-    open_pool: Any, players: ModuleType, tmp_path: Path
-) -> None:
+def test_results_are_the_same_however_often_workers_die(open_pool: Any, tmp_path: Path) -> None:
     pool = open_pool(workers=3)
     submit(pool, range(12), "die at first")
-    assert gather(pool, 12) == right(players, range(12))
+    assert gather(pool, 12) == right(range(12))
     assert pool.restarts == 12
 
 
@@ -230,66 +217,64 @@ def test_results_are_the_same_however_often_workers_die(
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_a_task_that_kills_its_workers_is_given_up(
-    open_pool: Any, players: ModuleType, tmp_path: Path, payload: Any, death: str, method: str
+    open_pool: Any, tmp_path: Path, payload: Any, death: str, method: str
 ) -> None:
     pool = open_pool(workers=1, start_method=method)
     submit(pool, [7], *payload)
     with pytest.raises(WorkerError, match=rf"task 7 was given up: 3 workers .*{death}"):
         gather(pool, 1)
-    assert len(players.starts(tmp_path, 7)) == 3
+    assert len(pool_players.starts(tmp_path, 7)) == 3
     assert pool.state is PoolState.FAILED and pool.pids == []
 
 
-def test_an_idle_worker_that_dies_is_replaced(open_pool: Any, players: ModuleType) -> None:
+def test_an_idle_worker_that_dies_is_replaced(open_pool: Any) -> None:
     pool = open_pool()
     submit(pool, range(2))
     gather(pool, 2)
     for pid in pool.pids:
         os.kill(pid, signal.SIGTERM)  # works as on any process
     submit(pool, range(4))
-    assert gather(pool, 4) == right(players, range(4))
+    assert gather(pool, 4) == right(range(4))
     assert pool.restarts == 2
 
 
-def test_a_result_sent_before_death_counts(
-    open_pool: Any, players: ModuleType, tmp_path: Path
-) -> None:
+def test_a_result_sent_before_death_counts(open_pool: Any, tmp_path: Path) -> None:
     pool = open_pool(workers=1)
     submit(pool, [5])
-    until(lambda: players.starts(tmp_path, 5))
+    until(lambda: pool_players.starts(tmp_path, 5))
     time.sleep(0.3)  # plenty to send a number
     os.kill(pool.pids[0], signal.SIGKILL)
-    assert gather(pool, 1) == right(players, [5])
-    assert len(players.starts(tmp_path, 5)) == 1
+    assert gather(pool, 1) == right([5])
+    assert len(pool_players.starts(tmp_path, 5)) == 1
     until(lambda: pool.restarts == 1 or pool.collect(0.05))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_worker_killed_while_sending_counts_as_dead(
-    open_pool: Any, players: ModuleType, tmp_path: Path, method: str
+    open_pool: Any, tmp_path: Path, method: str
 ) -> None:
     pool = open_pool(workers=1, start_method=method)
     submit(pool, [9], "array", 20_000_000)
-    until(lambda: players.starts(tmp_path, 9))
+    until(lambda: pool_players.starts(tmp_path, 9))
     time.sleep(0.3)  # it fills the pipe, which nobody reads, and waits
     os.kill(pool.pids[0], signal.SIGKILL)
     assert (gather(pool, 1)[9] == 9).all()
-    assert len(players.starts(tmp_path, 9)) == 2 and pool.restarts == 1
+    assert len(pool_players.starts(tmp_path, 9)) == 2 and pool.restarts == 1
 
 
 def test_workers_survive_the_loss_of_the_fork_server_as_a_set(
-    open_pool: Any, players: ModuleType, tmp_path: Path
+    open_pool: Any, tmp_path: Path
 ) -> None:
     pool = open_pool(start_method="forkserver")
     submit(pool, range(6), "hold")
-    old = [until(lambda n=n: players.starts(tmp_path, n))[0] for n in (0, 1)]
+    old = [until(lambda n=n: pool_players.starts(tmp_path, n))[0] for n in (0, 1)]
     pool.collect(0)
     (server,) = {psutil.Process(pid).ppid() for pid in old}
     os.kill(server, signal.SIGKILL)
     until(lambda: pool.restarts == 2 or pool.collect(0.05))
     until(lambda: not any(map(psutil.pid_exists, old)))
     (tmp_path / "go").touch()
-    assert gather(pool, 6) == right(players, range(6))
+    assert gather(pool, 6) == right(range(6))
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -325,9 +310,7 @@ def test_a_task_that_fails_ends_the_pool_with_its_traceback(
             use()
 
 
-def test_results_read_before_a_failure_are_returned_first(
-    open_pool: Any, players: ModuleType, tmp_path: Path
-) -> None:
+def test_results_read_before_a_failure_are_returned_first(open_pool: Any, tmp_path: Path) -> None:
     pool = open_pool(workers=1)
     submit(pool, [0])
     submit(pool, [1], "fail")
@@ -336,14 +319,12 @@ def test_results_read_before_a_failure_are_returned_first(
         while True:
             time.sleep(0.05)
             results.update((task.number, result) for task, result in pool.collect(1))
-    assert results == right(players, [0])
+    assert results == right([0])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_player_that_cannot_be_made_is_reported_not_retried(
-    open_pool: Any, players: ModuleType, method: str
-) -> None:
-    pool = open_pool(players.make_nothing, start_method=method)
+def test_a_player_that_cannot_be_made_is_reported_not_retried(open_pool: Any, method: str) -> None:
+    pool = open_pool(pool_players.make_nothing, start_method=method)
     submit(pool, [0])
     with pytest.raises(WorkerError, match=r"(?s)could not start.*in make_nothing.*no emulator"):
         gather(pool, 1)
@@ -352,18 +333,18 @@ def test_a_player_that_cannot_be_made_is_reported_not_retried(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_that_die_in_starting_are_tried_a_few_times(
-    open_pool: Any, players: ModuleType, tmp_path: Path, method: str
+    open_pool: Any, tmp_path: Path, method: str
 ) -> None:
-    pool = open_pool(players.make_and_die, workers=1, start_method=method)
+    pool = open_pool(pool_players.make_and_die, workers=1, start_method=method)
     with pytest.raises(WorkerError, match=r"could not start: it died \(exit code 4\) 3 times"):
         gather(pool, 1)
     assert len((tmp_path / "makes").read_text().split()) == 3
 
 
-def test_a_task_is_not_blamed_for_deaths_in_starting(open_pool: Any, players: ModuleType) -> None:
-    pool = open_pool(players.make_and_die_at_first, workers=1)
+def test_a_task_is_not_blamed_for_deaths_in_starting(open_pool: Any) -> None:
+    pool = open_pool(pool_players.make_and_die_at_first, workers=1)
     submit(pool, [0], "die at first")
-    assert gather(pool, 1) == right(players, [0])
+    assert gather(pool, 1) == right([0])
     assert pool.restarts == 3
 
 
@@ -401,12 +382,12 @@ def test_bad_options_are_named(open_pool: Any, options: Any, error: Any, text: s
         open_pool(**options)
 
 
-def test_an_unpicklable_payload_is_refused_by_submit(open_pool: Any, players: ModuleType) -> None:
+def test_an_unpicklable_payload_is_refused_by_submit(open_pool: Any) -> None:
     pool = open_pool()
     with pytest.raises(TypeError, match="lock"):
         pool.submit(Task(0, 0, threading.Lock()))
     submit(pool, [1])
-    assert gather(pool, 1) == right(players, [1])
+    assert gather(pool, 1) == right([1])
 
 
 # --- the end -------------------------------------------------------------------------------------
@@ -415,12 +396,12 @@ def test_an_unpicklable_payload_is_refused_by_submit(open_pool: Any, players: Mo
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("verb", ["idle", "spin", "sleep", "stopped", "starting"])
 def test_close_ends_workers_whatever_they_do(
-    open_pool: Any, players: ModuleType, tmp_path: Path, method: str, verb: str
+    open_pool: Any, tmp_path: Path, method: str, verb: str
 ) -> None:
     pool = open_pool(start_method=method)
     if verb in ("spin", "sleep"):
         submit(pool, range(4), verb)
-        until(lambda: players.starts(tmp_path, 0) and players.starts(tmp_path, 1))
+        until(lambda: pool_players.starts(tmp_path, 0) and pool_players.starts(tmp_path, 1))
     elif verb == "stopped":
         for pid in pool.pids:
             os.kill(pid, signal.SIGSTOP)
@@ -439,17 +420,19 @@ def test_close_ends_workers_whatever_they_do(
 
 
 def test_an_exception_in_the_with_block_and_a_forgotten_pool_end_the_workers(
-    players: ModuleType, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     weights = SharedArrays({"w": (1,)}, np.float64, 1)
     with (
         pytest.raises(KeyboardInterrupt),
-        Pool(players.make_player, (tmp_path,), weights, workers=2, start_method="fork") as pool,
+        Pool(
+            pool_players.make_player, (tmp_path,), weights, workers=2, start_method="fork"
+        ) as pool,
     ):
         pids = pool.pids
         raise KeyboardInterrupt
     assert not any(map(psutil.pid_exists, pids))
-    pool = Pool(players.make_player, (tmp_path,), weights, workers=2, start_method="fork")
+    pool = Pool(pool_players.make_player, (tmp_path,), weights, workers=2, start_method="fork")
     pids = pool.pids
     del pool
     gc.collect()
@@ -503,7 +486,7 @@ def parent_process(
     """Run pool_parent.py in a session of its own; nothing of it is left in the end."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
-        [sys.executable, str(HERE / "pool_parent.py"), method, verb, str(directory)],
+        [sys.executable, pool_parent.__file__, method, verb, str(directory)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -533,7 +516,7 @@ def test_a_package_in_the_current_directory_is_not_taken(
     decoy = tmp_path / "cwd" / "fastpong"
     decoy.mkdir(parents=True)
     (decoy / "__init__.py").write_text("raise RuntimeError('the decoy was imported')")
-    monkeypatch.delenv("PYTHONSAFEPATH")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     with parent_process(method, "answer", tmp_path, cwd=decoy.parent) as process:
         output, errors = process.communicate(timeout=PATIENCE)
     assert errors == ""
@@ -541,15 +524,13 @@ def test_a_package_in_the_current_directory_is_not_taken(
 
 
 @pytest.mark.parametrize(("method", "verb"), ENDS)
-def test_nothing_outlives_a_killed_parent(
-    players: ModuleType, tmp_path: Path, method: str, verb: str
-) -> None:
+def test_nothing_outlives_a_killed_parent(tmp_path: Path, method: str, verb: str) -> None:
     shared = in_shared_memory()
     with parent_process(method, "sleep" if verb == "starting" else verb, tmp_path) as process:
         assert process.stdout is not None
         pids = json.loads(process.stdout.readline())["pids"]
         if verb in ("spin", "sleep"):
-            until(lambda: players.starts(tmp_path, 0) and players.starts(tmp_path, 1))
+            until(lambda: pool_players.starts(tmp_path, 0) and pool_players.starts(tmp_path, 1))
         elif verb == "idle":
             time.sleep(0.5)
         if verb != "starting":
@@ -561,13 +542,11 @@ def test_nothing_outlives_a_killed_parent(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ctrl_c_disturbs_no_process_but_the_parent(
-    players: ModuleType, tmp_path: Path, method: str
-) -> None:
+def test_ctrl_c_disturbs_no_process_but_the_parent(tmp_path: Path, method: str) -> None:
     with parent_process(method, "hold", tmp_path) as process:
         begin = time.monotonic()
         # Throughout the start of interpreters, imports and players, and into the tasks.
-        while time.monotonic() - begin < 1.0 or not players.starts(tmp_path, 1):
+        while time.monotonic() - begin < 1.0 or not pool_players.starts(tmp_path, 1):
             assert time.monotonic() - begin < PATIENCE
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.01)
@@ -582,14 +561,12 @@ def test_ctrl_c_disturbs_no_process_but_the_parent(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sigterm_to_the_whole_group_is_survived(
-    players: ModuleType, tmp_path: Path, method: str
-) -> None:
+def test_sigterm_to_the_whole_group_is_survived(tmp_path: Path, method: str) -> None:
     # So does `timeout`, and a service manager. It ends the workers, and the fork server with them.
     with parent_process(method, "hold", tmp_path) as process:
-        until(lambda: players.starts(tmp_path, 0) and players.starts(tmp_path, 1))
+        until(lambda: pool_players.starts(tmp_path, 0) and pool_players.starts(tmp_path, 1))
         os.killpg(process.pid, signal.SIGTERM)
-        until(lambda: len(players.starts(tmp_path, 0)) > 1)
+        until(lambda: len(pool_players.starts(tmp_path, 0)) > 1)
         (tmp_path / "go").touch()
         out, err = process.communicate(timeout=PATIENCE)
         assert err == "" and process.returncode == 0

@@ -15,46 +15,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import run_cases
 import tensorboardX
+from run_cases import config, snapshot, stats
 from tensorboardX.proto import event_pb2
 
 from fastpong.settings.config import Config
 from fastpong.storage import run as runs
 from fastpong.storage.run import Run, RunError
-from fastpong.training.trainer import EpisodeStats, TrainerState
 
 HEADER = (
     "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds,"
     "cpu_seconds"
 )
-SETTINGS = {"workers": 1, "backend": "numpy", "hidden": 3, "batch_size": 2}
-
-
-def config(**changes: Any) -> Config:
-    return Config.build(SETTINGS | changes)
-
-
-def stats(episode: int) -> EpisodeStats:
-    """Episode n takes 1000 + n steps of 3 frames and 1 / 7 s."""
-    total = 1000 * episode + episode * (episode + 1) // 2
-    return EpisodeStats(
-        episode=episode,
-        score=float(np.sin(episode)),
-        length=1000 + episode,
-        frames=3 * (1000 + episode),
-        running_mean=-21 + episode / 3,
-        update=episode // 2,
-        total_steps=total,
-        total_frames=3 * total,
-        wall_seconds=episode / 7,
-        cpu_seconds=episode / 5,
-        diagnostics={"gradient_norm": episode / 9},
-    )
-
-
-def snapshot(episode: int) -> TrainerState:
-    counters = {"episode": episode, "total_steps": stats(episode).total_steps, "running_mean": None}
-    return TrainerState(counters, {"parameters/0/w2": np.full(3, episode, np.float32)})
 
 
 def make(directory: Path, episodes: int, saved: tuple[int, ...], **changes: Any) -> Path:
@@ -376,7 +349,7 @@ def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
         "import sys, time; from fastpong.storage.run import Run\n"
         "run = Run.resume(sys.argv[1]); print('ready', flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-P", "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -403,7 +376,7 @@ def test_a_closed_run_is_free_though_its_workers_linger(tmp_path: Path) -> None:
         "try: Run.create(sys.argv[1], run.config).close()\n"
         "finally: os.kill(child, 9)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=30)
+    result = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], timeout=30)
     assert result.returncode == 0
 
 
@@ -412,8 +385,7 @@ def test_a_closed_run_is_free_though_its_workers_linger(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[4])
-from test_runs import config, snapshot, stats
+from run_cases import config, snapshot, stats
 from fastpong.storage.run import Run
 
 heard = []
@@ -436,9 +408,9 @@ print("\\n".join(heard))
 
 
 def on_a_full_disk(directory: Path, limit: int, then: str) -> list[str]:
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", FULL_DISK, str(directory), str(limit), then, here]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    environment = os.environ | {"PYTHONPATH": str(Path(run_cases.__file__).parent)}
+    command = [sys.executable, "-P", "-c", FULL_DISK, str(directory), str(limit), then]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
@@ -484,4 +456,4 @@ def test_a_run_starts_light() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     environment = os.environ | {"FASTPONG_BACKEND": "numpy"}
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=environment)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, env=environment)

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import pickle
 import signal
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pool_players
 import psutil
 import pytest
 
@@ -19,13 +18,6 @@ from fastpong.runtime.sharedmem import ALIGNMENT, SharedArrays
 pytestmark = pytest.mark.timeout(30)
 SHAPES = {"a": (3,), "b": (2, 5), "empty": (0, 4)}
 METHODS = multiprocessing.get_all_start_methods()
-
-
-@pytest.fixture
-def players(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module that child processes run; they inherit sys.path and so find it."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    return importlib.import_module("pool_players")
 
 
 @pytest.fixture(params=["memfd", "file"])
@@ -58,23 +50,19 @@ def test_slots_are_separate_aligned_zeroed_arrays(backing: Any, dtype: Any) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_child_process_maps_the_same_memory(
-    backing: Any, method: str, players: ModuleType
-) -> None:
+def test_a_child_process_maps_the_same_memory(backing: Any, method: str) -> None:
     arrays = SharedArrays(SHAPES, np.float64, 2, backing=backing)
     arrays.slot(1)["b"][...] = 40
-    assert run(method, players.add_one, arrays) == 0
+    assert run(method, pool_players.add_one, arrays) == 0
     assert arrays.slot(0)["a"].tolist() == [1, 1, 1]
     assert (arrays.slot(1)["b"] == 41).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_read_only_views_cannot_be_written_even_by_pointer(
-    backing: Any, method: str, players: ModuleType
-) -> None:
+def test_read_only_views_cannot_be_written_even_by_pointer(backing: Any, method: str) -> None:
     arrays = SharedArrays(SHAPES, np.float64, 1, backing=backing)
     ours, theirs = multiprocessing.get_context(method).Pipe()
-    assert run(method, players.write_to_read_only, arrays, theirs) == -signal.SIGSEGV
+    assert run(method, pool_players.write_to_read_only, arrays, theirs) == -signal.SIGSEGV
     assert "read-only" in ours.recv()
     assert not ours.poll()
     view = arrays.slot(0, writeable=False)["a"]

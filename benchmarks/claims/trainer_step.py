@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cases.recorded import ENV, SEED, make_agent, record
 from measure import Figure, figure
-from recorded import ENV, SEED, make_agent, record
+from shared import tolerances
 
 from fastpong.acting.trajectory import Trajectory
 from fastpong.cli.display import Heading, open_display
@@ -149,8 +150,6 @@ def check(messages: list[bytes]) -> None:
     The weights of its checkpoint after one batch of 10 episodes, in float64: in float32 RMSProp's
     first step, the sign of the gradient, magnifies the roundings of gradients near 0.
     """
-    from tolerances import TRAINING, assert_close
-
     from fastpong.storage import checkpoint
 
     with tempfile.TemporaryDirectory() as directory:
@@ -165,7 +164,7 @@ def check(messages: list[bytes]) -> None:
     learned = {name: array.copy() for name, array in played.items()}
     oracle.update(learned, state)
     for name, array in learned.items():
-        assert_close(found.arrays[f"parameters/0/{name}"], array, TRAINING)
+        tolerances.assert_close(found.arrays[f"parameters/0/{name}"], array, tolerances.TRAINING)
 
 
 def measure(rounds: int, episodes: int, recorded: int) -> tuple[list[Figure], list[Figure]]:

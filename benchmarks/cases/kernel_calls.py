@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from cases.recorded import KEPT_SCREENS, Recording, record
 from numpy.typing import NDArray
-from recorded import KEPT_SCREENS, Recording, record
+from shared import tolerances
 
 from fastpong import kernels, oracle
 
@@ -202,13 +203,13 @@ KERNELS = (
 
 def check(call: Call, wanted: Call) -> None:
     """Raise AssertionError unless a call's results are the oracle's, by the tests' tolerances."""
-    from tolerances import KERNEL, assert_close, assert_same
-
     results = call.result()
     # A float64 result beside float32 ones was computed from them.
-    rtol = max((KERNEL[got.dtype] for got in results if got.dtype.kind == "f"), default=None)
+    rtol = max(
+        (tolerances.KERNEL[got.dtype] for got in results if got.dtype.kind == "f"), default=None
+    )
     for got, want in zip(results, wanted.result(), strict=True):
         if got.dtype.kind == "f":
-            assert_close(got, want, rtol)
+            tolerances.assert_close(got, want, rtol)
         else:
-            assert_same(got, want)
+            tolerances.assert_same(got, want)

@@ -1,7 +1,7 @@
 """The Keras reference's loop: `predict` for every step, `train_on_batch` for every episode.
 
 The model is that of the golden data, Keras's own, on its PyTorch backend; the environment is
-gymnasium's Pong-v0. Run as a script it is a helper that plays and learns; it needs Keras.
+gymnasium's Pong-v0. As a helper process it plays and learns; it needs Keras.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import time
 from typing import Any
 
 import numpy as np
-from measure import serve  # puts the tests' helpers on the path
-from reference import field_of, make_env
+from measure import serve
+from programs.reference import field_of, make_env
+from shared import load
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -31,8 +32,7 @@ class KerasReference:
     """The agent; ``episode`` plays and learns from one."""
 
     def __init__(self, seed: int) -> None:
-        from golden import make_keras_golden as golden
-
+        golden = load("keras_golden")
         self.targets, self.record = golden.targets, golden.Episode
         self.rng, self.env = np.random.default_rng(seed), make_env()
         self.model = golden.build_model("row")
@@ -75,7 +75,3 @@ def main() -> None:
         return {"steps": steps, "seconds": time.perf_counter() - start}
 
     serve(answer)
-
-
-if __name__ == "__main__":
-    main()

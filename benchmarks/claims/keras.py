@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import keras_reference
-import training
 from measure import Effort, Helper, Report, Table, alternate, figure, quartiles, ratios
-from training import CONV_SETTINGS, Training
+from programs import keras_reference, training
+from programs.training import CONV_SETTINGS, Training
 
 # rounds, seconds of a window of training, most steps of a window of the reference
 PLAN = {"quick": (1, 0.5, 20), "normal": (1, 5.0, 400), "full": (3, 5.0, 100_000)}
@@ -30,7 +29,7 @@ def measure(effort: Effort) -> Report:
     with (
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as two,
-        Helper("keras_reference.py") as helper,
+        Helper("keras_reference") as helper,
         Training(1, Path(one), settings=CONV_SETTINGS) as alone,
     ):
         alone.pause()

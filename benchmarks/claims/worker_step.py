@@ -20,9 +20,9 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
+from cases.recorded import Recording, record
 from measure import Figure, figure
 from numpy.typing import NDArray
-from recorded import Recording, record
 
 from fastpong.acting.episode import Buffers
 from fastpong.acting.trajectory import Trajectory
@@ -64,9 +64,9 @@ def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
 
     outside = {name: per_step(name, 0) for name in arms}
 
-    def cost(what: str, more: str, less: str, **asked: float) -> Figure:
+    def cost(what: str, more: str, less: str, **target: float) -> Figure:
         values = [a - b for a, b in zip(outside[more], outside[less], strict=True)]
-        return figure(what, values, "µs", **asked)
+        return figure(what, values, "µs", **target)
 
     total = cost("a worker's step besides the emulator", "worker", "acts", at_most=6.0)
     parts = [cost(f"worker: {what}", *between) for what, between in PARTS.items()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from kernel_calls import BACKENDS, Call, _simple
+from cases.kernel_calls import BACKENDS, Call, _simple
 from numpy.typing import NDArray
 
 from fastpong import kernels

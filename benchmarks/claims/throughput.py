@@ -6,11 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import emulators
-import training
-from emulators import Bare
 from measure import Effort, Figure, Report, Table, alternate, figure, quartiles, ratios
-from training import SETTINGS, Training
+from programs import emulators, training
+from programs.emulators import Bare
+from programs.training import SETTINGS, Training
 
 # rounds, seconds of training and of bare emulators, seconds of the strict ones
 PLAN = {"quick": (1, 0.5, 0.3), "normal": (2, 10.0, 4.0), "full": (5, 20.0, 4.0)}

@@ -1,6 +1,6 @@
 """Run the reference's model in Keras itself and keep what comes out, small enough to commit.
 
-    KERAS_BACKEND=torch python tests/golden/make_keras_golden.py
+    KERAS_BACKEND=torch python tests/support/keras_golden.py
 
 Weights and episodes are drawn from NumPy's frozen ``RandomState``, so that a seed stands for them.
 Kept for the reference's network ("row") and for the one that was meant ("image"): the
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-PATH = Path(__file__).with_name("keras.npz")
+PATH = Path(__file__).parent.parent / "golden" / "keras.npz"
 UPDATES, STEPS, SAMPLE = 20, 120, 200
 LEARNING_RATE, GAMMA = 0.001, 0.99
 MODES = ("row", "image")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from kernel_calls import BACKENDS, Call, _added, _simple
+from cases.kernel_calls import BACKENDS, Call, _added, _simple
 from numpy.typing import NDArray
-from training import first_conv_episode
+from programs.training import first_conv_episode
 
 from fastpong import kernels
 from fastpong.acting.trajectory import Trajectory

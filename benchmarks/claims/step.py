@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import trainer_step
-import worker_step
+from claims import trainer_step, worker_step
 from measure import Effort, Report, Table
 
 # rounds of the worker's arms; rounds, episodes and recorded episodes of the trainer

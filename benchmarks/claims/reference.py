@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import reference
-import training
 from measure import Effort, Helper, Report, Table, alternate, figure, quartiles, ratios
-from training import Training
+from programs import reference, training
+from programs.training import Training
 
 # rounds, seconds of a window of training, episodes of a window of the reference
 PLAN = {"quick": (1, 0.5, 1), "normal": (2, 5.0, 10), "full": (5, 5.0, 10)}
@@ -28,7 +27,7 @@ def measure(effort: Effort) -> Report:
     with (
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as two,
-        Helper("reference.py") as helper,
+        Helper("reference") as helper,
         Training(1, Path(one)) as alone,
     ):
         alone.pause()

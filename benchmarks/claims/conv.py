@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import conv_calls
-import kernel_speed
-import throughput
+from cases import conv_calls
+from claims import throughput
+from claims.kernels import DTYPES, PLAN, table
 from measure import Effort, Report, Table
-from training import CONV_SETTINGS
+from programs.training import CONV_SETTINGS
 
 HOW = f"""\
 `fastpong train --agent conv` against bare emulators as under "Throughput", with batch 10 and lag 1.
@@ -24,13 +24,13 @@ def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
 
 def kernels(effort: Effort) -> list[Table]:
     """Check and measure the kernels; return a table for each dtype."""
-    rounds, seconds, _ = kernel_speed.PLAN[effort]
+    rounds, seconds, _ = PLAN[effort]
     return [
-        kernel_speed.table(
+        table(
             f"The convolutional agent's kernels in {dtype}",
             conv_calls.calls(dtype),
             rounds,
             seconds,
         )
-        for dtype in kernel_speed.DTYPES
+        for dtype in DTYPES
     ]

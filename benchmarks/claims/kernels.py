@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from kernel_calls import BACKENDS, KERNELS, STEPS, Call, calls, check, real_data
+from cases.kernel_calls import BACKENDS, KERNELS, STEPS, Call, calls, check, real_data
 from measure import (
     Effort,
     Figure,

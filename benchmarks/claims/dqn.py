@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import kernel_speed
 import numpy as np
-import throughput
+from claims import throughput
+from claims.kernels import PLAN
 from measure import Effort, Figure, Report, alternate, figure
 from numpy.typing import NDArray
-from training import DQN_SETTINGS
+from programs.training import DQN_SETTINGS
+from shared import tolerances
 
 from fastpong import kernels
 from fastpong.acting.rollout import EnvState
@@ -81,7 +82,7 @@ def play(dtype: str) -> Data:
 
 def learning(effort: Effort) -> list[Figure]:
     """Check and measure one update, on one thread and on two."""
-    rounds, _, _ = kernel_speed.PLAN[effort]
+    rounds, _, _ = PLAN[effort]
     _check()
     data = play("float32")
     decisions = data.replay().size
@@ -113,8 +114,6 @@ def _update(data: Data, threads: int) -> Callable[[], float]:
 
 def _check() -> None:
     """Raise AssertionError unless an update's weights are the oracle's, in float64."""
-    from tolerances import TRAINING, assert_close
-
     data, weights = play("float64"), []
     settings = dataclasses.replace(SETTINGS, reuse=1.0)  # the oracle takes its time
     for backend, threads in (("numpy", 1), ("cython", 2)):
@@ -124,4 +123,4 @@ def _check() -> None:
         weights.append(own.parameters)
     for name, want in weights[0].items():
         assert not np.array_equal(want, data.parameters[name])
-        assert_close(weights[1][name], want, TRAINING)
+        tolerances.assert_close(weights[1][name], want, tolerances.TRAINING)

@@ -1,6 +1,6 @@
 """Bare emulators: the fastest that ALE itself goes, in as many processes as one likes.
 
-Run as a script it is one such process. Two loops:
+As a helper process it is one of them. Two loops:
 
 canonical : one ``act`` per frame at frameskip 1, ``game_over`` after each, ``reset_game`` at the
             end of a game; the loop of ALE's own examples
@@ -99,7 +99,7 @@ class Bare:
     """So many bare emulators, each alone in its process; idle between windows."""
 
     def __init__(self, count: int) -> None:
-        self._helpers = [Helper("emulators.py", str(seed)) for seed in range(count)]
+        self._helpers = [Helper("emulators", str(seed)) for seed in range(count)]
 
     def window(self, seconds: float, *, tuned: bool = False) -> float:
         """Return the frames per second of all together while all of them run."""
@@ -131,12 +131,6 @@ def check() -> None:
     assert (other.getRAM() == ale.getRAM()).all()
 
 
-def main() -> None:
-    import sys
-
-    player = Player(int(sys.argv[1]))
+def main(seed: str) -> None:
+    player = Player(int(seed))
     serve(lambda question: player.play(**question))
-
-
-if __name__ == "__main__":
-    main()

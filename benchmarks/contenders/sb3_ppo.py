@@ -1,7 +1,7 @@
 """Stable-Baselines3's PPO on Pong, with rl-zoo's settings for Atari, for so many seconds.
 
-    python benchmarks/sb3_ppo.py --seconds 200 --output build/sb3.json
-    python benchmarks/sb3_ppo.py --env-variant ALE/Pong-v5 --seconds 600 --output build/sb3.json
+    python benchmarks/contenders/sb3_ppo.py --seconds 200 --output build/sb3.json
+    python benchmarks/contenders/sb3_ppo.py --env-variant ALE/Pong-v5 --seconds 600 --output b.json
 
 Settings: the entry "atari" of hyperparams/ppo.yml of DLR-RM/rl-baselines3-zoo; what it does not
 name is SB3's default. Learning rate and clip fall to 0 over its 10 million decisions, of which only

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from cases.recorded import record
 from measure import (
     Effort,
     Figure,
@@ -20,7 +21,6 @@ from measure import (
     plain_environment,
     seconds_of,
 )
-from recorded import record
 
 from fastpong.acting.episode import Buffers
 

@@ -1,4 +1,4 @@
-"""A process that says how many multiply-adds a second BLAS makes of a core; see ppo_speed.py.
+"""A process that says how many multiply-adds a second BLAS makes of a core; see claims/ppo.py.
 
 The nearest thing to a machine's peak that is portable: NumPy's own float32 matrix product, on one
 thread, of matrices that stay in the cache. It may use fused multiply-adds; our kernels do without.
@@ -30,5 +30,5 @@ def multiply_adds(seconds: float) -> float:
     return rate
 
 
-if __name__ == "__main__":
+def main() -> None:
     serve(multiply_adds)

@@ -190,7 +190,7 @@ def check(run: Path, rows: list[Row]) -> None:
 
     The first episode is played again here, with the frames counted one by one.
     """
-    from recorded import record
+    from cases.recorded import record
 
     from fastpong.storage import checkpoint
 

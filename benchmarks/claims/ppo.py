@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import kernel_speed
 import numpy as np
-import ppo_calls
-import throughput
+from cases import ppo_calls
+from cases.ppo_calls import SETTINGS
+from claims import throughput
+from claims.kernels import DTYPES, PLAN, table
 from measure import Effort, Figure, Helper, Report, Table, alternate, figure, ratios
-from ppo_calls import SETTINGS
-from training import PPO_SETTINGS
+from programs.training import PPO_SETTINGS
+from shared import tolerances
 
 from fastpong import kernels
 from fastpong.agents.ppo.learner import Learner
@@ -37,23 +38,23 @@ def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
 
 def tables(effort: Effort) -> list[Table]:
     """Check and measure the kernels; return a table for each dtype."""
-    rounds, seconds, _ = kernel_speed.PLAN[effort]
+    rounds, seconds, _ = PLAN[effort]
     return [
-        kernel_speed.table(
+        table(
             f"The actor-critic agent's kernels in {dtype}", ppo_calls.calls(dtype), rounds, seconds
         )
-        for dtype in kernel_speed.DTYPES
+        for dtype in DTYPES
     ]
 
 
 def learning(effort: Effort) -> list[Figure]:
     """Check and measure one update, on one thread and on two, against the matrix product."""
-    rounds, seconds, _ = kernel_speed.PLAN[effort]
+    rounds, seconds, _ = PLAN[effort]
     _check()
     data = ppo_calls.play("float32")
     decisions = len(data.batch.actions)
     work = SETTINGS.epochs * SETTINGS.hidden * (4 * data.entries + 10) * decisions
-    with Helper("matrix_peak.py") as peak:
+    with Helper("matrix_peak") as peak:
 
         def matrix() -> float:
             peak.ask(seconds)
@@ -104,8 +105,6 @@ def _fresh(data: ppo_calls.Data, dtype: str) -> tuple[dict[str, np.ndarray], dic
 
 def _check() -> None:
     """Raise AssertionError unless an update's weights are the oracle's, in float64."""
-    from tolerances import TRAINING, assert_close
-
     data = ppo_calls.play("float64")
     weights = []
     for backend, threads in (("numpy", 1), ("cython", 2)):
@@ -114,4 +113,4 @@ def _check() -> None:
         learner.learn(data.batch, parameters, state, 0.0)
         weights.append(parameters)
     for name, want in weights[0].items():
-        assert_close(weights[1][name], want, TRAINING)
+        tolerances.assert_close(weights[1][name], want, tolerances.TRAINING)

@@ -2,8 +2,8 @@
 
 One process, one step after the other, as a straightforward program does it: an RGB observation
 from gymnasium's Pong-v0, a dense difference frame, matrix products with (H, D) weights, an
-update after every batch of episodes. Run as a script it is a helper that plays and learns
-batches. Saving and printing are left out, which flatters it a little.
+update after every batch of episodes. As a helper process it plays and learns batches. Saving and
+printing are left out, which flatters it a little.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from measure import serve
 from numpy.typing import NDArray
+from shared import tolerances
 
 Array = NDArray[Any]
 
@@ -129,8 +130,6 @@ def check() -> None:
     Fields, probabilities, gradient and update are held to the oracle's. The mathematics apart,
     gymnasium's steps are as long as ours: two, three or four frames, 0.25 sticky.
     """
-    from tolerances import TRAINING, assert_close
-
     from fastpong import kernels
 
     oracle = kernels.get_backend("numpy")
@@ -140,22 +139,24 @@ def check() -> None:
     observation, _ = env.reset(seed=0)
     for _ in range(60):
         observation, *_ = env.step(RIGHT)
-    assert_close(field_of(observation), oracle.preprocess_frame(observation).astype(np.float64))
+    tolerances.assert_close(
+        field_of(observation), oracle.preprocess_frame(observation).astype(np.float64)
+    )
     episode = agent.play(env, seed=0)
     w1 = np.ascontiguousarray(agent.w1.T)
     x = np.stack(episode.frames)
     assert not x[0].any()
     hidden, probability = oracle.policy_forward(x, w1, agent.w2)
-    assert_close(np.array(episode.probability), probability, TRAINING)
+    tolerances.assert_close(np.array(episode.probability), probability, tolerances.TRAINING)
     advantage = oracle.standardize(oracle.discount_rewards(np.array(episode.rewards), GAMMA))
     dlogit = (np.array(episode.right) - probability) * advantage
     grad1, grad2 = oracle.policy_backward(x, hidden, dlogit, agent.w2)
     first, second = agent.gradient(episode)
-    assert_close(first.T, grad1, TRAINING)
-    assert_close(second, grad2, TRAINING)
+    tolerances.assert_close(first.T, grad1, tolerances.TRAINING)
+    tolerances.assert_close(second, grad2, tolerances.TRAINING)
     oracle.rmsprop_update(w1, grad1, np.zeros_like(w1), LEARNING_RATE, DECAY, EPSILON)
     agent.update(first, second)
-    assert_close(agent.w1.T, w1, TRAINING)
+    tolerances.assert_close(agent.w1.T, w1, tolerances.TRAINING)
 
 
 def main() -> None:
@@ -167,7 +168,3 @@ def main() -> None:
         return {"steps": steps, "seconds": time.perf_counter() - start}
 
     serve(answer)
-
-
-if __name__ == "__main__":
-    main()

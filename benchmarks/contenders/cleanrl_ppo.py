@@ -1,6 +1,6 @@
 """A PPO in one file, in the style of CleanRL's for Atari, on ale-py's own vector of emulators.
 
-    python benchmarks/cleanrl_ppo.py --seconds 200 --output build/cleanrl.json
+    python benchmarks/contenders/cleanrl_ppo.py --seconds 200 --output build/cleanrl.json
 
 Settings are those of CleanRL's `ppo_atari_envpool` (vwxyzjn/cleanrl): the network of Mnih et al.
 (Nature, 2015), 8 games x 128 decisions, 4 epochs of 4 minibatches, Adam with 2.5e-4 that falls to 0

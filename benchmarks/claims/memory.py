@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import training
 from measure import Effort, Figure, Report, Table
-from training import Training
+from programs import training
+from programs.training import Training
 
 # episode from which on growth is counted, episode at which it ends
 PLAN = {"quick": (10, 16), "normal": (30, 120), "full": (50, 550)}
