@@ -63,8 +63,8 @@ class Worker:
 class Supervisor:
     """Start, watch, replace and end worker processes.
 
-    target   : the worker's main function, ``target(connection, cargo, inherited)``. It sends READY
-               once and closes the ``inherited`` connections
+    target   : the worker's main function, ``target(connection, cargo, inherited)``. It calls
+               ``worker.prepare(inherited)`` first and sends READY once
     cargo    : see ``Cargo``
     method   : of starting, "fork", "spawn" or "forkserver"
     attempts : starts that one place may cost

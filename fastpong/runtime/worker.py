@@ -102,12 +102,20 @@ class Cargo:
         return self._value if self._pickled is None else pickle.loads(self._pickled)
 
 
-def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
-    """Report readiness, then answer tasks until the pipe ends."""
+def prepare(inherited: list[Connection]) -> None:
+    """Prepare a supervised process, first of all.
+
+    It will end with its parent, ignores a terminal's signals and closes ``inherited`` connections.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _reset_signals()
     for other in inherited:
         other.close()
+
+
+def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+    """Report readiness, then answer tasks until the pipe ends."""
+    prepare(inherited)
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
         try:
             # Again: a fork server that someone else launched has its own environment.

@@ -9,12 +9,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastpong.runtime.pool import Task
+from fastpong.runtime.worker import READY, Cargo, prepare
 
 
 class Unfriendly(Exception):
@@ -29,6 +31,14 @@ class Poison:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Unfriendly, ("only one",)
+
+
+def echo(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+    """A supervised process that answers every message with its cargo and the message."""
+    prepare(inherited)
+    connection.send_bytes(READY)
+    while True:
+        connection.send_bytes(cargo.unpack() + connection.recv_bytes())
 
 
 def starts(directory: Path, number: int) -> list[int]:
