@@ -147,7 +147,7 @@ def test_a_worker_that_dies_in_a_segment_changes_nothing() -> None:
     killed: list[int] = []
 
     def hurt(pool: Any, trainer: Any) -> None:
-        ready = [w.process.pid for w in pool._workers if w.ready and w.job is not None]
+        ready = [w.process.pid for w in pool._jobs if w.ready]
         if ready and len(killed) < 2 and trainer.counters["update"] == len(killed):
             killed.append(ready[0])
             os.kill(ready[0], signal.SIGKILL)

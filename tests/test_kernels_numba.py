@@ -147,7 +147,7 @@ print(sum(sum(kernel.dispatcher.stats.cache_misses.values()) for kernel in raw.T
 
 
 def start(what: str, cache: Path, **environment: str) -> Any:
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, what]
+    command = [sys.executable, "-P", "-W", "error", "-c", PROGRAM, what]
     environ = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
 

@@ -1,19 +1,19 @@
-"""What every agent asks of its gradient before it applies it."""
+"""Check of a gradient before an optimizer applies it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from fastpong.arrays import Array
 
 
-def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> float:
+def finite_norm(gradients: Iterable[Array], learning_rate: float) -> float:
     """Return the Euclidean norm of all gradients together.
 
-    Raises ArithmeticError where it is not finite: training has diverged, and one more update would
+    Raises ArithmeticError if it is not finite: training has diverged, and one more update would
     spoil every weight.
     """
     squares = 0.0
@@ -25,9 +25,11 @@ def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> floa
 
 
 def check_finite(squares: float, learning_rate: float, option: str = "--learning-rate") -> float:
-    """Return the root of ``squares``, a gradient's; raises as ``finite_norm``.
+    """Return the root of a gradient's sum of squares.
 
-    option : which sets that rate
+    option : the command line's name of that rate
+
+    Raises ArithmeticError as ``finite_norm`` does.
     """
     if not math.isfinite(squares):
         raise ArithmeticError(
