@@ -1,19 +1,19 @@
-"""The actor-critic agent's kernels compiled by Numba: names and order of ``fastpong.oracle_ppo``.
+"""Kernels of the cells network compiled by Numba: names and order of ``fastpong.oracle_ppo``.
 
 Raw, and compiled and kept on disk as in ``_kernels_numba``. The algorithm is that of
-``_kernels_ppo.pyx``, which explains it: sparse sums of rows, shares of units for threads, the rows'
-steps made of their own and their parents'. np.float64() and not float(), which leaves a float32
-what it is.
+``_kernels_ppo.pyx``, which explains it: sparse sums of rows, the rows' steps made of their own and
+their parents'. np.float64() and not float(), which leaves a float32 what it is.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numba import types
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from fastpong._kernels_numba import (
     F64,
@@ -23,7 +23,6 @@ from fastpong._kernels_numba import (
     TOP,
     U8,
     U16,
-    Array,
     _helper,
     _in,
     _kernel,
@@ -31,9 +30,27 @@ from fastpong._kernels_numba import (
     _sigmoid,
 )  # fmt: skip
 
+# Of any type: compiled code has them from signatures.
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = tuple[Array, ...]
+
 I32 = types.int32
+GROUP = 1  # no units are added up by themselves: an update joins all shares
 FIELD = 160
 TINY = 1e-35  # as in _kernels_ppo.pyx
+
+
+def _pack(*kinds: object) -> object:
+    """Return the type of a tuple."""
+    return types.Tuple(kinds)
+
+
+CSR = _pack(*SPARSE)
+
+
+def _network(F: object) -> object:
+    """Return the type of rows and units."""
+    return _pack(_in(F, 2), _in(F, 2))
 
 
 # --- input --------------------------------------------------------------------------------------
@@ -41,21 +58,22 @@ TINY = 1e-35  # as in _kernels_ppo.pyx
 
 @_helper
 def _encode_channel(
-    screen: Any, previous: Any, table: Any, resolution: int, stride: int, channel: int,
-    indices: Any, values: Any, n: int,
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, channel: int,
+    out: Arrays, n: int,
 ) -> int:  # fmt: skip
     """Write the non-zero cells of a channel from n on; return the position after them.
 
     Channel 0 is the frame, all others are differences.
     """
-    side = FIELD // stride // resolution
+    indices, values = out
+    side = FIELD // pixel_stride // cell_size
     for y in range(side):
         for x in range(side):
             count = 0
-            for r in range(resolution):
-                row = TOP + stride * (y * resolution + r)
-                for c in range(resolution):
-                    column = stride * (x * resolution + c)
+            for r in range(cell_size):
+                row = TOP + pixel_stride * (y * cell_size + r)
+                for c in range(cell_size):
+                    column = pixel_stride * (x * cell_size + c)
                     count += table[screen[row, column]]
                     if channel > 0:
                         count -= table[previous[row, column]]
@@ -67,61 +85,53 @@ def _encode_channel(
 
 @_kernel(
     0,
-    lambda F: types.int64(_in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _out(U16, 1), _out(I8, 1)),
+    lambda F: types.int64(
+        _in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _pack(_out(U16, 1), _out(I8, 1))
+    ),
 )
 def encode_cells(
-    screen: Any, previous: Any, table: Any, resolution: int, stride: int, indices: Any, values: Any
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Arrays
 ) -> int:
-    """Write the non-zero cells of the frame, then of the difference frame; return their number."""
-    n = _encode_channel(screen, previous, table, resolution, stride, 0, indices, values, 0)
-    return int(_encode_channel(screen, previous, table, resolution, stride, 1, indices, values, n))
+    """Write the non-zero cells, return their number."""
+    n = _encode_channel(screen, previous, table, cell_size, pixel_stride, 0, out, 0)
+    return int(_encode_channel(screen, previous, table, cell_size, pixel_stride, 1, out, n))
 
 
 # --- network ------------------------------------------------------------------------------------
 
 
 @_helper
-def _one_forward(
-    indices: Any, values: Any, start: int, stop: int, rows: Any, mirror: Any, units: Any,
-    first: int, last: int, hidden: Any,
-) -> None:  # fmt: skip
+def _one_forward(inputs: Arrays, t: int, network: Arrays, mirror: Array, hidden: Array) -> None:
     """Write relu(b + sum of value * row), upright and mirrored: (2, H)."""
-    zero = rows.dtype.type(0)
-    for j in range(first, last):
+    indptr, indices, values = inputs
+    rows, units = network
+    zero, size = rows.dtype.type(0), units.shape[1]
+    for j in range(size):
         hidden[0, j] = hidden[1, j] = units[0, j]
-    for i in range(start, stop):
+    for i in range(indptr[t], indptr[t + 1]):
         d, value = indices[i], rows.dtype.type(values[i])
         e = mirror[d]
-        for j in range(first, last):
+        for j in range(size):
             hidden[0, j] += value * rows[d, j]
-        for j in range(first, last):
+        for j in range(size):
             hidden[1, j] += value * rows[e, j]
     for k in range(2):
-        for j in range(first, last):
+        for j in range(size):
             hidden[k, j] = zero if hidden[k, j] < 0 else hidden[k, j]
 
 
-def _network(F: Any) -> tuple[Any, ...]:
-    """Return the types of rows, mirror and units."""
-    return (_in(F, 2), _in(I32, 1), _in(F, 2))
-
-
-@_kernel(4, lambda F: (_in(I64, 1), *SPARSE, *_network(F), I64, I64, _out(F, 3)))
-def pyramid_forward(
-    order: Any, indptr: Any, indices: Any, values: Any, rows: Any, mirror: Any, units: Any,
-    first: int, last: int, hidden: Any,
-) -> None:  # fmt: skip
-    """Write the hidden layer, upright and mirrored, of the units [first, last): (M, 2, H)."""
+@_kernel(4, lambda F: (_in(I64, 1), CSR, _network(F), _in(I32, 1), _out(F, 3)))
+def cells_forward(
+    order: Array, inputs: Arrays, network: Arrays, mirror: Array, hidden: Array
+) -> None:
+    """Write the hidden layer, upright and mirrored: (M, 2, H)."""
     for q in range(len(order)):
-        t = order[q]
-        _one_forward(
-            indices, values, indptr[t], indptr[t + 1], rows, mirror, units, first, last, hidden[q]
-        )
+        _one_forward(inputs, order[q], network, mirror, hidden[q])
 
 
 @_helper
-def _one_actor_critic(hidden: Any, units: Any) -> Any:
-    """Return log odds and value of one decision, each in four interleaved sums."""
+def _one_heads(hidden: Array, units: Array) -> tuple[float, float]:
+    """Return log odds and value of one step, in interleaved sums."""
     zero = units.dtype.type(0)
     a0, a1, a2, a3 = zero, zero, zero, zero
     v0, v1, v2, v3 = zero, zero, zero, zero
@@ -142,11 +152,81 @@ def _one_actor_critic(hidden: Any, units: Any) -> Any:
     return total + total, (v0 + v1) + (v2 + v3)
 
 
-@_kernel(0, lambda F: (_in(F, 3), _in(F, 2), I64, I64, _out(F, 1), _out(F, 1)))
-def actor_critic(hidden: Any, units: Any, first: int, last: int, logit: Any, estimate: Any) -> None:
-    """Write log odds of RIGHT and value of the decisions [first, last)."""
-    for q in range(first, last):
-        logit[q], estimate[q] = _one_actor_critic(hidden[q], units)
+@_kernel(0, lambda F: (_in(F, 3), _in(F, 2), _pack(_out(F, 1), _out(F, 1))))
+def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
+    """Write log odds of RIGHT and value."""
+    logit, value = out
+    for q in range(len(logit)):
+        logit[q], value[q] = _one_heads(hidden[q], units)
+
+
+@_helper
+def _one_backward(
+    inputs: Arrays, t: int, mirror: Array, hidden: Array, units: Array, du: float, dv: float,
+    gradient: Array,
+) -> None:  # fmt: skip
+    """Add one step's gradient into rows and units."""
+    indptr, indices, values = inputs
+    own, size, kind = len(gradient) - 3, units.shape[1], units.dtype.type
+    for j in range(size):
+        h, g = hidden[0, j], hidden[1, j]
+        up = (dv * units[2, j] + du * units[1, j]) * kind(h > 0)
+        down = (dv * units[2, j] - du * units[1, j]) * kind(g > 0)
+        gradient[own, j] += up + down
+        gradient[own + 1, j] += du * (h - g)
+        gradient[own + 2, j] += dv * (h + g)
+    for i in range(indptr[t], indptr[t + 1]):
+        d, value = indices[i], kind(values[i])
+        e = mirror[d]
+        for j in range(size):
+            up = (dv * units[2, j] + du * units[1, j]) * kind(hidden[0, j] > 0)
+            gradient[d, j] += value * up
+        for j in range(size):
+            down = (dv * units[2, j] - du * units[1, j]) * kind(hidden[1, j] > 0)
+            gradient[e, j] += value * down
+
+
+TREE = _pack(_in(I32, 1), _in(I32, 2), _in(F64, 1), _in(U8, 1))
+
+
+@_kernel(
+    3,
+    lambda F: (
+        *(_in(I64, 1), CSR, TREE, _in(F, 3), _in(F, 2)),
+        *(_pack(_in(F, 1), _in(F, 1)), _pack(_out(F, 2), _out(F64, 1))),
+    ),
+)
+def cells_backward(
+    order: Array, inputs: Arrays, tree: Arrays, hidden: Array, units: Array, upward: Arrays,
+    out: Arrays,
+) -> None:  # fmt: skip
+    """Write the gradient by all weights, and its squares' sums."""
+    mirror, parents, scales, seen = tree
+    dlogit, dvalue = upward
+    gradient, squares = out
+    own, kind, size = len(seen), units.dtype.type, units.shape[1]
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            gradient[r] = 0
+    for q in range(len(order)):
+        _one_backward(
+            inputs, order[q], mirror, hidden[q], units, dlogit[q] + dlogit[q], dvalue[q], gradient
+        )
+    for k in range(len(scales)):
+        scale = kind(scales[k])
+        for r in range(parents.shape[1]):
+            above = parents[k, r]
+            if seen[r] and above >= 0:
+                for j in range(size):
+                    gradient[above, j] += scale * gradient[r, j]
+    squares[:] = 0
+    for r in range(own + 3):
+        if r >= own or seen[r]:
+            for j in range(size):
+                squares[j] += np.float64(gradient[r, j]) * np.float64(gradient[r, j])
+
+
+# --- losses -------------------------------------------------------------------------------------
 
 
 @_helper
@@ -158,16 +238,19 @@ def _softplus(x: float) -> float:
 @_kernel(
     1,
     lambda F: (
-        *(_in(I64, 1), _in(F, 1), _in(F, 1), _in(U8, 1), _in(F, 1), _in(F, 1), _in(F, 1)),
-        *(F64, F64, F64, _out(F, 1), _out(F, 1), _out(F64, 2)),
+        *(_in(I64, 1), _in(F, 1), _in(F, 1)),
+        _pack(_in(U8, 1), _in(F, 1), _in(F, 1), _in(F, 1)),
+        *(_pack(F64, F64, F64), _pack(_out(F, 1), _out(F, 1), _out(F64, 2))),
     ),
 )
 def ppo_gradient(
-    order: Any, logit: Any, estimate: Any, actions: Any, old_logit: Any, advantage: Any,
-    returns: Any, clip: float, entropy_weight: float, value_weight: float, dlogit: Any,
-    dvalue: Any, losses: Any,
+    order: Array, logit: Array, value: Array, steps: Arrays,
+    coefficients: tuple[float, float, float], out: Arrays,
 ) -> None:  # fmt: skip
-    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
+    """Write the gradient by logits and values, and every loss."""
+    actions, old_logit, advantage, returns = steps
+    clip, ent_coef, vf_coef = coefficients
+    dlogit, dvalue, losses = out
     size = len(order)
     for q in range(size):
         t = order[q]
@@ -176,12 +259,12 @@ def ppo_gradient(
         log_ratio = _softplus(-sign * np.float64(old_logit[t])) - _softplus(-sign * odds)
         ratio = math.exp(log_ratio)
         right, left = math.exp(-_softplus(-odds)), math.exp(-_softplus(odds))
-        slope: Any = -gain * ratio * sign * (left if actions[t] else right)
+        slope: float = -gain * ratio * sign * (left if actions[t] else right)
         if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
             slope = 0.0
-        slope += entropy_weight * right * left * odds
-        error = np.float64(estimate[q]) - np.float64(returns[t])
-        dlogit[q], dvalue[q] = slope / size, value_weight * error / size
+        slope += ent_coef * right * left * odds
+        error = np.float64(value[q]) - np.float64(returns[t])
+        dlogit[q], dvalue[q] = slope / size, vf_coef * error / size
         losses[0, q] = -min(ratio * gain, min(max(ratio, 1 - clip), 1 + clip) * gain)
         losses[1, q] = error * error / 2
         losses[2, q] = right * _softplus(-odds) + left * _softplus(odds)
@@ -189,65 +272,27 @@ def ppo_gradient(
         losses[4, q] = 1.0 if abs(ratio - 1) > clip else 0.0
 
 
-@_helper
-def _one_backward(
-    indices: Any, values: Any, start: int, stop: int, mirror: Any, hidden: Any, units: Any,
-    du: Any, dv: Any, first: int, last: int, own: int, gradient: Any,
-) -> None:  # fmt: skip
-    """Add one decision's gradient into the rows of its input and, from ``own`` on, the units'."""
-    for j in range(first, last):
-        h, g = hidden[0, j], hidden[1, j]
-        up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(h > 0)
-        down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(g > 0)
-        gradient[own, j] += up + down
-        gradient[own + 1, j] += du * (h - g)
-        gradient[own + 2, j] += dv * (h + g)
-    for i in range(start, stop):
-        d, value = indices[i], units.dtype.type(values[i])
-        e = mirror[d]
-        for j in range(first, last):
-            up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(hidden[0, j] > 0)
-            gradient[d, j] += value * up
-        for j in range(first, last):
-            down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(hidden[1, j] > 0)
-            gradient[e, j] += value * down
-
-
 @_kernel(
-    8,
+    0,
     lambda F: (
-        *(_in(I64, 1), *SPARSE, _in(I32, 1), _in(I32, 2), _in(F64, 1), _in(U8, 1)),
-        *(_in(F, 3), _in(F, 2), _in(F, 1), _in(F, 1), I64, I64, _out(F, 2), _out(F64, 1)),
+        *(_in(F, 2), _in(F, 2), _pack(_in(U8, 1), _in(F64, 1), _in(F64, 1))),
+        _pack(_out(F, 1), _out(F, 1), _out(F64, 2)),
     ),
 )
-def pyramid_backward(
-    order: Any, indptr: Any, indices: Any, values: Any, mirror: Any, parents: Any, scales: Any,
-    seen: Any, hidden: Any, units: Any, dlogit: Any, dvalue: Any, first: int, last: int,
-    gradient: Any, squares: Any,
-) -> None:  # fmt: skip
-    """Write the gradient by all weights of the units [first, last), and its squares' sums."""
-    own, kind = len(seen), units.dtype.type
-    for r in range(own + 3):
-        if r >= own or seen[r]:
-            gradient[r, first:last] = 0
-    for q in range(len(order)):
-        t = order[q]
-        _one_backward(
-            indices, values, indptr[t], indptr[t + 1], mirror, hidden[q], units,
-            dlogit[q] + dlogit[q], dvalue[q], first, last, own, gradient,
-        )  # fmt: skip
-    for k in range(len(scales)):
-        scale = kind(scales[k])
-        for r in range(parents.shape[1]):
-            above = parents[k, r]
-            if seen[r] and above >= 0:
-                for j in range(first, last):
-                    gradient[above, j] += scale * gradient[r, j]
-    squares[first:last] = 0
-    for r in range(own + 3):
-        if r >= own or seen[r]:
-            for j in range(first, last):
-                squares[j] += np.float64(gradient[r, j]) * np.float64(gradient[r, j])
+def td_gradient(heads: Array, target_heads: Array, sample: Arrays, out: Arrays) -> None:
+    """Write the gradient by log odds and values, errors and targets."""
+    actions, rewards, discount = sample
+    dlogit, dvalue, parts = out
+    size = len(actions)
+    for q in range(size):
+        sign = 0.5 if actions[q] else -0.5
+        better = 0.5 if heads[0, size + q] > 0 else -0.5
+        after = np.float64(target_heads[1, q]) + better * np.float64(target_heads[0, q])
+        target = rewards[q] + discount[q] * after
+        error = np.float64(heads[1, q]) + sign * np.float64(heads[0, q]) - target
+        slope = error / size
+        dlogit[q], dvalue[q] = sign * slope, slope
+        parts[0, q], parts[1, q] = error, target
 
 
 # --- optimizer ----------------------------------------------------------------------------------
@@ -255,15 +300,20 @@ def pyramid_backward(
 
 @_helper
 def _moments(
-    gradient: Any, mean: Any, square: Any, seen: Any, factor: Any, keep1: Any, take1: Any,
-    keep2: Any, take2: Any, rate: Any, root_scale: Any, small: Any, first: int, last: int,
+    gradient: Array, mean: Array, square: Array, seen: Array, step: int,
+    coefficients: tuple[float, ...],
 ) -> None:  # fmt: skip
-    """Write the moments of every row, and its step in place of the gradient."""
-    zero, tiny = gradient.dtype.type(0), gradient.dtype.type(TINY)
+    """Write the moments, and the steps in place of the gradient."""
+    factor, learning_rate, beta1, beta2, epsilon = coefficients
+    kind = gradient.dtype.type
+    zero, tiny, by, small = kind(0), kind(TINY), kind(factor), kind(epsilon)
+    keep1, take1, keep2, take2 = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
+    rate = kind(learning_rate / (1 - beta1 ** float(step)))
+    root_scale = kind(1 / math.sqrt(1 - beta2 ** float(step)))
     for r in range(len(seen) + 3):
         if r >= len(seen) or seen[r]:
-            for j in range(first, last):
-                g = factor * gradient[r, j]
+            for j in range(gradient.shape[1]):
+                g = by * gradient[r, j]
                 m = keep1 * mean[r, j] + take1 * g
                 v = keep2 * square[r, j] + take2 * g * g
                 m = m if m > tiny or m < -tiny else zero
@@ -273,37 +323,95 @@ def _moments(
 
 
 @_kernel(
-    0,
+    1,
     lambda F: (
-        *(_out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _in(U8, 1), _in(I32, 2)),
-        *(_in(F64, 1), F64, I64, F64, F64, F64, F64, I64, I64),
+        *(_pack(_out(F, 2), _out(F, 2)), _out(F, 2), _pack(_out(F, 2), _out(F, 2)), TREE, I64),
+        _pack(F64, F64, F64, F64, F64),
     ),
 )
-def pyramid_adam(
-    rows: Any, units: Any, gradient: Any, mean: Any, square: Any, seen: Any, parents: Any,
-    scales: Any, factor: float, step: int, learning_rate: float, beta1: float, beta2: float,
-    epsilon: float, first: int, last: int,
+def cells_adam(
+    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
+    coefficients: tuple[float, ...],
 ) -> None:  # fmt: skip
-    """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
-    kind = rows.dtype.type
-    _moments(
-        gradient, mean, square, seen, kind(factor), kind(beta1), kind(1 - beta1), kind(beta2),
-        kind(1 - beta2), kind(learning_rate / (1 - beta1 ** float(step))),
-        kind(1 / math.sqrt(1 - beta2 ** float(step))), kind(epsilon), first, last,
-    )  # fmt: skip
+    """Take one step of Adam with ``factor`` times the gradient."""
+    rows, units = network
+    mean, square = moments
+    _, parents, scales, seen = tree
+    kind, size = rows.dtype.type, rows.shape[1]
+    _moments(gradient, mean, square, seen, step, coefficients)
     for r in range(len(rows)):
         if seen[r]:
-            for j in range(first, last):
+            for j in range(size):
                 rows[r, j] += gradient[r, j]
         for k in range(len(scales)):
             above = parents[k, r]
             if above >= 0 and seen[above]:
                 scale = kind(scales[k])
-                for j in range(first, last):
+                for j in range(size):
                     rows[r, j] += scale * gradient[above, j]
     for r in range(3):
-        for j in range(first, last):
+        for j in range(size):
             units[r, j] += gradient[len(seen) + r, j]
+
+
+# --- PPO's update -------------------------------------------------------------------------------
+
+
+class PpoUpdate:
+    """Passes over a batch, by the kernels above on one thread; see ``kernels``.
+
+    Heads add up all units in one go, whatever the shares: these are joined, and cut again.
+    """
+
+    def __init__(
+        self, shares: Sequence[tuple[Any, ...]], tree: Arrays, inputs: Arrays, steps: Arrays,
+        coefficients: tuple[float, ...],
+    ) -> None:  # fmt: skip
+        self._shares, self._tree, self._inputs, self._steps = shares, tree, inputs, steps
+        self._clip_range, self._vf_coef, self._max_grad_norm, *self._adam = coefficients
+
+    def run(
+        self, order: Array, edges: Array, step: int, learning_rate: float, ent_coef: float,
+        each: Callable[..., None], metrics: Array,
+    ) -> None:  # fmt: skip
+        """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]]."""
+        cut = [(*network, *moments) for network, moments, _, _ in self._shares]
+        whole = [np.concatenate(arrays, axis=1) for arrays in zip(*cut, strict=True)]
+        gradient = np.concatenate([share[2] for share in self._shares], axis=1)
+        weights = self._clip_range, ent_coef, self._vf_coef
+        for k in range(len(edges) - 1):
+            part = order[edges[k] : edges[k + 1]]
+            metrics[k] = self._gradient(part, whole, gradient, weights)
+            norm = float(metrics[k, 5])
+            if not math.isfinite(norm):
+                break
+            factor = min(1.0, self._max_grad_norm / max(norm, 1e-12))
+            cells_adam(
+                tuple(whole[:2]), gradient, tuple(whole[2:]), self._tree, step + k + 1,
+                (factor, learning_rate, *self._adam),
+            )  # fmt: skip
+        first = 0
+        for arrays in cut:
+            last = first + arrays[0].shape[1]
+            for mine, joined in zip(arrays, whole, strict=True):
+                mine[...] = joined[:, first:last]
+            first = last
+
+    def _gradient(
+        self, order: Array, whole: Sequence[Array], gradient: Array, weights: tuple[float, ...]
+    ) -> list[float]:
+        """Write the gradient, return the losses and its norm."""
+        rows, units, size, kind = whole[0], whole[1], len(order), gradient.dtype
+        hidden, squares = np.empty((size, 2, units.shape[1]), kind), np.empty(units.shape[1])
+        logit, value, dlogit, dvalue = np.empty((4, size), kind)
+        losses = np.empty((5, size))
+        cells_forward(order, self._inputs, (rows, units), self._tree[0], hidden)
+        cells_heads(hidden, units, (logit, value))
+        ppo_gradient(order, logit, value, self._steps, weights, (dlogit, dvalue, losses))
+        cells_backward(
+            order, self._inputs, self._tree, hidden, units, (dlogit, dvalue), (gradient, squares)
+        )
+        return [*losses.mean(axis=1).tolist(), math.sqrt(np.add.accumulate(squares)[-1])]
 
 
 # --- advantages ---------------------------------------------------------------------------------
@@ -311,12 +419,13 @@ def pyramid_adam(
 
 @_kernel(0, lambda F: (_in(F, 2), _in(F, 2), _in(U8, 2), _in(F, 1), F64, F64, _out(F, 2)))
 def gae(
-    rewards: Any, values: Any, dones: Any, last_value: Any, gamma: float, lambda_: float, out: Any
-) -> None:
+    rewards: Array, values: Array, dones: Array, last_value: Array, gamma: float, lambda_: float,
+    out: Array,
+) -> None:  # fmt: skip
     """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
     for n in range(rewards.shape[1]):
-        carried: Any = 0.0
-        after: Any = np.float64(last_value[n])
+        carried: float = 0.0
+        after: float = np.float64(last_value[n])
         for t in range(len(rewards) - 1, -1, -1):
             if dones[t, n]:
                 carried = after = 0.0
@@ -332,73 +441,76 @@ def gae(
 @_kernel(
     5,
     lambda F: types.int64(
-        *(_in(U8, 3), _in(U8, 1), I64, I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
-        *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1)),
+        *(_in(U8, 3), _in(U8, 1), _pack(I64, I64, I64), _network(F), _in(I32, 1), _out(F, 3)),
+        _pack(_out(I64, 1), _out(U16, 1), _out(I8, 1)),
+        _pack(_out(U8, 1), _out(F, 1), _out(F, 1)),
         *(I64, F64, types.boolean, I64),
     ),
 )
-def _actor_step(
-    screens: Any, table: Any, resolution: int, stride: int, spread: int, rows: Any, mirror: Any,
-    units: Any, hidden: Any, indptr: Any, indices: Any, values: Any, actions: Any, logits: Any,
-    estimates: Any, t: int, uniform: float, fresh: bool, last_action: int,
+def _cells_step(
+    screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays, mirror: Array,
+    hidden: Array, inputs: Arrays, record: Arrays, t: int, uniform: float, fresh: bool,
+    last_action: int,
 ) -> int:  # fmt: skip
-    """Encode, forward, choose: see ``ActorStep``."""
+    """Encode, forward, choose: see ``CellsStep``."""
+    cell_size, pixel_stride, spread = geometry
+    indptr, indices, values = inputs
+    actions, logits, estimates = record
     if t < 0 or t >= len(actions) or last_action > 1:
         return -1
-    kept, cells = len(screens), (FIELD // stride // resolution) ** 2
-    channels = len(rows) // cells
+    kept, cells, base = len(screens), (FIELD // pixel_stride // cell_size) ** 2, len(mirror)
+    channels = base // cells
     start, places = indptr[t], channels * cells
-    if start < 0 or start > len(indices) - len(rows):  # this way round nothing overflows
+    if start < 0 or start > len(indices) - base:  # this way round nothing overflows
         return -1
     end = start
     for channel in range(1 if fresh else channels):
         now = screens[(t - max(0, channel - 1) * spread) % kept]
         before = screens[(t - channel * spread) % kept]
-        end = _encode_channel(now, before, table, resolution, stride, channel, indices, values, end)
-    if last_action >= 0 and len(rows) > places:
+        end = _encode_channel(
+            now, before, table, cell_size, pixel_stride, channel, (indices, values), end
+        )
+    if last_action >= 0 and base > places:
         indices[end], values[end] = places + last_action, 1
         end += 1
     indptr[t + 1] = end
-    _one_forward(indices, values, start, end, rows, mirror, units, 0, units.shape[1], hidden[0])
-    logits[t], estimates[t] = _one_actor_critic(hidden[0], units)
+    _one_forward(inputs, t, network, mirror, hidden[0])
+    logits[t], estimates[t] = _one_heads(hidden[0], network[1])
     actions[t] = 1 if uniform < _sigmoid(np.float64(logits[t])) else 0
     return int(actions[t])
 
 
-class ActorStep:
-    """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
+class CellsStep:
+    """Play one step of a rollout: encode, forward, choose."""
 
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, stride: int, spread: int,
-        rows: Array, mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array,
-        values: Array, actions: Array, logits: Array, estimates: Array,
+        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays,
+        mirror: Array, scratch: Array, inputs: Arrays, record: Arrays,
     ) -> None:  # fmt: skip
-        buffers = (
-            *(screens, table, resolution, stride, spread, rows, mirror, units, scratch),
-            *(indptr, indices, values, actions, logits, estimates),
-        )
-        _actor_step(*buffers, -1, 0.0, False, -1)
-        self._buffers, self._step = buffers, _actor_step.compile(rows.dtype)
+        buffers = (screens, table, geometry, network, mirror, scratch, inputs, record)
+        _cells_step(*buffers, -1, 0.0, False, -1)
+        self._buffers, self._step = buffers, _cells_step.compile(scratch.dtype)
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
-        """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
+        """Record step t, return 1 (RIGHT), 0 (LEFT), or -1: no room."""
         return self._step(*self._buffers, t, uniform, fresh, last_action)  # type: ignore[no-any-return]
 
 
 TRAINING = (
-    _actor_step,
-    pyramid_forward,
-    actor_critic,
+    _cells_step,
+    cells_forward,
+    cells_heads,
     ppo_gradient,
-    pyramid_backward,
-    pyramid_adam,
+    td_gradient,
+    cells_backward,
+    cells_adam,
     gae,
 )
 
 
 def compile_all(dtype: DTypeLike) -> None:
-    """Compile, or load, what training in ``dtype`` calls, before workers start."""
+    """Compile, or load, what training in ``dtype`` calls."""
     for kernel in TRAINING:
         kernel.compile(dtype)

@@ -29,6 +29,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong._bundles import CellNetwork, SparseInputs
 from fastpong.acting.rollout import SCREEN, Buffers, Lane, LanePlayer, Segment, Step
 from fastpong.agents.pyramid import Pyramid, parse_levels
 from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
@@ -183,10 +184,10 @@ class LaneAgent:
             player, table = prepare(halvings, self.length(number))
             b = player.buffers
             # Screens are compared over the same time, however often decisions are made.
-            step = self.kernels.actor_step(
-                b.screens, table, hyper.resolution, parameters["rows"], tree.mirror,
-                parameters["units"], b.indptr, b.indices, b.values, b.actions, b.logits,
-                b.estimates, hyper.stride, 2**halvings,
+            step = self.kernels.cells_step(
+                b.screens, table, CellNetwork(parameters["rows"], parameters["units"]),
+                tree.mirror, SparseInputs(b.indptr, b.indices, b.values),
+                (b.actions, b.logits, b.estimates), hyper.resolution, hyper.stride, 2**halvings,
             )  # fmt: skip
             step, draw = self.chooser(step, number, lane is None), uniforms(seed, stream, number)
             if lane is None:
