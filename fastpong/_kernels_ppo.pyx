@@ -694,7 +694,7 @@ cdef class PpoUpdate:
             c_abandon(&self.meeting[0])
             raise
 
-    def work(self, Py_ssize_t thread):
+    def work(self, thread):
         """Do one share's part."""
         try:
             if self.room[1].dtype == "f4":

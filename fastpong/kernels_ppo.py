@@ -16,6 +16,7 @@ import functools
 import importlib
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -332,8 +333,9 @@ class PpoKernels:
         check = Checker()
         rows, units = _network(check, network, check.given)
         gradient = check.given("gradient", gradient, FLOATS, ("R+3", "H"))
-        mean = check.given("mean", moments[0], FLOATS, ("R+3", "H"))
-        square = check.given("square", moments[1], FLOATS, ("R+3", "H"))
+        mean, square = _unpack("moments", moments, Moments)
+        mean = check.given("mean", mean, FLOATS, ("R+3", "H"))
+        square = check.given("square", square, FLOATS, ("R+3", "H"))
         tree = _tree(check, tree)
         outputs = {
             "rows": rows, "units": units, "gradient": gradient, "mean": mean, "square": square
@@ -463,10 +465,11 @@ class PpoKernels:
             "values": check.given("values", values, FLOATS, ("cap",)),
         }
         check.sizes["cap+1"] = check.sizes["cap"] + 1
+        indptr, indices, entries = _unpack("inputs", inputs, SparseInputs)
         room = {
-            "indptr": check.given("indptr", inputs[0], I64, ("cap+1",)),
-            "indices": check.given("indices", inputs[1], U16, ("room",)),
-            "entries": check.given("entries", inputs[2], I8, ("room",)),
+            "indptr": check.given("indptr", indptr, I64, ("cap+1",)),
+            "indices": check.given("indices", indices, U16, ("room",)),
+            "entries": check.given("entries", entries, I8, ("room",)),
         }
         checks.no_overlap(outputs | room, given)
         scratch = np.empty((1, 2, check.sizes["H"]), check.float)
@@ -594,17 +597,28 @@ def _number(name: str, value: Array | float) -> float:
     return checks.real(name, value)
 
 
+def _unpack(name: str, value: tuple[Any, ...], kind: type[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return a tuple that has as many arrays as a bundle."""
+    fields: tuple[str, ...] = kind.__match_args__
+    if not isinstance(value, tuple) or len(value) != len(fields):
+        raise TypeError(
+            f"{name}: expected a tuple ({', '.join(fields)}), as {kind.__name__} makes it, got "
+            f"{type(value).__name__}"
+        )
+    return value
+
+
 def _network(
     check: Checker, network: CellNetwork, how: Callable[..., Array] | None = None
 ) -> tuple[Array, Array]:
     """Check rows and units, as inputs unless ``how`` is given."""
     how = how or check.input
-    rows, units = checks.pair("network", network)
+    rows, units = _unpack("network", network, CellNetwork)
     return how("rows", rows, FLOATS, ("B", "H")), how("units", units, FLOATS, (3, "H"))
 
 
 def _steps(check: Checker, steps: RolloutSteps) -> RolloutSteps:
-    actions, *floats = checks.parts("steps", steps, 4)
+    actions, *floats = _unpack("steps", steps, RolloutSteps)
     found = check.input("actions", actions, U8, ("N",))
     checks.within("actions", found, 0, 2)
     names = RolloutSteps._fields[1:]
@@ -615,8 +629,8 @@ def _steps(check: Checker, steps: RolloutSteps) -> RolloutSteps:
 def _share(check: Checker, share: UnitShare) -> RawShare:
     """Check a share of the units, as the raw kernels take it."""
     check.sizes.pop("H", None)
-    network, moments, gradient, hidden = checks.parts("shares", share, 4)
-    mean, square = checks.pair("moments", moments)
+    network, moments, gradient, hidden = _unpack("shares", share, UnitShare)
+    mean, square = _unpack("moments", moments, Moments)
     return (
         _network(check, network, check.given),
         (
@@ -662,7 +676,7 @@ def _batch(
     order = check.input("order", order, I64, ("M",))
     mirror = _mirror(check, mirror)
     check.sizes["D"] = check.sizes["B"]
-    indptr, indices, values = checks.parts("inputs", inputs, 3)
+    indptr, indices, values = _unpack("inputs", inputs, SparseInputs)
     frames = checks.sparse_frames(check, indptr, indices, values, "values")
     checks.within("order", order, 0, check.sizes["T"])
     return order, SparseInputs(*frames), mirror
@@ -670,7 +684,7 @@ def _batch(
 
 def _tree(check: Checker, tree: CellTree) -> CellTree:
     """Check the relations between rows; sets "R+3"."""
-    mirror, parents, scales, seen = checks.parts("tree", tree, 4)
+    mirror, parents, scales, seen = _unpack("tree", tree, CellTree)
     found = CellTree(
         _mirror(check, mirror),
         check.input("parents", parents, I32, ("L", "B")),
