@@ -31,6 +31,11 @@ Array = NDArray[Any]
 # cache (200 float32 x 512 = 400 kB) and an episode of 50,000 steps needs no memory of its own.
 CHUNK = 512
 
+KERNELS = (
+    "policy_step", "sparse_policy_forward", "sparse_policy_backward", "discount_rewards",
+    "standardize", "rmsprop_update",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -65,6 +70,7 @@ class PolicyGradient(EpisodeTasks):
         self.kernels = kernels
         self.dtype = np.dtype(dtype)
         self.shapes = {"w1": (PIXELS, hyper.hidden), "w2": (hyper.hidden,)}
+        kernels.prepare(dtype, *KERNELS)
         self.batch_size = hyper.batch_size
         self.lag = hyper.lag
         self._hidden = np.empty((CHUNK, hyper.hidden), self.dtype)

@@ -33,6 +33,11 @@ Array = NDArray[Any]
 CHUNK = 512
 FILTERS, UNITS, ACTIONS = 32, (64, 32), 6
 
+KERNELS = (
+    "conv_step", "sparse_conv_forward", "sparse_conv_backward", "dense_forward", "dense_backward",
+    "softmax", "cross_entropy_gradient", "discount_rewards", "standardize", "adam_update",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -94,7 +99,7 @@ class ConvolutionalAgent(EpisodeTasks):
         self.shapes = shapes(hyper.image_conv)
         self.batch_size = hyper.batch_size
         self.lag = hyper.lag
-        kernels.prepare_conv(dtype)
+        kernels.prepare(dtype, *KERNELS)
         first, second = UNITS
         sizes = {"h1": first, "h2": second, "p": ACTIONS, "dh1": first, "dh2": second}
         self._layers = {name: np.empty((CHUNK, size), self.dtype) for name, size in sizes.items()}

@@ -40,6 +40,11 @@ Array = NDArray[Any]
 SAVED_BYTES = 1 << 14
 """Room for what ``Emulator.save`` returns: 8 kB and a little, not always the same."""
 
+KERNELS = (
+    "actor_step", "pyramid_forward", "actor_critic", "ppo_gradient", "pyramid_backward",
+    "pyramid_adam", "gae", "standardize",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaneSettings:
@@ -108,7 +113,7 @@ class LaneAgent:
         self.pyramid: Pyramid = hyper.pyramid()
         self.shapes = {"rows": (self.pyramid.base, hyper.hidden), "units": (3, hyper.hidden)}
         self.batch_size, self.lag, self.threads = hyper.lanes, hyper.lag, 1
-        kernels.prepare_ppo(dtype)
+        kernels.prepare(dtype, *KERNELS)
         self._segments: list[Segment] = []
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:

@@ -37,7 +37,7 @@ class _Part:
     def __init__(self, learner: QLearner, first: int, last: int) -> None:
         hyper, tree, dtype = learner.hyper, learner.tree, learner.dtype
         width, size = last - first, hyper.minibatch
-        self.ppo, self.hyper, self.tree = learner.kernels.ppo, hyper, tree
+        self.ppo, self.hyper, self.tree = learner.kernels.raw.cells, hyper, tree
         self.columns, self.width = slice(first, last), width
 
         def room(*shape: int) -> Array:

@@ -179,7 +179,7 @@ class Learner:
     ) -> Array:  # fmt: skip
         """Take a step of Adam for every minibatch; return its losses and norm, (steps, 6)."""
         found = np.zeros((len(orders), 6))
-        compiled = getattr(self.kernels.ppo, "ppo_passes", None)
+        compiled = getattr(self.kernels.raw.cells, "ppo_passes", None)
         if compiled is None:
             for k, order in enumerate(orders):
                 found[k] = self._step(batch, order, parameters, state, k, rate, entropy)
@@ -208,7 +208,7 @@ class Learner:
         learned = parameters["rows"], parameters["units"], state["mean"], state["square"]
         for part in self._parts:
             part.make_room(learned, largest)
-        core, meeting = self.kernels.ppo.current_core(), np.zeros(3, np.int32)
+        core, meeting = self.kernels.raw.cells.current_core(), np.zeros(3, np.int32)
 
         def work(thread: int) -> None:
             part = self._parts[thread]
@@ -219,7 +219,7 @@ class Learner:
                     meeting, found,
                 )  # fmt: skip
             except BaseException:
-                self.kernels.ppo.abandon(meeting)  # or the others would wait for ever
+                self.kernels.raw.cells.abandon(meeting)  # or the others would wait for ever
                 raise
 
         helpers: list[Future[None]] = []
@@ -229,7 +229,7 @@ class Learner:
                 helpers.append(self._pool.submit(work, thread))
             work(0)
         except BaseException:
-            self.kernels.ppo.abandon(meeting)
+            self.kernels.raw.cells.abandon(meeting)
             raise
         finally:
             wait(helpers)

@@ -1,6 +1,6 @@
 """The convolutional agent's kernels in Cython: raw, for callers that have checked their arguments.
 
-Use them through ``fastpong.kernels``. ``fastpong.oracle_conv`` states the mathematics.
+Use them through ``fastpong.kernels``. ``fastpong.oracle.conv`` states the mathematics.
 
 Design
 ------
@@ -18,20 +18,17 @@ Design
 """
 
 from cython cimport floating
-from libc.math cimport exp, log, pow, sqrt
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
 
 from fastpong._clones cimport cloned, inlined
-from fastpong._kernels cimport c_sparse_difference_frame
+from fastpong._geometry cimport PIXELS, SIDE
+from fastpong._kernels cimport c_dense_row, c_sparse_difference_frame, dot
+from fastpong.kernels.cython.losses cimport c_softmax_row
 
 cdef enum:
-    SIDE = 80
-    PIXELS = 6400
     OUT = 27          # positions along an axis: 80 / 3, rounded up
     BEFORE = 2        # padding before the first pixel, of 4 in all; of 5 where the axis is 1 long
     BLOCK = 64
-
-cdef double CLIP = 1e-7    # Keras keeps probabilities this far from 0 and 1
 
 
 # --- convolution and first dense layer ----------------------------------------------------------
@@ -181,21 +178,6 @@ def sparse_conv_forward(
             indptr, indices, signs, kernel, bias, w, b, values, base, touched, hidden)
 
 
-cdef inline inlined dot(
-        const floating[::1] x, const floating[::1] y, floating *out) noexcept nogil:
-    # Eight interleaved sums: a fixed order that a vector unit can follow.
-    cdef floating s[8]
-    cdef Py_ssize_t j, k, size = x.shape[0], whole = size - size % 8
-    for k in range(8):
-        s[k] = 0
-    for j in range(0, whole, 8):
-        for k in range(8):
-            s[k] += x[j + k] * y[j + k]
-    for j in range(whole, size):
-        s[j - whole] += x[j] * y[j]
-    out[0] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
-
-
 cdef inline inlined touched_backward(
         Py_ssize_t count, const int64_t[:, ::1] touched, const floating[::1] bias,
         const floating[:, ::1] w, const floating[::1] dhidden, floating[:, ::1] values,
@@ -285,175 +267,6 @@ def sparse_conv_backward(
                                touched, grad_kernel, grad_bias, grad_w, grad_b)
 
 
-# --- dense layers and softmax -------------------------------------------------------------------
-
-cdef inline inlined row_forward(
-        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[::1] out) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(out.shape[0]):
-        out[j] = b[j]
-    for i in range(x.shape[0]):
-        if x[i] != 0:    # half of what comes out of a ReLU is zero
-            for j in range(out.shape[0]):
-                out[j] += x[i] * w[i, j]
-    if relu:
-        for j in range(out.shape[0]):
-            out[j] = 0 if out[j] < 0 else out[j]
-
-
-cdef cloned cloned_dense_row(
-        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[::1] out) noexcept nogil:
-    row_forward(x, w, b, relu, out)
-
-
-cdef cloned c_dense_forward(
-        const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[:, ::1] out) noexcept nogil:
-    cdef Py_ssize_t t
-    for t in range(x.shape[0]):
-        row_forward(x[t], w, b, relu, out[t])
-
-
-def dense_forward(
-        const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[:, ::1] out):
-    """Write y = x W + b, or its ReLU: (T, N) -> (T, M)."""
-    with nogil:
-        c_dense_forward(x, w, b, relu, out)
-
-
-cdef cloned c_dense_backward(
-        const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout,
-        bint relu, floating[:, ::1] grad_w, floating[::1] grad_b,
-        floating[:, ::1] dx) noexcept nogil:
-    cdef Py_ssize_t t, i, j
-    for t in range(x.shape[0]):
-        for j in range(dout.shape[1]):
-            grad_b[j] += dout[t, j]
-        for i in range(x.shape[1]):
-            if x[t, i] != 0:
-                for j in range(dout.shape[1]):
-                    grad_w[i, j] += x[t, i] * dout[t, j]
-            if relu and not x[t, i] > 0:
-                dx[t, i] = 0
-            else:
-                dot(dout[t], w[i], &dx[t, i])
-
-
-def dense_backward(
-        const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout,
-        bint relu, floating[:, ::1] grad_w, floating[::1] grad_b, floating[:, ::1] dx):
-    """Add dW = x^T dout, db = sum_t dout_t; write dx = dout W^T, 0 where x <= 0 if ``relu``."""
-    with nogil:
-        c_dense_backward(x, w, dout, relu, grad_w, grad_b, dx)
-
-
-cdef inline void row_softmax(const floating[::1] logits, floating[::1] out) noexcept nogil:
-    # exp() of numbers <= 0 only: it may vanish but cannot overflow.
-    cdef Py_ssize_t i
-    cdef double top = -1.0 / 0.0 if logits.shape[0] == 0 else logits[0], total = 0
-    for i in range(logits.shape[0]):
-        top = logits[i] if logits[i] > top else top
-    for i in range(logits.shape[0]):
-        total += exp(logits[i] - top)
-    for i in range(logits.shape[0]):
-        out[i] = <floating>(exp(logits[i] - top) / total)
-
-
-cdef void c_softmax(const floating[:, ::1] logits, floating[:, ::1] out) noexcept nogil:
-    cdef Py_ssize_t t
-    for t in range(logits.shape[0]):
-        row_softmax(logits[t], out[t])
-
-
-def softmax(const floating[:, ::1] logits, floating[:, ::1] out):
-    """Write p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A)."""
-    with nogil:
-        c_softmax(logits, out)
-
-
-# --- loss ---------------------------------------------------------------------------------------
-
-cdef void c_cross_entropy_gradient(
-        const floating[:, ::1] probability, const uint8_t[::1] actions,
-        const floating[::1] advantage, double step, floating[:, ::1] dlogit,
-        floating[::1] loss) noexcept nogil:
-    # Y = p + step A (onehot - p);  loss = -sum Y log(clip(p));  dl/dlogit_j = p_j S - [in_j] Y_j
-    # with S = sum_j [in_j] Y_j. Where nothing is clipped S = 1 and that is step A (p - onehot):
-    # written so, because p - Y would cancel in all but its last three digits.
-    cdef Py_ssize_t t, j
-    cdef double p, y, scale, total, sum
-    cdef bint inside
-    for t in range(probability.shape[0]):
-        scale = step * advantage[t]
-        inside = True
-        total = sum = 0
-        for j in range(probability.shape[1]):
-            p = probability[t, j]
-            y = p + scale * ((j == actions[t]) - p)
-            if CLIP <= p <= 1 - CLIP:
-                total += y
-            else:
-                inside = False
-            sum -= y * log(CLIP if p < CLIP else (1 - CLIP if p > 1 - CLIP else p))
-        loss[t] = <floating>sum
-        for j in range(probability.shape[1]):
-            p = probability[t, j]
-            y = p + scale * ((j == actions[t]) - p)
-            if inside:
-                dlogit[t, j] = <floating>(scale * (p - (j == actions[t])))
-            else:
-                dlogit[t, j] = <floating>(p * total - (y if CLIP <= p <= 1 - CLIP else 0))
-
-
-def cross_entropy_gradient(
-        const floating[:, ::1] probability, const uint8_t[::1] actions,
-        const floating[::1] advantage, double step, floating[:, ::1] dlogit, floating[::1] loss):
-    """Write every step's cross-entropy and its gradient by the logits."""
-    with nogil:
-        c_cross_entropy_gradient(probability, actions, advantage, step, dlogit, loss)
-
-
-# --- optimizer ----------------------------------------------------------------------------------
-
-cdef void c_adam_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, int64_t step, double learning_rate, double beta1, double beta2,
-        double epsilon) noexcept nogil:
-    cdef double scale = sqrt(1 - pow(beta2, step)) / (1 - pow(beta1, step))
-    cloned_adam(parameter, gradient, mean, square, <floating>(learning_rate * scale),
-                <floating>beta1, <floating>(1 - beta1), <floating>beta2, <floating>(1 - beta2),
-                <floating>epsilon)
-
-
-cdef cloned cloned_adam(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, floating rate, floating keep1, floating take1, floating keep2,
-        floating take2, floating epsilon) noexcept nogil:
-    # m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = w - rate m / (sqrt(v) + epsilon)
-    cdef Py_ssize_t i
-    cdef floating g, m, v
-    for i in range(parameter.shape[0]):
-        g = gradient[i]
-        m = keep1 * mean[i] + take1 * g
-        v = keep2 * square[i] + take2 * g * g
-        mean[i] = m
-        square[i] = v
-        parameter[i] -= rate * m / (<floating>sqrt(v) + epsilon)
-
-
-def adam_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, int64_t step, double learning_rate, double beta1, double beta2,
-        double epsilon):
-    """Descend in place, by Adam's step number ``step`` >= 1."""
-    with nogil:
-        c_adam_update(
-            parameter, gradient, mean, square, step, learning_rate, beta1, beta2, epsilon)
-
-
 # --- a worker's step ----------------------------------------------------------------------------
 
 cdef class _FloatNetwork:
@@ -473,9 +286,9 @@ cdef class _FloatNetwork:
     cdef void compute(self, const uint16_t[::1] indices, const int8_t[::1] signs) noexcept nogil:
         cloned_conv_frame(indices, signs, self.kernel, self.bias, self.w1, self.base,
                           self.values, self.touched, self.h1)
-        cloned_dense_row(self.h1, self.w2, self.b2, True, self.h2)
-        cloned_dense_row(self.h2, self.w3, self.b3, False, self.p)
-        row_softmax(self.p, self.p)
+        c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
+        c_dense_row(self.h2, self.w3, self.b3, False, self.p)
+        c_softmax_row(self.p, self.p)
 
 
 cdef class _DoubleNetwork:
@@ -495,9 +308,9 @@ cdef class _DoubleNetwork:
     cdef void compute(self, const uint16_t[::1] indices, const int8_t[::1] signs) noexcept nogil:
         cloned_conv_frame(indices, signs, self.kernel, self.bias, self.w1, self.base,
                           self.values, self.touched, self.h1)
-        cloned_dense_row(self.h1, self.w2, self.b2, True, self.h2)
-        cloned_dense_row(self.h2, self.w3, self.b3, False, self.p)
-        row_softmax(self.p, self.p)
+        c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
+        c_dense_row(self.h2, self.w3, self.b3, False, self.p)
+        c_softmax_row(self.p, self.p)
 
 
 cdef int choose(const floating[::1] probability, double uniform, bint greedy) noexcept nogil:

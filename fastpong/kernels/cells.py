@@ -1,6 +1,6 @@
-"""The public kernels of the actor-critic agent; ``fastpong.kernels`` has them beside the others.
+"""Cells of sparse frames: their encoding, the network over them, and the worker's step with it.
 
-Conventions as there. N decisions of a batch, M of them in a minibatch, B inputs, R >= B rows of
+N decisions of a batch, M of them in a minibatch, B inputs, R >= B rows of
 weights with those of the coarser cells (see ``fastpong.agents.pyramid``), H units. ``units`` is
 (3, H): the hidden layer's biases b, the policy's weights a, the value's v. The network, for
 an input x and its mirror image x':
@@ -15,45 +15,28 @@ does not depend on where the shares lie, bit for bit.
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
-from fastpong import _checks as checks
-from fastpong._checks import FLOATS, I8, I32, I64, U8, U16, Checker
+from fastpong.arrays import Array
+from fastpong.geometry import PONG
+from fastpong.kernels import checks
+from fastpong.kernels.checks import FLOATS, I8, I32, I64, U8, U16, Checker
+from fastpong.kernels.raw import Raw
 
-Array = NDArray[Any]
 Share = tuple[int, int] | None
 
-FIELD, SCREEN = 160, (210, 160)
+FIELD, SCREEN = PONG.height, PONG.screen
 MAX_INPUTS = 1 << 16
 F64 = (np.dtype(np.float64),)
-MODULES = {
-    "cython": "fastpong._kernels_ppo",
-    "numba": "fastpong._kernels_ppo_numba",
-    "numpy": "fastpong.oracle_ppo",
-}
 
 
-class PpoKernels:
-    """The part of a ``Backend`` that the actor-critic agent adds."""
+class Cells:
+    """The part of a ``Backend`` that this family adds."""
 
-    name: str
-
-    @functools.cached_property
-    def ppo(self) -> Any:
-        """The raw kernels; imported when first used."""
-        return importlib.import_module(MODULES[self.name])
-
-    def prepare_ppo(self, dtype: DTypeLike) -> None:
-        """Do for these kernels what ``prepare`` does for the others."""
-        compile_all = getattr(self.ppo, "compile_all", None)
-        if compile_all is not None:
-            compile_all(dtype)
+    raw: Raw
 
     # --- input ----------------------------------------------------------------------------------
 
@@ -89,7 +72,9 @@ class PpoKernels:
             {"indices": indices, "values": values},
             {"screen": screen, "previous": previous, "table": table},
         )
-        n = self.ppo.encode_cells(screen, previous, table, resolution, stride, indices, values)
+        n = self.raw.cells.encode_cells(
+            screen, previous, table, resolution, stride, indices, values
+        )
         return indices[:n], values[:n]
 
     # --- network --------------------------------------------------------------------------------
@@ -122,7 +107,7 @@ class PpoKernels:
         out = check.output("out", out, FLOATS, ("M", 2, "H"))
         checks.no_overlap({"out": out}, inputs | batch)
         *frames, mirror = batch.values()
-        self.ppo.pyramid_forward(
+        self.raw.cells.pyramid_forward(
             *frames, inputs["rows"], mirror, inputs["units"], *units_share, out
         )
         return out
@@ -151,66 +136,8 @@ class PpoKernels:
             "estimate": check.output("estimate", second, FLOATS, ("M",)),
         }
         checks.no_overlap(outputs, inputs)
-        self.ppo.actor_critic(*inputs.values(), *decisions, *outputs.values())
+        self.raw.cells.actor_critic(*inputs.values(), *decisions, *outputs.values())
         return outputs["logit"], outputs["estimate"]
-
-    def ppo_gradient(
-        self,
-        order: Array,
-        logit: Array,
-        estimate: Array,
-        actions: Array,
-        old_logit: Array,
-        advantage: Array,
-        returns: Array,
-        clip: float = 0.2,
-        entropy_weight: float = 0.01,
-        value_weight: float = 0.5,
-        out: tuple[Array, ...] | None = None,
-    ) -> tuple[Array, ...]:
-        """Return the gradient of the mean loss by logits and values, and what it is made of.
-
-            r = pi(a) / pi_old(a)
-            loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)
-                   + value_weight (V - R)^2 / 2 - entropy_weight entropy
-
-        order               : (M,) int64 below N
-        logit, estimate     : (M,), of ``actor_critic``
-        actions             : (N,) uint8, 1 for RIGHT
-        old_logit, advantage, returns : (N,), of the policy that played; A; R
-        clip                : c, in [0, 1);  weights : >= 0
-        out                 : (dlogit (M,), dvalue (M,), losses (5, M) float64)
-
-        losses holds, decision by decision, surrogate, value loss, entropy, approximate KL
-        (r - 1) - log r, and 1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
-        """
-        check = Checker()
-        inputs = {
-            "order": check.input("order", order, I64, ("M",)),
-            "logit": check.input("logit", logit, FLOATS, ("M",)),
-            "estimate": check.input("estimate", estimate, FLOATS, ("M",)),
-            "actions": check.input("actions", actions, U8, ("N",)),
-            "old_logit": check.input("old_logit", old_logit, FLOATS, ("N",)),
-            "advantage": check.input("advantage", advantage, FLOATS, ("N",)),
-            "returns": check.input("returns", returns, FLOATS, ("N",)),
-        }
-        checks.within("order", inputs["order"], 0, check.sizes["N"])
-        checks.within("actions", inputs["actions"], 0, 2)
-        parts = checks.parts("out", out, 3)
-        outputs = {
-            "dlogit": check.output("dlogit", parts[0], FLOATS, ("M",)),
-            "dvalue": check.output("dvalue", parts[1], FLOATS, ("M",)),
-            "losses": check.output("losses", parts[2], F64, (5, "M")),
-        }
-        checks.no_overlap(outputs, inputs)
-        self.ppo.ppo_gradient(
-            *inputs.values(),
-            checks.below_one("clip", clip),
-            checks.not_negative("entropy_weight", entropy_weight),
-            checks.not_negative("value_weight", value_weight),
-            *outputs.values(),
-        )
-        return tuple(outputs.values())
 
     def pyramid_backward(
         self,
@@ -259,7 +186,7 @@ class PpoKernels:
             "squares": check.output("squares", second, F64, ("H",)),
         }
         checks.no_overlap(outputs, inputs | tree | batch)
-        self.ppo.pyramid_backward(
+        self.raw.cells.pyramid_backward(
             *batch.values(), *tree.values(), *inputs.values(), *units_share, *outputs.values()
         )
         return outputs["gradient"], outputs["squares"]
@@ -308,7 +235,7 @@ class PpoKernels:
         }
         tree = _tree(check, parents, scales, seen)
         checks.no_overlap(outputs, tree)
-        self.ppo.pyramid_adam(
+        self.raw.cells.pyramid_adam(
             *outputs.values(), tree["seen"], tree["parents"], tree["scales"],
             checks.not_negative("factor", factor), checks.count("step", step),
             checks.not_negative("learning_rate", learning_rate),
@@ -316,56 +243,6 @@ class PpoKernels:
             checks.at_least("epsilon", epsilon, 1e-12),
             *checks.share("share", share, check.sizes["H"]),
         )  # fmt: skip
-
-    # --- advantages -----------------------------------------------------------------------------
-
-    def gae(
-        self,
-        rewards: Array,
-        values: Array,
-        dones: Array,
-        last_value: Array | float,
-        gamma: float = 0.99,
-        lambda_: float = 0.95,
-        out: Array | None = None,
-    ) -> Array:
-        """Return generalised advantage estimates, of one row of decisions or of N side by side.
-
-            delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
-            A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   A_T = 0
-
-        rewards, values : (T,) or (T, N), time first; float32 or float64, all alike
-        dones           : the same shape, uint8 or bool: not 0 where the decision ended an episode,
-                          so that what follows belongs to another one
-        last_value      : the value after the last decision, a number for (T,), (N,) for (T, N)
-        gamma, lambda_  : in [0, 1]
-        out             : as rewards; may be ``rewards`` itself, else shares memory with none
-
-        A + values are the returns a value is learned from. With lambda 1 A is the discounted return
-        less the value, with lambda 0 it is delta. Source: Schulman et al. (2016), eq. 16.
-        """
-        check = Checker()
-        single = np.ndim(rewards) == 1
-        if isinstance(rewards, np.ndarray) and rewards.ndim not in (1, 2):
-            raise ValueError(f"rewards: expected shape (T,) or (T, N), got {rewards.shape}")
-        dims = ("T",) if single else ("T", "N")
-        rewards = check.input("rewards", rewards, FLOATS, dims)
-        values = check.input("values", values, FLOATS, dims)
-        if isinstance(dones, np.ndarray) and dones.dtype == np.bool_:
-            dones = dones.view(np.uint8)
-        elif isinstance(dones, np.ndarray) and dones.dtype != np.uint8:
-            raise TypeError(f"dones: expected dtype uint8 or bool, got {dones.dtype}")
-        dones = check.input("dones", dones, U8, dims)
-        if single:
-            last_value = np.full(1, _number("last_value", last_value), rewards.dtype)
-        last_value = check.input("last_value", last_value, FLOATS, (1 if single else "N",))
-        gamma, lambda_ = checks.fraction("gamma", gamma), checks.fraction("lambda_", lambda_)
-        out = check.output("out", out, FLOATS, dims)
-        checks.same_or_separate("out", out, "rewards", rewards)
-        checks.no_overlap({"out": out}, {"values": values, "dones": dones, "last": last_value})
-        flat = [a.reshape(-1, 1) if single else a for a in (rewards, values, dones, out)]
-        self.ppo.gae(*flat[:3], last_value, gamma, lambda_, flat[3])
-        return out
 
     # --- a worker's step ------------------------------------------------------------------------
 
@@ -437,7 +314,7 @@ class PpoKernels:
         outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
         checks.no_overlap(outputs, inputs)
         scratch = np.empty((1, 2, check.sizes["H"]), check.float)
-        step: Callable[[int, float, bool, int], int] = self.ppo.ActorStep(
+        step: Callable[[int, float, bool, int], int] = self.raw.cells.ActorStep(
             inputs["screens"], inputs["table"], resolution, stride, spread, inputs["rows"],
             inputs["mirror"], inputs["units"], scratch, outputs["indptr"],
             outputs["indices"], outputs["values"], outputs["actions"], outputs["logits"],
@@ -454,12 +331,6 @@ def cells_along(resolution: Any, stride: Any = 2) -> int:
     if number > 10 or side % number:
         raise ValueError(f"resolution: expected a divisor of {side} up to 10, got {resolution}")
     return int(side // number)
-
-
-def _number(name: str, value: Any) -> float:
-    """Return a number, also one that comes in an array of one."""
-    one = isinstance(value, np.ndarray) and value.size == 1
-    return checks.real(name, value.item() if one else value)
 
 
 def _mirror(check: Checker, mirror: Any) -> Array:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from fastpong.arrays import Array
+
 Dims = Sequence["int | str"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import numba
 import numpy as np
 import pytest
 
-from fastpong import _kernels_numba as raw
+from fastpong.kernels.numba import returns
+from fastpong.kernels.numba.cache import Kernel
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 REWARDS = np.array([0.0, 0.0, 1.0])
 WANT = [0.25, 0.5, 1.0]
+SOME = ("policy_step", "sparse_policy_forward", "discount_rewards", "gae", "adam_update")
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 def fresh() -> Any:
     """Return ``discount_rewards`` as a process has it that starts now."""
-    old = raw.discount_rewards
-    return raw._Kernel(old.dispatcher.py_func, old.key, old.signature)
+    old = returns.discount_rewards
+    return Kernel(old.dispatcher.py_func, old.key, old.signature)
 
 
 def misses(kernel: Any) -> int:
@@ -137,17 +139,17 @@ def test_a_directory_that_vanishes_costs_a_compilation(directory: Path) -> None:
 PROGRAM = """
 import sys
 import numpy as np
-from fastpong import _kernels_numba as raw
-raw.compile_all("float64") if sys.argv[1] == "all" else raw.discount_rewards.compile("float64")
+from fastpong.kernels.numba.kernels import KERNELS, compile_kernels
+compile_kernels("float64", sys.argv[1:])
 out = np.zeros(3)
-raw.discount_rewards(np.array([0.0, 0.0, 1.0]), 0.5, out, True)
+KERNELS["discount_rewards"](np.array([0.0, 0.0, 1.0]), 0.5, out, True)
 assert out.tolist() == [0.25, 0.5, 1.0]
-print(sum(sum(kernel.dispatcher.stats.cache_misses.values()) for kernel in raw.TRAINING))
+print(sum(sum(kernel.dispatcher.stats.cache_misses.values()) for kernel in KERNELS.values()))
 """
 
 
-def start(what: str, cache: Path, **environment: str) -> Any:
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, what]
+def start(names: Sequence[str], cache: Path, **environment: str) -> Any:
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, *names]
     environ = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
 
@@ -162,13 +164,15 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     # The second variable leaves Numba no other place: else it would use __pycache__.
     only = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
-    processes = [start("one", tmp_path / "file" / "cache", **more) for more in ({}, only)]
+    processes = [
+        start(["discount_rewards"], tmp_path / "file" / "cache", **more) for more in ({}, only)
+    ]
     assert printed(processes[1]) == 1
     assert printed(processes[0]) <= 1
 
 
 def test_processes_that_compile_at_once_leave_whole_code(tmp_path: Path) -> None:
-    processes = [start("all", tmp_path) for _ in range(2)]
-    assert all(printed(process) <= len(raw.TRAINING) for process in processes)
-    assert len(files(tmp_path)) == len(raw.TRAINING)
-    assert printed(start("all", tmp_path)) == 0  # what a worker finds
+    processes = [start(SOME, tmp_path) for _ in range(2)]
+    assert all(printed(process) <= len(SOME) for process in processes)
+    assert len(files(tmp_path)) == len(SOME)
+    assert printed(start(SOME, tmp_path)) == 0  # what a worker finds

@@ -6,8 +6,7 @@ all 36 places of its kernel, those that only ever meet padding too, and no use i
 empty frame would give. ``values``, ``base`` and ``touched`` are the kernels' scratch, unused here.
 
 Notation: T steps, P positions of the convolution's output, F filters, H units, N inputs, M outputs,
-A actions. Sources: the Keras documentation of Conv2D, categorical_crossentropy and Adam.
-"""
+A actions. Sources: the Keras documentation of Conv2D, categorical_crossentropy and Adam."""
 
 from __future__ import annotations
 
@@ -16,12 +15,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.oracle import PIXELS as PIXELS
-from fastpong.oracle import Array, PolicyStep, _exact, dense_frames, sparse_difference_frame
+from fastpong.arrays import Array
+from fastpong.oracle.arrays import to_float64
+from fastpong.oracle.frames import PIXELS, dense_frames, sparse_difference_frame
+from fastpong.oracle.linear import PolicyStep, dense_forward
+from fastpong.oracle.losses import softmax
 
 SIDE, SIZE, STRIDE = 80, 6, 3
-# Keras keeps probabilities this far from 0 and 1 in the cross-entropy.
-CLIP = 1e-7
 # Dense frames and their convolution, in float64: 13 MB a chunk for an image's 27 x 27 x 32.
 CHUNK = 64
 
@@ -31,10 +31,10 @@ def convolve(x: Array, kernel: Array, bias: Array) -> NDArray[np.float64]:
 
     n' = ceil(n / 3); of the max(0, 3 (n' - 1) + 6 - n) rows of padding the lesser half comes first.
     """
-    padded, rows, columns = _pad(_exact(x))
-    out = np.zeros((len(x), rows, columns, len(bias))) + _exact(bias)
+    padded, rows, columns = _pad(to_float64(x))
+    out = np.zeros((len(x), rows, columns, len(bias))) + to_float64(bias)
     for i, j in np.ndindex(SIZE, SIZE):
-        out += _window(padded, i, j, rows, columns) @ _exact(kernel[i, j])
+        out += _window(padded, i, j, rows, columns) @ to_float64(kernel[i, j])
     return out
 
 
@@ -62,18 +62,9 @@ def _chunks(indptr: Array) -> Iterator[slice]:
 
 
 def sparse_conv_forward(
-    indptr: Array,
-    indices: Array,
-    signs: Array,
-    kernel: Array,
-    bias: Array,
-    w: Array,
-    b: Array,
-    values: Array,
-    base: Array,
-    touched: Array,
-    hidden: Array,
-) -> None:
+    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, b: Array,
+    values: Array, base: Array, touched: Array, hidden: Array,
+) -> None:  # fmt: skip
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) of T sparse frames: (T, H).
 
     kernel is (36 C, F), Keras's (6, 6, C, F): C = 80 for frames as one row of 80 columns with 80
@@ -83,34 +74,23 @@ def sparse_conv_forward(
     for s in _chunks(indptr):
         x = _images(indptr[s.start : s.stop + 1], indices, signs, spatial.shape[2])
         maps = np.maximum(convolve(x, spatial, bias), 0.0).reshape(len(x), len(w))
-        hidden[s] = np.maximum(maps @ _exact(w) + _exact(b), 0.0)
+        hidden[s] = np.maximum(maps @ to_float64(w) + to_float64(b), 0.0)
 
 
 def sparse_conv_backward(
-    indptr: Array,
-    indices: Array,
-    signs: Array,
-    kernel: Array,
-    bias: Array,
-    w: Array,
-    dhidden: Array,
-    values: Array,
-    total: Array,
-    touched: Array,
-    grad_kernel: Array,
-    grad_bias: Array,
-    grad_w: Array,
-    grad_b: Array,
-) -> None:
+    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, dhidden:
+    Array, values: Array, total: Array, touched: Array, grad_kernel: Array, grad_bias: Array,
+    grad_w: Array, grad_b: Array,
+) -> None:  # fmt: skip
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
     spatial = kernel.reshape(SIZE, SIZE, -1, kernel.shape[1])
     for s in _chunks(indptr):
         x = _images(indptr[s.start : s.stop + 1], indices, signs, spatial.shape[2])
-        maps, up = convolve(x, spatial, bias), _exact(dhidden[s])
+        maps, up = convolve(x, spatial, bias), to_float64(dhidden[s])
         flat = np.maximum(maps, 0.0).reshape(len(x), len(w))
         grad_w[:] = grad_w + flat.T @ up
         grad_b[:] = grad_b + up.sum(axis=0)
-        down = (up @ _exact(w).T).reshape(maps.shape) * (maps > 0)
+        down = (up @ to_float64(w).T).reshape(maps.shape) * (maps > 0)
         grad_bias[:] = grad_bias + down.sum(axis=(0, 1, 2))
         padded, rows, columns = _pad(x)
         places = [
@@ -118,88 +98,6 @@ def sparse_conv_backward(
             for i, j in np.ndindex(SIZE, SIZE)
         ]
         grad_kernel[:] = grad_kernel + np.concatenate(places)
-
-
-def dense_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
-    """Write y = x W + b, or its ReLU: (T, N) -> (T, M)."""
-    exact = _exact(x) @ _exact(w) + _exact(b)
-    out[:] = np.maximum(exact, 0.0) if relu else exact
-
-
-def dense_backward(
-    x: Array, w: Array, dout: Array, relu: bool, grad_w: Array, grad_b: Array, dx: Array
-) -> None:
-    """Add dW = x^T dout, db = sum_t dout_t; write dx = dout W^T, 0 where x <= 0 if ``relu``."""
-    grad_w[:] = grad_w + _exact(x).T @ _exact(dout)
-    grad_b[:] = grad_b + _exact(dout).sum(axis=0)
-    dx[:] = _exact(dout) @ _exact(w).T * ((x > 0) if relu else 1.0)
-
-
-def softmax(logits: Array, out: Array) -> None:
-    """Write p_i = 1 / sum_j exp(l_j - l_i): (T, A) -> (T, A)."""
-    exact = _exact(logits)
-    with np.errstate(over="ignore"):
-        out[:] = 1.0 / np.exp(exact[:, None, :] - exact[:, :, None]).sum(axis=2)
-
-
-def soft_targets(
-    probability: Array, actions: Array, advantage: Array, step: float
-) -> NDArray[np.float64]:
-    """Return Y = p + step (one-hot(action) - p) advantage: (T, A)."""
-    exact = _exact(probability)
-    chosen = np.eye(exact.shape[1])[actions]
-    return np.asarray(exact + step * (chosen - exact) * _exact(advantage)[:, None])
-
-
-def cross_entropy(targets: Array, probability: Array) -> NDArray[np.float64]:
-    """Return -sum_i Y_ti log(clip(p_ti)) of every step: (T,)."""
-    clipped = np.clip(_exact(probability), CLIP, 1 - CLIP)
-    return np.asarray(-np.sum(_exact(targets) * np.log(clipped), axis=1))
-
-
-def cross_entropy_gradient(
-    probability: Array, actions: Array, advantage: Array, step: float, dlogit: Array, loss: Array
-) -> None:
-    """Write the loss of every step, and its gradient by the logits for fixed targets.
-
-    Through the Jacobian of the softmax, dp_i/dl_j = p_i (delta_ij - p_j), and that of the clipped
-    logarithm, 1 / p_i between the bounds and 0 beyond them.
-    """
-    p = _exact(probability)
-    targets = soft_targets(p, actions, advantage, step)
-    inside = (p >= CLIP) & (p <= 1 - CLIP)
-    slope = -targets * inside / np.where(inside, p, 1.0)
-    jacobian = p[:, :, None] * (np.eye(p.shape[1]) - p[:, None, :])
-    dlogit[:] = np.einsum("ti,tij->tj", slope, jacobian)
-    loss[:] = cross_entropy(targets, p)
-
-
-def adam_update(
-    parameter: Array,
-    gradient: Array,
-    mean: Array,
-    square: Array,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
-    """Descend in place; ``epsilon`` stands beside the root of the uncorrected second moment.
-
-        m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
-        w = w - rate m' / (sqrt(v') + e / sqrt(1 - b2^step)),  m' = m / (1 - b1^step), v' likewise
-
-    which is Keras's rate sqrt(1 - b2^step) / (1 - b1^step) m / (sqrt(v) + e), from the formula of
-    Kingma and Ba (2015), Algorithm 1.
-    """
-    g = _exact(gradient)
-    m = beta1 * _exact(mean) + (1.0 - beta1) * g
-    v = beta2 * _exact(square) + (1.0 - beta2) * np.square(g)
-    scale = 1.0 - beta2**step
-    root = np.sqrt(v / scale) + epsilon / np.sqrt(scale)
-    parameter[:] = parameter - learning_rate * (m / (1.0 - beta1**step)) / root
-    mean[:], square[:] = m, v
 
 
 class ConvStep(PolicyStep):
@@ -210,17 +108,9 @@ class ConvStep(PolicyStep):
     """
 
     def __init__(
-        self,
-        screens: Array,
-        table: Array,
-        network: tuple[Array, ...],
-        scratch: tuple[Array, ...],
-        indptr: Array,
-        indices: Array,
-        signs: Array,
-        actions: Array,
-        greedy: bool,
-    ) -> None:
+        self, screens: Array, table: Array, network: tuple[Array, ...], scratch: tuple[Array, ...],
+        indptr: Array, indices: Array, signs: Array, actions: Array, greedy: bool,
+    ) -> None:  # fmt: skip
         self.screens, self.table, self.network, self.greedy = screens, table, network, greedy
         self.indptr, self.indices, self.signs, self.actions = indptr, indices, signs, actions
 

@@ -1,7 +1,7 @@
-"""The actor-critic agent's kernels compiled by Numba: names and order of ``fastpong.oracle_ppo``.
+"""The actor-critic agent's kernels compiled by Numba: names and order of ``fastpong.oracle.cells``.
 
-Raw, and compiled and kept on disk as in ``_kernels_numba``. The algorithm is that of
-``_kernels_ppo.pyx``, which explains it: sparse sums of rows, shares of units for threads, the rows'
+Raw, and compiled and kept on disk as in ``cache``. The algorithm is that of
+``cython/cells.pyx``, which explains it: sparse sums of rows, shares of units for threads, the rows'
 steps made of their own and their parents'. np.float64() and not float(), which leaves a float32
 what it is.
 """
@@ -9,40 +9,36 @@ what it is.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import types
-from numpy.typing import DTypeLike
 
-from fastpong._kernels_numba import (
+from fastpong.arrays import Array
+from fastpong.geometry import PONG
+from fastpong.kernels.numba.cache import (
     F64,
     I8,
+    I32,
     I64,
     SPARSE,
-    TOP,
     U8,
     U16,
-    Array,
-    _helper,
-    _in,
-    _kernel,
-    _out,
-    _sigmoid,
-)  # fmt: skip
+    Type,
+    helper,
+    kernel,
+    reads,
+    writes,
+)
+from fastpong.kernels.numba.linear import sigmoid
 
-I32 = types.int32
-FIELD = 160
-TINY = 1e-35  # as in _kernels_ppo.pyx
-
-
-# --- input --------------------------------------------------------------------------------------
+TOP, FIELD = PONG.top, PONG.height
+TINY = 1e-35  # as in cython/cells.pyx
 
 
-@_helper
+@helper
 def _encode_channel(
-    screen: Any, previous: Any, table: Any, resolution: int, stride: int, channel: int,
-    indices: Any, values: Any, n: int,
+    screen: Array, previous: Array, table: Array, resolution: int, stride: int, channel: int,
+    indices: Array, values: Array, n: int,
 ) -> int:  # fmt: skip
     """Write the non-zero cells of a channel from n on; return the position after them.
 
@@ -65,25 +61,25 @@ def _encode_channel(
     return n
 
 
-@_kernel(
+@kernel(
     0,
-    lambda F: types.int64(_in(U8, 2), _in(U8, 2), _in(U8, 1), I64, I64, _out(U16, 1), _out(I8, 1)),
+    lambda F: types.int64(
+        reads(U8, 2), reads(U8, 2), reads(U8, 1), I64, I64, writes(U16, 1), writes(I8, 1)
+    ),
 )
 def encode_cells(
-    screen: Any, previous: Any, table: Any, resolution: int, stride: int, indices: Any, values: Any
-) -> int:
+    screen: Array, previous: Array, table: Array, resolution: int, stride: int, indices: Array,
+    values: Array,
+) -> int:  # fmt: skip
     """Write the non-zero cells of the frame, then of the difference frame; return their number."""
     n = _encode_channel(screen, previous, table, resolution, stride, 0, indices, values, 0)
     return int(_encode_channel(screen, previous, table, resolution, stride, 1, indices, values, n))
 
 
-# --- network ------------------------------------------------------------------------------------
-
-
-@_helper
+@helper
 def _one_forward(
-    indices: Any, values: Any, start: int, stop: int, rows: Any, mirror: Any, units: Any,
-    first: int, last: int, hidden: Any,
+    indices: Array, values: Array, start: int, stop: int, rows: Array, mirror: Array, units: Array,
+    first: int, last: int, hidden: Array,
 ) -> None:  # fmt: skip
     """Write relu(b + sum of value * row), upright and mirrored: (2, H)."""
     zero = rows.dtype.type(0)
@@ -101,15 +97,15 @@ def _one_forward(
             hidden[k, j] = zero if hidden[k, j] < 0 else hidden[k, j]
 
 
-def _network(F: Any) -> tuple[Any, ...]:
+def _network(F: Type) -> tuple[Type, ...]:
     """Return the types of rows, mirror and units."""
-    return (_in(F, 2), _in(I32, 1), _in(F, 2))
+    return (reads(F, 2), reads(I32, 1), reads(F, 2))
 
 
-@_kernel(4, lambda F: (_in(I64, 1), *SPARSE, *_network(F), I64, I64, _out(F, 3)))
+@kernel(4, lambda F: (reads(I64, 1), *SPARSE, *_network(F), I64, I64, writes(F, 3)))
 def pyramid_forward(
-    order: Any, indptr: Any, indices: Any, values: Any, rows: Any, mirror: Any, units: Any,
-    first: int, last: int, hidden: Any,
+    order: Array, indptr: Array, indices: Array, values: Array, rows: Array, mirror: Array, units:
+    Array, first: int, last: int, hidden: Array,
 ) -> None:  # fmt: skip
     """Write the hidden layer, upright and mirrored, of the units [first, last): (M, 2, H)."""
     for q in range(len(order)):
@@ -119,8 +115,8 @@ def pyramid_forward(
         )
 
 
-@_helper
-def _one_actor_critic(hidden: Any, units: Any) -> Any:
+@helper
+def _one_actor_critic(hidden: Array, units: Array) -> tuple[float, float]:
     """Return log odds and value of one decision, each in four interleaved sums."""
     zero = units.dtype.type(0)
     a0, a1, a2, a3 = zero, zero, zero, zero
@@ -142,57 +138,19 @@ def _one_actor_critic(hidden: Any, units: Any) -> Any:
     return total + total, (v0 + v1) + (v2 + v3)
 
 
-@_kernel(0, lambda F: (_in(F, 3), _in(F, 2), I64, I64, _out(F, 1), _out(F, 1)))
-def actor_critic(hidden: Any, units: Any, first: int, last: int, logit: Any, estimate: Any) -> None:
+@kernel(0, lambda F: (reads(F, 3), reads(F, 2), I64, I64, writes(F, 1), writes(F, 1)))
+def actor_critic(
+    hidden: Array, units: Array, first: int, last: int, logit: Array, estimate: Array
+) -> None:
     """Write log odds of RIGHT and value of the decisions [first, last)."""
     for q in range(first, last):
         logit[q], estimate[q] = _one_actor_critic(hidden[q], units)
 
 
-@_helper
-def _softplus(x: float) -> float:
-    """Return log(1 + e^x), without overflow."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-@_kernel(
-    1,
-    lambda F: (
-        *(_in(I64, 1), _in(F, 1), _in(F, 1), _in(U8, 1), _in(F, 1), _in(F, 1), _in(F, 1)),
-        *(F64, F64, F64, _out(F, 1), _out(F, 1), _out(F64, 2)),
-    ),
-)
-def ppo_gradient(
-    order: Any, logit: Any, estimate: Any, actions: Any, old_logit: Any, advantage: Any,
-    returns: Any, clip: float, entropy_weight: float, value_weight: float, dlogit: Any,
-    dvalue: Any, losses: Any,
-) -> None:  # fmt: skip
-    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
-    size = len(order)
-    for q in range(size):
-        t = order[q]
-        sign = 1.0 if actions[t] else -1.0
-        odds, gain = np.float64(logit[q]), np.float64(advantage[t])
-        log_ratio = _softplus(-sign * np.float64(old_logit[t])) - _softplus(-sign * odds)
-        ratio = math.exp(log_ratio)
-        right, left = math.exp(-_softplus(-odds)), math.exp(-_softplus(odds))
-        slope: Any = -gain * ratio * sign * (left if actions[t] else right)
-        if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
-            slope = 0.0
-        slope += entropy_weight * right * left * odds
-        error = np.float64(estimate[q]) - np.float64(returns[t])
-        dlogit[q], dvalue[q] = slope / size, value_weight * error / size
-        losses[0, q] = -min(ratio * gain, min(max(ratio, 1 - clip), 1 + clip) * gain)
-        losses[1, q] = error * error / 2
-        losses[2, q] = right * _softplus(-odds) + left * _softplus(odds)
-        losses[3, q] = ratio - 1 - log_ratio
-        losses[4, q] = 1.0 if abs(ratio - 1) > clip else 0.0
-
-
-@_helper
+@helper
 def _one_backward(
-    indices: Any, values: Any, start: int, stop: int, mirror: Any, hidden: Any, units: Any,
-    du: Any, dv: Any, first: int, last: int, own: int, gradient: Any,
+    indices: Array, values: Array, start: int, stop: int, mirror: Array, hidden: Array, units:
+    Array, du: float, dv: float, first: int, last: int, own: int, gradient: Array,
 ) -> None:  # fmt: skip
     """Add one decision's gradient into the rows of its input and, from ``own`` on, the units'."""
     for j in range(first, last):
@@ -213,17 +171,26 @@ def _one_backward(
             gradient[e, j] += value * down
 
 
-@_kernel(
+@kernel(
     8,
     lambda F: (
-        *(_in(I64, 1), *SPARSE, _in(I32, 1), _in(I32, 2), _in(F64, 1), _in(U8, 1)),
-        *(_in(F, 3), _in(F, 2), _in(F, 1), _in(F, 1), I64, I64, _out(F, 2), _out(F64, 1)),
+        *(reads(I64, 1), *SPARSE, reads(I32, 1), reads(I32, 2), reads(F64, 1), reads(U8, 1)),
+        *(
+            reads(F, 3),
+            reads(F, 2),
+            reads(F, 1),
+            reads(F, 1),
+            I64,
+            I64,
+            writes(F, 2),
+            writes(F64, 1),
+        ),
     ),
 )
 def pyramid_backward(
-    order: Any, indptr: Any, indices: Any, values: Any, mirror: Any, parents: Any, scales: Any,
-    seen: Any, hidden: Any, units: Any, dlogit: Any, dvalue: Any, first: int, last: int,
-    gradient: Any, squares: Any,
+    order: Array, indptr: Array, indices: Array, values: Array, mirror: Array, parents: Array,
+    scales: Array, seen: Array, hidden: Array, units: Array, dlogit: Array, dvalue: Array, first:
+    int, last: int, gradient: Array, squares: Array,
 ) -> None:  # fmt: skip
     """Write the gradient by all weights of the units [first, last), and its squares' sums."""
     own, kind = len(seen), units.dtype.type
@@ -250,13 +217,11 @@ def pyramid_backward(
                 squares[j] += np.float64(gradient[r, j]) * np.float64(gradient[r, j])
 
 
-# --- optimizer ----------------------------------------------------------------------------------
-
-
-@_helper
+@helper
 def _moments(
-    gradient: Any, mean: Any, square: Any, seen: Any, factor: Any, keep1: Any, take1: Any,
-    keep2: Any, take2: Any, rate: Any, root_scale: Any, small: Any, first: int, last: int,
+    gradient: Array, mean: Array, square: Array, seen: Array, factor: float, keep1: float, take1:
+    float, keep2: float, take2: float, rate: float, root_scale: float, small: float, first: int,
+    last: int,
 ) -> None:  # fmt: skip
     """Write the moments of every row, and its step in place of the gradient."""
     zero, tiny = gradient.dtype.type(0), gradient.dtype.type(TINY)
@@ -272,17 +237,25 @@ def _moments(
                 gradient[r, j] = -rate * m / (root_scale * math.sqrt(v) + small)
 
 
-@_kernel(
+@kernel(
     0,
     lambda F: (
-        *(_out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _out(F, 2), _in(U8, 1), _in(I32, 2)),
-        *(_in(F64, 1), F64, I64, F64, F64, F64, F64, I64, I64),
+        *(
+            writes(F, 2),
+            writes(F, 2),
+            writes(F, 2),
+            writes(F, 2),
+            writes(F, 2),
+            reads(U8, 1),
+            reads(I32, 2),
+        ),
+        *(reads(F64, 1), F64, I64, F64, F64, F64, F64, I64, I64),
     ),
 )
 def pyramid_adam(
-    rows: Any, units: Any, gradient: Any, mean: Any, square: Any, seen: Any, parents: Any,
-    scales: Any, factor: float, step: int, learning_rate: float, beta1: float, beta2: float,
-    epsilon: float, first: int, last: int,
+    rows: Array, units: Array, gradient: Array, mean: Array, square: Array, seen: Array, parents:
+    Array, scales: Array, factor: float, step: int, learning_rate: float, beta1: float, beta2:
+    float, epsilon: float, first: int, last: int,
 ) -> None:  # fmt: skip
     """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
     kind = rows.dtype.type
@@ -306,41 +279,18 @@ def pyramid_adam(
             units[r, j] += gradient[len(seen) + r, j]
 
 
-# --- advantages ---------------------------------------------------------------------------------
-
-
-@_kernel(0, lambda F: (_in(F, 2), _in(F, 2), _in(U8, 2), _in(F, 1), F64, F64, _out(F, 2)))
-def gae(
-    rewards: Any, values: Any, dones: Any, last_value: Any, gamma: float, lambda_: float, out: Any
-) -> None:
-    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
-    for n in range(rewards.shape[1]):
-        carried: Any = 0.0
-        after: Any = np.float64(last_value[n])
-        for t in range(len(rewards) - 1, -1, -1):
-            if dones[t, n]:
-                carried = after = 0.0
-            value = np.float64(values[t, n])
-            carried = np.float64(rewards[t, n]) + gamma * after - value + gamma * lambda_ * carried
-            after = value
-            out[t, n] = carried
-
-
-# --- a worker's step ----------------------------------------------------------------------------
-
-
-@_kernel(
+@kernel(
     5,
     lambda F: types.int64(
-        *(_in(U8, 3), _in(U8, 1), I64, I64, I64, *_network(F), _out(F, 3), _out(I64, 1)),
-        *(_out(U16, 1), _out(I8, 1), _out(U8, 1), _out(F, 1), _out(F, 1)),
+        *(reads(U8, 3), reads(U8, 1), I64, I64, I64, *_network(F), writes(F, 3), writes(I64, 1)),
+        *(writes(U16, 1), writes(I8, 1), writes(U8, 1), writes(F, 1), writes(F, 1)),
         *(I64, F64, types.boolean, I64),
     ),
 )
-def _actor_step(
-    screens: Any, table: Any, resolution: int, stride: int, spread: int, rows: Any, mirror: Any,
-    units: Any, hidden: Any, indptr: Any, indices: Any, values: Any, actions: Any, logits: Any,
-    estimates: Any, t: int, uniform: float, fresh: bool, last_action: int,
+def actor_step(
+    screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array, mirror:
+    Array, units: Array, hidden: Array, indptr: Array, indices: Array, values: Array, actions:
+    Array, logits: Array, estimates: Array, t: int, uniform: float, fresh: bool, last_action: int,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``ActorStep``."""
     if t < 0 or t >= len(actions) or last_action > 1:
@@ -361,7 +311,7 @@ def _actor_step(
     indptr[t + 1] = end
     _one_forward(indices, values, start, end, rows, mirror, units, 0, units.shape[1], hidden[0])
     logits[t], estimates[t] = _one_actor_critic(hidden[0], units)
-    actions[t] = 1 if uniform < _sigmoid(np.float64(logits[t])) else 0
+    actions[t] = 1 if uniform < sigmoid(np.float64(logits[t])) else 0
     return int(actions[t])
 
 
@@ -371,34 +321,17 @@ class ActorStep:
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, stride: int, spread: int,
-        rows: Array, mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array,
-        values: Array, actions: Array, logits: Array, estimates: Array,
+        self, screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array,
+        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
+        actions: Array, logits: Array, estimates: Array,
     ) -> None:  # fmt: skip
         buffers = (
             *(screens, table, resolution, stride, spread, rows, mirror, units, scratch),
             *(indptr, indices, values, actions, logits, estimates),
         )
-        _actor_step(*buffers, -1, 0.0, False, -1)
-        self._buffers, self._step = buffers, _actor_step.compile(rows.dtype)
+        actor_step(*buffers, -1, 0.0, False, -1)
+        self._buffers, self._step = buffers, actor_step.compile(rows.dtype)
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
         """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
         return self._step(*self._buffers, t, uniform, fresh, last_action)  # type: ignore[no-any-return]
-
-
-TRAINING = (
-    _actor_step,
-    pyramid_forward,
-    actor_critic,
-    ppo_gradient,
-    pyramid_backward,
-    pyramid_adam,
-    gae,
-)
-
-
-def compile_all(dtype: DTypeLike) -> None:
-    """Compile, or load, what training in ``dtype`` calls, before workers start."""
-    for kernel in TRAINING:
-        kernel.compile(dtype)

@@ -16,8 +16,7 @@ Kernels that work on a share of the units or decisions, [first, last), leave all
 
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9; Schulman
 et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16;
-Kingma and Ba, "Adam" (2015), algorithm 1.
-"""
+Kingma and Ba, "Adam" (2015), algorithm 1."""
 
 from __future__ import annotations
 
@@ -27,18 +26,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.oracle import Array, _exact
+from fastpong.arrays import Array
+from fastpong.geometry import PONG
+from fastpong.oracle.arrays import to_float64
+from fastpong.oracle.losses import log_probabilities
 
-FIELD = 160
-
-
-# --- input --------------------------------------------------------------------------------------
+TOP, FIELD = PONG.top, PONG.height
 
 
 def cell_counts(frame: Array, resolution: int) -> NDArray[np.float64]:
     """Return the sum over each cell of a square field: (S, S)."""
     side = len(frame) // resolution
-    blocks = _exact(frame).reshape(side, resolution, side, resolution)
+    blocks = to_float64(frame).reshape(side, resolution, side, resolution)
     return np.asarray(blocks.sum(axis=(1, 3)))
 
 
@@ -54,14 +53,14 @@ def encode_cells(
 
 
 def encode_channels(
-    screens: Sequence[Array], table: Array, resolution: int, stride: int, indices: Array,
-    values: Array,
+    screens: Sequence[Array], table: Array, resolution: int, stride: int, indices: Array, values:
+    Array,
 ) -> int:  # fmt: skip
     """Do the same for the newest screen and its predecessors, with a difference between neighbours.
 
     Channel 0 is the frame, channel c screen c - 1 less screen c, counted back from the newest.
     """
-    field = [s[35 : 35 + FIELD : stride, :FIELD:stride] for s in screens]
+    field = [s[TOP : TOP + FIELD : stride, :FIELD:stride] for s in screens]
     frames = [np.take(table, part).astype(np.float64) for part in field]
     channels = [frames[0], *(now - before for now, before in pairwise(frames))]
     flat = np.concatenate([cell_counts(channel, resolution).ravel() for channel in channels])
@@ -77,133 +76,35 @@ def dense_inputs(
     x = np.zeros((len(order), base))
     for q, t in enumerate(order):
         span = slice(indptr[t], indptr[t + 1])
-        np.add.at(x[q], indices[span], _exact(values[span]))
+        np.add.at(x[q], indices[span], to_float64(values[span]))
     return x
 
 
-# --- network ------------------------------------------------------------------------------------
-
-
 def pyramid_forward(
-    order: Array,
-    indptr: Array,
-    indices: Array,
-    values: Array,
-    rows: Array,
-    mirror: Array,
-    units: Array,
-    first: int,
-    last: int,
-    hidden: Array,
-) -> None:
+    order: Array, indptr: Array, indices: Array, values: Array, rows: Array, mirror: Array, units:
+    Array, first: int, last: int, hidden: Array,
+) -> None:  # fmt: skip
     """Write h and h' of the decisions ``order``: hidden (M, 2, H), units [first, last)."""
     x = dense_inputs(order, indptr, indices, values, len(rows))
-    w = _exact(rows[:, first:last])
+    w = to_float64(rows[:, first:last])
     for k, image in enumerate((x, x[:, mirror])):
-        hidden[:, k, first:last] = np.maximum(image @ w + _exact(units[0, first:last]), 0.0)
+        hidden[:, k, first:last] = np.maximum(image @ w + to_float64(units[0, first:last]), 0.0)
 
 
 def actor_critic(
     hidden: Array, units: Array, first: int, last: int, logit: Array, estimate: Array
 ) -> None:
     """Write logit = u - (-u) = 2 (h - h') . a and the value, of the decisions [first, last)."""
-    h, image = _exact(hidden[first:last, 0]), _exact(hidden[first:last, 1])
-    logit[first:last] = 2.0 * (h @ _exact(units[1]) - image @ _exact(units[1]))
-    estimate[first:last] = h @ _exact(units[2]) + image @ _exact(units[2])
-
-
-def _log_policy(logit: Array) -> NDArray[np.float64]:
-    """Return log softmax of (-logit / 2, logit / 2): (M, 2), LEFT and RIGHT."""
-    pair = np.stack([-_exact(logit) / 2, _exact(logit) / 2], axis=1)
-    top = pair.max(axis=1, keepdims=True)
-    return np.asarray(pair - top - np.log(np.exp(pair - top).sum(axis=1, keepdims=True)))
-
-
-def ppo_losses(
-    logit: Array,
-    estimate: Array,
-    actions: Array,
-    old_logit: Array,
-    advantage: Array,
-    returns: Array,
-    clip: float,
-) -> NDArray[np.float64]:
-    """Return, decision by decision, what the loss is made of, and diagnostics: (5, M).
-
-    r = pi(a) / pi_old(a)
-    0  clipped surrogate  -min(r A, clip(r, 1 - c, 1 + c) A)
-    1  value loss         (V - R)^2 / 2
-    2  entropy            -sum_a pi(a) log pi(a)
-    3  approximate KL     (r - 1) - log r
-    4  clipped            1 where |r - 1| > c, else 0
-    """
-    log_policy, chosen = _log_policy(logit), np.arange(len(logit))
-    log_ratio = log_policy[chosen, actions] - _log_policy(old_logit)[chosen, actions]
-    ratio, exact = np.exp(log_ratio), _exact(advantage)
-    surrogate = np.minimum(ratio * exact, np.clip(ratio, 1 - clip, 1 + clip) * exact)
-    entropy = -(np.exp(log_policy) * log_policy).sum(axis=1)
-    error = _exact(estimate) - _exact(returns)
-    return np.stack(
-        [-surrogate, error**2 / 2, entropy, ratio - 1 - log_ratio, np.abs(ratio - 1) > clip]
-    )
-
-
-def ppo_gradient(
-    order: Array,
-    logit: Array,
-    estimate: Array,
-    actions: Array,
-    old_logit: Array,
-    advantage: Array,
-    returns: Array,
-    clip: float,
-    entropy_weight: float,
-    value_weight: float,
-    dlogit: Array,
-    dvalue: Array,
-    losses: Array,
-) -> None:
-    """Write the gradient of the mean loss by logits and values, and ``ppo_losses``.
-
-    loss = mean of surrogate + value_weight value loss - entropy_weight entropy. ``order`` picks the
-    decisions from the batch's actions, old_logit, advantage, returns; the rest is (M,).
-    The policy's part goes through the Jacobian of log softmax, dlog pi_i / du_j = d_ij - pi_j.
-    """
-    batch = (actions[order], old_logit[order], advantage[order], returns[order])
-    losses[:] = ppo_losses(logit, estimate, *batch, clip)
-    chosen, size = np.arange(len(order)), max(1, len(order))
-    exact, log_policy = _exact(batch[2]), _log_policy(logit)
-    pi = np.exp(log_policy)
-    ratio = np.exp(log_policy - _log_policy(batch[1]))[chosen, batch[0]]
-    # min() takes the clipped arm, which is flat, where that is the lower one.
-    flat = np.where(exact > 0, ratio > 1 + clip, ratio < 1 - clip)
-    by_log = entropy_weight * pi * (log_policy + 1.0)
-    by_log[chosen, batch[0]] -= np.where(flat, 0.0, exact * ratio)
-    # Of two, 1 - pi_i is the other one: so written nothing cancels.
-    jacobian = pi[:, ::-1, None] * (2 * np.eye(2) - 1)
-    by_pair = np.einsum("mi,mij->mj", by_log, jacobian)
-    dlogit[:] = (by_pair[:, 1] - by_pair[:, 0]) / 2 / size
-    dvalue[:] = value_weight * (_exact(estimate) - _exact(batch[3])) / size
+    h, image = to_float64(hidden[first:last, 0]), to_float64(hidden[first:last, 1])
+    logit[first:last] = 2.0 * (h @ to_float64(units[1]) - image @ to_float64(units[1]))
+    estimate[first:last] = h @ to_float64(units[2]) + image @ to_float64(units[2])
 
 
 def pyramid_backward(
-    order: Array,
-    indptr: Array,
-    indices: Array,
-    values: Array,
-    mirror: Array,
-    parents: Array,
-    scales: Array,
-    seen: Array,
-    hidden: Array,
-    units: Array,
-    dlogit: Array,
-    dvalue: Array,
-    first: int,
-    last: int,
-    gradient: Array,
-    squares: Array,
-) -> None:
+    order: Array, indptr: Array, indices: Array, values: Array, mirror: Array, parents: Array,
+    scales: Array, seen: Array, hidden: Array, units: Array, dlogit: Array, dvalue: Array, first:
+    int, last: int, gradient: Array, squares: Array,
+) -> None:  # fmt: skip
     """Write the gradient by all weights, of the units [first, last): (R + 3, H).
 
     The rows of W come first, then those of ``units``. squares (H,) float64: the sum of its squares,
@@ -212,10 +113,10 @@ def pyramid_backward(
     """
     share, total = slice(first, last), len(seen)
     x = dense_inputs(order, indptr, indices, values, len(mirror))
-    h = _exact(hidden[:, :, share])
-    a, v = _exact(units[1:, share])
-    du = 2.0 * _exact(dlogit)[:, None, None] * np.array([1.0, -1.0])[:, None]
-    dv = _exact(dvalue)[:, None, None]
+    h = to_float64(hidden[:, :, share])
+    a, v = to_float64(units[1:, share])
+    du = 2.0 * to_float64(dlogit)[:, None, None] * np.array([1.0, -1.0])[:, None]
+    dv = to_float64(dvalue)[:, None, None]
     dz = (du * a + dv * v) * (h > 0)
     full = np.zeros((total + 3, last - first))
     full[: len(mirror)] = x.T @ dz[:, 0] + x[:, mirror].T @ dz[:, 1]
@@ -228,23 +129,10 @@ def pyramid_backward(
 
 
 def pyramid_adam(
-    rows: Array,
-    units: Array,
-    gradient: Array,
-    mean: Array,
-    square: Array,
-    seen: Array,
-    parents: Array,
-    scales: Array,
-    factor: float,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    first: int,
-    last: int,
-) -> None:
+    rows: Array, units: Array, gradient: Array, mean: Array, square: Array, seen: Array, parents:
+    Array, scales: Array, factor: float, step: int, learning_rate: float, beta1: float, beta2:
+    float, epsilon: float, first: int, last: int,
+) -> None:  # fmt: skip
     """Take one step of Adam with ``factor`` times the gradient, of the units [first, last).
 
         m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
@@ -254,9 +142,9 @@ def pyramid_adam(
     steps. Overwrites mean and square (R + 3, H), rows and units, and gradient by the steps of W.
     """
     share = slice(first, last)
-    g = factor * _exact(gradient[:, share])
-    m = beta1 * _exact(mean[:, share]) + (1.0 - beta1) * g
-    v = beta2 * _exact(square[:, share]) + (1.0 - beta2) * np.square(g)
+    g = factor * to_float64(gradient[:, share])
+    m = beta1 * to_float64(mean[:, share]) + (1.0 - beta1) * g
+    v = beta2 * to_float64(square[:, share]) + (1.0 - beta2) * np.square(g)
     mean[:, share], square[:, share] = m, v
     moved = -learning_rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + epsilon)
     by_row = moved[: len(rows)].copy()
@@ -267,59 +155,14 @@ def pyramid_adam(
     units[:, share] = units[:, share] + moved[len(seen) :]
 
 
-# --- advantages ---------------------------------------------------------------------------------
-
-
-def gae(
-    rewards: Array,
-    values: Array,
-    dones: Array,
-    last_value: Array,
-    gamma: float,
-    lambda_: float,
-    out: Array,
-) -> None:
-    """Write generalised advantage estimates: (T, N) each, last_value (N,).
-
-    delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
-    A_t = sum_{k >= t} (gamma lambda)^{k - t} (product of (1 - done_j), t <= j < k) delta_k
-    """
-    r, v, going = _exact(rewards), _exact(values), 1.0 - (np.asarray(dones) != 0)
-    after = np.concatenate([v[1:], _exact(last_value)[None]]) if len(v) else v
-    delta = r + gamma * going * after - v
-    for t in range(len(r)):
-        reach = np.ones(r.shape[1:])
-        total = np.zeros(r.shape[1:])
-        for k in range(t, len(r)):
-            total += (gamma * lambda_) ** (k - t) * reach * delta[k]
-            reach = reach * going[k]
-        out[t] = total
-
-
-# --- a worker's step ----------------------------------------------------------------------------
-
-
 class ActorStep:
     """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
 
     def __init__(
-        self,
-        screens: Array,
-        table: Array,
-        resolution: int,
-        stride: int,
-        spread: int,
-        rows: Array,
-        mirror: Array,
-        units: Array,
-        scratch: Array,
-        indptr: Array,
-        indices: Array,
-        values: Array,
-        actions: Array,
-        logits: Array,
-        estimates: Array,
-    ) -> None:
+        self, screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array,
+        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
+        actions: Array, logits: Array, estimates: Array,
+    ) -> None:  # fmt: skip
         self.screens, self.table = screens, table
         self.resolution, self.stride, self.spread = resolution, stride, spread
         self.rows, self.mirror, self.units, self.hidden = rows, mirror, units, scratch
@@ -355,5 +198,5 @@ class ActorStep:
         actor_critic(
             self.hidden, self.units, 0, 1, self.logits[t : t + 1], self.estimates[t : t + 1]
         )
-        self.actions[t] = uniform < np.exp(_log_policy(self.logits[t : t + 1])[0, 1])
+        self.actions[t] = uniform < np.exp(log_probabilities(self.logits[t : t + 1])[0, 1])
         return int(self.actions[t])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_cases import ALL_BACKENDS, BACKENDS, DTYPES, screens, table
 from tolerances import GRADIENT, assert_close, assert_same
 
-from fastpong import kernels, oracle_ppo
+from fastpong import kernels, oracle
 from fastpong.agents.pyramid import Level, Pyramid
 from fastpong.oracle import dense_frames
 
@@ -251,7 +251,7 @@ def test_folded_weights_see_what_weights_of_every_level_see(backend: Any, which:
     rows = w[: tree.base].copy()
     for above, s in zip(tree.parents, tree.scales, strict=True):
         rows += s * w[above]
-    x = oracle_ppo.dense_inputs(*frames.values(), tree.base)
+    x = oracle.dense_inputs(*frames.values(), tree.base)
     images = x.reshape(5, 2, tree.side, tree.side)
     hidden = backend.pyramid_forward(**frames, rows=rows, mirror=tree.mirror, units=units)
     for k, seen in enumerate((images, images[:, :, ::-1])):
@@ -351,7 +351,7 @@ def test_gradients_of_the_whole_are_central_differences(backend: Any, which: str
 
     def loss(q: dict[str, Any]) -> float:
         picked = [past[n][order] for n in ("actions", "old_logit", "advantage", "returns")]
-        parts = oracle_ppo.ppo_losses(*forward(q)[1], *picked, scalars["clip"])
+        parts = oracle.ppo_losses(*forward(q)[1], *picked, scalars["clip"])
         return float(np.mean(parts[0] + 0.7 * parts[1] - 0.3 * parts[2]))
 
     hidden, heads = forward(p)
@@ -672,7 +672,7 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
 def test_dense_inputs_are_dense_frames() -> None:
     tree = Pyramid(1, (), False)
     frames = batch(tree, [5, 6])
-    x = oracle_ppo.dense_inputs(np.arange(2), *list(frames.values())[1:], tree.base)
+    x = oracle.dense_inputs(np.arange(2), *list(frames.values())[1:], tree.base)
     low = frames["indices"] < 6400
     indptr = np.searchsorted(np.flatnonzero(low), frames["indptr"])
     dense = dense_frames(indptr, frames["indices"][low], frames["values"][low])

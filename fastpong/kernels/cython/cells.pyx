@@ -1,6 +1,6 @@
 """The actor-critic agent's kernels in Cython: raw, for callers that have checked their arguments.
 
-Use them through ``fastpong.kernels``. ``fastpong.oracle_ppo`` states the mathematics.
+Use them through ``fastpong.kernels``. ``fastpong.oracle.cells`` states the mathematics.
 
 Design
 ------
@@ -22,17 +22,16 @@ Design
 """
 
 from cython cimport floating
-from libc.math cimport exp, fabs, isfinite, log1p, pow, sqrt
+from libc.math cimport exp, fabs, isfinite, pow, sqrt
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpong._clones cimport cloned, fetch, inlined
+from fastpong._geometry cimport FIELD, TOP, WORDS
 from fastpong._meeting cimport Place, c_abandon, core_of_this_thread, hold, meet, release
+from fastpong.kernels.cython.losses cimport PpoTerms, c_ppo_gradient
 
 cdef enum:
-    TOP = 35          # first row of the field on screen
-    FIELD = 160       # its side on screen, of which every stride-th row and column is looked at
-    WORDS = 20        # of eight bytes in a row of the screen
     BLOCK = 64
     GROUP = 16        # units whose part of the heads is added up by itself; ppo_learner.GROUP
 
@@ -347,56 +346,6 @@ def actor_critic(
         cloned_actor_critic(hidden, units, first, last, logit, estimate)
 
 
-cdef inline double softplus(double x) noexcept nogil:
-    # log(1 + e^x), without overflow
-    return (x if x > 0 else 0) + log1p(exp(-fabs(x)))
-
-
-cdef void loss_gradient(
-        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
-        const uint8_t[::1] actions, const floating[::1] old_logit,
-        const floating[::1] advantage, const floating[::1] returns, double clip,
-        double entropy_weight, double value_weight, Py_ssize_t first, Py_ssize_t last,
-        floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] losses) noexcept nogil:
-    # Of the decisions [first, last) of a minibatch ``order``.
-    cdef Py_ssize_t q, t, size = order.shape[0]
-    cdef double sign, log_odds, p, log_ratio, ratio, gain, slope, error, bounded
-    for q in range(first, last):
-        t = order[q]
-        sign = 1 if actions[t] else -1
-        log_odds = logit[q]
-        log_ratio = softplus(-sign * old_logit[t]) - softplus(-sign * log_odds)
-        ratio = exp(log_ratio)
-        gain = advantage[t]
-        bounded = min(max(ratio, 1 - clip), 1 + clip)
-        p = exp(-softplus(-log_odds))
-        # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
-        slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
-        if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
-            slope = 0
-        slope += entropy_weight * p * exp(-softplus(log_odds)) * log_odds
-        error = <double>estimate[q] - <double>returns[t]
-        dlogit[q] = <floating>(slope / size)
-        dvalue[q] = <floating>(value_weight * error / size)
-        losses[0, q] = -min(ratio * gain, bounded * gain)
-        losses[1, q] = error * error / 2
-        losses[2, q] = p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds)
-        losses[3, q] = ratio - 1 - log_ratio
-        losses[4, q] = fabs(ratio - 1) > clip
-
-
-def ppo_gradient(
-        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
-        const uint8_t[::1] actions, const floating[::1] old_logit,
-        const floating[::1] advantage, const floating[::1] returns, double clip,
-        double entropy_weight, double value_weight, floating[::1] dlogit,
-        floating[::1] dvalue, double[:, ::1] losses):
-    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
-    with nogil:
-        loss_gradient(order, logit, estimate, actions, old_logit, advantage, returns, clip,
-                      entropy_weight, value_weight, 0, order.shape[0], dlogit, dvalue, losses)
-
-
 cdef inline inlined one_backward(
         const uint16_t[::1] indices, const int8_t[::1] values, Py_ssize_t start, Py_ssize_t stop,
         const int32_t[::1] mirror, const floating[:, ::1] hidden, const floating[:, ::1] units,
@@ -613,6 +562,8 @@ def ppo_passes(
     cdef const int64_t[::1] part
     cdef double total
     cdef Place place
+    cdef PpoTerms terms
+    terms.clip, terms.entropy_weight, terms.value_weight = clip, entropy_weight, value_weight
     with nogil:
         if threads > 1:
             hold(&place, core, <int>thread, <int>threads)
@@ -626,8 +577,11 @@ def ppo_passes(
             if not meet(&meeting[0], <int32_t>threads):
                 break
             add_groups(sums, low, high, heads[0], heads[1])
-            loss_gradient(part, heads[0], heads[1], actions, old_logit, advantage, returns, clip,
-                          entropy_weight, value_weight, low, high, heads[2], heads[3], losses)
+            terms.size = part.shape[0]
+            terms.first = low
+            c_ppo_gradient(part[low:high], heads[0][low:high], heads[1][low:high], actions,
+                           old_logit, advantage, returns, terms, heads[2][low:high],
+                           heads[3][low:high], losses)
             if not meet(&meeting[0], <int32_t>threads):
                 break
             if thread == 0:
@@ -654,28 +608,6 @@ def ppo_passes(
                  beta2, epsilon, 0, width)
         if threads > 1:
             release(&place)
-
-
-# --- advantages ---------------------------------------------------------------------------------
-
-def gae(
-        const floating[:, ::1] rewards, const floating[:, ::1] values,
-        const uint8_t[:, ::1] dones, const floating[::1] last_value, double gamma,
-        double lambda_, floating[:, ::1] out):
-    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
-    cdef Py_ssize_t t, n
-    cdef double carried, after
-    with nogil:
-        for n in range(rewards.shape[1]):
-            carried = 0
-            after = last_value[n]
-            for t in range(rewards.shape[0] - 1, -1, -1):
-                if dones[t, n]:
-                    carried = 0
-                    after = 0
-                carried = rewards[t, n] + gamma * after - values[t, n] + gamma * lambda_ * carried
-                after = values[t, n]
-                out[t, n] = <floating>carried
 
 
 # --- a worker's step ----------------------------------------------------------------------------

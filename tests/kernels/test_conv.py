@@ -9,7 +9,7 @@ import pytest
 from kernel_cases import BACKENDS, DTYPES, PIXELS, screens, sparse_frames, table
 from tolerances import GRADIENT, assert_close, assert_same
 
-from fastpong import kernels, oracle, oracle_conv
+from fastpong import kernels, oracle
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -69,7 +69,7 @@ def test_the_oracles_convolution_is_the_sum_it_says() -> None:
     for height, width, channels in ((1, 80, 5), (80, 80, 1), (7, 11, 2)):
         x = rng.standard_normal((1, height, width, channels))
         kernel, bias = rng.standard_normal((6, 6, channels, 2)), rng.standard_normal(2)
-        got = oracle_conv.convolve(x, kernel, bias)[0]
+        got = oracle.convolve(x, kernel, bias)[0]
         assert got.shape == (-(-height // 3), -(-width // 3), 2)
         top = max(0, 3 * (got.shape[0] - 1) + 6 - height) // 2
         left = max(0, 3 * (got.shape[1] - 1) + 6 - width) // 2
@@ -87,13 +87,13 @@ def test_of_a_row_only_one_row_of_the_kernel_meets_data(backend: Any) -> None:
     frames = sparse_frames(np.random.default_rng(4), [22, 300])
     kernel, bias, w, b = network("row", F64)
     x = oracle.dense_frames(*frames).reshape(-1, 1, 80, 80)
-    full = oracle_conv.convolve(x, kernel, bias)
+    full = oracle.convolve(x, kernel, bias)
     others = kernel.copy()
     others[[0, 1, 3, 4, 5]] = 1e6
-    assert_same(oracle_conv.convolve(x, others, bias), full)
+    assert_same(oracle.convolve(x, others, bias), full)
     row = np.zeros_like(kernel)
     row[2] = kernel[2]
-    assert_same(oracle_conv.convolve(x, row, bias), full)
+    assert_same(oracle.convolve(x, row, bias), full)
     others[[0, 1, 3, 4, 5]] = np.nan
     hidden = backend.sparse_conv_forward(*frames, kernel, bias, w, b)
     assert_same(backend.sparse_conv_forward(*frames, others, bias, w, b), hidden)
@@ -135,9 +135,9 @@ def test_gradients_of_the_network_are_central_differences(backend: Any, mode: st
         return h1, h2, backend.softmax(logits)
 
     h1, h2, probability = forward(weights)
-    targets = oracle_conv.soft_targets(probability, actions, advantage, step)
+    targets = oracle.soft_targets(probability, actions, advantage, step)
     dlogit, losses = backend.cross_entropy_gradient(probability, actions, advantage, step)
-    assert_close(losses, oracle_conv.cross_entropy(targets, probability))
+    assert_close(losses, oracle.cross_entropy(targets, probability))
     gw3, gb3, dh2 = backend.dense_backward(h2, weights[6], dlogit)
     gw2, gb2, dh1 = backend.dense_backward(h1, weights[4], dh2)
     first = backend.sparse_conv_backward(*frames, *weights[:3], dh1)
@@ -153,7 +153,7 @@ def test_gradients_of_the_network_are_central_differences(backend: Any, mode: st
             for move in (1e-5, -1e-5):
                 moved = [array.copy() for array in weights]
                 moved[which].reshape(-1)[place] += move
-                loss = oracle_conv.cross_entropy(targets, forward(moved)[2])
+                loss = oracle.cross_entropy(targets, forward(moved)[2])
                 ends.append(loss.sum())
             slopes.append((ends[0] - ends[1]) / 2e-5)
         assert_close(gradient.reshape(-1)[at], slopes, GRADIENT)

@@ -1,0 +1,77 @@
+"""Optimizers, compiled by Numba."""
+
+from __future__ import annotations
+
+import math
+
+from numba import types
+
+from fastpong.arrays import Array
+from fastpong.kernels.numba.cache import F64, I64, helper, kernel, reads, writes
+
+
+@kernel(0, lambda F: (writes(F, 1), reads(F, 1), writes(F, 1), F64, F64, F64))
+def rmsprop_update(
+    parameter: Array, gradient: Array, cache: Array, learning_rate: float, decay: float, epsilon:
+    float,
+) -> None:  # fmt: skip
+    """Climb in place: c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)."""
+    kind = parameter.dtype.type
+    # 1 - decay before rounding: in float32 the difference would be off by 1e-6 of itself.
+    keep, take = kind(decay), kind(1.0 - decay)
+    rate, small = kind(learning_rate), kind(epsilon)
+    for i in range(len(parameter)):
+        g = gradient[i]
+        c = keep * cache[i] + take * g * g
+        cache[i] = c
+        parameter[i] += rate * g / (math.sqrt(c) + small)
+
+
+# Adam as in _kernels.pxd, which explains it: the bias corrections are folded into two numbers.
+
+
+@helper
+def adam_rates(
+    step: int, learning_rate: float, beta1: float, beta2: float, epsilon_hat: bool
+) -> tuple[float, float]:
+    """Return rate and root_scale; with ``epsilon_hat`` epsilon's root is not corrected."""
+    first, second = 1 - beta1 ** float(step), 1 - beta2 ** float(step)
+    if epsilon_hat:
+        return learning_rate * (math.sqrt(second) / first), 1.0
+    return learning_rate / first, 1 / math.sqrt(second)
+
+
+@helper
+def adam_moments(
+    g: float, mean: float, square: float, keep1: float, take1: float, keep2: float, take2: float
+) -> tuple[float, float]:
+    """Return m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2."""
+    return keep1 * mean + take1 * g, keep2 * square + take2 * g * g
+
+
+@helper
+def adam_step(mean: float, square: float, rate: float, root_scale: float, small: float) -> float:
+    """Return rate m / (root_scale sqrt(v) + epsilon)."""
+    return rate * mean / (root_scale * math.sqrt(square) + small)
+
+
+@kernel(
+    0,
+    lambda F: (
+        *(writes(F, 1), reads(F, 1), writes(F, 1), writes(F, 1)),
+        *(I64, F64, F64, F64, F64, types.boolean),
+    ),
+)
+def adam_update(
+    parameter: Array, gradient: Array, mean: Array, square: Array, step: int, learning_rate: float,
+    beta1: float, beta2: float, epsilon: float, epsilon_hat: bool,
+) -> None:  # fmt: skip
+    """Descend in place, by Adam's step number ``step``."""
+    kind = parameter.dtype.type
+    rate, root_scale = adam_rates(step, learning_rate, beta1, beta2, epsilon_hat)
+    rate, root_scale, small = kind(rate), kind(root_scale), kind(epsilon)
+    keep1, take1, keep2, take2 = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
+    for i in range(len(parameter)):
+        m, v = adam_moments(gradient[i], mean[i], square[i], keep1, take1, keep2, take2)
+        mean[i], square[i] = m, v
+        parameter[i] -= adam_step(m, v, rate, root_scale, small)
