@@ -27,7 +27,7 @@ GCC_FLAGS = ["-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
 FAMILIES = ("cells", "conv", "losses")
-"""Those with a file of their own; the others' kernels are in _kernels.pyx, for others to cimport."""
+"""Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
 
 DIRECTIVES = {
     "language_level": 3,

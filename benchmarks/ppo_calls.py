@@ -14,7 +14,9 @@ from fastpong.acting.rollout import Lane
 from fastpong.agents.multi_env import look
 from fastpong.agents.ppo.agent import ActorCritic, Settings
 from fastpong.agents.ppo.learner import Batch
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant
+from fastpong.envs.draws import TRAIN
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 
 Array = NDArray[Any]
 

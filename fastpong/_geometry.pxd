@@ -1,8 +1,7 @@
-# The compile-time copy of ``fastpong.geometry.PONG``; tests hold the two together.
+# The compile-time copy of ``fastpong.geometry.PONG_GEOMETRY``; a test holds the two together.
 
 cdef enum:
     TOP = 35          # first row of the field on the screen
-    LEFT = 0          # its first column
     FIELD = 160       # rows and columns of the field on the screen
     WORDS = 20        # of eight bytes in a row of the screen
     STRIDE = 2        # every second row and column makes a frame

@@ -13,7 +13,9 @@ from fastpong import oracle
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create, make_player
 from fastpong.agents.keras_conv import Settings, shapes
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant
+from fastpong.envs.draws import TRAIN
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays

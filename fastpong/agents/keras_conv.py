@@ -22,7 +22,9 @@ from numpy.typing import DTypeLike, NDArray
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import EpisodeTasks
-from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
+from fastpong.envs.draws import INIT, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK, Backend
 from fastpong.learning.finite import finite_norm
 from fastpong.settings.fields import check, option

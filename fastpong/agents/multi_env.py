@@ -31,7 +31,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastpong.acting.rollout import SCREEN, Buffers, Lane, LanePlayer, Segment, Step
 from fastpong.agents.pyramid import Pyramid, parse_levels
-from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
+from fastpong.envs.draws import INIT, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import Backend
 from fastpong.settings.fields import check, option
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG
+from fastpong.geometry import PONG_GEOMETRY as PONG
 from fastpong.kernels import checks
 from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
 from fastpong.kernels.raw import Raw
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen
+PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
 
 OUT = 27
 NETWORK = ("kernel", "bias", "w1", "b1", "w2", "b2", "w3", "b3")

@@ -10,12 +10,12 @@ from collections.abc import Callable
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG
+from fastpong.geometry import PONG_GEOMETRY as PONG
 from fastpong.kernels import checks
 from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
 from fastpong.kernels.raw import Raw
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen
+PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
 
 
 class Linear:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG
+from fastpong.geometry import PONG_GEOMETRY as PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
@@ -24,7 +24,7 @@ from fastpong.kernels.numba.frames import encode
 from fastpong.kernels.numba.linear import dot, row_forward
 from fastpong.kernels.numba.losses import row_softmax
 
-SIDE, PIXELS = PONG.rows, PONG.pixels
+SIDE, PIXELS = PONG.frame_shape[0], PONG.pixels
 OUT, BEFORE = 27, 2
 
 
