@@ -12,7 +12,8 @@ from training import first_conv_episode
 from fastpong import kernels
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.keras_conv import ConvolutionalAgent, Settings
-from fastpong.envs.emulator import Emulator, find_variant
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
 
 Array = NDArray[Any]

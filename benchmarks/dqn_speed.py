@@ -20,7 +20,7 @@ from fastpong.agents.dqn.agent import DeepQ
 from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
-from fastpong.envs.emulator import TRAIN
+from fastpong.envs.draws import TRAIN
 
 ENV, ROUNDS = "ALE/Pong-v5", 6
 SETTINGS = Settings(replay=20_000)

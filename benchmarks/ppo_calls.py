@@ -10,12 +10,14 @@ from kernel_calls import BACKENDS, Call, _simple
 from numpy.typing import NDArray
 
 from fastpong import kernels
-from fastpong._bundles import CellNetwork, CellTree, Moments
 from fastpong.acting.rollout import Lane
 from fastpong.agents.multi_env import look
 from fastpong.agents.ppo.agent import ActorCritic, Settings
 from fastpong.agents.ppo.learner import Batch
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant
+from fastpong.envs.draws import TRAIN
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
+from fastpong.kernels.bundles import CellNetwork, CellTree, Moments
 
 Array = NDArray[Any]
 

@@ -14,7 +14,9 @@ from fastpong import agents
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.karpathy import PolicyGradient
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant, uniforms
+from fastpong.envs.draws import TRAIN, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 
 Array = NDArray[Any]
 

@@ -229,7 +229,7 @@ def first_conv_episode() -> Trajectory:
     """Play the convolutional agent's first episode."""
     from fastpong import agents
     from fastpong.agents.keras_conv import Settings
-    from fastpong.envs.emulator import TRAIN
+    from fastpong.envs.draws import TRAIN
 
     agent = agents.create("conv", Settings(), "cython", "float32")
     trajectory: Trajectory = agent.player("Pong-v0", 0, TRAIN, False)(

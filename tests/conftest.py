@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from pathlib import Path
 
 from hypothesis import settings
 
@@ -17,9 +15,6 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 # What is tested is the package that is installed, by child processes too, and not the checkout
 # that they are started in.
 os.environ["PYTHONSAFEPATH"] = "1"
-
-# --import-mode=importlib leaves sys.path alone, and tests import tolerances and cases by name.
-sys.path.insert(0, str(Path(__file__).parent))
 
 settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, max_examples=40

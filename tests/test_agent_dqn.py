@@ -18,7 +18,7 @@ from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
 from fastpong.agents.ppo.agent import agent as ppo
-from fastpong.envs.emulator import EVAL, TRAIN
+from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config

@@ -18,7 +18,7 @@ from fastpong.acting.rollout import Game, Lane
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo.agent import Settings
 from fastpong.agents.ppo.learner import Batch, Learner
-from fastpong.envs.emulator import EVAL, TRAIN
+from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.kernels import get_backend
 from fastpong.learning import aligned
 from fastpong.learning.team import shares

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -10,19 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastpong.envs.emulator import (
-    EVAL,
-    NOOP,
-    TRAIN,
-    VARIANTS,
-    Draw,
-    Emulator,
-    Variant,
-    find_variant,
-    uniforms,
-)
+from fastpong.envs.ale import NOOP
+from fastpong.envs.draws import EVAL, TRAIN, Draw, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.games import PONG
+from fastpong.envs.variants import VARIANTS, Variant, find_variant
 
-REDS = (0, 144, 109)
+REDS = PONG.background_reds
 Policy = Callable[[int], int]  # frame or step number -> index into the minimal action set
 
 
@@ -413,11 +408,22 @@ def test_start_screen_by_the_red_rule(emulators: dict[str, Emulator]) -> None:
     assert (emulator.foreground_table()[screen_of(emulator)] == foreground).all()
 
 
+# -- facts of the game --------------------------------------------------------------------------
+
+
+def test_the_games_facts_are_those_of_ale(emulators: dict[str, Emulator]) -> None:
+    for emulator in emulators.values():
+        assert emulator.actions == PONG.actions
+        assert emulator.screen_shape == PONG.geometry.screen_shape
+    assert set(PONG.move_actions) < set(PONG.actions)
+    assert (PONG.geometry.frame_shape, PONG.geometry.pixels) == ((80, 80), 6400)
+
+
 # -- names --------------------------------------------------------------------------------------
 
 
 def test_the_five_variants() -> None:
-    facts = {v.name: (v.game, v.frameskip, v.sticky) for v in VARIANTS.values()}
+    facts = {v.name: (v.game.rom, v.frameskip, v.sticky) for v in VARIANTS.values()}
     assert facts == {
         "Pong-v0": ("pong", (2, 3, 4), 0.25),
         "Pong-v4": ("pong", (2, 3, 4), 0.0),
@@ -437,7 +443,7 @@ def test_unknown_environment_names_the_known_ones() -> None:
 @pytest.mark.parametrize("game", ["no_such_game", "Pong", "../pong", ""])
 def test_unknown_game(game: str) -> None:
     with pytest.raises(ValueError, match="unknown game"):
-        Emulator(Variant("x", game=game))
+        Emulator(Variant("x", replace(PONG, rom=game)))
 
 
 @pytest.mark.parametrize(
@@ -478,7 +484,7 @@ def test_another_game_equals_gymnasium_too() -> None:
     gymnasium.register_envs(ale_py)
     env = gymnasium.make("BreakoutNoFrameskip-v4", frameskip=4)
     env.reset(seed=0)
-    emulator = Emulator(Variant("Breakout", game="breakout", frameskip=(4,)))
+    emulator = Emulator(Variant("Breakout", replace(PONG, rom="breakout"), frameskip=(4,)))
     assert emulator.actions == (0, 1, 3, 4)
     table = emulator.foreground_table((0,))
     assert table[0] == 0
@@ -500,7 +506,8 @@ def test_another_game_equals_gymnasium_too() -> None:
 
 def test_reading_the_variants_imports_no_emulator() -> None:
     code = (
-        "import sys, fastpong.envs.emulator as e; e.find_variant('Pong-v0');"
+        "import sys, fastpong.envs.emulator; from fastpong.envs import variants;"
+        "variants.find_variant('Pong-v0');"
         "print([m for m in ('ale_py', 'gymnasium', 'numba') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -511,7 +518,8 @@ def test_reading_the_variants_imports_no_emulator() -> None:
 
 def test_building_and_playing_prints_nothing() -> None:
     code = (
-        "from fastpong.envs.emulator import *; e = Emulator(find_variant('Pong-v0'));"
+        "from fastpong.envs.emulator import Emulator; from fastpong.envs.draws import uniforms;"
+        "from fastpong.envs.variants import find_variant; e = Emulator(find_variant('Pong-v0'));"
         "e.reset(uniforms(0, 0, 0)); e.step(0); e.foreground_table()"
     )
     done = subprocess.run(

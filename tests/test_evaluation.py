@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastpong import agents, kernels
-from fastpong.envs.emulator import EVAL, TRAIN
+from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError

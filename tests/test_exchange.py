@@ -13,7 +13,9 @@ from safetensors import safe_open
 
 from fastpong.acting.rollout import Lane
 from fastpong.cli import main as cli
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant
+from fastpong.envs.draws import TRAIN
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import get_backend
 from fastpong.storage.checkpoint import newest
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from fastpong.acting.rollout import NOBODY, Buffers, Lane, LanePlayer
-from fastpong.envs.emulator import TRAIN, Emulator, find_variant, uniforms
+from fastpong.envs.draws import TRAIN, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 
 CAP = 1500
 

@@ -17,7 +17,7 @@ from tolerances import TRAINING
 
 from fastpong.agents import create
 from fastpong.agents.karpathy import Settings
-from fastpong.envs.emulator import TRAIN, uniforms
+from fastpong.envs.draws import TRAIN, uniforms
 
 SEED = 3
 

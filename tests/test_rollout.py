@@ -11,7 +11,9 @@ import pytest
 
 from fastpong.acting.episode import LEFT_RIGHT, BindStep, Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
-from fastpong.envs.emulator import TRAIN, Draw, Emulator, Variant, find_variant, uniforms
+from fastpong.envs.draws import TRAIN, Draw, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import Variant, find_variant
 
 Array = npt.NDArray[np.generic]
 D = 6400

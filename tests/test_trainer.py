@@ -8,7 +8,7 @@ from tolerances import TRAINING
 
 from fastpong.agents import create, make_player
 from fastpong.agents.karpathy import Settings
-from fastpong.envs.emulator import TRAIN
+from fastpong.envs.draws import TRAIN
 from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastpong.acting.trajectory import PIXELS, Trajectory
-from fastpong.envs.emulator import Draw, Emulator
+from fastpong.envs.draws import Draw
+from fastpong.envs.emulator import Emulator
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -165,7 +166,7 @@ def _check_actions(emulator: Emulator, ale_actions: tuple[int, ...]) -> None:
         if action not in emulator.actions:
             raise ValueError(
                 f"ale_actions: expected numbers among {emulator.actions}, those of the game "
-                f"{emulator.variant.game!r}, got {action!r}"
+                f"{emulator.variant.game.rom!r}, got {action!r}"
             )
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastpong.acting.episode import LEFT_RIGHT
-from fastpong.envs.emulator import Draw, Emulator
+from fastpong.envs.draws import Draw
+from fastpong.envs.emulator import Emulator
 
 NOBODY = -1
 """The last action at the beginning of a game: there is none."""

@@ -130,7 +130,6 @@ def create(name: str, hyper: Any, backend: str, dtype: DTypeLike) -> Agent:
     if name not in AGENTS:
         raise ValueError(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")
     chosen = kernels.get_backend(backend)
-    chosen.prepare(dtype)
     agent: Agent = AGENTS[name](hyper, chosen, dtype)
     return agent
 

@@ -20,7 +20,9 @@ from numpy.typing import DTypeLike, NDArray
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import EpisodeTasks
-from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
+from fastpong.envs.draws import INIT, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import PIXELS, Backend
 from fastpong.learning.finite import finite_norm
 from fastpong.settings.fields import check, option
@@ -30,6 +32,11 @@ Array = NDArray[Any]
 # Steps of an episode that are learned from at a time: the hidden layer of so many stays in the
 # cache (200 float32 x 512 = 400 kB) and an episode of 50,000 steps needs no memory of its own.
 CHUNK = 512
+
+KERNELS = (
+    "policy_step", "sparse_policy_forward", "sparse_policy_backward", "discount_rewards",
+    "standardize", "rmsprop_update",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,7 @@ class PolicyGradient(EpisodeTasks):
         self.kernels = kernels
         self.dtype = np.dtype(dtype)
         self.shapes = {"w1": (PIXELS, hyper.hidden), "w2": (hyper.hidden,)}
+        kernels.prepare(dtype, *KERNELS)
         self.batch_size = hyper.batch_size
         self.lag = hyper.lag
         self._hidden = np.empty((CHUNK, hyper.hidden), self.dtype)

@@ -22,7 +22,9 @@ from numpy.typing import DTypeLike, NDArray
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import EpisodeTasks
-from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
+from fastpong.envs.draws import INIT, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK, Backend
 from fastpong.learning.finite import finite_norm
 from fastpong.settings.fields import check, option
@@ -32,6 +34,11 @@ Array = NDArray[Any]
 # Steps of an episode that are learned from at a time, as for the first agent.
 CHUNK = 512
 FILTERS, UNITS, ACTIONS = 32, (64, 32), 6
+
+KERNELS = (
+    "conv_step", "sparse_conv_forward", "sparse_conv_backward", "dense_forward", "dense_backward",
+    "softmax", "cross_entropy_gradient", "discount_rewards", "standardize", "adam_update",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +101,7 @@ class ConvolutionalAgent(EpisodeTasks):
         self.shapes = shapes(hyper.image_conv)
         self.batch_size = hyper.batch_size
         self.lag = hyper.lag
-        kernels.prepare_conv(dtype)
+        kernels.prepare(dtype, *KERNELS)
         first, second = UNITS
         sizes = {"h1": first, "h2": second, "p": ACTIONS, "dh1": first, "dh2": second}
         self._layers = {name: np.empty((CHUNK, size), self.dtype) for name, size in sizes.items()}

@@ -29,17 +29,24 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastpong._bundles import CellNetwork, SparseInputs
 from fastpong.acting.rollout import SCREEN, Buffers, Lane, LanePlayer, Segment, Step
 from fastpong.agents.pyramid import Pyramid, parse_levels
-from fastpong.envs.emulator import INIT, Emulator, find_variant, uniforms
+from fastpong.envs.draws import INIT, uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.variants import find_variant
 from fastpong.kernels import Backend
+from fastpong.kernels.bundles import CellNetwork, SparseInputs
 from fastpong.settings.fields import check, option
 
 Array = NDArray[Any]
 
 SAVED_BYTES = 1 << 14
 """Room for what ``Emulator.save`` returns: 8 kB and a little, not always the same."""
+
+KERNELS = (
+    "cells_step", "cells_forward", "cells_heads", "ppo_gradient", "td_gradient", "cells_backward",
+    "cells_adam", "gae", "standardize",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ class LaneAgent:
         self.pyramid: Pyramid = hyper.pyramid()
         self.shapes = {"rows": (self.pyramid.base, hyper.hidden), "units": (3, hyper.hidden)}
         self.batch_size, self.lag, self.threads = hyper.lanes, hyper.lag, 1
-        kernels.prepare_ppo(dtype)
+        kernels.prepare(dtype, *KERNELS)
         self._segments: list[Segment] = []
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:

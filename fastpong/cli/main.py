@@ -58,7 +58,7 @@ cli.add_command(train)
               )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of the games; none of them is one of training's.")  # fmt: skip
-@click.option("--env", type=Names("fastpong.envs.emulator", "VARIANTS"),
+@click.option("--env", type=Names("fastpong.envs.variants", "VARIANTS"),
               help="Environment to play.  [default: the run's]")  # fmt: skip
 @click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip

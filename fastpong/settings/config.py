@@ -19,7 +19,7 @@ from typing import Any
 
 from fastpong import kernels
 from fastpong.agents import AGENTS
-from fastpong.envs.emulator import VARIANTS
+from fastpong.envs.variants import VARIANTS
 from fastpong.settings import fields as options
 from fastpong.settings.fields import option
 

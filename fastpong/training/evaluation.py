@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastpong import agents
-from fastpong.envs.emulator import EVAL
+from fastpong.envs.draws import EVAL
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from fastpong import agents
-from fastpong.envs.emulator import TRAIN
+from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong._bundles import Arrays, CellTree, Doubles, Floats, Order, SparseInputs
 from fastpong.agents.dqn.replay import Replay, Sample
+from fastpong.arrays import Arrays, Doubles, Floats, Order
 from fastpong.kernels import Backend
+from fastpong.kernels.bundles import CellTree, SparseInputs
 from fastpong.learning.finite import check_finite
 from fastpong.learning.team import Part, Team
 
@@ -48,7 +49,7 @@ class QPart(Part):
             **{"target/rows": tree.base, "target/units": 3},
         }
         super().__init__(first, last, heights, learner.dtype)
-        self.cells, self.hyper, self.tree = learner.kernels.cells, hyper, tree
+        self.raw, self.hyper, self.tree = learner.kernels.raw, hyper, tree
         self.network = self.arrays["rows"], self.arrays["units"]
         self.moments = self.arrays["mean"], self.arrays["square"]
         self.target = self.arrays["target/rows"], self.arrays["target/units"]
@@ -72,14 +73,14 @@ class QPart(Part):
         self, inputs: SparseInputs, order: Order, network: tuple[Floats, Floats], hidden: Floats,
         heads: Floats,
     ) -> None:  # fmt: skip
-        self.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
-        self.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
+        self.raw.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
+        self.raw.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
 
     def backward(
         self, inputs: SparseInputs, now: Order, tree: CellTree, upward: tuple[Floats, Floats]
     ) -> None:
         """Write the gradient by this part's weights, and its squares' sums."""
-        self.cells.cells_backward(
+        self.raw.cells.cells_backward(
             now, tuple(inputs), tuple(tree), self.hidden[: len(now)], self.network[1], upward,
             (self.gradient, self.squares),
         )  # fmt: skip
@@ -88,7 +89,7 @@ class QPart(Part):
         """Take a step of Adam."""
         hyper = self.hyper
         coefficients = factor, rate, hyper.beta1, hyper.beta2, hyper.epsilon
-        self.cells.cells_adam(
+        self.raw.optimizers.cells_adam(
             self.network, self.gradient, self.moments, tuple(tree), number, coefficients
         )
 
@@ -179,7 +180,7 @@ class QLearner:
             later += part.heads_later
         outcome = sample.actions, sample.rewards, sample.discount
         upward = self._upward[0], self._upward[1]
-        self.kernels.cells.td_gradient(heads, later, outcome, (*upward, self._losses))
+        self.kernels.raw.losses.td_gradient(heads, later, outcome, (*upward, self._losses))
         error, target = self._losses
         logit, value = heads[:, : len(error)]
         metrics[:4] = (

@@ -8,7 +8,7 @@ from itertools import pairwise
 from fastpong.agents.dqn.replay import ROUNDS
 from fastpong.agents.multi_env import LaneSettings
 from fastpong.agents.ppo import agent as ppo
-from fastpong.envs.emulator import find_variant
+from fastpong.envs.variants import find_variant
 from fastpong.settings.fields import option
 
 

@@ -18,22 +18,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong._bundles import (
-    Arrays,
+from fastpong.acting.rollout import Segment
+from fastpong.agents.multi_env import look
+from fastpong.arrays import Arrays, Doubles, Floats, Order
+from fastpong.kernels import Backend
+from fastpong.kernels.bundles import (
     CellNetwork,
     CellTree,
-    Doubles,
-    Floats,
     Moments,
-    Order,
     PpoCoefficients,
     RolloutSteps,
     SparseInputs,
     UnitShare,
 )
-from fastpong.acting.rollout import Segment
-from fastpong.agents.multi_env import look
-from fastpong.kernels import Backend
 from fastpong.learning.finite import check_finite
 from fastpong.learning.team import Part, Team, shares
 

@@ -1,0 +1,76 @@
+"""The environments: a game with its frame skip and its sticky actions, by gymnasium's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from fastpong.envs.games import PONG, GameSpec
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Describe a game and its randomness, under gymnasium's name.
+
+    game       : the game's facts
+    frameskip  : the numbers of frames one action may be played for, each as likely
+    sticky     : probability, per frame, that the action played last is played again instead
+    max_frames : frames after which an episode is truncated
+    """
+
+    name: str
+    game: GameSpec = PONG
+    frameskip: tuple[int, ...] = (1,)
+    sticky: float = 0.0
+    max_frames: int = 108_000
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a variant that cannot be played."""
+        if not self.frameskip or min(self.frameskip) < 1:
+            raise ValueError(
+                f"frameskip: expected at least one number of frames, each 1 or more, "
+                f"got {self.frameskip!r}"
+            )
+        if not 0.0 <= self.sticky <= 1.0:
+            raise ValueError(f"sticky: expected a probability in [0, 1], got {self.sticky!r}")
+        if self.max_frames < 1:
+            raise ValueError(f"max_frames: expected 1 or more, got {self.max_frames!r}")
+
+    def halved(self, times: int) -> Variant:
+        """Return the variant with its frame skip halved repeatedly.
+
+        Raises ValueError unless the frame skip is fixed and a multiple of 2**times.
+        """
+        if not times:
+            return self
+        if len(self.frameskip) > 1 or self.frameskip[0] % 2**times:
+            frames = ", ".join(map(str, self.frameskip))
+            raise ValueError(
+                f"expected an environment that plays an action for a multiple of {2**times} "
+                f"frames, got {self.name}, which plays it for {frames}"
+            )
+        return replace(self, frameskip=(self.frameskip[0] // 2**times,))
+
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant("Pong-v0", PONG, frameskip=(2, 3, 4), sticky=0.25),
+        Variant("Pong-v4", PONG, frameskip=(2, 3, 4)),
+        Variant("PongNoFrameskip-v4", PONG, frameskip=(1,)),
+        Variant("PongDeterministic-v4", PONG, frameskip=(4,)),
+        Variant("ALE/Pong-v5", PONG, frameskip=(4,), sticky=0.25),
+    )
+}
+
+
+def find_variant(name: str) -> Variant:
+    """Return the variant of that name.
+
+    Raises ValueError with the known names for any other.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    near = get_close_matches(name, VARIANTS, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ValueError(f"unknown environment {name!r}: expected one of {', '.join(VARIANTS)}.{hint}")
