@@ -44,13 +44,13 @@ class Case:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
         kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
         if self.kernel in IN_PLACE:
-            kernel(**self._packed(self.outputs | self.inputs), **self.scalars)
+            kernel(**self.packed(self.outputs | self.inputs), **self.scalars)
             return outs
         out = (outs if len(outs) > 1 else outs[0]) if given else None
-        result = kernel(**self._packed(self.inputs), **self.scalars, out=out)
+        result = kernel(**self.packed(self.inputs), **self.scalars, out=out)
         return result if isinstance(result, tuple) else (result,)
 
-    def _packed(self, arrays: dict[str, Array]) -> dict[str, Any]:
+    def packed(self, arrays: dict[str, Array]) -> dict[str, Any]:
         rest: dict[str, Any] = dict(arrays)
         for name in self.bundles:
             rest[name] = tuple(rest.pop(part) for part in BUNDLES[name])

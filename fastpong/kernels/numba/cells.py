@@ -7,6 +7,9 @@ what it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 from numba import types
 
@@ -259,8 +262,9 @@ class CellsStep:
     ) -> None:  # fmt: skip
         buffers = (screens, table, geometry, network, mirror, scratch, inputs, record)
         cells_step(*buffers, -1, 0.0, False, -1)
-        self._buffers, self._step = buffers, cells_step.compile(scratch.dtype)
+        self._buffers = buffers
+        self._step = cast("Callable[..., int]", cells_step.compile(scratch.dtype))
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
         """Record step t, return 1 (RIGHT), 0 (LEFT), or -1: no room."""
-        return self._step(*self._buffers, t, uniform, fresh, last_action)  # type: ignore[no-any-return]
+        return self._step(*self._buffers, t, uniform, fresh, last_action)
