@@ -40,6 +40,5 @@ def make_plan(env: str, stages: Sequence[Stage], backend: str, dtype: DTypeLike)
         spec: Spec = AGENTS[stage.agent](stage.settings, chosen, dtype)
         return spec
 
-    chosen.prepare(dtype)
     return Plan(env, stages, make)
 

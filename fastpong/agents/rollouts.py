@@ -38,9 +38,15 @@ from fastpong.envs.draws import INIT, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.geometry import PONG
 from fastpong.kernels import Backend
+from fastpong.kernels.bundles import CellNetwork, SparseInputs
 
 SAVED_BYTES = 1 << 14
 """Room for the result of ``Emulator.save``: 8 kB and a little, not always the same."""
+
+KERNELS = (
+    "cells_step", "cells_forward", "cells_heads", "ppo_gradient", "td_gradient", "cells_backward",
+    "cells_adam", "gae", "standardize",
+)  # fmt: skip
 
 
 class RolloutSpec:
@@ -61,7 +67,7 @@ class RolloutSpec:
         self.hidden = settings.hidden
         self.shapes = {"rows": (self.pyramid.base, self.hidden), "units": (3, self.hidden)}
         self.tasks_per_update, self.steps_per_task = settings.n_envs, settings.n_steps
-        kernels.prepare_ppo(dtype)
+        kernels.prepare(dtype, *KERNELS)
 
     def screens_needed(self, frame_spread: int) -> int:
         """Return the screens that an environment must keep, those in between included."""
@@ -116,11 +122,12 @@ class RolloutActor:
         return step
 
     def _step(self, parameters: Arrays) -> Step:
-        b, settings, mirror = self.player.buffers, self.settings, self.spec.pyramid.mirror
-        return self.spec.kernels.actor_step(
-            b.screens, self.table, settings.cell_size, parameters["rows"], mirror,
-            parameters["units"], b.indptr, b.indices, b.counts, b.actions, b.logits,
-            b.values, settings.pixel_stride, self.stage.frame_spread,
+        b, settings = self.player.buffers, self.settings
+        return self.spec.kernels.cells_step(
+            b.screens, self.table, CellNetwork(parameters["rows"], parameters["units"]),
+            self.spec.pyramid.mirror, SparseInputs(b.indptr, b.indices, b.counts),
+            (b.actions, b.logits, b.values), settings.cell_size, settings.pixel_stride,
+            self.stage.frame_spread,
         )  # fmt: skip
 
 

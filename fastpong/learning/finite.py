@@ -24,16 +24,14 @@ def finite_norm(gradients: Iterable[Array], learning_rate: float) -> float:
     return check_finite(squares, learning_rate)
 
 
-def check_finite(squares: float, learning_rate: float, option: str = "--learning-rate") -> float:
+def check_finite(squares: float, learning_rate: float) -> float:
     """Return the root of a gradient's sum of squares.
-
-    option : the command line's name of that rate
 
     Raises ArithmeticError as ``finite_norm`` does.
     """
     if not math.isfinite(squares):
         raise ArithmeticError(
             "training diverged: the gradient is not finite any more; begin again with a smaller "
-            f"{option} than {learning_rate}, or go on from an older checkpoint"
+            f"--learning-rate than {learning_rate:g}, or go on from an older checkpoint"
         )
     return math.sqrt(squares)

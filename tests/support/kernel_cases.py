@@ -16,8 +16,18 @@ BACKENDS = ("cython", "numba")
 ALL_BACKENDS = (*BACKENDS, "numpy")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 PIXELS = 6400
-IN_PLACE = ("rmsprop_update", "adam_update", "pyramid_adam")
+IN_PLACE = ("rmsprop_update", "adam_update", "cells_adam")
 """Kernels whose outputs are also inputs, and have no ``out``."""
+
+
+BUNDLES = {
+    "inputs": ("indptr", "indices", "values"),
+    "tree": ("mirror", "parents", "scales", "seen"),
+    "network": ("rows", "units"),
+    "moments": ("mean", "square"),
+    "steps": ("actions", "old_logit", "advantage", "returns"),
+}
+"""Arrays that go into one tuple where a kernel takes that."""
 
 
 @dataclass
@@ -28,16 +38,23 @@ class Case:
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     scalars: dict[str, Any] = field(default_factory=dict)
+    bundles: tuple[str, ...] = ()
 
     def call(self, backend: Any, given: bool = True) -> tuple[Array, ...]:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
         kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
         if self.kernel in IN_PLACE:
-            kernel(**self.outputs, **self.inputs, **self.scalars)
+            kernel(**self.packed(self.outputs | self.inputs), **self.scalars)
             return outs
         out = (outs if len(outs) > 1 else outs[0]) if given else None
-        result = kernel(**self.inputs, **self.scalars, out=out)
+        result = kernel(**self.packed(self.inputs), **self.scalars, out=out)
         return result if isinstance(result, tuple) else (result,)
+
+    def packed(self, arrays: dict[str, Array]) -> dict[str, Any]:
+        rest: dict[str, Any] = dict(arrays)
+        for name in self.bundles:
+            rest[name] = tuple(rest.pop(part) for part in BUNDLES[name])
+        return rest
 
 
 def sparse_frames(rng: Any, sizes: list[int], pixels: int = PIXELS) -> tuple[Array, Array, Array]:
@@ -155,7 +172,7 @@ def _conv_cases(dtype: Any) -> dict[str, Case]:
 
 def _ppo_cases(dtype: Any) -> dict[str, Case]:
     rng = np.random.default_rng(9)
-    minibatch, decisions, base, rows, units = 3, 4, 30, 36, 5
+    minibatch, steps, base, rows, units = 3, 4, 30, 36, 5
 
     def normal(*shape: int) -> Array:
         return rng.standard_normal(shape).astype(dtype)  # type: ignore[no-any-return]
@@ -174,30 +191,39 @@ def _ppo_cases(dtype: Any) -> dict[str, Case]:
         "scales": np.array([0.3, 0.5]),
         "seen": np.ones(rows, np.uint8),
     }
-    heads = {"logit": normal(minibatch), "estimate": normal(minibatch)}
+    heads = {"logit": normal(minibatch), "value": normal(minibatch)}
     past = {"actions": np.array([0, 1, 1, 0], np.uint8)}
-    past |= {name: normal(decisions) for name in ("old_logit", "advantage", "returns")}
+    past |= {name: normal(steps) for name in ("old_logit", "advantage", "returns")}
     up = {"dlogit": normal(minibatch), "dvalue": normal(minibatch)}
     one, two = screens(rng, 2)
     cells = {"indices": np.full(PIXELS, 7, np.uint16), "values": np.full(PIXELS, 7, np.int8)}
     learned = {"rows": normal(base, units), "units": normal(3, units)}
     learned |= {"gradient": normal(rows + 3, units), "mean": normal(rows + 3, units)}
+    chosen = {"actions": np.array([0, 1, 1], np.uint8), "heads": normal(2, 2 * minibatch)}
+    chosen |= {"target_heads": normal(2, minibatch)}
+    chosen |= {name: rng.standard_normal(minibatch) for name in ("rewards", "discount")}
+    exact = {"parts": out(2, minibatch, kind=np.float64)}
     path = {"rewards": normal(4, 2), "values": normal(4, 2), "dones": np.zeros((4, 2), bool)}
     return {
         "cells": Case("encode_cells", {"screen": one, "previous": two, "table": table(rng)},
-                      {name: a[: 2 * 20 * 20] for name, a in cells.items()}, {"resolution": 4}),
-        "pyramid": Case("pyramid_forward", order | batch | {"rows": normal(base, units)} | mirror
-                        | own, {"out": out(minibatch, 2, units)}),
-        "actor_critic": Case("actor_critic", hidden | own,
-                             {"logit": out(minibatch), "estimate": out(minibatch)}),
+                      {name: a[: 2 * 20 * 20] for name, a in cells.items()}, {"cell_size": 4}),
+        "cells_forward": Case("cells_forward", order | batch | {"rows": normal(base, units)}
+                              | mirror | own, {"out": out(minibatch, 2, units)},
+                              bundles=("inputs", "network")),
+        "cells_heads": Case("cells_heads", hidden | own,
+                            {"logit": out(minibatch), "value": out(minibatch)}),
         "ppo": Case("ppo_gradient", order | heads | past,
                     {"dlogit": out(minibatch), "dvalue": out(minibatch),
-                     "losses": out(5, minibatch, kind=np.float64)}),
-        "pyramid_backward": Case("pyramid_backward", order | batch | mirror | tree | hidden | own
-                                 | up, {"gradient": out(rows + 3, units),
-                                        "squares": out(units, kind=np.float64)}),
-        "pyramid_adam": Case("pyramid_adam", tree,
-                             learned | {"square": np.abs(normal(rows + 3, units))}, {"step": 3}),
+                     "losses": out(5, minibatch, kind=np.float64)}, bundles=("steps",)),
+        "td": Case("td_gradient", chosen,
+                   {"dlogit": out(minibatch), "dvalue": out(minibatch)} | exact),
+        "cells_backward": Case("cells_backward", order | batch | mirror | tree | hidden | own
+                               | up, {"gradient": out(rows + 3, units),
+                                      "squares": out(units, kind=np.float64)},
+                               bundles=("inputs", "tree")),
+        "cells_adam": Case("cells_adam", tree | mirror,
+                           learned | {"square": np.abs(normal(rows + 3, units))}, {"step": 3},
+                           ("tree", "network", "moments")),
         "gae": Case("gae", path | {"last_value": normal(2)}, {"out": out(4, 2)}),
     }  # fmt: skip
 

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.acting.rollout import Step
-from fastpong.agents.dqn.learner import QLearner
+from fastpong.agents.dqn.updater import QUpdater
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
 from fastpong.agents.episodic import by_name
@@ -105,7 +105,7 @@ class DQNLearner(RolloutLearner):
         settings = self.settings = spec.settings
         self.target = {name: np.zeros(shape, spec.dtype) for name, shape in spec.shapes.items()}
         self.replay = Replay.empty(settings.n_envs, settings.n_steps, settings.buffer_size)
-        self._learner = QLearner(settings, spec.kernels, spec.dtype, threads)
+        self._updater = QUpdater(settings, spec.kernels, spec.dtype, threads)
 
     def state(self) -> dict[str, Array]:
         """Return the state's arrays by name, target network and replay buffer included."""
@@ -116,7 +116,7 @@ class DQNLearner(RolloutLearner):
         self.replay.verify(self.spec.pyramid.base)
 
     def update(self) -> dict[str, float]:
-        """Store the rollouts and learn from the replay buffer. See ``QLearner``.
+        """Store the rollouts and learn from the replay buffer. See ``QUpdater``.
 
         Raises ArithmeticError for a gradient that is not finite, MemoryError for rollouts that do
         not fit. Weights are then as before, the replay buffer need not be.
@@ -131,7 +131,7 @@ class DQNLearner(RolloutLearner):
         if since < self.settings.learning_starts or not self.replay.steps:
             return {}
         rate = self.settings.learning_rate.at(self.stage.since("learning_rate", steps))
-        metrics = self._learner.learn(self.replay, self.parameters, self.state(), rate)
+        metrics = self._updater.learn(self.replay, self.parameters, self.state(), rate)
         self.average()
         return metrics
 

@@ -27,6 +27,11 @@ from fastpong.envs.emulator import Emulator
 from fastpong.kernels import PIXELS, Backend
 from fastpong.learning.finite import finite_norm
 
+KERNELS = (
+    "policy_step", "sparse_policy_forward", "sparse_policy_backward", "discount_rewards",
+    "standardize", "rmsprop_update",
+)  # fmt: skip
+
 
 class Karpathy(EpisodicSpec):
     """See ``Spec``. Parameters: w1 (6400, H), pixel-major, and w2 (H,)."""
@@ -36,6 +41,7 @@ class Karpathy(EpisodicSpec):
 
     def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
+        kernels.prepare(dtype, *KERNELS)
         self.shapes = {"w1": (PIXELS, settings.hidden), "w2": (settings.hidden,)}
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:

@@ -32,6 +32,10 @@ from fastpong.kernels import NETWORK, Backend
 from fastpong.learning.finite import finite_norm
 
 FILTERS, UNITS, ACTIONS = 32, (64, 32), 6
+KERNELS = (
+    "conv_step", "sparse_conv_forward", "sparse_conv_backward", "dense_forward", "dense_backward",
+    "softmax", "cross_entropy_gradient", "discount_rewards", "standardize", "adam_update",
+)  # fmt: skip
 
 
 def shapes(image_conv: bool) -> dict[str, tuple[int, ...]]:
@@ -55,7 +59,7 @@ class KerasConv(EpisodicSpec):
     def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
         self.shapes = shapes(settings.image_conv)
-        kernels.prepare_conv(dtype)
+        kernels.prepare(dtype, *KERNELS)
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
         """Draw the kernels, in float64 and rounded, and set the biases to zero.

@@ -20,7 +20,7 @@ from __future__ import annotations
 from numpy.typing import DTypeLike
 
 from fastpong.agents.plan import PlannedStage
-from fastpong.agents.ppo.learner import Batch, Learner
+from fastpong.agents.ppo.updater import Batch, Updater
 from fastpong.agents.ppo.settings import Settings
 from fastpong.agents.protocol import Chance
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
@@ -56,7 +56,7 @@ class PPOLearner(RolloutLearner):
     ) -> None:
         super().__init__(spec, spec.settings, stage, parameters, threads)
         self.settings = spec.settings
-        self._learner = Learner(spec.settings, spec.kernels, spec.dtype, threads)
+        self._updater = Updater(spec.settings, spec.kernels, spec.dtype, threads)
 
     def advance(self, stage: PlannedStage) -> PPOLearner:
         """Return this learner with the settings of the next stage."""
@@ -66,13 +66,13 @@ class PPOLearner(RolloutLearner):
         return learner
 
     def update(self) -> dict[str, float]:
-        """Learn from the rollouts. See ``Learner``."""
+        """Learn from the rollouts. See ``Updater``."""
         rollouts, steps = self.begin_update()
         settings, spec = self.settings, self.spec
         batch = Batch.of(rollouts, settings, spec.kernels, spec.dtype)
         rate = settings.learning_rate.at(self.stage.since("learning_rate", steps))
         ent_coef = settings.ent_coef.at(self.stage.since("ent_coef", steps))
-        metrics = self._learner.learn(batch, self.parameters, self.state(), rate, ent_coef)
+        metrics = self._updater.learn(batch, self.parameters, self.state(), rate, ent_coef)
         self._sharpen(steps)
         self.average()
         return metrics
