@@ -41,4 +41,3 @@ def make_plan(env: str, stages: Sequence[Stage], backend: str, dtype: DTypeLike)
         return spec
 
     return Plan(env, stages, make)
-

@@ -74,9 +74,16 @@ class Plan:
             starts = {name: begun[setter] for name, setter in stage.set_in.items()}
             self.stages.append(
                 PlannedStage(
-                    index, stage, specs[index], variants[index], spreads[index], kept,
-                    task, step, starts,
-                )  # fmt: skip
+                    index,
+                    stage,
+                    specs[index],
+                    variants[index],
+                    spreads[index],
+                    kept,
+                    task,
+                    step,
+                    starts,
+                )
             )
 
     def _begin(self, from_step: int) -> tuple[int, int]:

@@ -176,4 +176,3 @@ def _in_order(pool: Pool, episodes: int, stop: Callable[[], bool]) -> Iterator[G
         while number in played:
             yield played.pop(number)
             number += 1
-

@@ -35,9 +35,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.acting.rollout import Step
-from fastpong.agents.dqn.updater import QUpdater
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
+from fastpong.agents.dqn.updater import QUpdater
 from fastpong.agents.episodic import by_name
 from fastpong.agents.plan import PlannedStage
 from fastpong.agents.ppo.agent import PPO, PPOLearner

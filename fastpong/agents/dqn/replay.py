@@ -58,9 +58,15 @@ class Replay:
     def __init__(self, n_envs: int, n_steps: int, arrays: Mapping[str, Array]) -> None:
         self.n_steps, self.size = n_steps, n_envs * n_steps
         self._arrays = dict(arrays)
-        self.starts, self.indices, self.counts, self.actions, self.rewards, self.ends, self.stored = (
-            arrays[name] for name in NAMES
-        )
+        (
+            self.starts,
+            self.indices,
+            self.counts,
+            self.actions,
+            self.rewards,
+            self.ends,
+            self.stored,
+        ) = (arrays[name] for name in NAMES)
         self._made_for: tuple[int, float] | None = None
 
     @classmethod

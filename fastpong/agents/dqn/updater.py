@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.agents.dqn.replay import Replay, Sample
+from fastpong.agents.ppo.settings import ADAM
 from fastpong.arrays import Arrays, Doubles, Floats, Order
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellTree, SparseInputs
@@ -87,7 +88,6 @@ class QPart(Part):
 
     def step(self, tree: CellTree, factor: float, number: int, rate: float) -> None:
         """Take a step of Adam."""
-        settings = self.settings
         coefficients = factor, rate, *ADAM
         self.raw.optimizers.cells_adam(
             self.network, self.gradient, self.moments, tuple(tree), number, coefficients
@@ -104,7 +104,9 @@ class QPart(Part):
 class QUpdater:
     """Makes updates, on ``threads`` threads; keeps the arrays it works in."""
 
-    def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike, threads: int) -> None:
+    def __init__(
+        self, settings: Settings, kernels: Backend, dtype: DTypeLike, threads: int
+    ) -> None:
         self.settings, self.kernels, self.dtype, self.threads = settings, kernels, dtype, threads
         self.tree = settings.pyramid()
         edges = [*range(0, settings.hidden, UNITS), settings.hidden]

@@ -35,7 +35,6 @@ from fastpong.learning.finite import check_finite
 from fastpong.learning.team import Part, Team, shares
 
 
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """N steps, rollout after rollout.
@@ -57,8 +56,12 @@ class Batch:
         # A point ends the return, and so does a game.
         dones = np.stack([s.dones for s in rollouts], axis=1) | (rewards != 0)
         raw = kernels.gae(
-            rewards, values[:-1], dones.astype(np.uint8), values[-1],
-            settings.gamma, settings.gae_lambda,
+            rewards,
+            values[:-1],
+            dones.astype(np.uint8),
+            values[-1],
+            settings.gamma,
+            settings.gae_lambda,
         )
         returns: Floats = (raw + values[:-1]).T.ravel()
         steps = RolloutSteps(
