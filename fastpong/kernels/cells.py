@@ -24,7 +24,7 @@ from fastpong.arrays import Array
 from fastpong.geometry import PONG_GEOMETRY as PONG
 from fastpong.kernels import checks
 from fastpong.kernels.checks import FLOATS, I8, I32, I64, U8, U16, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.runner import Runner
 
 Share = tuple[int, int] | None
 
@@ -33,10 +33,8 @@ MAX_INPUTS = 1 << 16
 F64 = (np.dtype(np.float64),)
 
 
-class Cells:
+class Cells(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     # --- input ----------------------------------------------------------------------------------
 

@@ -2,29 +2,73 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastpong.arrays import Array
 from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, I64, U8, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.arguments import F64, FLOAT, I64, U8, In, Number, Out
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import (
+    actions_below,
+    any_order,
+    bits,
+    few_actions,
+    order_and_actions,
+    shares,
+)
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Group, Kernel
 
-F64 = (np.dtype(np.float64),)
+SOFTMAX = Kernel(
+    "softmax",
+    "losses",
+    (In("logits", FLOAT, ("T", "A")), Out("out", FLOAT, ("T", "A"), aliases=("logits",))),
+    {"": {"T": 4, "A": 6}},
+)
+CROSS_ENTROPY_GRADIENT = Kernel(
+    "cross_entropy_gradient",
+    "losses",
+    (
+        In("probability", FLOAT, ("T", "A"), None, shares),
+        In("actions", U8, ("T",), actions_below, few_actions),
+        In("advantage", FLOAT, ("T",)),
+        Number("step", checks.not_negative, 0.1),
+        Out("dlogit", FLOAT, ("T", "A")),
+        Out("loss", FLOAT, ("T",)),
+    ),
+    {"": {"T": 4, "A": 6}},
+)
+
+PPO_GRADIENT = Kernel(
+    "ppo_gradient",
+    "losses",
+    (
+        In("order", I64, ("M",), None, any_order),
+        In("logit", FLOAT, ("M",)),
+        In("estimate", FLOAT, ("M",)),
+        In("actions", U8, ("N",), order_and_actions, bits),
+        In("old_logit", FLOAT, ("N",)),
+        In("advantage", FLOAT, ("N",)),
+        In("returns", FLOAT, ("N",)),
+        Group(
+            (
+                Number("clip", checks.below_one, 0.2),
+                Number("entropy_weight", checks.not_negative, 0.01),
+                Number("value_weight", checks.not_negative, 0.5),
+            )
+        ),
+        Out("dlogit", FLOAT, ("M",)),
+        Out("dvalue", FLOAT, ("M",)),
+        Out("losses", F64, (5, "M")),
+    ),
+    {"": {"M": 3, "N": 4}},
+)
 
 
-class Losses:
+class Losses(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def softmax(self, logits: Array, out: Array | None = None) -> Array:
         """Return p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A); ``out`` may be ``logits``."""
-        check = Checker()
-        logits = check.input("logits", logits, FLOATS, ("T", "A"))
-        out = check.output("out", out, FLOATS, ("T", "A"))
-        checks.same_or_separate("out", out, "logits", logits)
-        self.raw.losses.softmax(logits, out)
-        return out
+        return self._run_one(SOFTMAX, logits, out)
 
     def cross_entropy_gradient(
         self,
@@ -47,22 +91,8 @@ class Losses:
         step        : >= 0
         out         : (dlogit, loss), (T, A) and (T,)
         """
-        check = Checker()
-        inputs = {
-            "probability": check.input("probability", probability, FLOATS, ("T", "A")),
-            "actions": check.input("actions", actions, U8, ("T",)),
-            "advantage": check.input("advantage", advantage, FLOATS, ("T",)),
-        }
-        if actions.size and actions.max() >= check.sizes["A"]:
-            raise ValueError(
-                f"actions: expected numbers below {check.sizes['A']}, got {actions.max()}"
-            )
-        first, second = checks.pair("out", out)
-        dlogit = check.output("dlogit", first, FLOATS, ("T", "A"))
-        loss = check.output("loss", second, FLOATS, ("T",))
-        checks.no_overlap({"dlogit": dlogit, "loss": loss}, inputs)
-        self.raw.losses.cross_entropy_gradient(
-            *inputs.values(), checks.not_negative("step", step), dlogit, loss
+        dlogit, loss = self._run(
+            CROSS_ENTROPY_GRADIENT, probability, actions, advantage, step, *parts("out", out, 2)
         )
         return dlogit, loss
 
@@ -96,32 +126,7 @@ class Losses:
         losses holds, decision by decision, surrogate, value loss, entropy, approximate KL
         (r - 1) - log r, and 1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
         """
-        check = Checker()
-        inputs = {
-            "order": check.input("order", order, I64, ("M",)),
-            "logit": check.input("logit", logit, FLOATS, ("M",)),
-            "estimate": check.input("estimate", estimate, FLOATS, ("M",)),
-            "actions": check.input("actions", actions, U8, ("N",)),
-            "old_logit": check.input("old_logit", old_logit, FLOATS, ("N",)),
-            "advantage": check.input("advantage", advantage, FLOATS, ("N",)),
-            "returns": check.input("returns", returns, FLOATS, ("N",)),
-        }
-        checks.within("order", inputs["order"], 0, check.sizes["N"])
-        checks.within("actions", inputs["actions"], 0, 2)
-        parts = checks.parts("out", out, 3)
-        outputs = {
-            "dlogit": check.output("dlogit", parts[0], FLOATS, ("M",)),
-            "dvalue": check.output("dvalue", parts[1], FLOATS, ("M",)),
-            "losses": check.output("losses", parts[2], F64, (5, "M")),
-        }
-        checks.no_overlap(outputs, inputs)
-        self.raw.losses.ppo_gradient(
-            *inputs.values(),
-            (
-                checks.below_one("clip", clip),
-                checks.not_negative("entropy_weight", entropy_weight),
-                checks.not_negative("value_weight", value_weight),
-            ),
-            *outputs.values(),
-        )
-        return tuple(outputs.values())
+        return self._run(
+            PPO_GRADIENT, order, logit, estimate, actions, old_logit, advantage, returns, clip,
+            entropy_weight, value_weight, *parts("out", out, 3),
+        )  # fmt: skip

@@ -334,4 +334,4 @@ class ActorStep:
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
         """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
-        return self._step(*self._buffers, t, uniform, fresh, last_action)  # type: ignore[no-any-return]
+        return int(self._step(*self._buffers, t, uniform, fresh, last_action))
