@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastpong.acting.rollout import Segment
+from fastpong.acting.rollout import Rollout
 from fastpong.agents.multi_env import look
 from fastpong.kernels import Backend
 from fastpong.learning import aligned
@@ -51,10 +51,10 @@ class Batch:
 
     @classmethod
     def of(
-        cls, segments: Sequence[Segment], hyper: Settings, kernels: Backend, dtype: DTypeLike
+        cls, segments: Sequence[Rollout], hyper: Settings, kernels: Backend, dtype: DTypeLike
     ) -> Batch:
         """Join the segments; advantages are standardised over all of them."""
-        values = np.stack([s.estimates for s in segments], axis=1)
+        values = np.stack([s.values for s in segments], axis=1)
         rewards = np.stack([s.rewards for s in segments], axis=1).astype(dtype)
         # A point ends the return, and so does a game.
         dones = np.stack([s.dones for s in segments], axis=1) | (rewards != 0)
@@ -69,7 +69,7 @@ class Batch:
         return cls(
             indptr=np.concatenate([*inner, starts[-1:]]),
             indices=np.concatenate([s.indices[:n] for s, n in zip(segments, used, strict=True)]),
-            values=np.concatenate([s.values[:n] for s, n in zip(segments, used, strict=True)]),
+            values=np.concatenate([s.counts[:n] for s, n in zip(segments, used, strict=True)]),
             actions=np.concatenate([s.actions for s in segments]),
             old_logit=np.concatenate([s.logits for s in segments]),
             advantage=kernels.standardize(np.ascontiguousarray(raw.T).ravel()),
