@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from training import DQN_SETTINGS
 
 from fastpong import kernels
-from fastpong.acting.rollout import Lane
+from fastpong.acting.rollout import EnvState
 from fastpong.agents.dqn.agent import DeepQ
 from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
@@ -69,10 +69,10 @@ def play(dtype: str) -> Data:
     """Play so many rounds with the weights that an agent begins with, and keep them."""
     agent = DeepQ(SETTINGS, kernels.get_backend("cython"), dtype)
     data = Data(agent.initial_parameters(0), agent.initial_state())
-    player, lanes = agent.player(ENV, 0, TRAIN, False), [Lane()] * SETTINGS.lanes
+    player, lanes = agent.player(ENV, 0, TRAIN, False), [EnvState()] * SETTINGS.lanes
     for task in range(ROUNDS * SETTINGS.lanes):
         segment = player(task, data.parameters, lanes[task % SETTINGS.lanes])
-        lanes[task % SETTINGS.lanes] = segment.lane
+        lanes[task % SETTINGS.lanes] = segment.state
         agent.add(segment, data.parameters, data.state)
         if (task + 1) % SETTINGS.lanes == 0:
             assert agent.update(data.parameters, data.state) == {}  # learning has not begun

@@ -10,7 +10,7 @@ from kernel_calls import BACKENDS, Call, _simple
 from numpy.typing import NDArray
 
 from fastpong import kernels
-from fastpong.acting.rollout import Lane
+from fastpong.acting.rollout import EnvState
 from fastpong.agents.multi_env import look
 from fastpong.agents.ppo.agent import ActorCritic, Settings
 from fastpong.agents.ppo.learner import Batch
@@ -51,11 +51,11 @@ def play(dtype: str, skip: int = 3) -> Data:
     """Play ``skip`` updates' segments, learn nothing, and keep the next ones."""
     agent = ActorCritic(SETTINGS, kernels.get_backend("cython"), dtype)
     parameters, state = agent.initial_parameters(0), agent.initial_state()
-    player, lanes = agent.player(ENV, 0, TRAIN, False), [Lane()] * SETTINGS.lanes
+    player, lanes = agent.player(ENV, 0, TRAIN, False), [EnvState()] * SETTINGS.lanes
     segments: list[Any] = []
     for n in range(skip):
         segments = [player(n * len(lanes) + k, parameters, lane) for k, lane in enumerate(lanes)]
-        lanes = [segment.lane for segment in segments]
+        lanes = [segment.state for segment in segments]
     batch = Batch.of(segments, SETTINGS, agent.kernels, dtype)
     look(agent.pyramid, batch.inputs.indices, state["seen"])
     order = np.random.default_rng(0).permutation(len(batch.steps.actions))[: SETTINGS.minibatch]
@@ -85,7 +85,7 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
     out = np.empty_like(logit), np.empty_like(value)
     losses = (np.empty_like(logit), np.empty_like(logit), np.empty((5, size)))
     path = [np.stack([getattr(s, n) for s in data.segments], axis=1) for n in ("rewards", "dones")]
-    values = np.stack([s.estimates for s in data.segments], axis=1)
+    values = np.stack([s.values for s in data.segments], axis=1)
     rewards = path[0].astype(dtype)
 
     def weights() -> tuple[CellNetwork, Array, Moments]:
@@ -119,7 +119,7 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
 def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
     """Return the encoder and the fused step, over two neighbouring screens, to and fro."""
     emulator, cap, tree = Emulator(find_variant(ENV)), 32, SETTINGS.pyramid()
-    screens = np.ascontiguousarray(data.segments[0].lane.screens)
+    screens = np.ascontiguousarray(data.segments[0].state.screens)
     table = emulator.foreground_table()
     cells = (np.empty(tree.base, np.uint16), np.empty(tree.base, np.int8))
     outputs = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.acting.rollout import Game, Lane
+from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
 from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
@@ -64,10 +64,10 @@ def course(settings: Settings) -> Iterator[Any]:
     agent = create("dqn", settings, "cython", "float64")
     parameters, state = agent.initial_parameters(1), agent.initial_state()
     play = agent.player(ENV, SEED, TRAIN, False)
-    lanes = [Lane()] * settings.lanes
+    lanes = [EnvState()] * settings.lanes
     for task in count():
         segment = play(task, parameters, lanes[task % settings.lanes])
-        lanes[task % settings.lanes] = segment.lane
+        lanes[task % settings.lanes] = segment.state
         agent.add(segment, parameters, state)
         if (task + 1) % settings.lanes == 0:
             yield agent, parameters, state, agent.update(parameters, state)
@@ -153,10 +153,10 @@ def test_frames_are_halved_after_so_many_decisions() -> None:
     parameters, state = agent.initial_parameters(1), agent.initial_state()
     assert state["lanes/screens"].shape[1] == 9  # those of three channels and three between each
     play = agent.player(ENV, SEED, TRAIN, False)
-    lane, expected = Lane(), [4, 4, 4, 2, 2, 1, 1, 1]
+    lane, expected = EnvState(), [4, 4, 4, 2, 2, 1, 1, 1]
     for number, frames in enumerate(expected):
         segment = play(3 * number, parameters, lane)
-        lane = segment.lane
+        lane = segment.state
         assert (
             segment.frames == 40 * frames or not number
         )  # a game begins with some of doing nothing
@@ -210,13 +210,13 @@ def test_fine_play_compares_screens_over_the_same_time() -> None:
     agent: Any = create("dqn", settings, "cython", "float64")
     parameters = agent.initial_parameters(1)
     play = agent.player("PongDeterministic-v4", SEED, TRAIN, False)
-    lane, places = play(0, parameters, Lane()).lane, agent.pyramid.side**2
+    lane, places = play(0, parameters, EnvState()).state, agent.pyramid.side**2
     for number, apart in ((9, 2), (15, 4)):
         segment = play(number, parameters, lane)
-        lane, seen = segment.lane, np.zeros((41, agent.pyramid.base))
+        lane, seen = segment.state, np.zeros((41, agent.pyramid.base))
         for t in range(41):
             mine = slice(*segment.indptr[t : t + 2])
-            seen[t, segment.indices[mine]] = segment.values[mine]
+            seen[t, segment.indices[mine]] = segment.counts[mine]
         frame, difference, earlier = (seen[:, k * places : (k + 1) * places] for k in range(3))
         since = 2 * apart  # before that screens of the coarser segment are compared
         assert np.array_equal(difference[since:], frame[since:] - frame[since - apart : -apart])
@@ -336,7 +336,7 @@ def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
         for k in range(3):
             segment = play(3 * number + k, weights, lanes[k])
             assert (segment.length, segment.frames) == (60, 120)
-            lanes[k] = segment.lane
+            lanes[k] = segment.state
             other._segments.append(segment)
         batch = ppo.Batch.of(other._segments, other.hyper, other.kernels, other.dtype)
         other._segments.clear()

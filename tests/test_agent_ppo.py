@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.acting.rollout import Game, Lane
+from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo.agent import Settings
 from fastpong.agents.ppo.learner import Batch, Learner
@@ -69,12 +69,12 @@ def train_plainly(settings: Settings, updates: int, dtype: str) -> Any:
     agent = create("ppo", settings, "cython", dtype)
     play = agent.player(ENV, SEED, TRAIN, False)
     versions, state = [agent.initial_parameters(SEED)], agent.initial_state()
-    lanes = [Lane()] * settings.lanes
+    lanes = [EnvState()] * settings.lanes
     for update in range(updates):
         behaviour = versions[max(0, update - settings.lag)]
         for k in range(settings.lanes):
             segment = play(update * settings.lanes + k, behaviour, lanes[k])
-            lanes[k] = segment.lane
+            lanes[k] = segment.state
             agent.add(segment, behaviour, state)
         newest = {name: array.copy() for name, array in versions[-1].items()}
         agent.update(newest, state)
@@ -254,7 +254,7 @@ def learned(settings: Settings, threads: int = 1, dtype: str = "float64") -> Any
     parameters, state = agent.initial_parameters(1), agent.initial_state()
     play = agent.player(ENV, SEED, TRAIN, False)
     for k in range(settings.lanes):
-        agent.add(play(k, parameters, Lane()), parameters, state)
+        agent.add(play(k, parameters, EnvState()), parameters, state)
     return agent, parameters, state
 
 
@@ -276,7 +276,7 @@ def test_schedules_fall_to_their_ends() -> None:
         rates.append(agent.update(parameters, state)["learning_rate"])
         play = agent.player(ENV, SEED, TRAIN, False)
         for k in range(settings.lanes):
-            agent.add(play(k, parameters, Lane()), parameters, state)
+            agent.add(play(k, parameters, EnvState()), parameters, state)
     done = np.minimum(1, np.arange(7) * 3 * 40 / 500)
     np.testing.assert_allclose(rates, 1e-2 * (1 - 0.75 * done))
 
@@ -286,7 +286,7 @@ def test_every_point_ends_the_return() -> None:
     agent, _, _ = learned(settings)
     batch = Batch.of(agent._segments, settings, agent.kernels, "float64")
     for k, segment in enumerate(agent._segments):
-        returns, expected = batch.steps.returns[200 * k : 200 * (k + 1)], segment.estimates[200]
+        returns, expected = batch.steps.returns[200 * k : 200 * (k + 1)], segment.values[200]
         assert (segment.rewards != 0).sum() >= 2
         for t in reversed(range(200)):
             point = float(segment.rewards[t])
@@ -297,7 +297,7 @@ def test_every_point_ends_the_return() -> None:
             mine = slice(*batch.inputs.indptr[200 * k + t : 200 * k + t + 2])
             theirs = slice(*segment.indptr[t : t + 2])
             assert np.array_equal(batch.inputs.indices[mine], segment.indices[theirs])
-            assert np.array_equal(batch.inputs.values[mine], segment.values[theirs])
+            assert np.array_equal(batch.inputs.values[mine], segment.counts[theirs])
     assert batch.steps.advantage.mean() == pytest.approx(0, abs=1e-12)
     assert batch.steps.advantage.std() == pytest.approx(1)
 

@@ -414,9 +414,10 @@ def test_start_screen_by_the_red_rule(emulators: dict[str, Emulator]) -> None:
 def test_the_games_facts_are_those_of_ale(emulators: dict[str, Emulator]) -> None:
     for emulator in emulators.values():
         assert emulator.actions == PONG.actions
-        assert emulator.screen_shape == PONG.geometry.screen_shape
+        assert emulator.screen_shape == PONG.geometry.screen
     assert set(PONG.move_actions) < set(PONG.actions)
-    assert (PONG.geometry.frame_shape, PONG.geometry.pixels) == ((80, 80), 6400)
+    field = PONG.geometry
+    assert (field.rows, field.columns, field.pixels) == (80, 80, 6400)
 
 
 # -- names --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastpong.acting.rollout import Lane
+from fastpong.acting.rollout import EnvState
 from fastpong.cli import main as cli
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
@@ -75,14 +75,14 @@ def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path
     parameters["units"][0] = np.random.default_rng(0).normal(size=settings.hidden)
     write(tmp_path / "w.safetensors", "ppo", {"resolution": settings.resolution}, parameters)
     play = agent.player(ENV, 0, TRAIN, False)
-    first = play(0, parameters, Lane())
-    second = play(1, parameters, first.lane)
+    first = play(0, parameters, EnvState())
+    second = play(1, parameters, first.state)
 
     arrays, _, hyper = read(tmp_path / "w.safetensors")
     rows, (bias, policy, value) = arrays["rows"], arrays["units"]
     size = hyper["resolution"]
     background = Emulator(find_variant(ENV)).foreground_table() == 0
-    fields = ~background[first.lane.screens[:, 35:195:2, ::2]]
+    fields = ~background[first.state.screens[:, 35:195:2, ::2]]
     now, before = fields.reshape(2, 80 // size, size, 80 // size, size).sum(axis=(2, 4))
 
     def hidden(now: Array, before: Array) -> Array:
@@ -93,5 +93,5 @@ def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path
     upright, mirrored = hidden(now, before), hidden(now[::-1], before[::-1])
     assert now.any() and (now != before).any()
     np.testing.assert_allclose(2 * (upright - mirrored) @ policy, second.logits[0], rtol=1e-4)
-    np.testing.assert_allclose((upright + mirrored) @ value, second.estimates[0], rtol=1e-4)
-    np.testing.assert_allclose(first.estimates[-1], second.estimates[0], rtol=1e-6)
+    np.testing.assert_allclose((upright + mirrored) @ value, second.values[0], rtol=1e-4)
+    np.testing.assert_allclose(first.values[-1], second.values[0], rtol=1e-6)

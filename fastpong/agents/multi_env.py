@@ -29,11 +29,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastpong.acting.rollout import SCREEN, Buffers, Lane, LanePlayer, Segment, Step
+from fastpong.acting.rollout import Buffers, EnvState, Rollout, RolloutPlayer, Step
 from fastpong.agents.pyramid import Pyramid, parse_levels
 from fastpong.envs.draws import INIT, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
+from fastpong.geometry import PONG
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellNetwork, SparseInputs
 from fastpong.settings.fields import check, option
@@ -117,7 +118,7 @@ class LaneAgent:
         self.shapes = {"rows": (self.pyramid.base, hyper.hidden), "units": (3, hyper.hidden)}
         self.batch_size, self.lag, self.threads = hyper.lanes, hyper.lag, 1
         kernels.prepare(dtype, *KERNELS)
-        self._segments: list[Segment] = []
+        self._segments: list[Rollout] = []
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
         """Draw W from N(0, initial_deviation^2), a and v from N(0, 0.1^2 / H); b is 0."""
@@ -143,7 +144,7 @@ class LaneAgent:
             **{f"average/{name}": np.zeros(s, self.dtype) for name, s in self.shapes.items()},
             "lanes/saved": np.zeros((lanes, SAVED_BYTES), np.uint8),
             "lanes/saved_bytes": np.zeros(lanes, np.int64),
-            "lanes/screens": np.zeros((lanes, kept, *SCREEN), np.uint8),
+            "lanes/screens": np.zeros((lanes, kept, *PONG.screen), np.uint8),
             "lanes/last_action": np.zeros(lanes, np.int64),
             "lanes/score": np.zeros(lanes, np.float64),
             "lanes/length": np.zeros(lanes, np.int64),
@@ -181,37 +182,38 @@ class LaneAgent:
         tree, hyper, variant = self.pyramid, self.hyper, find_variant(env)
 
         @cache
-        def prepare(halvings: int, steps: int) -> tuple[LanePlayer, Array]:
+        def prepare(halvings: int, steps: int) -> tuple[RolloutPlayer, Array]:
             emulator = Emulator(variant.halved(halvings))
             buffers = Buffers(steps, tree.base, self.dtype, self.kept)
-            return LanePlayer(emulator, buffers, hyper.noops), emulator.foreground_table()
+            return RolloutPlayer(emulator, buffers, hyper.noops), emulator.foreground_table()
 
-        def play(number: int, parameters: Mapping[str, Array], lane: Lane | None = None) -> Any:
+        def play(number: int, parameters: Mapping[str, Array], lane: EnvState | None = None) -> Any:
             halvings = self.halvings(number, lane is None)
             player, table = prepare(halvings, self.length(number))
             b = player.buffers
             # Screens are compared over the same time, however often decisions are made.
             step = self.kernels.cells_step(
                 b.screens, table, CellNetwork(parameters["rows"], parameters["units"]),
-                tree.mirror, SparseInputs(b.indptr, b.indices, b.values),
-                (b.actions, b.logits, b.estimates), hyper.resolution, hyper.stride, 2**halvings,
+                tree.mirror, SparseInputs(b.indptr, b.indices, b.counts),
+                (b.actions, b.logits, b.values), hyper.resolution, hyper.stride, 2**halvings,
             )  # fmt: skip
             step, draw = self.chooser(step, number, lane is None), uniforms(seed, stream, number)
             if lane is None:
-                return player.play_game(step, draw, greedy)
-            return player.play_segment(step, lane, draw)
+                return player.play_episode(step, draw, greedy)
+            return player.play_rollout(step, lane, draw)
 
         return play
 
-    def payload(self, number: int, before: Segment | None, state: Mapping[str, Array]) -> Lane:
+    def payload(self, number: int, before: Rollout | None, state: Mapping[str, Array]) -> EnvState:
         """Return where the task's lane stands."""
         if before is not None:
-            return before.lane
+            return before.state
         k = number % self.hyper.lanes
         saved = state["lanes/saved"][k, : state["lanes/saved_bytes"][k]].tobytes()
         if not saved:
-            return Lane()
-        return Lane(
+            return EnvState(k)
+        return EnvState(
+            k,
             saved,
             state["lanes/screens"][k].copy(),
             int(state["lanes/last_action"][k]),
@@ -220,10 +222,10 @@ class LaneAgent:
         )
 
     def add(
-        self, result: Segment, parameters: Mapping[str, Array], state: dict[str, Array]
+        self, result: Rollout, parameters: Mapping[str, Array], state: dict[str, Array]
     ) -> dict[str, float]:
         """Keep a segment for the update, and note where its lane stands now."""
-        k, lane = len(self._segments), result.lane
+        k, lane = len(self._segments), result.state
         self._segments.append(result)
         state["lanes/saved"][k, : len(lane.saved)] = np.frombuffer(lane.saved, np.uint8)
         state["lanes/saved_bytes"][k] = len(lane.saved)

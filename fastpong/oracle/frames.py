@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.oracle.arrays import to_float64
 
 PIXELS = PONG.pixels

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpong.arrays import Array
-from fastpong.oracle.arrays import Tuple, to_float64
+from fastpong.arrays import Array, Arrays
+from fastpong.oracle.arrays import to_float64
 
 
 def rmsprop_update(
@@ -43,7 +43,7 @@ def adam_update(
 
 
 def cells_adam(
-    network: Tuple, gradient: Array, moments: Tuple, tree: Tuple, step: int,
+    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
     coefficients: tuple[float, ...],
 ) -> None:  # fmt: skip
     """Take one step of Adam with ``factor`` times the gradient.

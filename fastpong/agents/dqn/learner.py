@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.agents.dqn.replay import Replay, Sample
-from fastpong.arrays import Arrays, Doubles, Floats, Order
+from fastpong.arrays import Doubles, Floats, Order, State
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellTree, SparseInputs
 from fastpong.learning.finite import check_finite
@@ -49,7 +49,8 @@ class QPart(Part):
             **{"target/rows": tree.base, "target/units": 3},
         }
         super().__init__(first, last, heights, learner.dtype)
-        self.raw, self.hyper, self.tree = learner.kernels.raw, hyper, tree
+        self.cells, self.hyper, self.tree = learner.kernels.raw.cells, hyper, tree
+        self.optimizers = learner.kernels.raw.family("optimizers")
         self.network = self.arrays["rows"], self.arrays["units"]
         self.moments = self.arrays["mean"], self.arrays["square"]
         self.target = self.arrays["target/rows"], self.arrays["target/units"]
@@ -73,14 +74,14 @@ class QPart(Part):
         self, inputs: SparseInputs, order: Order, network: tuple[Floats, Floats], hidden: Floats,
         heads: Floats,
     ) -> None:  # fmt: skip
-        self.raw.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
-        self.raw.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
+        self.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
+        self.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
 
     def backward(
         self, inputs: SparseInputs, now: Order, tree: CellTree, upward: tuple[Floats, Floats]
     ) -> None:
         """Write the gradient by this part's weights, and its squares' sums."""
-        self.raw.cells.cells_backward(
+        self.cells.cells_backward(
             now, tuple(inputs), tuple(tree), self.hidden[: len(now)], self.network[1], upward,
             (self.gradient, self.squares),
         )  # fmt: skip
@@ -89,7 +90,7 @@ class QPart(Part):
         """Take a step of Adam."""
         hyper = self.hyper
         coefficients = factor, rate, hyper.beta1, hyper.beta2, hyper.epsilon
-        self.raw.optimizers.cells_adam(
+        self.optimizers.cells_adam(
             self.network, self.gradient, self.moments, tuple(tree), number, coefficients
         )
 
@@ -110,15 +111,15 @@ class QLearner:
         edges = [*range(0, hyper.hidden, UNITS), hyper.hidden]
         self.parts = [QPart(self, a, b) for a, b in pairwise(edges)]
         self.team = Team(min(threads, len(self.parts)))
-        size = hyper.minibatch
+        self._kernels, size = kernels.raw.family("losses"), hyper.minibatch
         self._upward = np.zeros((2, size), dtype)
         self._losses = np.zeros((2, size))
 
     def learn(
         self,
         replay: Replay,
-        parameters: Arrays,
-        state: Arrays,
+        parameters: State,
+        state: State,
         rate: float,
         halvings: int = 0,
     ) -> dict[str, float]:
@@ -180,7 +181,7 @@ class QLearner:
             later += part.heads_later
         outcome = sample.actions, sample.rewards, sample.discount
         upward = self._upward[0], self._upward[1]
-        self.kernels.raw.losses.td_gradient(heads, later, outcome, (*upward, self._losses))
+        self._kernels.td_gradient(heads, later, outcome, (*upward, self._losses))
         error, target = self._losses
         logit, value = heads[:, : len(error)]
         metrics[:4] = (

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.acting.rollout import Segment
+from fastpong.acting.rollout import Rollout
 
 Array = NDArray[Any]
 
@@ -107,7 +107,7 @@ class Replay:
         if not sound:
             raise ValueError("replay: expected what training keeps, got arrays that cannot be")
 
-    def put(self, segments: Sequence[Segment]) -> None:
+    def put(self, segments: Sequence[Rollout]) -> None:
         """Add a round; raises MemoryError where it takes up more than a third of the room."""
         used = [int(s.indptr[self.segment]) for s in segments]
         total, room = sum(used), len(self.indices)
@@ -129,7 +129,7 @@ class Replay:
         for k, (s, n) in enumerate(zip(segments, used, strict=True)):
             mine = slice(k * self.segment, (k + 1) * self.segment)
             self.starts[slot, mine] = at + s.indptr[: self.segment]
-            self.indices[at : at + n], self.values[at : at + n] = s.indices[:n], s.values[:n]
+            self.indices[at : at + n], self.values[at : at + n] = s.indices[:n], s.counts[:n]
             self.actions[slot, mine], self.rewards[slot, mine] = s.actions, s.rewards
             self.ends[slot, mine] = (s.rewards != 0) | (s.dones != 0)
             at += n

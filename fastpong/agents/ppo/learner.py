@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.rollout import Segment
+from fastpong.acting.rollout import Rollout
 from fastpong.agents.multi_env import look
-from fastpong.arrays import Arrays, Doubles, Floats, Order
+from fastpong.arrays import Doubles, Floats, Order, State
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import (
     CellNetwork,
@@ -51,10 +51,10 @@ class Batch:
 
     @classmethod
     def of(
-        cls, segments: Sequence[Segment], hyper: Settings, kernels: Backend, dtype: DTypeLike
+        cls, segments: Sequence[Rollout], hyper: Settings, kernels: Backend, dtype: DTypeLike
     ) -> Batch:
         """Join the segments, standardise advantages over all of them."""
-        values = np.stack([s.estimates for s in segments], axis=1)
+        values = np.stack([s.values for s in segments], axis=1)
         rewards = np.stack([s.rewards for s in segments], axis=1).astype(dtype)
         # A point ends the return, and so does a game.
         dones = np.stack([s.dones for s in segments], axis=1) | (rewards != 0)
@@ -71,7 +71,7 @@ class Batch:
         return cls(_join(segments), steps, _explained(values[:-1].T.ravel(), returns))
 
 
-def _join(segments: Sequence[Segment]) -> SparseInputs:
+def _join(segments: Sequence[Rollout]) -> SparseInputs:
     """Return the inputs of all steps that were learned from."""
     # The last observation of a segment is the first one of the next: it is left out.
     used = [int(s.indptr[s.length]) for s in segments]
@@ -80,7 +80,7 @@ def _join(segments: Sequence[Segment]) -> SparseInputs:
     return SparseInputs(
         indptr=np.concatenate([*inner, starts[-1:]]),
         indices=np.concatenate([s.indices[:n] for s, n in zip(segments, used, strict=True)]),
-        values=np.concatenate([s.values[:n] for s, n in zip(segments, used, strict=True)]),
+        values=np.concatenate([s.counts[:n] for s, n in zip(segments, used, strict=True)]),
     )
 
 
@@ -127,9 +127,7 @@ class Learner:
         self.parts = [UnitsPart(*share, self.tree.base, self.tree.rows, dtype) for share in cut]
         self.team = Team(len(self.parts))
 
-    def learn(
-        self, batch: Batch, parameters: Arrays, state: Arrays, done: float
-    ) -> dict[str, float]:
+    def learn(self, batch: Batch, parameters: State, state: State, done: float) -> dict[str, float]:
         """Make one update, in place; ``done`` is how far the schedules have come, in [0, 1].
 
         Raises ArithmeticError where a gradient is not finite.
@@ -162,8 +160,8 @@ class Learner:
         }
 
     def _passes(
-        self, batch: Batch, orders: Sequence[Order], parameters: Arrays,
-        state: Arrays, rate: float, entropy: float,
+        self, batch: Batch, orders: Sequence[Order], parameters: State,
+        state: State, rate: float, entropy: float,
     ) -> Doubles:  # fmt: skip
         """Take a step of Adam for every minibatch, return its metrics."""
         hyper, tree, parts = self.hyper, self.tree, self.parts

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastpong.acting.rollout import NOBODY, Buffers, Lane, LanePlayer
+from fastpong.acting.rollout import NO_ACTION, Buffers, EnvState, RolloutPlayer
 from fastpong.envs.draws import TRAIN, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
@@ -42,21 +42,21 @@ class Recorder:
         self.calls.append((now, now if fresh else before, fresh, last_action))
         action = int((uniform + int(now[35:195].sum()) % 7 / 7) % 1 < 0.5)
         b.indptr[t + 1] = b.indptr[t] + 1
-        b.indices[b.indptr[t]], b.values[b.indptr[t]] = t, 1
-        b.actions[t], b.logits[t], b.estimates[t] = action, uniform, t
+        b.indices[b.indptr[t]], b.counts[b.indptr[t]] = t, 1
+        b.actions[t], b.logits[t], b.values[t] = action, uniform, t
         return action
 
 
 def play(emulators: list[Emulator], segments: int, steps: int, noops: int = 30) -> Any:
     """Play segments of one lane, on the emulators in turn; return them and what was seen."""
-    lane, found, calls = Lane(), [], []
-    players = [LanePlayer(e, Buffers(steps, 4, np.float64), noops) for e in emulators]
+    lane, found, calls = EnvState(), [], []
+    players = [RolloutPlayer(e, Buffers(steps, 4, np.float64), noops) for e in emulators]
     for n in range(segments):
         player = players[n % len(players)]
         step = Recorder(player.buffers)
-        found.append(player.play_segment(step, lane, uniforms(3, TRAIN, n)))
+        found.append(player.play_rollout(step, lane, uniforms(3, TRAIN, n)))
         calls.append(step.calls)
-        lane = pickle.loads(pickle.dumps(found[-1].lane))
+        lane = pickle.loads(pickle.dumps(found[-1].state))
     return found, calls
 
 
@@ -65,10 +65,10 @@ def test_a_lane_goes_on_anywhere(emulators: list[Emulator]) -> None:
     other, seen_there = play(emulators, 9, 101)
     for a, b in zip(one, other, strict=True):
         for field in dataclasses.fields(a):
-            if field.name not in ("lane", "games"):
+            if field.name not in ("state", "games"):
                 assert np.array_equal(getattr(a, field.name), getattr(b, field.name)), field.name
         assert a.games == b.games
-        assert a.lane.saved == b.lane.saved and np.array_equal(a.lane.screens, b.lane.screens)
+        assert a.state.saved == b.state.saved and np.array_equal(a.state.screens, b.state.screens)
     for calls, there in zip(seen, seen_there, strict=True):
         for (now, before, *rest), (now_there, before_there, *rest_there) in zip(
             calls, there, strict=True
@@ -126,18 +126,18 @@ def test_a_game_begins_with_no_history_and_idle_frames(emulators: list[Emulator]
     fresh = [k for k, call in enumerate(calls) if call[2]]
     assert fresh[0] == 0 and len(fresh) >= 3
     for _, _, is_fresh, last in calls:
-        assert is_fresh == (last == NOBODY)
+        assert is_fresh == (last == NO_ACTION)
         if not is_fresh:
             assert last in (0, 1)
-    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 30)
+    player = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 30)
     idle = []
     for n in range(300):
         step = Recorder(player.buffers)
-        segment = player.play_segment(step, Lane(), uniforms(4, TRAIN, n))
+        segment = player.play_rollout(step, EnvState(), uniforms(4, TRAIN, n))
         idle.append(segment.frames - 4)
     assert set(idle) == set(range(31))
-    none = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 0)
-    assert none.play_segment(Recorder(none.buffers), Lane(), uniforms(4, TRAIN, 1)).frames == 4
+    none = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 0)
+    assert none.play_rollout(Recorder(none.buffers), EnvState(), uniforms(4, TRAIN, 1)).frames == 4
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -149,24 +149,24 @@ def test_short_segments_make_the_same_game_without_chance(steps: int) -> None:
         def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
             return super().__call__(t, 0.25, fresh, last_action)
 
-    player = LanePlayer(emulator, Buffers(steps, 4, np.float64), 0)
-    lane, actions = Lane(), []
+    player = RolloutPlayer(emulator, Buffers(steps, 4, np.float64), 0)
+    lane, actions = EnvState(), []
     for n in range(80 // steps):
-        segment = player.play_segment(Fixed(player.buffers), lane, uniforms(3, TRAIN, n))
-        lane = segment.lane
+        segment = player.play_rollout(Fixed(player.buffers), lane, uniforms(3, TRAIN, n))
+        lane = segment.state
         actions += segment.actions.tolist()
-    whole = LanePlayer(emulator, Buffers(80, 4, np.float64), 0)
-    want = whole.play_segment(Fixed(whole.buffers), Lane(), uniforms(3, TRAIN, 0))
+    whole = RolloutPlayer(emulator, Buffers(80, 4, np.float64), 0)
+    want = whole.play_rollout(Fixed(whole.buffers), EnvState(), uniforms(3, TRAIN, 0))
     assert actions == want.actions.tolist() and len(set(actions)) == 2
 
 
 def test_a_whole_game_is_played_to_its_end(emulators: list[Emulator]) -> None:
-    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 30)
+    player = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 30)
     step = Recorder(player.buffers)
-    game = player.play_game(step, uniforms(5, TRAIN, 0))
+    game = player.play_episode(step, uniforms(5, TRAIN, 0))
     assert game.frames == CAP and game.length == len(step.calls)
-    again = LanePlayer(emulators[1], Buffers(9, 4, np.float64), 30)
-    assert again.play_game(Recorder(again.buffers), uniforms(5, TRAIN, 0)) == game
+    again = RolloutPlayer(emulators[1], Buffers(9, 4, np.float64), 30)
+    assert again.play_episode(Recorder(again.buffers), uniforms(5, TRAIN, 0)) == game
     for (now, *_), (_, before, *_) in zip(step.calls, step.calls[1:], strict=False):
         assert np.array_equal(now, before)
 
@@ -175,8 +175,8 @@ def test_a_whole_game_is_played_to_its_end(emulators: list[Emulator]) -> None:
 def test_earlier_screens_are_kept_across_segments_and_none_across_games(
     emulators: list[Emulator], steps: int
 ) -> None:
-    kept, lane, seen = 4, Lane(), []
-    players = [LanePlayer(e, Buffers(steps, 4, np.float64, kept), 5) for e in emulators]
+    kept, lane, seen = 4, EnvState(), []
+    players = [RolloutPlayer(e, Buffers(steps, 4, np.float64, kept), 5) for e in emulators]
 
     class Ring(Recorder):
         def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
@@ -187,9 +187,9 @@ def test_earlier_screens_are_kept_across_segments_and_none_across_games(
 
     for n in range(-(-450 // steps)):
         player = players[n % 2]
-        segment = player.play_segment(Ring(player.buffers), lane, uniforms(3, TRAIN, n))
-        lane = pickle.loads(pickle.dumps(segment.lane))
-        assert len(segment.indptr) == steps + 2 and len(segment.estimates) == steps + 1
+        segment = player.play_rollout(Ring(player.buffers), lane, uniforms(3, TRAIN, n))
+        lane = pickle.loads(pickle.dumps(segment.state))
+        assert len(segment.indptr) == steps + 2 and len(segment.values) == steps + 1
     assert sum(fresh for _, fresh in seen) >= 2
     for (before, _), (ring, fresh) in itertools.pairwise(seen):
         for age in range(1, kept):
@@ -198,14 +198,14 @@ def test_earlier_screens_are_kept_across_segments_and_none_across_games(
 
 
 def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
-    player, rings = LanePlayer(emulators[0], Buffers(1, 4, np.float64, 4), 30), []
+    player, rings = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64, 4), 30), []
 
     class Ring(Recorder):
         def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
             rings.append([self.buffers.screens[(t - age) % 4].copy() for age in range(4)])
             return super().__call__(t, uniform, fresh, last_action)
 
-    game = player.play_game(Ring(player.buffers), uniforms(5, TRAIN, 0))
+    game = player.play_episode(Ring(player.buffers), uniforms(5, TRAIN, 0))
     assert game.length == len(rings) > 300
     assert all(np.array_equal(screen, rings[0][0]) for screen in rings[0])
     for before, ring in itertools.pairwise(rings):
@@ -213,8 +213,8 @@ def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
 
 
 def test_a_lane_travels_whole_and_light(emulators: list[Emulator]) -> None:
-    player = LanePlayer(emulators[0], Buffers(40, 4, np.float64, 13), 5)
-    lane = player.play_segment(Recorder(player.buffers), Lane(), uniforms(6, TRAIN, 0)).lane
+    player = RolloutPlayer(emulators[0], Buffers(40, 4, np.float64, 13), 5)
+    lane = player.play_rollout(Recorder(player.buffers), EnvState(), uniforms(6, TRAIN, 0)).state
     assert lane.screens is not None and len(np.unique(lane.screens, axis=0)) == 13
     # None but the newest may be like it, and nothing at all be like another.
     noise = np.random.default_rng(9).integers(0, 256, lane.screens.shape, np.uint8)
@@ -225,7 +225,7 @@ def test_a_lane_travels_whole_and_light(emulators: list[Emulator]) -> None:
         assert np.array_equal(got.screens, screens) and got.screens.dtype == np.uint8
         got.screens[...] = 0  # an array of its own
         assert dataclasses.replace(got, screens=None) == dataclasses.replace(sent, screens=None)
-    assert pickle.loads(pickle.dumps(Lane())) == Lane()
+    assert pickle.loads(pickle.dumps(EnvState())) == EnvState()
     assert len(pickle.dumps(lane)) < 60_000 < lane.screens.nbytes
 
 
@@ -242,6 +242,6 @@ def test_a_saved_game_that_is_none_is_refused(emulators: list[Emulator]) -> None
 
 
 def test_a_step_without_room_is_an_error(emulators: list[Emulator]) -> None:
-    player = LanePlayer(emulators[0], Buffers(1, 4, np.float64), 0)
+    player = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 0)
     with pytest.raises(RuntimeError, match="found no room"):
-        player.play_segment(lambda *_: -1, Lane(), uniforms(1, TRAIN, 1))
+        player.play_rollout(lambda *_: -1, EnvState(), uniforms(1, TRAIN, 1))
