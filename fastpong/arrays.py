@@ -7,4 +7,4 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Arrays = tuple[Array, ...]
+Tuple = tuple[Array, ...]

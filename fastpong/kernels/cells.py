@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels import checks
 from fastpong.kernels.checks import FLOATS, I8, I32, I64, U8, U16, Checker
 from fastpong.kernels.runner import Runner
 
 Share = tuple[int, int] | None
 
-FIELD, SCREEN = PONG.field_shape[0], PONG.screen_shape
+FIELD, SCREEN = PONG.height, PONG.screen
 MAX_INPUTS = 1 << 16
 F64 = (np.dtype(np.float64),)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import (
     FLOAT,
@@ -26,7 +26,7 @@ from fastpong.kernels.arguments import (
 Sizes = Mapping[str, int]
 Generator = np.random.Generator
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+PIXELS, SCREEN = PONG.pixels, PONG.screen
 OUT = 27
 """Positions of the convolution along an axis."""
 

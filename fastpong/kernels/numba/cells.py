@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
@@ -31,7 +31,7 @@ from fastpong.kernels.numba.cache import (
 )
 from fastpong.kernels.numba.linear import sigmoid
 
-TOP, FIELD = PONG.top, PONG.field_shape[0]
+TOP, FIELD = PONG.top, PONG.height
 TINY = 1e-35  # as in cython/cells.pyx
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
