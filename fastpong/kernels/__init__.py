@@ -26,7 +26,7 @@ from fastpong.kernels.backend import get_backend as get_backend
 from fastpong.kernels.conv import NETWORK as NETWORK
 from fastpong.kernels.runner import MODULES as MODULES
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+PIXELS, SCREEN = PONG.pixels, PONG.screen
 
 _default = get_backend()
 

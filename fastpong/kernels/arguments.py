@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class ArrayItem:
     """Arrays of one name.
 
     dtypes : FLOAT, or those allowed
-    dims   : numbers, names of sizes, or a name and a number to add: "T+1"
+    dims   : numbers, names of sizes, or multiples and sums of the two: "2M", "T+1"
     then   : a rule for its values, and for those of the arguments before it
     draw   : draws an example, normal numbers by default
     shaped : reshapes it for the raw kernel
@@ -69,7 +70,10 @@ class ArrayItem:
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape that these sizes give."""
-        return tuple(plus if name is None else sizes[name] + plus for name, plus in self._parsed)
+        return tuple(
+            plus if name is None else times * sizes[name] + plus
+            for name, times, plus in self._parsed
+        )
 
     def same(self, call: Call, value: object) -> Array:
         """Check type, dtype and shape; return the array itself, as no subclass."""
@@ -89,9 +93,9 @@ class ArrayItem:
         elif len(shape) != len(self._parsed):
             raise self._wrong_shape(call, shape)
         else:
-            for (name, plus), size in zip(self._parsed, shape, strict=True):
-                known = 0 if name is None else sizes.setdefault(name, size - plus)
-                if known + plus != size or known < 0:
+            for (name, times, plus), size in zip(self._parsed, shape, strict=True):
+                known = 0 if name is None else sizes.setdefault(name, (size - plus) // times)
+                if times * known + plus != size or known < 0:
                     raise self._wrong_shape(call, shape)
         call.arrays[self.name] = array
         return array
@@ -115,10 +119,9 @@ class ArrayItem:
 
     def _wrong_shape(self, call: Call, got: tuple[int, ...]) -> ValueError:
         parts = [
-            dim if isinstance(dim, str) and name not in call.sizes
-            else str(plus) if name is None
-            else f"{dim}={call.sizes[name] + plus}"
-            for dim, (name, plus) in zip(self.dims, self._parsed, strict=True)
+            dim if name is None or name not in call.sizes
+            else f"{dim}={times * call.sizes[name] + plus}"
+            for dim, (name, times, plus) in zip(self.dims, self._parsed, strict=True)
         ]  # fmt: skip
         wanted = ", ".join(map(str, parts)) + ("," if len(parts) == 1 else "")
         return ValueError(f"{self.name}: expected shape ({wanted}), got {got}")
@@ -139,11 +142,12 @@ class ArrayItem:
         return rng.standard_normal(shape).astype(dtype)
 
 
-def _parse(dim: int | str) -> tuple[str | None, int]:
+def _parse(dim: int | str) -> tuple[str | None, int, int]:
+    """Return name, factor and number of a dimension such as "2M", "T+1" or 3."""
     if isinstance(dim, int):
-        return None, dim
-    name, _, plus = dim.partition("+")
-    return name, int(plus or 0)
+        return None, 0, dim
+    factor, name, plus = re.fullmatch(r"(\d*)([^+]+)(?:\+(\d+))?", dim).groups()  # type: ignore[union-attr]
+    return name, int(factor or 1), int(plus or 0)
 
 
 class In(ArrayItem):

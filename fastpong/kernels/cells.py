@@ -35,7 +35,7 @@ from fastpong.kernels.runner import Runner
 
 Step = Callable[[int, float, bool, int], int]
 
-FIELD, SCREEN = PONG.field_shape[0], PONG.screen_shape
+FIELD, SCREEN = PONG.height, PONG.screen
 MAX_INPUTS = 1 << 16
 
 

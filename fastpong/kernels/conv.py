@@ -89,7 +89,8 @@ CONV_STEP = Kernel(
                 In("b2", FLOAT, ("N",)),
                 In("w3", FLOAT, ("N", "A")),
                 In("b3", FLOAT, ("A",), some_actions),
-            )
+            ),
+            "network",
         ),
         Group(
             (
@@ -182,11 +183,6 @@ class Conv(Runner):
         network : (kernel, bias, w1, b1, w2, b2, w3, b3), convolution and three dense layers;
                   may be read-only, and must not change as long as the step is used
         """
-        if not isinstance(network, tuple) or len(network) != len(NETWORK):
-            raise TypeError(
-                f"network: expected a tuple of the {len(NETWORK)} arrays {', '.join(NETWORK)}, "
-                f"got {type(network).__name__}"
-            )
         return self._bind(
-            CONV_STEP, screens, table, *network, indptr, indices, signs, actions, greedy
+            CONV_STEP, screens, table, network, indptr, indices, signs, actions, greedy
         )

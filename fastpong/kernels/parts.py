@@ -26,7 +26,7 @@ from fastpong.kernels.arguments import (
 Sizes = Mapping[str, int]
 Generator = np.random.Generator
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+PIXELS, SCREEN = PONG.pixels, PONG.screen
 OUT = 27
 """Positions of the convolution along an axis."""
 

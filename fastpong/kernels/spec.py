@@ -8,7 +8,6 @@ it, the later ones must agree.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -21,9 +20,27 @@ from fastpong.kernels.arguments import ArrayItem, Call, InPlace, Item, Out, Scra
 
 @dataclass(frozen=True)
 class Group:
-    """Arguments that the raw kernel takes as one tuple."""
+    """Arguments that the raw kernel takes as one tuple.
+
+    name : the public function takes them as one tuple, too, of this name
+    """
 
     items: tuple[Item, ...]
+    name: str = ""
+
+    def check(self, call: Call, given: Iterator[object]) -> tuple[object, ...]:
+        """Return the raw kernel's tuple; ``given`` yields the caller's values."""
+        if self.name:
+            given = iter(self._parts(next(given)))
+        return tuple([one.check(call, next(given) if one.takes else None) for one in self.items])
+
+    def _parts(self, value: object) -> tuple[object, ...]:
+        names = [item.name for item in self.items if item.takes]
+        if not isinstance(value, tuple) or len(value) != len(names):
+            raise TypeError(
+                f"{self.name}: expected a tuple ({', '.join(names)}), got {type(value).__name__}"
+            )
+        return value
 
 
 @dataclass(frozen=True)
@@ -75,13 +92,6 @@ class Kernel:
             else:
                 yield item
 
-    @functools.cached_property
-    def _plan(self) -> tuple[tuple[bool, tuple[Item, ...]], ...]:
-        return tuple(
-            (True, item.items) if isinstance(item, Group) else (False, (item,))
-            for item in self.items
-        )
-
     def example(self, dtype: DTypeLike, variant: str = "", seed: int = 7) -> Example:
         """Draw a valid call: an array for every argument, outputs included."""
         rng, kind, sizes = np.random.default_rng(seed), np.dtype(dtype), self.sizes[variant]
@@ -99,12 +109,26 @@ class Kernel:
                 kept[item.name] = item.example(rng, sizes, kind)
         return example
 
-    def check(self, *values: object) -> Call:
-        """Check the arguments that callers give, in the order of the items that take one."""
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of arguments that the public function takes as one, by its name."""
+        return {
+            group.name: tuple(item.name for item in group.items if item.takes)
+            for group in self.items
+            if isinstance(group, Group) and group.name
+        }
+
+    def check(self, *values: object, **sizes: int) -> Call:
+        """Check the arguments that callers give, in the order of the items that take one.
+
+        sizes : those that follow from no array
+        """
         call, given = Call(), iter(values)
-        for grouped, items in self._plan:
-            found = [item.check(call, next(given) if item.takes else None) for item in items]
-            call.arguments.append(tuple(found) if grouped else found[0])
+        call.sizes.update(sizes)
+        for item in self.items:
+            if isinstance(item, Group):
+                call.arguments.append(item.check(call, given))
+            else:
+                call.arguments.append(item.check(call, next(given) if item.takes else None))
         if call.written:
             _no_overlap(call)
         return call

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.geometry import PONG as PONG_GEOMETRY
+from fastpong.geometry import PONG
 from fastpong.kernels import Backend
 from fastpong.kernels.parts import draw_sparse_frames
 from fastpong.kernels.registry import KERNELS
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 BACKENDS = ("cython", "numba")
 ALL_BACKENDS = (*BACKENDS, "numpy")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-PIXELS = PONG_GEOMETRY.pixels
+PIXELS = PONG.pixels
 
 BUNDLES = {
     "inputs": ("indptr", "indices", "values"),

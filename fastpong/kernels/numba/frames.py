@@ -8,7 +8,7 @@ from fastpong.arrays import Array
 from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import I8, U8, U16, helper, kernel, reads, writes
 
-TOP, WIDTH = PONG.top, PONG.frame_shape[1]
+TOP, WIDTH = PONG.top, PONG.columns
 
 
 @kernel(2, lambda F: (reads(U8, 2), reads(U8, 1), writes(F, 1)))
