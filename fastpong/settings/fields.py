@@ -9,7 +9,8 @@ One declaration serves the config file, the command line's help and the checks:
         def __post_init__(self) -> None:
             check(self)
 
-Only ``int``, ``float``, ``str`` and ``bool`` fields exist; a config that needs more is too clever.
+Fields are ``int``, ``float``, ``str``, ``bool`` or ``Schedule``, each perhaps ``| None``. A config
+that needs more is too clever.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
-_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+from fastpong.settings.schedules import Schedule
+
+_NAMES = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Schedule: "a number or linear:START:END:STEPS",
+}
 
 
 def option(
@@ -54,13 +64,19 @@ def option(
 
 
 def types(cls: type) -> Mapping[str, type]:
-    """Return the type of every option of a dataclass: name -> int, float, str or bool."""
+    """Return the type of every option of a dataclass by name, without its ``| None``."""
     hints = get_type_hints(cls)
     return {
-        field.name: hints[field.name]
+        field.name: _without_none(hints[field.name])
         for field in dataclasses.fields(cls)
         if "help" in field.metadata
     }
+
+
+def _without_none(hint: Any) -> type:
+    (kind,) = [part for part in get_args(hint) or (hint,) if part is not NoneType]
+    found: type = kind
+    return found
 
 
 def expected(kind: type, bounds: Mapping[str, Any]) -> str:
@@ -90,11 +106,18 @@ def convert(cls: type, name: str, value: Any) -> Any:
 
     Raises ValueError, naming the option, when the type is wrong or a bound is broken.
     """
-    kind, bounds = types(cls)[name], _field(cls, name).metadata
-    if not (_has_type(kind, value) and _within(bounds, value)):
-        wanted = expected(kind, bounds)
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return kind(value)
+    kind, field = types(cls)[name], _field(cls, name)
+    if value is None and field.default is None:
+        return None
+    try:
+        converted = Schedule.parse(value) if kind is Schedule else value
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    parts = (converted.start, converted.end) if kind is Schedule else (converted,)
+    plain = float if kind is Schedule else kind
+    if not all(_has_type(plain, part) and _within(field.metadata, part) for part in parts):
+        raise ValueError(f"{name}: expected {expected(kind, field.metadata)}, got {value!r}")
+    return converted if kind is Schedule else kind(value)
 
 
 def check(instance: Any) -> None:
