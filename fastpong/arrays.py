@@ -1,4 +1,4 @@
-"""The type of arrays whose dtype is known at run time only."""
+"""Types of arrays whose dtype is known at run time only."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Tuple = tuple[Array, ...]
