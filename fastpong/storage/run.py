@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastpong.settings.config import CHANGEABLE, Config
 from fastpong.storage import checkpoint
-from fastpong.storage.checkpoint import Checkpoint, CheckpointError, write_atomically
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
 
 if TYPE_CHECKING:

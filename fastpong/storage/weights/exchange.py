@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from fastpong.arrays import Array
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights import keras as keras_weights
 from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
 

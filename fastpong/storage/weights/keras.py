@@ -20,7 +20,7 @@ import numpy as np
 from fastpong.agents.keras_conv import shapes
 from fastpong.arrays import Array
 from fastpong.kernels import NETWORK
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights.pickle import ForeignError
 
 Untyped: TypeAlias = Any
