@@ -17,7 +17,7 @@ from fastpong.agents import create, make_player
 from fastpong.agents.dqn.learner import QLearner, td_gradient
 from fastpong.agents.dqn.replay import Replay, Sample
 from fastpong.agents.dqn.settings import Settings
-from fastpong.agents.ppo.agent import agent as ppo
+from fastpong.agents.ppo import agent as ppo
 from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
