@@ -26,6 +26,9 @@ UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
 GCC_FLAGS = ["-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
+FAMILIES = ("cells", "conv", "losses")
+"""Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
+
 DIRECTIVES = {
     "language_level": 3,
     "binding": False,
@@ -74,8 +77,8 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"fastpong.{name}", [f"fastpong/{name}.pyx"])
-            for name in ("_kernels", "_kernels_conv", "_kernels_ppo")
+            Extension(name, [f"{name.replace('.', '/')}.pyx"])
+            for name in ("fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES))
         ],
         compiler_directives=DIRECTIVES,
         # A debug build must never reuse the C file of a release build, nor the other way round.

@@ -1,13 +1,13 @@
-"""Claim d, see kernel_speed.py; here every kernel also gets its row in pytest-benchmark's table."""
+"""Claim d, see claims/kernels.py; every kernel also gets its row in pytest-benchmark's table."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-import kernel_speed
 import pytest
-from kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
+from cases.kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
+from claims import kernels
 
 
 @functools.cache
@@ -32,6 +32,6 @@ def test_kernel(benchmark: Any, kernel: str, backend: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_kernels_against_the_oracle(benchmark: Any, effort: Any, show: Any) -> None:
-    report = benchmark.pedantic(kernel_speed.measure, (effort,), rounds=1)
+    report = benchmark.pedantic(kernels.measure, (effort,), rounds=1)
     show(report)
     assert all(figure.value > 0 for figure in report.figures)

@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from reference import Reference, make_env
+from programs.reference import Reference, make_env
 
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import time_to_solve
-from contender import RECENT, STICKY
+from contenders.contender import RECENT, STICKY
 from measure import HERE, ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
@@ -68,10 +68,10 @@ THREADS: tuple[tuple[str, ...], ...] = ((), ("--threads", "1"))
 VECS: tuple[tuple[str, ...], ...] = ((), ("--vec", "fork"))
 CONTENDERS = {
     "sb3": Contender(
-        "Stable-Baselines3", "sb3_ppo.py", ("torch", "stable_baselines3", "cv2"),
+        "Stable-Baselines3", "contenders/sb3_ppo.py", ("torch", "stable_baselines3", "cv2"),
         tuple((*vec, *threads) for vec in VECS for threads in THREADS),
     ),
-    "cleanrl": Contender("CleanRL-style", "cleanrl_ppo.py", ("torch",), THREADS),
+    "cleanrl": Contender("CleanRL-style", "contenders/cleanrl_ppo.py", ("torch",), THREADS),
 }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def run(
     it: Contender, env: str, seed: int, seconds: float, options: Iterable[str]
 ) -> dict[str, Any]:
     """Run a contender in a process of its own; return what it wrote."""
-    output = RUNS / f"{it.script}.json"
+    output = RUNS / f"{Path(it.script).stem}.json"
     output.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / it.script), "--env-variant", env, "--seed", str(seed)]
     command += ["--seconds", f"{seconds:g}", "--output", str(output), *options]
@@ -185,7 +185,7 @@ def median_wall(env: str) -> float | None:
     return middle if math.isfinite(middle) else None
 
 
-def measure(env: str, seed: int, asked: float | None, numbers: dict[str, Any]) -> None:
+def measure(env: str, seed: int, given: float | None, numbers: dict[str, Any]) -> None:
     """Run whoever has not yet run for so long."""
     done = numbers.setdefault("runs", {}).setdefault(env, {}).setdefault(str(seed), {})
     if OURS not in done:
@@ -193,7 +193,7 @@ def measure(env: str, seed: int, asked: float | None, numbers: dict[str, Any]) -
         done[OURS] = ours(env, seed)
         write(numbers)
     wall = median_wall(env) or done[OURS]["wall"]
-    seconds = asked or max(LEAST_SECONDS, 10.0 * math.ceil(TIMES * wall / 10))
+    seconds = given or max(LEAST_SECONDS, 10.0 * math.ceil(TIMES * wall / 10))
     for name, it in CONTENDERS.items():
         if missing := it.missing():
             print(f"{it.title}: left out, not installed: {', '.join(missing)}", flush=True)

@@ -50,7 +50,7 @@ RUNS = ROOT / "build" / "time-to-solve"
 
 @dataclass(frozen=True)
 class Plan:
-    """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
+    """How a variant is trained, and for how many core-minutes at most; target in core-minutes.
 
     near : how far training's games may stay below a goal; averaged weights play better than the
            newest, and fewer of the actions by values are blind than in training
@@ -59,7 +59,7 @@ class Plan:
     agent: str
     options: str
     core_minutes: float
-    asked: dict[int, float]
+    target: dict[int, float]
     near: dict[int, float]
     note: str = ""
 
@@ -346,15 +346,15 @@ def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
         def middle(name: str, found: list[Any] = found, far: float = far) -> float:
             return statistics.median([point[name] if point else far for point in found])
 
-        asked = VARIANTS[env].asked.get(goal)
+        target = VARIANTS[env].target.get(goal)
         rows.append([
             f"mean >= {goal}", f"{sum(p is not None for p in found)} of {len(found)}",
             *(("not reached", "") if middle("wall") == far
               else (f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}")),
-            f"{asked:g}" if asked else "",
+            f"{target:g}" if target else "",
             "" if middle("wall") == far else f"{middle('frames') / 1e6:.2f} M",
         ])  # fmt: skip
-    header = ["over 100 games", "seeds", "wall time", "core-minutes", "asked", "frames"]
+    header = ["over 100 games", "seeds", "wall time", "core-minutes", "target", "frames"]
     yield f"Medians of {len(seeds)} seeds:"
     yield ""
     yield from table(header, rows)

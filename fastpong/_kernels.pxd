@@ -5,7 +5,17 @@
 # No core checks its arguments, allocates, or needs the GIL: shapes as in fastpong.kernels.
 
 from cython cimport floating
+from libc.math cimport exp, pow, sqrt
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
+
+from fastpong._clones cimport inlined
+
+cdef struct AdamRates:    # made by adam_rates()
+    double rate
+    double root_scale
+    double beta1
+    double beta2
+    double epsilon
 
 ctypedef fused pixel:
     uint8_t
@@ -49,3 +59,83 @@ cdef void c_standardize(
 cdef void c_rmsprop_update(
     floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
     double learning_rate, double decay, double epsilon) noexcept nogil
+cdef void c_adam_update(
+    floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
+    floating[::1] square, AdamRates rates) noexcept nogil
+cdef void c_dense_row(
+    const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+    floating[::1] out) noexcept nogil
+cdef void c_dense_forward(
+    const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+    floating[:, ::1] out) noexcept nogil
+cdef void c_dense_backward(
+    const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout, bint relu,
+    floating[:, ::1] grad_w, floating[::1] grad_b, floating[:, ::1] dx) noexcept nogil
+cdef void c_gae(
+    const floating[:, ::1] rewards, const floating[:, ::1] values, const uint8_t[:, ::1] dones,
+    const floating[::1] last_value, double gamma, double lambda_,
+    floating[:, ::1] out) noexcept nogil
+
+# Inline parts that several kernels share, to the last bit.
+
+cdef inline double sigmoid(double logit) noexcept nogil:
+    # exp() of a negative number only: it may vanish but cannot overflow.
+    cdef double e
+    if logit >= 0:
+        return 1.0 / (1.0 + exp(-logit))
+    e = exp(logit)
+    return e / (1.0 + e)
+
+
+cdef inline inlined dot(
+        const floating[::1] x, const floating[::1] y, floating *out) noexcept nogil:
+    # Eight interleaved sums: a fixed order that a vector unit can follow.
+    cdef floating s[8]
+    cdef Py_ssize_t j, k, size = x.shape[0], whole = size - size % 8
+    for k in range(8):
+        s[k] = 0
+    for j in range(0, whole, 8):
+        for k in range(8):
+            s[k] += x[j + k] * y[j + k]
+    for j in range(whole, size):
+        s[j - whole] += x[j] * y[j]
+    out[0] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
+
+
+# Adam, an element at a time:
+#
+#     m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+#     step = rate m / (root_scale sqrt(v) + epsilon)
+#
+# The bias corrections are folded into two numbers. With "epsilon hat" (Kingma and Ba, section 2,
+# and Keras) epsilon stands beside the uncorrected root: rate has both corrections, root_scale is
+# 1. Otherwise, as in algorithm 1 and PyTorch, root_scale has the root's.
+cdef inline AdamRates adam_rates(
+        int64_t step, double learning_rate, double beta1, double beta2, double epsilon,
+        bint epsilon_hat) noexcept nogil:
+    cdef AdamRates rates
+    if epsilon_hat:
+        rates.rate = learning_rate * (sqrt(1 - pow(beta2, step)) / (1 - pow(beta1, step)))
+        rates.root_scale = 1
+    else:
+        rates.rate = learning_rate / (1 - pow(beta1, step))
+        rates.root_scale = 1 / sqrt(1 - pow(beta2, step))
+    rates.beta1 = beta1
+    rates.beta2 = beta2
+    rates.epsilon = epsilon
+    return rates
+
+
+# take1 and take2 are 1 - beta, from before beta is rounded: in float32 the difference would be off
+# by 3e-5 of itself.
+cdef inline inlined adam_moments(
+        floating g, floating keep1, floating take1, floating keep2, floating take2,
+        floating *mean, floating *square) noexcept nogil:
+    mean[0] = keep1 * mean[0] + take1 * g
+    square[0] = keep2 * square[0] + take2 * g * g
+
+
+cdef inline inlined adam_step(
+        floating mean, floating square, floating rate, floating root_scale, floating epsilon,
+        floating *step) noexcept nogil:
+    step[0] = rate * mean / (root_scale * <floating>sqrt(square) + epsilon)

@@ -22,18 +22,14 @@ Design
     cores call the cloned ones.
 """
 
-from libc.math cimport exp, sqrt
+from libc.math cimport pow, sqrt
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from fastpong._clones cimport cloned, inlined
+from fastpong._geometry cimport PIXELS, SIDE, TOP, WORDS
 
 cdef enum:
-    TOP = 35          # first row of the field on screen
-    SIDE = 80         # the field after taking every second row and column
-    WIDTH = 160       # bytes in a row of the screen
-    WORDS = 20        # of eight bytes in such a row
-    PIXELS = 6400
     BLOCK = 64
 
 
@@ -153,15 +149,6 @@ def sparse_difference_frame(
 
 
 # --- the network: h = ReLU(x W1), p = sigmoid(h . W2) -------------------------------------------
-
-cdef inline double sigmoid(double logit) noexcept nogil:
-    # exp() of a negative number only: it may vanish but cannot overflow.
-    cdef double e
-    if logit >= 0:
-        return 1.0 / (1.0 + exp(-logit))
-    e = exp(logit)
-    return e / (1.0 + e)
-
 
 cdef inline inlined relu_dot(
         floating[::1] h, const floating[::1] w2, floating *dot) noexcept nogil:
@@ -417,6 +404,90 @@ cdef class PolicyStep:
         return action
 
 
+# --- dense layers: y = x W + b, or its ReLU -----------------------------------------------------
+
+cdef inline inlined row_forward(
+        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[::1] out) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(out.shape[0]):
+        out[j] = b[j]
+    for i in range(x.shape[0]):
+        if x[i] != 0:    # half of what comes out of a ReLU is zero
+            for j in range(out.shape[0]):
+                out[j] += x[i] * w[i, j]
+    if relu:
+        for j in range(out.shape[0]):
+            out[j] = 0 if out[j] < 0 else out[j]
+
+
+cdef cloned cloned_dense_row(
+        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[::1] out) noexcept nogil:
+    row_forward(x, w, b, relu, out)
+
+
+cdef cloned cloned_dense_forward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[:, ::1] out) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(x.shape[0]):
+        row_forward(x[t], w, b, relu, out[t])
+
+
+cdef void c_dense_row(
+        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[::1] out) noexcept nogil:
+    cloned_dense_row(x, w, b, relu, out)
+
+
+cdef void c_dense_forward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[:, ::1] out) noexcept nogil:
+    cloned_dense_forward(x, w, b, relu, out)
+
+
+def dense_forward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[:, ::1] out):
+    """Write y = x W + b, or its ReLU: (T, N) -> (T, M)."""
+    with nogil:
+        c_dense_forward(x, w, b, relu, out)
+
+
+cdef cloned cloned_dense_backward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout,
+        bint relu, floating[:, ::1] grad_w, floating[::1] grad_b,
+        floating[:, ::1] dx) noexcept nogil:
+    cdef Py_ssize_t t, i, j
+    for t in range(x.shape[0]):
+        for j in range(dout.shape[1]):
+            grad_b[j] += dout[t, j]
+        for i in range(x.shape[1]):
+            if x[t, i] != 0:
+                for j in range(dout.shape[1]):
+                    grad_w[i, j] += x[t, i] * dout[t, j]
+            if relu and not x[t, i] > 0:
+                dx[t, i] = 0
+            else:
+                dot(dout[t], w[i], &dx[t, i])
+
+
+cdef void c_dense_backward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout,
+        bint relu, floating[:, ::1] grad_w, floating[::1] grad_b,
+        floating[:, ::1] dx) noexcept nogil:
+    cloned_dense_backward(x, w, dout, relu, grad_w, grad_b, dx)
+
+
+def dense_backward(
+        const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout,
+        bint relu, floating[:, ::1] grad_w, floating[::1] grad_b, floating[:, ::1] dx):
+    """Add dW = x^T dout, db = sum_t dout_t; write dx = dout W^T, 0 where x <= 0 if ``relu``."""
+    with nogil:
+        c_dense_backward(x, w, dout, relu, grad_w, grad_b, dx)
+
+
 # --- returns ------------------------------------------------------------------------------------
 
 cdef void c_discount_rewards(
@@ -464,7 +535,34 @@ def standardize(const floating[::1] values, floating[::1] out, bint center):
         c_standardize(values, out, center)
 
 
-# --- optimizer ----------------------------------------------------------------------------------
+cdef void c_gae(
+        const floating[:, ::1] rewards, const floating[:, ::1] values,
+        const uint8_t[:, ::1] dones, const floating[::1] last_value, double gamma,
+        double lambda_, floating[:, ::1] out) noexcept nogil:
+    cdef Py_ssize_t t, n
+    cdef double carried, after
+    for n in range(rewards.shape[1]):
+        carried = 0
+        after = last_value[n]
+        for t in range(rewards.shape[0] - 1, -1, -1):
+            if dones[t, n]:
+                carried = 0
+                after = 0
+            carried = rewards[t, n] + gamma * after - values[t, n] + gamma * lambda_ * carried
+            after = values[t, n]
+            out[t, n] = <floating>carried
+
+
+def gae(
+        const floating[:, ::1] rewards, const floating[:, ::1] values,
+        const uint8_t[:, ::1] dones, const floating[::1] last_value, double gamma,
+        double lambda_, floating[:, ::1] out):
+    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
+    with nogil:
+        c_gae(rewards, values, dones, last_value, gamma, lambda_, out)
+
+
+# --- optimizers ---------------------------------------------------------------------------------
 
 cdef void c_rmsprop_update(
         floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
@@ -486,3 +584,34 @@ def rmsprop_update(
     """Climb along the gradient, in place; epsilon stands outside the root."""
     with nogil:
         c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon)
+
+
+cdef cloned cloned_adam(
+        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
+        floating[::1] square, AdamRates rates) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef floating step = 0
+    cdef floating rate = <floating>rates.rate, root_scale = <floating>rates.root_scale
+    cdef floating keep1 = <floating>rates.beta1, take1 = <floating>(1 - rates.beta1)
+    cdef floating keep2 = <floating>rates.beta2, take2 = <floating>(1 - rates.beta2)
+    cdef floating epsilon = <floating>rates.epsilon
+    for i in range(parameter.shape[0]):
+        adam_moments(gradient[i], keep1, take1, keep2, take2, &mean[i], &square[i])
+        adam_step(mean[i], square[i], rate, root_scale, epsilon, &step)
+        parameter[i] -= step
+
+
+cdef void c_adam_update(
+        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
+        floating[::1] square, AdamRates rates) noexcept nogil:
+    cloned_adam(parameter, gradient, mean, square, rates)
+
+
+def adam_update(
+        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
+        floating[::1] square, int64_t step, double learning_rate, double beta1, double beta2,
+        double epsilon, bint epsilon_hat):
+    """Descend in place, by Adam's step number ``step`` >= 1."""
+    with nogil:
+        c_adam_update(parameter, gradient, mean, square, adam_rates(
+            step, learning_rate, beta1, beta2, epsilon, epsilon_hat))

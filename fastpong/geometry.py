@@ -1,37 +1,46 @@
-"""The place of a game's field on the screen. A leaf module: kernels and games both import it."""
+"""Where a game's field lies on the screen, and how it becomes a frame.
+
+A leaf module: kernels, oracle, emulator and agents take these numbers from here. Compiled code has
+a copy, ``_geometry.pxd``, because constants help the compiler.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Describe a screen, the field on it and the pixels that an agent sees.
+class Geometry(NamedTuple):
+    """The field on the screen and the pixel stride of a frame.
 
-    screen_shape : (height, width) of a screen
-    top          : first row of the field, which spans the screen's width
-    field_shape  : (height, width) of the field on the screen
-    pixel_stride : every so many rows and columns of the field make a frame
+    screen        : rows and columns of the emulator's screen
+    top, left     : first row and column of the field
+    height, width : of the field on the screen
+    stride        : every how many rows and columns a pixel is taken into a frame
     """
 
-    screen_shape: tuple[int, int]
+    screen: tuple[int, int]
     top: int
-    field_shape: tuple[int, int]
-    pixel_stride: int
+    left: int
+    height: int
+    width: int
+    stride: int
 
     @property
-    def frame_shape(self) -> tuple[int, int]:
-        """Return (height, width) of a frame."""
-        height, width = self.field_shape
-        return height // self.pixel_stride, width // self.pixel_stride
+    def rows(self) -> int:
+        """Return the rows of a frame."""
+        return self.height // self.stride
+
+    @property
+    def columns(self) -> int:
+        """Return the columns of a frame."""
+        return self.width // self.stride
 
     @property
     def pixels(self) -> int:
-        """Return the number of pixels of a frame, D."""
-        height, width = self.frame_shape
-        return height * width
+        """Return the pixels of a frame."""
+        return self.rows * self.columns
 
 
-PONG_GEOMETRY = Geometry((210, 160), top=35, field_shape=(160, 160), pixel_stride=2)
-"""Pong's: a frame is 80 x 80, D = 6,400."""
+PONG = Geometry(screen=(210, 160), top=35, left=0, height=160, width=160, stride=2)
+BACKGROUND_REDS = (0, 109, 144)
+"""Red values of Pong's backgrounds in RGB screens."""

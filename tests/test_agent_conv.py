@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tolerances import TRAINING
 
-from fastpong import oracle, oracle_conv
+from fastpong import oracle
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create, make_player
 from fastpong.agents.keras_conv import Settings, shapes
@@ -93,15 +93,15 @@ def trajectory(rewards: Any, actions: Any, seed: int = 1) -> Trajectory:
 def loss_of(weights: Any, targets: Any, frames: Any) -> float:
     """Return the mean cross-entropy, from the oracle's dense network."""
     x = oracle.dense_frames(*frames).reshape(-1, 1, 80, 80)
-    maps = np.maximum(oracle_conv.convolve(x, weights["kernel"], weights["bias"]), 0)
+    maps = np.maximum(oracle.convolve(x, weights["kernel"], weights["bias"]), 0)
     h = maps.reshape(len(x), -1)
     for k in (1, 2):
         h = np.maximum(h @ weights[f"w{k}"] + weights[f"b{k}"], 0)
     p = np.zeros((len(x), 6))
-    oracle_conv.softmax(h @ weights["w3"] + weights["b3"], p)
+    oracle.softmax(h @ weights["w3"] + weights["b3"], p)
     if targets is None:
         return p  # type: ignore[return-value]
-    return float(np.mean(oracle_conv.cross_entropy(targets, p)))
+    return float(np.mean(oracle.cross_entropy(targets, p)))
 
 
 def test_the_gradient_is_the_loss_differentiated() -> None:
@@ -119,7 +119,7 @@ def test_the_gradient_is_the_loss_differentiated() -> None:
         frames = episode.indptr, episode.indices, episode.signs
         advantage = value / np.std(value)
         p = loss_of(weights, None, frames)
-        targets.append(oracle_conv.soft_targets(p, episode.actions, advantage, 0.5))
+        targets.append(oracle.soft_targets(p, episode.actions, advantage, 0.5))
         assert loss == pytest.approx(loss_of(weights, targets[-1], frames), rel=1e-12)
     rng = np.random.default_rng(2)
     for name in NETWORK:

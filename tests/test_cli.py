@@ -26,7 +26,7 @@ from fastpong.cli import main as cli
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 
-COMMAND = [sys.executable, "-m", "fastpong"]
+COMMAND = [sys.executable, "-P", "-m", "fastpong"]
 # A small network on the variant without chance of its own.
 SMALL = ["--env", "PongDeterministic-v4", "--hidden", "4", "--batch-size", "2", "--workers", "1"]
 STOP_SECONDS = 5  # promised are 2, on a machine that does nothing else
@@ -283,7 +283,9 @@ with Interrupt() as interrupt:
     print("unreachable", flush=True)
 """
     # The child holds the other end of our pipe: this returns only when it is dead, too.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30
+    )
     assert (done.returncode, done.stdout) == (130, "still here\n")
 
 
@@ -502,7 +504,9 @@ def test_help_is_quick_and_complete(home: Path) -> None:
         "heavy = {'numba', 'ale_py', 'gymnasium', 'rich', 'matplotlib', 'tensorboardX'}\n"
         "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "set()\n")
     flags = (
         "--agent --env --workers --episodes --batch-size --lag --hidden --learning-rate --gamma "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import keras_golden as golden
 import numpy as np
 import pytest
-from golden import make_keras_golden as golden
 from kernel_cases import BACKENDS
 from tolerances import KERAS, KERAS_FLOAT32, assert_close
 

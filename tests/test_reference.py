@@ -4,15 +4,12 @@ The trainer's tests compare backends, which share the agent's code; here nothing
 uniforms. The program is the one that benchmarks/bench_reference.py times.
 """
 
-import importlib
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import ale_py
 import gymnasium
 import numpy as np
-import pytest
+from programs.reference import Reference
 from tolerances import TRAINING
 
 from fastpong.agents import create
@@ -22,20 +19,13 @@ from fastpong.envs.draws import TRAIN, uniforms
 SEED = 3
 
 
-@pytest.fixture
-def reference(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-    yield importlib.import_module("reference")
-    sys.modules.pop("reference")
-
-
-def test_learns_what_the_reference_program_learns(reference):
+def test_learns_what_the_reference_program_learns():
     """The same moves, points and weights, over three updates of one whole game each."""
     agent = create("pg", Settings(batch_size=1, lag=0), "cython", "float64")
     play = agent.player("PongDeterministic-v4", SEED, TRAIN, False)
     parameters, state = agent.initial_parameters(SEED), agent.initial_state()
 
-    program = reference.Reference(seed=0)
+    program = Reference(seed=0)
     program.w1, program.w2 = parameters["w1"].T.copy(), parameters["w2"].copy()
     gymnasium.register_envs(ale_py)
     env = gymnasium.make("ALE/Pong-v5", frameskip=4, repeat_action_probability=0.0)

@@ -9,32 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpong.acting.rollout import Lane, Segment
+from fastpong.acting.rollout import EnvState, Rollout
 from fastpong.agents.dqn.replay import ENTRIES, Replay
 
 LANES, STEPS = 2, 5
 SIZE = LANES * STEPS
 
 
-def segment(rng: np.random.Generator, most: int) -> Segment:
+def segment(rng: np.random.Generator, most: int) -> Rollout:
     counts = rng.integers(0, most + 1, STEPS + 1)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Segment(
+    return Rollout(
         indptr=indptr,
         indices=rng.integers(0, 60_000, indptr[-1]).astype(np.uint16),
-        values=rng.integers(-9, 9, indptr[-1]).astype(np.int8),
+        counts=rng.integers(-9, 9, indptr[-1]).astype(np.int8),
         actions=rng.integers(0, 2, STEPS).astype(np.uint8),
         logits=np.zeros(STEPS),
-        estimates=np.zeros(STEPS + 1),
+        values=np.zeros(STEPS + 1),
         rewards=rng.choice([-1.0, 0.0, 0.0, 0.0, 1.0], STEPS).astype(np.float32),
         dones=(rng.random(STEPS) < 0.1).astype(np.uint8),
         games=[],
         frames=0,
-        lane=Lane(),
+        state=EnvState(),
     )
 
 
-def filled(rounds: int, room: int, most: int, seed: int) -> tuple[Replay, list[list[Segment]]]:
+def filled(rounds: int, room: int, most: int, seed: int) -> tuple[Replay, list[list[Rollout]]]:
     rng = np.random.default_rng(seed)
     replay = Replay(Replay.initial(LANES, STEPS, room * SIZE), LANES, STEPS)
     past = []
@@ -49,9 +49,9 @@ def inputs(replay: Replay, number: int) -> tuple[list[int], list[int]]:
     return replay.indices[mine].tolist(), replay.values[mine].tolist()
 
 
-def inputs_of(found: Segment, t: int) -> tuple[list[int], list[int]]:
+def inputs_of(found: Rollout, t: int) -> tuple[list[int], list[int]]:
     mine = slice(*found.indptr[t : t + 2])
-    return found.indices[mine].tolist(), found.values[mine].tolist()
+    return found.indices[mine].tolist(), found.counts[mine].tolist()
 
 
 def number(replay: Replay, which: int, place: int) -> int:
@@ -108,7 +108,7 @@ def test_nothing_that_is_kept_is_overwritten(room: int, seed: int) -> None:
     """Rounds of very different sizes, so that they meet the array's end everywhere."""
     rng = np.random.default_rng(seed)
     replay = Replay(Replay.initial(LANES, STEPS, room * SIZE), LANES, STEPS)
-    past: list[list[Segment]] = []
+    past: list[list[Rollout]] = []
     for most in rng.choice([0, 50, 150, 300, 60 * room], 80):
         made = [segment(rng, most) for _ in range(LANES)]
         total = sum(int(s.indptr[STEPS]) for s in made)

@@ -31,7 +31,7 @@ from fastpong.agents import karpathy as pg
 from fastpong.agents import keras_conv as conv
 from fastpong.agents.dqn import settings as dqn_settings
 from fastpong.agents.ppo import agent as ppo
-from fastpong.envs.emulator import TRAIN
+from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.training.trainer import Trainer

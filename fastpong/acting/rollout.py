@@ -1,32 +1,28 @@
-"""Play segments: a fixed number of decisions of one lane, an endless row of games on one emulator.
+"""Rollouts: a fixed number of steps of one environment, whose episodes follow each other.
 
-Where a lane stands is plain data, a `Lane`: it goes in with a task and comes back with its result.
-So any worker may play any lane, and play it again after a crash, with the same result. Restoring
-the emulator takes 0.1 ms, a segment of 128 decisions 25.
+The state of an environment is plain data, an `EnvState`. It goes out with a task and comes back
+with its result. So any worker may play any environment, and play it again after a crash, with the
+same result. Restoring the emulator takes 0.1 ms, a rollout of 128 steps 25.
 
-A segment draws its randomness from a source of its own, `uniforms(seed, stream, task number)`: for
-each decision the chooser's uniform and then what the emulator draws, for each game that begins the
-number of frames during which nothing is done. So a lane need not carry how far a game's source has
-been used up.
+A rollout draws its randomness from a source of its own, `uniforms(seed, stream, task number)`. It
+draws the policy's uniform and then the emulator's for each step, and the number of no-op frames
+for each episode that begins. So an `EnvState` need not carry the position in an episode's source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike, NDArray
 
-from fastpong.acting.episode import LEFT_RIGHT
 from fastpong.envs.draws import Draw
 from fastpong.envs.emulator import Emulator
+from fastpong.envs.games import PONG
 
-NOBODY = -1
-"""The last action at the beginning of a game: there is none."""
-
-SCREEN = (210, 160)
+NO_ACTION = -1
+"""The last action at the beginning of an episode: there is none."""
 
 Step = Callable[[int, float, bool, int], int]
 """``step(t, uniform, fresh, last_action)``: see ``kernels.actor_step``."""
@@ -34,7 +30,7 @@ Step = Callable[[int, float, bool, int], int]
 
 @dataclass(frozen=True)
 class Game:
-    """A game that ended: points won minus lost, decisions, emulated frames."""
+    """Describe an ended episode: score, steps and frames."""
 
     score: float
     length: int
@@ -42,116 +38,140 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Lane:
-    """A lane between two segments, in the middle of a game; ``Lane()`` has yet to begin one.
+class EnvState:
+    """Hold an environment's state between two rollouts.
 
-    saved       : of ``Emulator.save``; empty where no game has begun
-    screens     : (K, 210, 160) uint8, what is seen now, what was seen one decision before, and so
-                  on; what was before a game's beginning looks like its beginning
-    last_action : chosen one decision before, NOBODY at a game's beginning
-    score, length : of the game so far
+    ``EnvState(env)`` has yet to begin its first episode.
+
+    env         : the environment's number, from 0 on
+    saved       : of ``Emulator.save``, empty before the first episode
+    screens     : (K, 210, 160) uint8, the newest screen and those of the K - 1 steps before. An
+                  episode's first screen also stands for those before it
+    last_action : of the step before, NO_ACTION at an episode's beginning
+    score, length : of the episode so far
     """
 
+    env: int = 0
     saved: bytes = b""
-    screens: npt.NDArray[np.uint8] | None = None
-    last_action: int = NOBODY
+    screens: NDArray[np.uint8] | None = None
+    last_action: int = NO_ACTION
     score: float = 0.0
     length: int = 0
 
-    def __reduce__(self) -> Any:
-        """Travel as the newest screen and the words of eight pixels in which others differ from it.
+    def __reduce__(self) -> tuple[Callable[..., EnvState], tuple[object, ...]]:
+        """Pickle the newest screen and the differences to it.
 
-        They are some two hundred of 55,000 in thirteen screens, which would be 437 kB in and out
-        for every 128 decisions.
+        The differences are words of eight pixels. They are some two hundred of 55,000 in thirteen
+        screens. Whole screens would be 437 kB in and out for every 128 steps.
         """
         rest = self.last_action, self.score, self.length
         if self.screens is None:
-            return Lane, (self.saved, None, *rest)
+            return EnvState, (self.env, self.saved, None, *rest)
         words = np.ascontiguousarray(self.screens).reshape(len(self.screens), -1).view(np.uint64)
         places = np.flatnonzero(words != words[0])
         others = words.reshape(-1)[places]
-        return _unpacked, (words[0], len(words), places, others, self.saved, *rest)
+        shape = self.screens.shape
+        return _unpacked, (words[0], shape, places, others, self.env, self.saved, *rest)
 
 
 def _unpacked(
-    newest: npt.NDArray[np.uint64], kept: int, places: npt.NDArray[np.int64],
-    others: npt.NDArray[np.uint64], saved: bytes, *rest: Any,
-) -> Lane:  # fmt: skip
-    words = np.repeat(newest[None], kept, axis=0)
+    newest: NDArray[np.uint64], shape: tuple[int, ...], places: NDArray[np.int64],
+    others: NDArray[np.uint64], env: int, saved: bytes, last_action: int, score: float,
+    length: int,
+) -> EnvState:  # fmt: skip
+    words = np.repeat(newest[None], shape[0], axis=0)
     words.reshape(-1)[places] = others
-    return Lane(saved, words.view(np.uint8).reshape(kept, *SCREEN), *rest)
+    screens = words.view(np.uint8).reshape(shape)
+    return EnvState(env, saved, screens, last_action, score, length)
 
 
 @dataclass(eq=False)
-class Segment:
-    """T decisions of a lane, and where it stands after them.
+class Rollout:
+    """Hold T steps of one environment.
 
-    indptr, indices, values : the inputs of T + 1 observations in CSR form, (T+2,) int64, (nnz,)
-                uint16 and int8; the last one is what is seen after the segment
+    And its state after them.
+
+    indptr, indices, counts : the inputs of T + 1 observations in CSR form, (T+2,) int64, (nnz,)
+                uint16 and int8. The last observation is the one after the last step
     actions   : (T,) uint8, 1 for RIGHT
-    logits    : (T,), estimates : (T + 1,): log odds of RIGHT and values, as they were when played
-    rewards   : (T,) float32, points;  dones : (T,) uint8, 1 where the decision ended a game
-    games     : that ended in it;  frames : emulated in it;  lane : where the next one goes on
+    logits    : (T,), log odds of RIGHT when played
+    values    : (T + 1,), the value estimates when played
+    rewards   : (T,) float32, points
+    dones     : (T,) uint8, 1 for the last step of an episode
+    games     : the episodes that ended in the rollout
+    frames    : emulated in the rollout
+    state     : of the environment, for its next rollout
     """
 
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.uint16]
-    values: npt.NDArray[np.int8]
-    actions: npt.NDArray[np.uint8]
-    logits: npt.NDArray[np.floating]
-    estimates: npt.NDArray[np.floating]
-    rewards: npt.NDArray[np.float32]
-    dones: npt.NDArray[np.uint8]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint16]
+    counts: NDArray[np.int8]
+    actions: NDArray[np.uint8]
+    logits: NDArray[np.floating]
+    values: NDArray[np.floating]
+    rewards: NDArray[np.float32]
+    dones: NDArray[np.uint8]
     games: list[Game]
     frames: int
-    lane: Lane
+    state: EnvState
+
+    @property
+    def env(self) -> int:
+        """Return the number of its environment."""
+        return self.state.env
 
     @property
     def length(self) -> int:
-        """Decisions of the segment, T."""
+        """Return the number of steps, T."""
         return len(self.actions)
 
 
 class Buffers:
-    """Room for a segment of T decisions, and the observation after it; reused for the next ones.
+    """Hold a rollout being played.
 
-    base : entries that one observation may have at most
-    kept : screens that are kept, a ring: the newest and its predecessors
+    There are T steps and one more observation. A player reuses them for every rollout.
+
+    max_inputs  : most entries of one observation
+    frames_kept : screens in the ring, the newest and its predecessors
     """
 
-    def __init__(self, steps: int, base: int, dtype: npt.DTypeLike, kept: int = 2) -> None:
-        self.screens = np.zeros((kept, *SCREEN), np.uint8)
-        seen = max(steps + 1, kept)  # a whole game goes round as many as are kept
-        self.indptr = np.zeros(seen + 1, np.int64)
+    def __init__(
+        self, n_steps: int, max_inputs: int, dtype: DTypeLike, frames_kept: int = 2
+    ) -> None:
+        self.screens = np.zeros((frames_kept, *PONG.geometry.screen), np.uint8)
+        rows = max(n_steps + 1, frames_kept)  # a whole episode uses the rows as a ring of screens
+        self.indptr = np.zeros(rows + 1, np.int64)
         # Memory never written to costs none: an observation has a few dozen entries.
-        self.indices = np.empty(seen * base, np.uint16)
-        self.values = np.empty(seen * base, np.int8)
-        self.actions = np.empty(seen, np.uint8)
-        self.logits = np.empty(seen, dtype)
-        self.estimates = np.empty(seen, dtype)
-        self.rewards = np.empty(steps, np.float32)
-        self.dones = np.empty(steps, np.uint8)
+        self.indices = np.empty(rows * max_inputs, np.uint16)
+        self.counts = np.empty(rows * max_inputs, np.int8)
+        self.actions = np.empty(rows, np.uint8)
+        self.logits = np.empty(rows, dtype)
+        self.values = np.empty(rows, dtype)
+        self.rewards = np.empty(n_steps, np.float32)
+        self.dones = np.empty(n_steps, np.uint8)
 
 
-class LanePlayer:
-    """Plays segments and whole games on one emulator.
+class RolloutPlayer:
+    """Play rollouts and whole episodes on one emulator.
 
-    step  : bound to ``buffers``, and chosen anew for every segment: see ``play_segment``
-    noops : at the beginning of a game nothing is done for 0 to so many frames, each as likely
+    noop_max : an episode begins with 0 to so many no-op frames, each number as likely
+
+    The ``step`` of its methods is bound to ``buffers``.
     """
 
-    def __init__(self, emulator: Emulator, buffers: Buffers, noops: int) -> None:
-        self.emulator, self.buffers, self.noops = emulator, buffers, noops
-        self._last_action, self._score, self._length = NOBODY, 0.0, 0
+    def __init__(self, emulator: Emulator, buffers: Buffers, noop_max: int) -> None:
+        self.emulator, self.buffers, self.noop_max = emulator, buffers, noop_max
+        self._moves = emulator.variant.game.move_actions
+        self._last_action, self._score, self._length = NO_ACTION, 0.0, 0
 
-    def play_segment(self, step: Step, lane: Lane, draw: Draw) -> Segment:
-        """Play as many decisions as there is room for, from where ``lane`` stands."""
+    def play_rollout(self, step: Step, state: EnvState, draw: Draw) -> Rollout:
+        """Play T steps from ``state`` on."""
         buffers, emulator = self.buffers, self.emulator
         steps = len(buffers.rewards)
         games: list[Game] = []
-        frames = -self._go_on(lane, draw)
+        frames = -self._resume(state, draw)
         for t in range(steps):
-            points = self._decide(step, t, draw)
+            points = self._play_step(step, t, draw)
             buffers.rewards[t], buffers.dones[t] = points, emulator.over
             if emulator.over:
                 games.append(Game(self._score, self._length, emulator.frames))
@@ -159,79 +179,90 @@ class LanePlayer:
                 self._begin(draw, t + 1)
             else:
                 emulator.read_screen(buffers.screens[(t + 1) % len(buffers.screens)])
-        step(steps, 0.0, self._last_action == NOBODY, self._last_action)
+        step(steps, 0.0, self._last_action == NO_ACTION, self._last_action)
         frames += emulator.frames
-        return self._segment(steps, games, frames)
+        return self._rollout(state.env, games, frames)
 
-    def play_game(self, step: Step, draw: Draw, greedy: bool = False) -> Game:
-        """Play one game from its beginning to its end; ``greedy``: always the likelier action."""
+    def play_episode(self, step: Step, draw: Draw, greedy: bool = False) -> Game:
+        """Play one whole episode.
+
+        greedy : always take the likelier action
+        """
         emulator, screens = self.emulator, self.buffers.screens
         self._begin(draw, 0)
         chance = (lambda: 0.5) if greedy else draw
         t = 0
         while not emulator.over:
-            # The buffers are used as a ring: of a game nothing is kept.
-            self._decide(step, t, chance)
+            # The buffers are used as a ring: no step of the episode is stored.
+            self._play_step(step, t, chance)
             t = (t + 1) % len(screens)
             if not emulator.over:
                 emulator.read_screen(screens[t])
         return Game(self._score, self._length, emulator.frames)
 
-    def _decide(self, step: Step, t: int, draw: Draw) -> float:
-        """Choose and play; return the points made."""
+    def _play_step(self, step: Step, t: int, draw: Draw) -> float:
+        """Choose an action, play it and return the reward."""
         last = self._last_action
-        choice = step(t, draw(), last == NOBODY, last)
+        choice = step(t, draw(), last == NO_ACTION, last)
         if choice < 0:
             raise RuntimeError(f"step {t} found no room in buffers made for it")
-        points = self.emulator.step(LEFT_RIGHT[choice])
+        points = self.emulator.step(self._moves[choice])
         self._last_action = choice
         self._score += points
         self._length += 1
         return points
 
     def _begin(self, draw: Draw, t: int) -> None:
-        """Begin a game, whose first screen is that of step ``t``; before it nothing moved."""
+        """Begin an episode at step ``t``.
+
+        Its first screen fills the ring.
+        """
         self.emulator.reset(draw)
-        if self.noops:
-            self.emulator.idle(int(draw() * (self.noops + 1)))
+        if self.noop_max:
+            self.emulator.idle(int(draw() * (self.noop_max + 1)))
         screens = self.buffers.screens
         self.emulator.read_screen(screens[t % len(screens)])
         screens[...] = screens[t % len(screens)]
-        self._last_action, self._score, self._length = NOBODY, 0.0, 0
+        self._last_action, self._score, self._length = NO_ACTION, 0.0, 0
 
-    def _go_on(self, lane: Lane, draw: Draw) -> int:
-        """Take up a lane, or begin its first game; return the frames of its game so far."""
+    def _resume(self, state: EnvState, draw: Draw) -> int:
+        """Restore ``state``, or begin the environment's first episode.
+
+        Returns the frames of the episode so far.
+        """
         self.buffers.indptr[0] = 0
-        if lane.screens is None:
+        if state.screens is None:
             self._begin(draw, 0)
             return 0
-        self.emulator.restore(lane.saved, draw)
-        for age, screen in enumerate(lane.screens):
-            self.buffers.screens[-age % len(lane.screens)] = screen
-        self._last_action, self._score, self._length = lane.last_action, lane.score, lane.length
+        self.emulator.restore(state.saved, draw)
+        for age, screen in enumerate(state.screens):
+            self.buffers.screens[-age % len(state.screens)] = screen
+        self._last_action, self._score, self._length = state.last_action, state.score, state.length
         return self.emulator.frames
 
-    def _segment(self, steps: int, games: list[Game], frames: int) -> Segment:
+    def _rollout(self, env: int, games: list[Game], frames: int) -> Rollout:
+        """Copy the rollout out of the buffers."""
         b = self.buffers
+        steps, ring = len(b.rewards), len(b.screens)
         used = int(b.indptr[steps + 1])
-        kept = len(b.screens)
-        lane = Lane(
+        state = EnvState(
+            env,
             self.emulator.save(),
-            np.stack([b.screens[(steps - age) % kept] for age in range(kept)]),
+            np.stack([b.screens[(steps - age) % ring] for age in range(ring)]),
             self._last_action,
             self._score,
             self._length,
         )
-        return Segment(
+        return Rollout(
             indptr=b.indptr[: steps + 2].copy(),
             indices=b.indices[:used].copy(),
-            values=b.values[:used].copy(),
+            counts=b.counts[:used].copy(),
             actions=b.actions[:steps].copy(),
             logits=b.logits[:steps].copy(),
-            estimates=b.estimates[: steps + 1].copy(),
+            values=b.values[: steps + 1].copy(),
             rewards=b.rewards.copy(),
             dones=b.dones.copy(),
             games=games,
             frames=frames,
-            lane=lane,
+            state=state,
         )

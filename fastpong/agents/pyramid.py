@@ -128,3 +128,13 @@ def parse_levels(text: str) -> tuple[Level, ...]:
             raise ValueError(f"levels: expected scales > 0, below 1000, got {word!r}")
         found.append(level)
     return tuple(found)
+
+
+def mark_seen(tree: Pyramid, indices: NDArray[np.uint16], seen: NDArray[np.uint8]) -> None:
+    """Mark the rows that inputs reach: their own, their mirror images', their parents'."""
+    lit = np.zeros(tree.base, bool)
+    lit[indices] = True
+    lit[tree.mirror[np.flatnonzero(lit)]] = True
+    seen[: tree.base][lit] = 1
+    above = tree.parents[:, lit]
+    seen[above[above >= 0]] = 1

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpong.geometry import PONG_GEOMETRY, Geometry
+from fastpong import geometry
+from fastpong.geometry import BACKGROUND_REDS, Geometry
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class GameSpec:
 
 PONG = GameSpec(
     rom="pong",
-    geometry=PONG_GEOMETRY,
+    geometry=geometry.PONG,
     # NOOP, FIRE, RIGHT, LEFT, RIGHTFIRE, LEFTFIRE. ALE's 2, UP, never moves Pong's paddle.
     actions=(0, 1, 3, 4, 11, 12),
     move_actions=(4, 3),  # LEFT and RIGHT
     mirror_swaps_actions=True,
-    background_reds=(0, 144, 109),
+    background_reds=BACKGROUND_REDS,
     score_range=(-21, 21),
     point_ends_return=True,
 )

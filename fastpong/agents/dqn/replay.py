@@ -12,14 +12,13 @@ overwrites are forgotten, and with them all before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.acting.rollout import Segment
-
-Array = NDArray[Any]
+from fastpong.acting.rollout import Rollout
+from fastpong.arrays import Array
 
 ENTRIES = 96
 """Inputs that there is room for, to a decision, on average; with more fewer rounds are kept.
@@ -28,7 +27,10 @@ With the agent's settings there are about 87."""
 
 
 ROUNDS = 4
-"""The fewest rounds that a replay has to have room for."""
+"""The fewest rounds that a replay buffer has to have room for."""
+
+NAMES = ("indptr", "indices", "counts", "actions", "rewards", "ends", "stored")
+"""Of its arrays. ``stored``: the first round that is stored and the one after the last."""
 
 
 class Sample(NamedTuple):
@@ -48,37 +50,44 @@ class Sample(NamedTuple):
 
 
 class Replay:
-    """A view of ``state``, which it reads and writes, and which nobody else may write meanwhile.
+    """A replay buffer: a view of its arrays, which nobody else may write.
 
-    lanes, segment : L and T
+    n_envs, n_steps : environments, and steps of a rollout
     """
 
-    @staticmethod
-    def initial(lanes: int, segment: int, decisions: int) -> dict[str, Array]:
-        """Return the arrays of an empty one with room for so many decisions, at least 4 rounds."""
-        size = lanes * segment
-        rounds = decisions // size
-        return {
-            "replay/indptr": np.zeros((rounds, size + 1), np.int64),
-            "replay/indices": np.zeros(rounds * size * ENTRIES, np.uint16),
-            "replay/values": np.zeros(rounds * size * ENTRIES, np.int8),
-            "replay/actions": np.zeros((rounds, size), np.uint8),
-            "replay/rewards": np.zeros((rounds, size), np.float32),
-            "replay/ends": np.zeros((rounds, size), np.uint8),
-            "replay/kept": np.zeros(2, np.int64),
-        }
-
-    def __init__(self, state: Mapping[str, Array], lanes: int, segment: int) -> None:
-        self.segment, self.size = segment, lanes * segment
-        self.starts, self.indices, self.values, self.actions, self.rewards, self.ends, self.kept = (
-            state[f"replay/{name}"]
-            for name in ("indptr", "indices", "values", "actions", "rewards", "ends", "kept")
-        )
+    def __init__(self, n_envs: int, n_steps: int, arrays: Mapping[str, Array]) -> None:
+        self.n_steps, self.size = n_steps, n_envs * n_steps
+        self._arrays = dict(arrays)
+        (
+            self.starts,
+            self.indices,
+            self.counts,
+            self.actions,
+            self.rewards,
+            self.ends,
+            self.stored,
+        ) = (arrays[name] for name in NAMES)
         self._made_for: tuple[int, float] | None = None
 
-    def is_of(self, state: Mapping[str, Array]) -> bool:
-        """Return whether this is a view of that state."""
-        return self.kept is state["replay/kept"]
+    @classmethod
+    def empty(cls, n_envs: int, n_steps: int, buffer_size: int) -> Self:
+        """Return an empty one with room for ``buffer_size`` steps, at least 4 rounds."""
+        size = n_envs * n_steps
+        rounds = buffer_size // size
+        arrays = (
+            np.zeros((rounds, size + 1), np.int64),
+            np.zeros(rounds * size * ENTRIES, np.uint16),
+            np.zeros(rounds * size * ENTRIES, np.int8),
+            np.zeros((rounds, size), np.uint8),
+            np.zeros((rounds, size), np.float32),
+            np.zeros((rounds, size), np.uint8),
+            np.zeros(2, np.int64),
+        )
+        return cls(n_envs, n_steps, dict(zip(NAMES, arrays, strict=True)))
+
+    def arrays(self) -> dict[str, Array]:
+        """Return its arrays by name."""
+        return {f"replay/{name}": array for name, array in self._arrays.items()}
 
     @property
     def indptr(self) -> NDArray[np.int64]:
@@ -86,9 +95,9 @@ class Replay:
         return self.starts.reshape(-1)
 
     @property
-    def decisions(self) -> int:
+    def steps(self) -> int:
         """The number of decisions that can be drawn: all but those of the newest round."""
-        first, end = self.kept
+        first, end = self.stored
         return int(max(0, end - first - 1)) * self.size
 
     def verify(self, base: int) -> None:
@@ -96,7 +105,7 @@ class Replay:
 
         base : inputs are numbered below this
         """
-        first, end = self.kept.tolist()
+        first, end = self.stored.tolist()
         # Once something was put the newest round is kept: the next one is written behind it.
         sound = 0 <= first <= end <= first + len(self.starts) and (first < end or not end)
         sound = sound and bool((self.indices < base).all() and (self.actions <= 1).all())
@@ -107,16 +116,16 @@ class Replay:
         if not sound:
             raise ValueError("replay: expected what training keeps, got arrays that cannot be")
 
-    def put(self, segments: Sequence[Segment]) -> None:
+    def add(self, segments: Sequence[Rollout]) -> None:
         """Add a round; raises MemoryError where it takes up more than a third of the room."""
-        used = [int(s.indptr[self.segment]) for s in segments]
+        used = [int(s.indptr[self.n_steps]) for s in segments]
         total, room = sum(used), len(self.indices)
         if 3 * total > room:  # or the round before, which ends somewhere, might have to go
             raise MemoryError(
                 f"replay: expected at most {room // 3} inputs in a round of {self.size} decisions, "
                 f"got {total}; begin a run with larger cells, less history or a larger replay"
             )
-        first, end = self.kept.tolist()
+        first, end = self.stored.tolist()
         rounds = len(self.starts)
         start = int(self.starts[(end - 1) % rounds, -1]) if end else 0
         if start + total > room:
@@ -127,31 +136,31 @@ class Replay:
                 first = number + 1
         slot, at = end % rounds, start
         for k, (s, n) in enumerate(zip(segments, used, strict=True)):
-            mine = slice(k * self.segment, (k + 1) * self.segment)
-            self.starts[slot, mine] = at + s.indptr[: self.segment]
-            self.indices[at : at + n], self.values[at : at + n] = s.indices[:n], s.values[:n]
+            mine = slice(k * self.n_steps, (k + 1) * self.n_steps)
+            self.starts[slot, mine] = at + s.indptr[: self.n_steps]
+            self.indices[at : at + n], self.counts[at : at + n] = s.indices[:n], s.counts[:n]
             self.actions[slot, mine], self.rewards[slot, mine] = s.actions, s.rewards
             self.ends[slot, mine] = (s.rewards != 0) | (s.dones != 0)
             at += n
         self.starts[slot, -1] = at
-        self.kept[:] = first, end + 1
+        self.stored[:] = first, end + 1
 
     def forget(self) -> None:
         """Keep nothing but the newest round."""
-        self.kept[0] = max(0, self.kept[1] - 1)
+        self.stored[0] = max(0, self.stored[1] - 1)
 
     def _overlaps(self, number: int, start: int, total: int) -> bool:
         mine = self.starts[number % len(self.starts)]
         return bool(mine[0] < start + total and start < mine[-1])
 
-    def draw(self, rng: np.random.Generator, count: int, n: int, gamma: float) -> Sample:
+    def sample(self, rng: np.random.Generator, count: int, n: int, gamma: float) -> Sample:
         """Draw ``count`` decisions, each as likely, with their returns over n, at most T."""
-        rounds, place = np.divmod(rng.integers(0, self.decisions, count), self.size)
-        rounds += self.kept[0]
+        rounds, place = np.divmod(rng.integers(0, self.steps, count), self.size)
+        rounds += self.stored[0]
         rewards, discount = self._outcomes(n, gamma)
         slots, held = rounds % len(self.starts), len(self.starts)
-        over = place % self.segment + n >= self.segment
-        later = (rounds + over) % held * (self.size + 1) + place + n - self.segment * over
+        over = place % self.n_steps + n >= self.n_steps
+        later = (rounds + over) % held * (self.size + 1) + place + n - self.n_steps * over
         return Sample(
             slots * (self.size + 1) + place, later, self.actions[slots, place],
             rewards[slots, place], discount[slots, place],
@@ -166,7 +175,7 @@ class Replay:
             self._made_for = n, gamma
             self._made = np.full(len(self.starts), -1)
             self._outcome = np.zeros((2, *self.actions.shape))
-        first, end = self.kept.tolist()
+        first, end = self.stored.tolist()
         for number in range(first, end - 1):
             slot = number % len(self.starts)
             if self._made[slot] != number:
@@ -176,10 +185,10 @@ class Replay:
 
     def _outcomes_of(self, number: int, n: int, gamma: float) -> tuple[Array, Array]:
         place = np.arange(self.size)
-        after = place % self.segment + np.arange(n)[:, None]
-        over = after >= self.segment
+        after = place % self.n_steps + np.arange(n)[:, None]
+        over = after >= self.n_steps
         slots = (number + over) % len(self.starts)
-        places = place - place % self.segment + after - self.segment * over
+        places = place - place % self.n_steps + after - self.n_steps * over
         points = self.rewards[slots, places].astype(np.float64)
         going = np.cumprod(1.0 - self.ends[slots, places], axis=0)
         weight = gamma ** np.arange(1, n)[:, None]

@@ -87,9 +87,7 @@ class Settings(RolloutSettings):
         """Raise ValueError for the first value out of range."""
         super().__post_init__()
         if self.n_step > self.n_steps:
-            raise ValueError(
-                f"n_step: expected at most n_steps, {self.n_steps}, got {self.n_step}"
-            )
+            raise ValueError(f"n_step: expected at most n_steps, {self.n_steps}, got {self.n_step}")
         least = ROUNDS * self.n_envs * self.n_steps
         if self.buffer_size < least:
             raise ValueError(

@@ -104,9 +104,7 @@ class Settings(RolloutSettings):
         "weight of the entropy bonus, or a schedule linear:START:END:STEPS; larger explores more",
         minimum=0,
     )
-    vf_coef: float = option(
-        0.5, "weight of the value loss; larger learns values faster", minimum=0
-    )
+    vf_coef: float = option(0.5, "weight of the value loss; larger learns values faster", minimum=0)
     max_grad_norm: float = option(
         0.5, "longest gradient that is not scaled down; larger allows larger updates", above=0
     )

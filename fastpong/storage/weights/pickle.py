@@ -1,10 +1,10 @@
 """Foreign weights: the pickled model of the reference program, read without unpickling it.
 
 The reference program keeps ``{"W1": (H, 6400), "W2": (H,)}`` in a pickle, written by Python 2 or 3
-with any protocol and by any NumPy. A pickle is a program for a small stack machine whose REDUCE
+with any protocol and by any NumPy. A pickle is a program for a small stack machine. Its REDUCE
 and BUILD call Python functions. ``PickleReader`` runs the machine but has no function to call: it
-knows the six global names of which pickled arrays are made, records what they would be called
-with, and refuses everything else. Only when the program has ended are the recorded bytes of the
+knows the global names in pickled arrays, records the arguments of their calls, and refuses
+everything else. Only when the program has ended are the recorded bytes of the
 two arrays turned into arrays.
 
 Rejected: a ``pickle.Unpickler`` with a guarded ``find_class``. Even that one can be made to hash
@@ -22,11 +22,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-PIXELS = 6400
+from fastpong.geometry import PONG
+
+Doubles: TypeAlias = NDArray[np.float64]
+Value: TypeAlias = Any
+"""A value on the machine's stack. The input is hostile: it may be anything."""
+
+PIXELS = PONG.pixels
 #: Text pickles (protocol 0) take up to four bytes per byte: room for some 600 hidden units there.
 MAX_FILE_BYTES = 128 << 20
 #: The real ones take about a hundred.
@@ -49,14 +56,14 @@ _NUMERIC = re.compile(r"f[248]|[iu][1248]")
 
 
 class ForeignError(Exception):
-    """A file that is not the reference program's model, or more than that."""
+    """Report a file other than the reference's model."""
 
 
-def read_reference_pickle(path: str | Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+def read_reference_pickle(path: str | Path) -> dict[str, Doubles]:
     """Read the reference program's ``save.p``.
 
     Returns ``{"W1": (H, 6400) float64, "W2": (H,) float64}``, finite, writable.
-    Raises ForeignError for anything else; nothing of the file is executed.
+    Raises ForeignError for anything else. Nothing of the file is executed.
     """
     data = _read(Path(path))
     try:
@@ -67,21 +74,30 @@ def read_reference_pickle(path: str | Path) -> dict[str, np.ndarray[Any, np.dtyp
 
 @dataclass(frozen=True)
 class _Global:
-    """One of the admitted names, standing on the machine's stack. It cannot be called."""
+    """Hold an admitted name on the machine's stack.
+
+    It cannot be called.
+    """
 
     role: str
 
 
 @dataclass
 class _Text:
-    """Bytes that were written as text, one character per byte; encoded only when needed."""
+    """Hold bytes written as text, one character per byte.
+
+    They are encoded only when needed.
+    """
 
     text: str
 
 
 @dataclass
 class _Dtype:
-    """A numeric dtype: its code, as in ``f8``, and its byte order, ``<`` or ``>``."""
+    """Hold a numeric dtype: its code and byte order.
+
+    For example ``f8`` and ``<`` or ``>``.
+    """
 
     code: str
     order: str = "<"
@@ -89,7 +105,7 @@ class _Dtype:
 
 @dataclass
 class _Array:
-    """What an array would be made of; nothing of it is checked yet."""
+    """Hold the unchecked parts of an array."""
 
     shape: object = None
     dtype: object = None
@@ -98,22 +114,26 @@ class _Array:
 
 
 class _Mark:
-    """The start of a group on the machine's stack."""
+    """Mark a group's start on the machine's stack."""
 
 
 class PickleReader:
-    """The pickle machine, protocols 0-5, for dictionaries of numeric arrays and nothing else.
+    """Run pickle programs of numeric arrays in dictionaries.
 
-    Strings come back as str, Python 2's byte strings too, with one character per byte.
+    Protocols 0-5, and nothing but such arrays. Strings come back as str, Python 2's byte strings
+    too, with one character per byte.
     """
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self._stack: list[Value] = []
+        self._memo: dict[int, Value] = {}
 
     def load(self) -> object:
-        """Run the program; return what it leaves. Raises ForeignError."""
+        """Run the program and return its result.
+
+        Raises ForeignError.
+        """
         try:
             for _ in range(MAX_OPCODES):
                 code = self._data.read(1).decode("latin-1")
@@ -156,7 +176,7 @@ class PickleReader:
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
-    def _group(self) -> list[Any]:
+    def _group(self) -> list[Value]:
         """Pop everything above the topmost mark, and the mark."""
         start = max(i for i, value in enumerate(self._stack) if isinstance(value, _Mark))
         group = self._stack[start + 1 :]
@@ -167,7 +187,7 @@ class PickleReader:
         items = [self._stack.pop() for _ in range(count)]
         self._stack.append(tuple(items[::-1]))
 
-    def _set_items(self, items: list[Any]) -> None:
+    def _set_items(self, items: list[Value]) -> None:
         target = self._stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is not str or type(target) is not dict:
@@ -239,7 +259,7 @@ _PUSH = frozenset(
         *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     )
 )
-_ACTIONS: dict[str, Callable[[PickleReader, Any], None]] = {
+_ACTIONS: dict[str, Callable[[PickleReader, Value], None]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
     "NONE": lambda machine, _: machine._push(None),
@@ -283,7 +303,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _weights(model: object) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+def _weights(model: object) -> dict[str, Doubles]:
     """Check the model and make its arrays."""
     if not isinstance(model, dict) or model.keys() != {"W1", "W2"}:
         raise ForeignError(
@@ -301,8 +321,8 @@ def _weights(model: object) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     return {"W1": w1, "W2": w2}
 
 
-def _array(name: str, parts: object) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Check what an array would be made of, and make it."""
+def _array(name: str, parts: object) -> Doubles:
+    """Check an array's parts and make it."""
     if not isinstance(parts, _Array) or not isinstance(parts.dtype, _Dtype):
         raise ForeignError(f"{name}: expected an array of numbers, got {_describe(parts)}")
     shape, dtype = parts.shape, np.dtype(parts.dtype.order + parts.dtype.code)
@@ -320,7 +340,7 @@ def _array(name: str, parts: object) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _bytes(raw: object) -> bytes | bytearray | None:
-    """Return an array's bytes from any form in which a pickle holds them."""
+    """Return an array's bytes from any pickled form."""
     text = raw.text if isinstance(raw, _Text) else raw
     if isinstance(text, str):
         # Only characters up to 255 are bytes.
@@ -329,7 +349,10 @@ def _bytes(raw: object) -> bytes | bytearray | None:
 
 
 def _describe(value: object) -> str:
-    """Name a value without printing it: it may be nested without end."""
+    """Name a value without printing it.
+
+    It may be nested without end.
+    """
     if isinstance(value, dict):
         return f"a dictionary of {', '.join(sorted(value)[:5])[:200] or 'nothing'}"
     if isinstance(value, str):

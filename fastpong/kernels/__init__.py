@@ -1,0 +1,61 @@
+"""The public kernels: checked, documented, and the same whichever backend computes them.
+
+>>> from fastpong import kernels
+>>> kernels.discount_rewards(np.array([0.0, 0.0, 1.0]), gamma=0.5)
+array([0.25, 0.5 , 1.  ])
+
+The functions of this module run on the default backend: ``FASTPONG_BACKEND`` if it is set, else
+Cython, else (no compiled extension here) Numba. ``get_backend("cython" | "numba" | "numpy")``
+returns an object with the same functions.
+
+Conventions. T steps, D = 6400 pixels, H hidden units. Arrays are float32 or float64, one of them
+per call. Inputs may be read-only, and are copied where they are not C-contiguous; outputs given
+by ``out=`` must be writeable and C-contiguous. W1 is pixel-major, (D, H), one contiguous row for
+a pixel; the reference program's (H, D) matrix is its transpose. Tolerance against
+``fastpong.oracle``: pixels exact, float64 1e-12, float32 1e-5 relative. The GIL is released.
+Wrong types raise TypeError, wrong shapes and values ValueError, both naming the argument.
+
+Source of the formulas: A. Karpathy, "Deep Reinforcement Learning: Pong from Pixels" (2016).
+"""
+
+from __future__ import annotations
+
+from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.kernels.backend import Backend as Backend
+from fastpong.kernels.backend import get_backend as get_backend
+from fastpong.kernels.conv import NETWORK as NETWORK
+from fastpong.kernels.raw import MODULES as MODULES
+
+PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+
+_default = get_backend()
+
+preprocess_frame = _default.preprocess_frame
+difference_frame = _default.difference_frame
+sparse_difference_frame = _default.sparse_difference_frame
+policy_forward = _default.policy_forward
+policy_backward = _default.policy_backward
+sparse_policy_forward = _default.sparse_policy_forward
+sparse_policy_backward = _default.sparse_policy_backward
+policy_step = _default.policy_step
+discount_rewards = _default.discount_rewards
+standardize = _default.standardize
+rmsprop_update = _default.rmsprop_update
+sparse_conv_forward = _default.sparse_conv_forward
+sparse_conv_backward = _default.sparse_conv_backward
+dense_forward = _default.dense_forward
+dense_backward = _default.dense_backward
+softmax = _default.softmax
+cross_entropy_gradient = _default.cross_entropy_gradient
+conv_step = _default.conv_step
+adam_update = _default.adam_update
+encode_cells = _default.encode_cells
+cells_forward = _default.cells_forward
+cells_heads = _default.cells_heads
+cells_backward = _default.cells_backward
+cells_adam = _default.cells_adam
+cells_step = _default.cells_step
+ppo_gradient = _default.ppo_gradient
+td_gradient = _default.td_gradient
+ppo_update = _default.ppo_update
+gae = _default.gae

@@ -1,0 +1,80 @@
+"""A backend: all public kernels, run by Cython, by Numba or by the oracle."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import warnings
+
+from numpy.typing import DTypeLike
+
+from fastpong.kernels.cells import Cells
+from fastpong.kernels.conv import Conv
+from fastpong.kernels.frames import Frames
+from fastpong.kernels.linear import Linear
+from fastpong.kernels.losses import Losses
+from fastpong.kernels.optimizers import Optimizers
+from fastpong.kernels.raw import MODULES, Raw
+from fastpong.kernels.returns import Returns
+from fastpong.kernels.updates import Updates
+
+
+class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
+    """One implementation of the kernels, behind the checks that all of them share.
+
+    name : "cython", "numba" or "numpy"
+    raw  : the implementation itself, family by family, for callers that have checked
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.raw = Raw(name)
+
+    def prepare(self, dtype: DTypeLike, *names: str) -> None:
+        """Compile some kernels for one dtype, where the backend compiles at run time: Numba's.
+
+        Before worker processes start, so that they load the code instead of compiling it each.
+        """
+        if self.name == "numba":
+            from fastpong.kernels.numba.kernels import compile_kernels
+
+            compile_kernels(dtype, names)
+
+
+@functools.cache
+def get_backend(name: str | None = None) -> Backend:
+    """Return the kernels of one backend: "cython", "numba" or "numpy"; None is the default one.
+
+    Raises ValueError for another name, and ImportError, saying what to do, where the backend
+    cannot be loaded.
+    """
+    if name is None:
+        return _default_backend()
+    if name not in MODULES:
+        raise ValueError(f"backend: expected one of {', '.join(MODULES)}, got {name!r}")
+    try:
+        importlib.import_module(f"{MODULES[name]}.frames")
+    except ImportError as error:
+        raise ImportError(
+            f"backend {name!r} cannot be loaded: {error}. Install a C compiler and reinstall "
+            f"fastpong for cython, or numba for numba; numpy always works"
+        ) from error
+    return Backend(name)
+
+
+def _default_backend() -> Backend:
+    name = os.environ.get("FASTPONG_BACKEND")
+    if name:
+        return get_backend(name)
+    try:
+        return get_backend("cython")
+    except ImportError:
+        warnings.warn(
+            "fastpong was built without a C compiler: its Cython kernels are missing, Numba's "
+            "are used. Install a compiler and reinstall for a quicker start.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        os.environ["FASTPONG_BACKEND"] = "numba"  # said once: child processes need not say it again
+        return get_backend("numba")

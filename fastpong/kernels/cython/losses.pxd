@@ -1,0 +1,26 @@
+# The cores of losses.pyx, for other Cython code: unchecked, no allocation, no GIL.
+
+from cython cimport floating
+from libc.stdint cimport int64_t, uint8_t
+
+# Of PPO's loss: where the ratio is clipped, the weights of the other parts, the minibatch's size,
+# and in its losses the first step of the part that is computed.
+cdef struct PpoTerms:
+    double clip_range
+    double ent_coef
+    double vf_coef
+    Py_ssize_t size
+    Py_ssize_t first
+
+cdef void c_softmax_row(const floating[::1] logits, floating[::1] out) noexcept nogil
+cdef void c_softmax(const floating[:, ::1] logits, floating[:, ::1] out) noexcept nogil
+cdef void c_cross_entropy_gradient(
+    const floating[:, ::1] probability, const uint8_t[::1] actions,
+    const floating[::1] advantage, double step, floating[:, ::1] dlogit,
+    floating[::1] loss) noexcept nogil
+# For a part of a minibatch: all but losses are sliced to it.
+cdef void c_ppo_gradient(
+    const int64_t[::1] order, const floating[::1] logit, const floating[::1] value,
+    const uint8_t[::1] actions, const floating[::1] old_logit, const floating[::1] advantage,
+    const floating[::1] returns, PpoTerms terms, floating[::1] dlogit, floating[::1] dvalue,
+    double[:, ::1] losses) noexcept nogil

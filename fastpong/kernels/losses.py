@@ -1,0 +1,163 @@
+"""Losses, the softmax, and gradients by what goes into them."""
+
+from __future__ import annotations
+
+from fastpong.arrays import Array, Doubles, Flags, Floats, Order
+from fastpong.kernels import checks
+from fastpong.kernels.bundles import F64, RolloutSteps, check_steps
+from fastpong.kernels.checks import FLOATS, I64, U8, Checker
+from fastpong.kernels.raw import Raw
+
+
+class Losses:
+    """The part of a ``Backend`` that this family adds."""
+
+    raw: Raw
+
+    def softmax(self, logits: Array, out: Array | None = None) -> Array:
+        """Return p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A); ``out`` may be ``logits``."""
+        check = Checker()
+        logits = check.input("logits", logits, FLOATS, ("T", "A"))
+        out = check.output("out", out, FLOATS, ("T", "A"))
+        checks.same_or_separate("out", out, "logits", logits)
+        self.raw.losses.softmax(logits, out)
+        return out
+
+    def cross_entropy_gradient(
+        self,
+        probability: Array,
+        actions: Array,
+        advantage: Array,
+        step: float,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the gradient of the cross-entropy with soft targets, and the loss of every step.
+
+            Y = p + step A (onehot(action) - p),   loss = -sum_i Y_i log(p_i),   Y held fixed
+            dlogit_i = sum_k Y_k p_i - Y_i = step A (p_i - onehot_i)
+
+        As in Keras log(p) is clipped to [1e-7, 1 - 1e-7] and flat outside of it.
+
+        probability : (T, A), of ``softmax``
+        actions     : (T,) uint8 below A
+        advantage   : (T,)
+        step        : >= 0
+        out         : (dlogit, loss), (T, A) and (T,)
+        """
+        check = Checker()
+        inputs = {
+            "probability": check.input("probability", probability, FLOATS, ("T", "A")),
+            "actions": check.input("actions", actions, U8, ("T",)),
+            "advantage": check.input("advantage", advantage, FLOATS, ("T",)),
+        }
+        if actions.size and actions.max() >= check.sizes["A"]:
+            raise ValueError(
+                f"actions: expected numbers below {check.sizes['A']}, got {actions.max()}"
+            )
+        first, second = checks.pair("out", out)
+        dlogit = check.output("dlogit", first, FLOATS, ("T", "A"))
+        loss = check.output("loss", second, FLOATS, ("T",))
+        checks.no_overlap({"dlogit": dlogit, "loss": loss}, inputs)
+        self.raw.losses.cross_entropy_gradient(
+            *inputs.values(), checks.not_negative("step", step), dlogit, loss
+        )
+        return dlogit, loss
+
+    def ppo_gradient(
+        self,
+        order: Order,
+        logit: Floats,
+        value: Floats,
+        steps: RolloutSteps,
+        clip_range: float = 0.2,
+        ent_coef: float = 0.01,
+        vf_coef: float = 0.5,
+        out: tuple[Array, ...] | None = None,
+    ) -> tuple[Array, ...]:
+        """Return the gradient of PPO's mean loss, and every loss.
+
+            r = pi(a) / pi_old(a)
+            loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)
+                   + vf_coef (V - R)^2 / 2 - ent_coef entropy
+
+        order        : (M,) int64 below N, the steps of this minibatch
+        logit, value : (M,), of ``cells_heads``
+        steps        : N of them; A and R are their advantage and returns
+        clip_range   : c, in [0, 1);  ent_coef, vf_coef : >= 0
+        out          : (dlogit (M,), dvalue (M,), losses (5, M) float64)
+
+        The rows of losses are surrogate, value loss, entropy, approximate KL (r - 1) - log r, and
+        1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
+        """
+        check = Checker()
+        order = check.input("order", order, I64, ("M",))
+        logit = check.input("logit", logit, FLOATS, ("M",))
+        value = check.input("value", value, FLOATS, ("M",))
+        steps = check_steps(check, steps)
+        checks.within("order", order, 0, check.sizes["N"])
+        first, second, third = checks.parts("out", out, 3)
+        outputs = {
+            "dlogit": check.output("dlogit", first, FLOATS, ("M",)),
+            "dvalue": check.output("dvalue", second, FLOATS, ("M",)),
+            "losses": check.output("losses", third, F64, (5, "M")),
+        }
+        given = {"order": order, "logit": logit, "value": value}
+        checks.no_overlap(outputs, given | steps._asdict())
+        coefficients = (
+            checks.below_one("clip_range", clip_range),
+            checks.not_negative("ent_coef", ent_coef),
+            checks.not_negative("vf_coef", vf_coef),
+        )
+        self.raw.losses.ppo_gradient(
+            order, logit, value, tuple(steps), coefficients, tuple(outputs.values())
+        )
+        return tuple(outputs.values())
+
+    def td_gradient(
+        self,
+        heads: Floats,
+        target_heads: Floats,
+        actions: Flags,
+        rewards: Doubles,
+        discount: Doubles,
+        out: tuple[Array, ...] | None = None,
+    ) -> tuple[Array, ...]:
+        """Return the gradient of double Q-learning's mean loss.
+
+            Q(RIGHT) = V + l / 2,  Q(LEFT) = V - l / 2       l the log odds, a dueling network's 2 A
+            y = R + g Q'(x_n, argmax_a Q(x_n, a)),   loss = mean of (Q(x, a) - y)^2 / 2
+
+        heads             : (2, 2 M), l and V of M steps, then of those n later
+        target_heads      : (2, M), of the target network Q', n steps later
+        actions           : (M,) uint8, 1 for RIGHT
+        rewards, discount : (M,) float64, R and g: gamma^n, or 0 after a return's end
+        out               : (dlogit (M,), dvalue (M,), parts (2, M) float64)
+
+        The rows of parts are the errors Q(x, a) - y and the targets y. All is computed in float64
+        and rounded once. Where both actions are worth the same LEFT is the better one.
+
+        Sources: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning" (2016);
+        Wang et al., "Dueling Network Architectures" (2016).
+        """
+        check = Checker()
+        given = {"actions": check.input("actions", actions, U8, ("M",))}
+        checks.within("actions", given["actions"], 0, 2)
+        check.sizes["2M"] = 2 * check.sizes["M"]
+        given |= {
+            "heads": check.input("heads", heads, FLOATS, (2, "2M")),
+            "target_heads": check.input("target_heads", target_heads, FLOATS, (2, "M")),
+            "rewards": check.input("rewards", rewards, F64, ("M",)),
+            "discount": check.input("discount", discount, F64, ("M",)),
+        }
+        first, second, third = checks.parts("out", out, 3)
+        outputs = {
+            "dlogit": check.output("dlogit", first, FLOATS, ("M",)),
+            "dvalue": check.output("dvalue", second, FLOATS, ("M",)),
+            "parts": check.output("parts", third, F64, (2, "M")),
+        }
+        checks.no_overlap(outputs, given)
+        sample = given["actions"], given["rewards"], given["discount"]
+        self.raw.losses.td_gradient(
+            given["heads"], given["target_heads"], sample, tuple(outputs.values())
+        )
+        return tuple(outputs.values())

@@ -1,0 +1,158 @@
+"""Optimizers, in place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastpong.arrays import Array, Floats
+from fastpong.kernels import checks
+from fastpong.kernels.bundles import (
+    CellNetwork,
+    CellTree,
+    Moments,
+    check_network,
+    check_tree,
+    unpack,
+)
+from fastpong.kernels.checks import FLOATS, Checker
+from fastpong.kernels.raw import Raw
+
+
+class Optimizers:
+    """The part of a ``Backend`` that this family adds."""
+
+    raw: Raw
+
+    def rmsprop_update(
+        self,
+        parameter: Array,
+        gradient: Array,
+        cache: Array,
+        learning_rate: float = 1e-4,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+    ) -> None:
+        """Climb one RMSProp step in place, all three arrays of one shape.
+
+            c = decay c + (1 - decay) g^2,   w = w + learning_rate g / (sqrt(c) + epsilon)
+
+        parameter, cache : overwritten; writeable and C-contiguous
+        gradient         : read
+        learning_rate : >= 0;  decay : in [0, 1]
+        epsilon       : > 0, also when rounded to the arrays' dtype: a pixel that never lit up
+                        has g = c = 0, and nothing else keeps it from 0 / 0
+        """
+        check = Checker()
+        dims = [f"dim {k}" for k in range(np.ndim(parameter))]
+        outputs = {
+            "parameter": check.given("parameter", parameter, FLOATS, dims),
+            "cache": check.given("cache", cache, FLOATS, dims),
+        }
+        gradient = check.input("gradient", gradient, FLOATS, dims)
+        checks.no_overlap(outputs, {"gradient": gradient})
+        self.raw.optimizers.rmsprop_update(
+            outputs["parameter"].reshape(-1),
+            gradient.reshape(-1),
+            outputs["cache"].reshape(-1),
+            checks.not_negative("learning_rate", learning_rate),
+            checks.fraction("decay", decay),
+            check.above_zero("epsilon", epsilon),
+        )
+
+    def adam_update(
+        self,
+        parameter: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        step: int,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-7,
+        epsilon_hat: bool = True,
+    ) -> None:
+        """Descend one step of Adam in place.
+
+            m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2,   c1 = 1 - b1^step,  c2 = 1 - b2^step
+            w = w - learning_rate sqrt(c2) / c1 m / (sqrt(v) + epsilon)    with epsilon_hat
+            w = w - learning_rate (m / c1) / (sqrt(v / c2) + epsilon)      without
+
+        parameter, mean, square : overwritten; writeable and C-contiguous
+        gradient                : read
+        step                    : number of this update, from 1
+        learning_rate           : >= 0;  beta1, beta2 : in [0, 1)
+        epsilon                 : > 0, also when rounded to the arrays' dtype
+        epsilon_hat             : epsilon stands beside the uncorrected root, as in Keras. Without,
+                                  beside the corrected one, as in PyTorch and Kingma and Ba (2015),
+                                  Algorithm 1
+
+        All four arrays are of one shape.
+        """
+        check = Checker()
+        dims = [f"dim {k}" for k in range(np.ndim(parameter))]
+        given = {"parameter": parameter, "mean": mean, "square": square}
+        outputs = {name: check.given(name, value, FLOATS, dims) for name, value in given.items()}
+        gradient = check.input("gradient", gradient, FLOATS, dims)
+        checks.no_overlap(outputs, {"gradient": gradient})
+        flat = [outputs[name].reshape(-1) for name in given]
+        self.raw.optimizers.adam_update(
+            flat[0],
+            gradient.reshape(-1),
+            *flat[1:],
+            checks.count("step", step),
+            checks.not_negative("learning_rate", learning_rate),
+            checks.below_one("beta1", beta1),
+            checks.below_one("beta2", beta2),
+            check.above_zero("epsilon", epsilon),
+            bool(epsilon_hat),
+        )
+
+    def cells_adam(
+        self,
+        network: CellNetwork,
+        gradient: Floats,
+        moments: Moments,
+        tree: CellTree,
+        step: int,
+        factor: float = 1.0,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-5,
+    ) -> None:
+        """Descend one step of Adam in place, by ``factor`` gradients.
+
+            m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+            w = w - learning_rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
+
+        network  : overwritten; a row moves with its parents
+        gradient : (R + 3, H), of ``cells_backward``; overwritten by the steps of W, that is of each
+                   level's rows by themselves
+        moments  : overwritten; numbers below 1e-35 may be set to 0
+        step     : number of this update, from 1
+        factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
+        epsilon  : at least 1e-12: far above the root of numbers that may be set to 0
+        """
+        check = Checker()
+        rows, units = check_network(check, network, check.given)
+        gradient = check.given("gradient", gradient, FLOATS, ("R+3", "H"))
+        mean, square = unpack("moments", moments, Moments)
+        mean = check.given("mean", mean, FLOATS, ("R+3", "H"))
+        square = check.given("square", square, FLOATS, ("R+3", "H"))
+        tree = check_tree(check, tree)
+        outputs = {
+            "rows": rows, "units": units, "gradient": gradient, "mean": mean, "square": square
+        }  # fmt: skip
+        checks.no_overlap(outputs, tree._asdict())
+        coefficients = (
+            checks.not_negative("factor", factor),
+            checks.not_negative("learning_rate", learning_rate),
+            checks.below_one("beta1", beta1),
+            checks.below_one("beta2", beta2),
+            checks.at_least("epsilon", epsilon, 1e-12),
+        )
+        self.raw.optimizers.cells_adam(
+            (rows, units), gradient, (mean, square), tuple(tree), checks.count("step", step),
+            coefficients,
+        )  # fmt: skip
