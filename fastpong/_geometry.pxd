@@ -1,4 +1,4 @@
-# The compile-time copy of ``fastpong.geometry.PONG_GEOMETRY``; a test holds the two together.
+# The compile-time copy of ``fastpong.geometry.PONG``; a test holds the two together.
 
 cdef enum:
     TOP = 35          # first row of the field on the screen

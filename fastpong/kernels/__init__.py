@@ -20,13 +20,13 @@ Source of the formulas: A. Karpathy, "Deep Reinforcement Learning: Pong from Pix
 
 from __future__ import annotations
 
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels.backend import Backend as Backend
 from fastpong.kernels.backend import get_backend as get_backend
 from fastpong.kernels.conv import NETWORK as NETWORK
-from fastpong.kernels.raw import MODULES as MODULES
+from fastpong.kernels.runner import MODULES as MODULES
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+PIXELS, SCREEN = PONG.pixels, PONG.screen
 
 _default = get_backend()
 

@@ -15,8 +15,8 @@ from fastpong.kernels.frames import Frames
 from fastpong.kernels.linear import Linear
 from fastpong.kernels.losses import Losses
 from fastpong.kernels.optimizers import Optimizers
-from fastpong.kernels.raw import MODULES, Raw
 from fastpong.kernels.returns import Returns
+from fastpong.kernels.runner import MODULES, Raw
 from fastpong.kernels.updates import Updates
 
 

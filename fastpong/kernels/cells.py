@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastpong.arrays import Array, Doubles, Flags, Floats, Order
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels import checks
 from fastpong.kernels.bundles import (
     F64,
@@ -31,18 +31,16 @@ from fastpong.kernels.bundles import (
     unpack,
 )
 from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.runner import Runner
 
 Step = Callable[[int, float, bool, int], int]
 
-FIELD, SCREEN = PONG.field_shape[0], PONG.screen_shape
+FIELD, SCREEN = PONG.height, PONG.screen
 MAX_INPUTS = 1 << 16
 
 
-class Cells:
+class Cells(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def encode_cells(
         self,

@@ -144,7 +144,7 @@ def same_or_separate(name: str, output: Array, other: str, value: Array) -> None
         raise ValueError(f"{name}: overlaps {other} without being it; pass a separate array")
 
 
-def fraction(name: str, value: Any) -> float:
+def fraction(name: str, value: object) -> float:
     """Return ``value`` as a float in [0, 1]."""
     number = real(name, value)
     if not 0.0 <= number <= 1.0:
@@ -152,7 +152,7 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
-def not_negative(name: str, value: Any) -> float:
+def not_negative(name: str, value: object) -> float:
     """Return ``value`` as a finite float >= 0."""
     number = real(name, value)
     if number < 0.0:
@@ -160,7 +160,7 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
-def at_least(name: str, value: Any, least: float) -> float:
+def at_least(name: str, value: object, least: float) -> float:
     """Return ``value`` as a finite float >= least."""
     number = real(name, value)
     if number < least:
@@ -168,7 +168,7 @@ def at_least(name: str, value: Any, least: float) -> float:
     return number
 
 
-def real(name: str, value: Any) -> float:
+def real(name: str, value: object) -> float:
     """Return ``value`` as a finite float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
@@ -178,7 +178,7 @@ def real(name: str, value: Any) -> float:
     return number
 
 
-def below_one(name: str, value: Any) -> float:
+def below_one(name: str, value: object) -> float:
     """Return ``value`` as a float in [0, 1)."""
     number = real(name, value)
     if not 0.0 <= number < 1.0:
@@ -186,7 +186,7 @@ def below_one(name: str, value: Any) -> float:
     return number
 
 
-def count(name: str, value: Any) -> int:
+def count(name: str, value: object) -> int:
     """Return ``value`` as an int >= 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
@@ -195,7 +195,7 @@ def count(name: str, value: Any) -> int:
     return int(value)
 
 
-def table(value: Any) -> Array:
+def table(value: object) -> Array:
     """Return a palette table: (256,) uint8 of 0 (background) and 1."""
     checked = Checker().input("table", value, U8, (256,))
     if checked.max() > 1:
@@ -203,12 +203,12 @@ def table(value: Any) -> Array:
     return checked
 
 
-def share(name: str, value: Any, size: int) -> tuple[int, int]:
+def share(name: str, value: object, size: int) -> tuple[int, int]:
     """Return (first, last) with 0 <= first <= last <= size; all of it for None."""
     if value is None:
         return 0, size
     whole = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int for v in value)
-    if not whole:
+    if not isinstance(value, tuple) or not whole:
         raise TypeError(f"{name}: expected a tuple of two integers or None, got {value!r}")
     if not 0 <= value[0] <= value[1] <= size:
         raise ValueError(f"{name}: expected 0 <= first <= last <= {size}, got {value!r}")

@@ -7,27 +7,111 @@ layer, A actions. Arrays are shaped as Keras shapes them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
-from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.arguments import FLOAT, I64, Flag, In, Out, Scratch
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import (
+    CHECKED_FRAMES,
+    CONV,
+    EPISODE,
+    EPISODE_SIZES,
+    IMAGE,
+    ROW,
+    SCREENS,
+    TABLE,
+    frames_of,
+    lines,
+    some_actions,
+)
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Group, Kernel
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
-
-OUT = 27
 NETWORK = ("kernel", "bias", "w1", "b1", "w2", "b2", "w3", "b3")
 """The arrays of the network, in the order in which ``conv_step`` takes them."""
 
+SPARSE_CONV_FORWARD = Kernel(
+    "sparse_conv_forward",
+    "conv",
+    (
+        Group(CHECKED_FRAMES),
+        Group((*CONV, In("w", FLOAT, ("P F", "H")), In("b", FLOAT, ("H",)))),
+        Group(
+            (
+                Scratch("values", FLOAT, ("P", "F")),
+                Scratch("base", FLOAT, ("H",)),
+                Scratch("touched", I64, (2, "P")),
+            )
+        ),
+        Out("out", FLOAT, ("T", "H")),
+    ),
+    {"row": ROW, "image": IMAGE},
+    frames_of,
+)
+SPARSE_CONV_BACKWARD = Kernel(
+    "sparse_conv_backward",
+    "conv",
+    (
+        Group(CHECKED_FRAMES),
+        Group((*CONV, In("w", FLOAT, ("P F", "H")))),
+        In("dhidden", FLOAT, ("T", "H")),
+        Group(
+            (
+                Scratch("values", FLOAT, ("P", "F")),
+                Scratch("total", FLOAT, ("H",)),
+                Scratch("touched", I64, (2, "P")),
+            )
+        ),
+        Group(
+            (
+                Out("grad_kernel", FLOAT, (6, 6, "C", "F"), shaped=lines, added=True),
+                Out("grad_bias", FLOAT, ("F",), added=True),
+                Out("grad_w", FLOAT, ("P F", "H"), added=True),
+                Out("grad_b", FLOAT, ("H",), added=True),
+            )
+        ),
+    ),
+    {"row": ROW, "image": IMAGE},
+    frames_of,
+)
+CONV_STEP = Kernel(
+    "conv_step",
+    "conv",
+    (
+        SCREENS,
+        TABLE,
+        Group(
+            (
+                *CONV,
+                In("w1", FLOAT, ("P F", "H")),
+                In("b1", FLOAT, ("H",)),
+                In("w2", FLOAT, ("H", "N")),
+                In("b2", FLOAT, ("N",)),
+                In("w3", FLOAT, ("N", "A")),
+                In("b3", FLOAT, ("A",), some_actions),
+            ),
+            "network",
+        ),
+        Group(
+            (
+                Scratch("values", FLOAT, ("P", "F")),
+                Scratch("base", FLOAT, ("H",)),
+                Scratch("h1", FLOAT, ("H",)),
+                Scratch("h2", FLOAT, ("N",)),
+                Scratch("p", FLOAT, ("A",)),
+                Scratch("touched", I64, (2, "P")),
+            )
+        ),
+        *EPISODE,
+        Flag("greedy", False),
+    ),
+    {"row": ROW | EPISODE_SIZES | {"N": 4, "A": 6}},
+    raw="ConvStep",
+)
 
-class Conv:
+
+class Conv(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def sparse_conv_forward(
         self,
@@ -53,14 +137,7 @@ class Conv:
         bias   : (F,);  w : (P F, H);  b : (H,)
         out    : (T, H)
         """
-        check = Checker(D=PIXELS)
-        frames = checks.sparse_frames(check, indptr, indices, signs)
-        inputs = _conv_inputs(check, kernel, bias, w)
-        inputs["b"] = check.input("b", b, FLOATS, ("H",))
-        out = check.output("out", out, FLOATS, ("T", "H"))
-        checks.no_overlap({"out": out}, inputs | _named(frames))
-        self.raw.conv.sparse_conv_forward(*frames, *_flat(inputs), *_scratch(check), out)
-        return out
+        return self._run_one(SPARSE_CONV_FORWARD, indptr, indices, signs, kernel, bias, w, b, out)
 
     def sparse_conv_backward(
         self,
@@ -82,21 +159,10 @@ class Conv:
 
         The other arguments are those of ``sparse_conv_forward``.
         """
-        check = Checker(D=PIXELS)
-        frames = checks.sparse_frames(check, indptr, indices, signs)
-        inputs = _conv_inputs(check, kernel, bias, w)
-        inputs["dhidden"] = check.input("dhidden", dhidden, FLOATS, ("T", "H"))
-        parts = checks.parts("out", out, 4)
-        grads = {
-            "grad_kernel": check.output("grad_kernel", parts[0], FLOATS, (6, 6, "C", "F")),
-            "grad_bias": check.output("grad_bias", parts[1], FLOATS, ("F",)),
-            "grad_w": check.output("grad_w", parts[2], FLOATS, ("P F", "H")),
-            "grad_b": check.output("grad_b", parts[3], FLOATS, ("H",)),
-        }
-        checks.no_overlap(grads, inputs | _named(frames))
-        _clear(grads, out is not None and accumulate)
-        self.raw.conv.sparse_conv_backward(*frames, *_flat(inputs), *_scratch(check), *_flat(grads))
-        return tuple(grads.values())
+        return self._run(
+            SPARSE_CONV_BACKWARD, indptr, indices, signs, kernel, bias, w, dhidden,
+            *parts("out", out, 4), added=accumulate,
+        )  # fmt: skip
 
     def conv_step(
         self,
@@ -117,81 +183,6 @@ class Conv:
         network : (kernel, bias, w1, b1, w2, b2, w3, b3), convolution and three dense layers;
                   may be read-only, and must not change as long as the step is used
         """
-        check = Checker(D=PIXELS)
-        layers = _network(check, network)
-        outputs = {
-            "actions": check.given("actions", actions, U8, ("cap",)),
-            "indices": check.given("indices", indices, U16, ("room",)),
-            "signs": check.given("signs", signs, I8, ("room",)),
-        }
-        check.sizes["cap+1"] = check.sizes["cap"] + 1
-        outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
-        table = checks.table(table)
-        screens = check.bound("screens", screens, U8, (2, *SCREEN))
-        checks.no_overlap(outputs, layers | {"screens": screens, "table": table})
-        values, base, touched = _scratch(check)
-        sizes = (check.sizes[name] for name in ("H", "N", "A"))
-        rest = (np.empty(size, base.dtype) for size in sizes)
-        step: Callable[[int, float], int] = self.raw.conv.ConvStep(
-            screens, table, tuple(_flat(layers)), (values, base, *rest, touched),
-            outputs["indptr"], outputs["indices"], outputs["signs"], outputs["actions"],
-            bool(greedy),
-        )  # fmt: skip
-        return step
-
-
-def _conv_inputs(
-    check: Checker, kernel: Any, bias: Any, w: Any, name: str = "w"
-) -> dict[str, Array]:
-    """Check the arrays of the convolution and, called ``name``, of the layer behind it."""
-    inputs = {"kernel": check.input("kernel", kernel, FLOATS, (6, 6, "C", "F"))}
-    channels, filters = inputs["kernel"].shape[2:]
-    if channels not in (1, 80):
-        raise ValueError(f"kernel: expected shape (6, 6, 80 or 1, F), got {kernel.shape}")
-    check.sizes["P"] = OUT if channels == 80 else OUT * OUT
-    check.sizes["P F"] = check.sizes["P"] * filters
-    inputs["bias"] = check.input("bias", bias, FLOATS, ("F",))
-    inputs[name] = check.input(name, w, FLOATS, ("P F", "H"))
-    return inputs
-
-
-def _network(check: Checker, network: Any) -> dict[str, Array]:
-    """Check the eight arrays of the network."""
-    if not isinstance(network, tuple) or len(network) != len(NETWORK):
-        raise TypeError(
-            f"network: expected a tuple of the {len(NETWORK)} arrays {', '.join(NETWORK)}, "
-            f"got {type(network).__name__}"
+        return self._bind(
+            CONV_STEP, screens, table, network, indptr, indices, signs, actions, greedy
         )
-    layers = dict(zip(NETWORK, network, strict=True))
-    layers |= _conv_inputs(check, network[0], network[1], network[2], "w1")
-    dims = {"b1": ("H",), "w2": ("H", "N"), "b2": ("N",), "w3": ("N", "A"), "b3": ("A",)}
-    for name, size in dims.items():
-        layers[name] = check.input(name, layers[name], FLOATS, size)
-    if not 1 <= check.sizes["A"] <= 255:
-        raise ValueError(f"w3: expected 1 to 255 actions, got {check.sizes['A']}")
-    return layers
-
-
-def _flat(arrays: dict[str, Array]) -> list[Array]:
-    """Return the arrays with the convolution's kernel as lines of F: (36 C, F)."""
-    return [a.reshape(-1, a.shape[-1]) if a.ndim == 4 else a for a in arrays.values()]
-
-
-def _scratch(check: Checker) -> tuple[Array, Array, Array]:
-    """Return what the convolution's kernels work in: values (P, F), base (H,), touched (2, P)."""
-    positions, kind = check.sizes["P"], check.float
-    return (
-        np.empty((positions, check.sizes["F"]), kind),
-        np.empty(check.sizes["H"], kind),
-        np.zeros((2, positions), np.int64),
-    )
-
-
-def _named(frames: tuple[Array, ...]) -> dict[str, Array]:
-    return dict(zip(("indptr", "indices", "signs"), frames, strict=True))
-
-
-def _clear(grads: dict[str, Array], keep: bool) -> None:
-    if not keep:
-        for gradient in grads.values():
-            gradient.fill(0)

@@ -5,18 +5,65 @@ from __future__ import annotations
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
-from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, I8, U8, U16, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.arguments import F32, F64, FLOAT, I8, U8, U16, In, Out
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import PIXELS, SCREEN, TABLE, any_bytes, bits
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Kernel
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+PREPROCESS_FRAME = Kernel(
+    "preprocess_frame",
+    "frames",
+    (In("frame", U8, SCREEN, None, any_bytes), TABLE, Out("out", (F32, F64, U8), (PIXELS,))),
+    exact=True,
+)
+PREPROCESS_FRAME_RGB = Kernel(
+    "preprocess_frame_rgb",
+    "frames",
+    (In("frame", U8, (*SCREEN, 3), None, any_bytes), Out("out", (F32, F64, U8), (PIXELS,))),
+    exact=True,
+    public="preprocess_frame",
+)
+DIFFERENCE_FRAME = Kernel(
+    "difference_frame",
+    "frames",
+    (
+        In("current", FLOAT, ("D",), None, bits),
+        In("previous", FLOAT, ("D",), None, bits),
+        Out("out", FLOAT, ("D",), aliases=("current", "previous")),
+    ),
+    {"": {"D": 40}},
+    exact=True,
+)
+DIFFERENCE_FRAME_U8 = Kernel(
+    "difference_frame_u8",
+    "frames",
+    (
+        In("current", U8, ("D",), None, bits),
+        In("previous", U8, ("D",), None, bits),
+        Out("out", I8, ("D",), aliases=("current", "previous")),
+    ),
+    {"": {"D": 40}},
+    exact=True,
+    raw="difference_frame",
+    public="difference_frame",
+)
+SPARSE_DIFFERENCE_FRAME = Kernel(
+    "sparse_difference_frame",
+    "frames",
+    (
+        In("screen", U8, SCREEN, None, any_bytes),
+        In("previous", U8, SCREEN, None, any_bytes),
+        TABLE,
+        Out("indices", U16, (PIXELS,)),
+        Out("signs", I8, (PIXELS,)),
+    ),
+    exact=True,
+)
 
 
-class Frames:
+class Frames(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def preprocess_frame(
         self, frame: Array, table: Array | None = None, out: Array | None = None
@@ -32,20 +79,11 @@ class Frames:
 
         Exact.
         """
-        check = Checker()
-        rgb = isinstance(frame, np.ndarray) and frame.ndim == 3
-        frame = check.input("frame", frame, U8, (*SCREEN, 3) if rgb else SCREEN)
-        out = check.output("out", out, (*FLOATS, *U8), (PIXELS,))
-        checks.no_overlap({"out": out}, {"frame": frame})
-        if rgb and table is not None:
-            raise TypeError("table: expected None with an RGB frame, got an array")
-        if rgb:
-            self.raw.frames.preprocess_frame_rgb(frame, out)
-        else:
-            table = checks.table(table)
-            checks.no_overlap({"out": out}, {"table": table})
-            self.raw.frames.preprocess_frame(frame, table, out)
-        return out
+        if isinstance(frame, np.ndarray) and frame.ndim == 3:
+            if table is not None:
+                raise TypeError("table: expected None with an RGB frame, got an array")
+            return self._run_one(PREPROCESS_FRAME_RGB, frame, out)
+        return self._run_one(PREPROCESS_FRAME, frame, table, out)
 
     def difference_frame(
         self, current: Array, previous: Array | None, out: Array | None = None
@@ -58,17 +96,10 @@ class Frames:
 
         Exact.
         """
-        check = Checker()
-        current = check.input("current", current, (*FLOATS, *U8), ("D",))
-        if previous is None:
-            previous = current
-        kinds = (current.dtype,)
-        previous = check.input("previous", previous, kinds, ("D",))
-        out = check.output("out", out, I8 if current.dtype == np.uint8 else kinds, ("D",))
-        checks.same_or_separate("out", out, "current", current)
-        checks.same_or_separate("out", out, "previous", previous)
-        self.raw.frames.difference_frame(current, previous, out)
-        return out
+        previous = current if previous is None else previous
+        if isinstance(current, np.ndarray) and current.dtype == np.uint8:
+            return self._run_one(DIFFERENCE_FRAME_U8, current, previous, out)
+        return self._run_one(DIFFERENCE_FRAME, current, previous, out)
 
     def sparse_difference_frame(
         self,
@@ -88,16 +119,8 @@ class Frames:
         foreground, -1 where it ceased to be. Views of ``out``, whose next element may have been
         overwritten. Exact.
         """
-        check = Checker()
-        screen = check.input("screen", screen, U8, SCREEN)
-        previous = screen if previous is None else check.input("previous", previous, U8, SCREEN)
-        first, second = checks.pair("out", out)
-        indices = check.output("indices", first, U16, (PIXELS,))
-        signs = check.output("signs", second, I8, (PIXELS,))
-        table = checks.table(table)
-        checks.no_overlap(
-            {"indices": indices, "signs": signs},
-            {"screen": screen, "previous": previous, "table": table},
-        )
-        n = self.raw.frames.sparse_difference_frame(screen, previous, table, indices, signs)
+        previous = screen if previous is None else previous
+        call = SPARSE_DIFFERENCE_FRAME.check(screen, previous, table, *parts("out", out, 2))
+        n = self.raw[SPARSE_DIFFERENCE_FRAME](*call.arguments)
+        indices, signs = call.outputs
         return indices[:n], signs[:n]

@@ -10,18 +10,119 @@ from collections.abc import Callable
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
-from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.arguments import FLOAT, Bound, Flag, In, Out
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import (
+    EPISODE,
+    EPISODE_SIZES,
+    FRAMES,
+    PIXELS,
+    POLICY,
+    SCREENS,
+    TABLE,
+    frames_of,
+    points,
+    positive,
+    sparse_frames,
+)
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Kernel
 
-PIXELS, SCREEN = PONG.pixels, PONG.screen_shape
+POLICY_FORWARD = Kernel(
+    "policy_forward",
+    "linear",
+    (
+        In("x", FLOAT, ("T", "D"), None, points),
+        In("w1", FLOAT, ("D", "H")),
+        In("w2", FLOAT, ("H",)),
+        Out("hidden", FLOAT, ("T", "H")),
+        Out("probability", FLOAT, ("T",)),
+    ),
+    POLICY,
+)
+POLICY_BACKWARD = Kernel(
+    "policy_backward",
+    "linear",
+    (
+        In("x", FLOAT, ("T", "D"), None, points),
+        In("hidden", FLOAT, ("T", "H"), None, positive),
+        In("dlogit", FLOAT, ("T",)),
+        In("w2", FLOAT, ("H",)),
+        Out("grad_w1", FLOAT, ("D", "H"), added=True),
+        Out("grad_w2", FLOAT, ("H",), added=True),
+    ),
+    POLICY,
+)
+SPARSE_POLICY_FORWARD = Kernel(
+    "sparse_policy_forward",
+    "linear",
+    (
+        *FRAMES,
+        In("w1", FLOAT, ("D", "H"), sparse_frames),
+        In("w2", FLOAT, ("H",)),
+        Out("hidden", FLOAT, ("T", "H")),
+        Out("probability", FLOAT, ("T",)),
+    ),
+    POLICY,
+    frames_of,
+)
+SPARSE_POLICY_BACKWARD = Kernel(
+    "sparse_policy_backward",
+    "linear",
+    (
+        *FRAMES,
+        In("hidden", FLOAT, ("T", "H"), None, positive),
+        In("dlogit", FLOAT, ("T",)),
+        In("w2", FLOAT, ("H",)),
+        Out("grad_w1", FLOAT, ("D", "H"), sparse_frames, added=True, default={"D": PIXELS}),
+        Out("grad_w2", FLOAT, ("H",), added=True),
+    ),
+    POLICY,
+    frames_of,
+)
+POLICY_STEP = Kernel(
+    "policy_step",
+    "linear",
+    (
+        SCREENS,
+        TABLE,
+        Bound("w1", FLOAT, (PIXELS, "H")),
+        Bound("w2", FLOAT, ("H",)),
+        *EPISODE,
+    ),
+    {"": {"H": 5} | EPISODE_SIZES},
+    raw="PolicyStep",
+)
+DENSE_FORWARD = Kernel(
+    "dense_forward",
+    "linear",
+    (
+        In("x", FLOAT, ("T", "N"), None, positive),
+        In("w", FLOAT, ("N", "M")),
+        In("b", FLOAT, ("M",)),
+        Flag("relu", True),
+        Out("out", FLOAT, ("T", "M")),
+    ),
+    {"": {"T": 4, "N": 5, "M": 6}},
+)
+DENSE_BACKWARD = Kernel(
+    "dense_backward",
+    "linear",
+    (
+        In("x", FLOAT, ("T", "N"), None, points),
+        In("w", FLOAT, ("N", "M")),
+        In("dout", FLOAT, ("T", "M")),
+        Flag("relu", True),
+        Out("grad_w", FLOAT, ("N", "M"), added=True),
+        Out("grad_b", FLOAT, ("M",), added=True),
+        Out("dx", FLOAT, ("T", "N")),
+    ),
+    {"": {"T": 4, "N": 5, "M": 6}},
+)
 
 
-class Linear:
+class Linear(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def policy_forward(
         self, x: Array, w1: Array, w2: Array, out: tuple[Array, Array] | None = None
@@ -38,12 +139,9 @@ class Linear:
         Returns (hidden (T, H), probability (T,)), for one frame ((H,), scalar).
         """
         single = isinstance(x, np.ndarray) and x.ndim == 1
-        check = Checker()
-        x = check.input("x", x[None] if single else x, FLOATS, ("T", "D"))
-        w1 = check.input("w1", w1, FLOATS, ("D", "H"))
-        w2 = check.input("w2", w2, FLOATS, ("H",))
-        hidden, probability = self._forward_outputs(check, out, {"x": x, "w1": w1, "w2": w2})
-        self.raw.linear.policy_forward(x, w1, w2, hidden, probability)
+        if single:
+            x = x[None]
+        hidden, probability = self._run(POLICY_FORWARD, x, w1, w2, *parts("out", out, 2))
         return (hidden[0], probability[0]) if single else (hidden, probability)
 
     def sparse_policy_forward(
@@ -63,23 +161,9 @@ class Linear:
 
         Returns (hidden (T, H), probability (T,)). O(nnz H).
         """
-        check = Checker()
-        w1 = check.input("w1", w1, FLOATS, ("D", "H"))
-        w2 = check.input("w2", w2, FLOATS, ("H",))
-        frames = checks.sparse_frames(check, indptr, indices, signs)
-        inputs = {"w1": w1, "w2": w2} | dict(zip(checks.FRAMES, frames, strict=True))
-        hidden, probability = self._forward_outputs(check, out, inputs)
-        self.raw.linear.sparse_policy_forward(*frames, w1, w2, hidden, probability)
-        return hidden, probability
-
-    @staticmethod
-    def _forward_outputs(
-        check: Checker, out: tuple[Array, Array] | None, inputs: dict[str, Array]
-    ) -> tuple[Array, Array]:
-        first, second = checks.pair("out", out)
-        hidden = check.output("hidden", first, FLOATS, ("T", "H"))
-        probability = check.output("probability", second, FLOATS, ("T",))
-        checks.no_overlap({"hidden": hidden, "probability": probability}, inputs)
+        hidden, probability = self._run(
+            SPARSE_POLICY_FORWARD, indptr, indices, signs, w1, w2, *parts("out", out, 2)
+        )
         return hidden, probability
 
     def policy_backward(
@@ -104,13 +188,10 @@ class Linear:
         out        : (grad_w1, grad_w2), (D, H) and (H,)
         accumulate : add to ``out`` instead of overwriting it
         """
-        check = Checker()
-        x = check.input("x", x, FLOATS, ("T", "D"))
-        hidden, dlogit, w2 = self._backward_inputs(check, hidden, dlogit, w2)
-        inputs = {"x": x, "hidden": hidden, "dlogit": dlogit, "w2": w2}
-        grads = self._backward_outputs(check, out, accumulate, inputs)
-        self.raw.linear.policy_backward(x, hidden, dlogit, w2, *grads)
-        return grads
+        grad_w1, grad_w2 = self._run(
+            POLICY_BACKWARD, x, hidden, dlogit, w2, *parts("out", out, 2), added=accumulate
+        )
+        return grad_w1, grad_w2
 
     def sparse_policy_backward(
         self,
@@ -128,41 +209,10 @@ class Linear:
         Arguments as for ``sparse_policy_forward`` and ``policy_backward``; without ``out`` the
         gradient of W1 has D = 6400 rows. O(nnz H), and O(D H) to clear it unless ``accumulate``.
         """
-        first, _ = checks.pair("out", out)
-        given = isinstance(first, np.ndarray) and first.ndim == 2
-        check = Checker(D=first.shape[0] if given else PIXELS)
-        frames = checks.sparse_frames(check, indptr, indices, signs)
-        hidden, dlogit, w2 = self._backward_inputs(check, hidden, dlogit, w2)
-        inputs = {"hidden": hidden, "dlogit": dlogit, "w2": w2}
-        inputs |= dict(zip(checks.FRAMES, frames, strict=True))
-        grads = self._backward_outputs(check, out, accumulate, inputs)
-        self.raw.linear.sparse_policy_backward(*frames, hidden, dlogit, w2, *grads)
-        return grads
-
-    @staticmethod
-    def _backward_inputs(
-        check: Checker, hidden: Array, dlogit: Array, w2: Array
-    ) -> tuple[Array, Array, Array]:
-        return (
-            check.input("hidden", hidden, FLOATS, ("T", "H")),
-            check.input("dlogit", dlogit, FLOATS, ("T",)),
-            check.input("w2", w2, FLOATS, ("H",)),
-        )
-
-    @staticmethod
-    def _backward_outputs(
-        check: Checker,
-        out: tuple[Array, Array] | None,
-        accumulate: bool,
-        inputs: dict[str, Array],
-    ) -> tuple[Array, Array]:
-        first, second = checks.pair("out", out)
-        grad_w1 = check.output("grad_w1", first, FLOATS, ("D", "H"))
-        grad_w2 = check.output("grad_w2", second, FLOATS, ("H",))
-        checks.no_overlap({"grad_w1": grad_w1, "grad_w2": grad_w2}, inputs)
-        if out is None or not accumulate:
-            grad_w1.fill(0)
-            grad_w2.fill(0)
+        grad_w1, grad_w2 = self._run(
+            SPARSE_POLICY_BACKWARD, indptr, indices, signs, hidden, dlogit, w2,
+            *parts("out", out, 2), added=accumulate,
+        )  # fmt: skip
         return grad_w1, grad_w2
 
     def policy_step(
@@ -192,26 +242,7 @@ class Linear:
         indptr  : (cap + 1,) int64;  actions : (cap,) uint8
         indices : (room,) uint16;    signs   : (room,) int8
         """
-        check = Checker(D=PIXELS)
-        outputs = {
-            "actions": check.given("actions", actions, U8, ("cap",)),
-            "indices": check.given("indices", indices, U16, ("room",)),
-            "signs": check.given("signs", signs, I8, ("room",)),
-        }
-        check.sizes["cap+1"] = check.sizes["cap"] + 1
-        outputs["indptr"] = check.given("indptr", indptr, I64, ("cap+1",))
-        inputs = {
-            "screens": check.bound("screens", screens, U8, (2, *SCREEN)),
-            "table": checks.table(table),
-            "w1": check.bound("w1", w1, FLOATS, ("D", "H")),
-            "w2": check.bound("w2", w2, FLOATS, ("H",)),
-        }
-        checks.no_overlap(outputs, inputs)
-        step: Callable[[int, float], int] = self.raw.linear.PolicyStep(
-            *inputs.values(),
-            outputs["indptr"], outputs["indices"], outputs["signs"], outputs["actions"],
-        )  # fmt: skip
-        return step
+        return self._bind(POLICY_STEP, screens, table, w1, w2, indptr, indices, signs, actions)
 
     def dense_forward(
         self, x: Array, w: Array, b: Array, relu: bool = True, out: Array | None = None
@@ -220,16 +251,7 @@ class Linear:
 
         x : (T, N), zeros are skipped;  w : (N, M);  b : (M,);  out : (T, M)
         """
-        check = Checker()
-        inputs = {
-            "x": check.input("x", x, FLOATS, ("T", "N")),
-            "w": check.input("w", w, FLOATS, ("N", "M")),
-            "b": check.input("b", b, FLOATS, ("M",)),
-        }
-        out = check.output("out", out, FLOATS, ("T", "M"))
-        checks.no_overlap({"out": out}, inputs)
-        self.raw.linear.dense_forward(*inputs.values(), bool(relu), out)
-        return out
+        return self._run_one(DENSE_FORWARD, x, w, b, relu, out)
 
     def dense_backward(
         self,
@@ -250,25 +272,4 @@ class Linear:
         out        : (grad_w, grad_b, dx), (N, M), (M,) and (T, N)
         accumulate : add to grad_w and grad_b instead of overwriting them
         """
-        check = Checker()
-        inputs = {
-            "x": check.input("x", x, FLOATS, ("T", "N")),
-            "w": check.input("w", w, FLOATS, ("N", "M")),
-            "dout": check.input("dout", dout, FLOATS, ("T", "M")),
-        }
-        parts = checks.parts("out", out, 3)
-        grads = {
-            "grad_w": check.output("grad_w", parts[0], FLOATS, ("N", "M")),
-            "grad_b": check.output("grad_b", parts[1], FLOATS, ("M",)),
-        }
-        dx = check.output("dx", parts[2], FLOATS, ("T", "N"))
-        checks.no_overlap(grads | {"dx": dx}, inputs)
-        _clear(grads, out is not None and accumulate)
-        self.raw.linear.dense_backward(*inputs.values(), bool(relu), *grads.values(), dx)
-        return (*grads.values(), dx)
-
-
-def _clear(grads: dict[str, Array], keep: bool) -> None:
-    if not keep:
-        for gradient in grads.values():
-            gradient.fill(0)
+        return self._run(DENSE_BACKWARD, x, w, dout, relu, *parts("out", out, 3), added=accumulate)

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from fastpong.arrays import Array, Doubles, Flags, Floats, Order
 from fastpong.kernels import checks
+from fastpong.kernels.arguments import FLOAT, U8, In, Number, Out
 from fastpong.kernels.bundles import F64, RolloutSteps, check_steps
-from fastpong.kernels.checks import FLOATS, I64, U8, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.checks import FLOATS, I64, Checker
+from fastpong.kernels.checks import U8 as BYTES
+from fastpong.kernels.parts import actions_below, few_actions, shares
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Kernel
+
+SOFTMAX = Kernel(
+    "softmax",
+    "losses",
+    (In("logits", FLOAT, ("T", "A")), Out("out", FLOAT, ("T", "A"), aliases=("logits",))),
+    {"": {"T": 4, "A": 6}},
+)
+CROSS_ENTROPY_GRADIENT = Kernel(
+    "cross_entropy_gradient",
+    "losses",
+    (
+        In("probability", FLOAT, ("T", "A"), None, shares),
+        In("actions", U8, ("T",), actions_below, few_actions),
+        In("advantage", FLOAT, ("T",)),
+        Number("step", checks.not_negative, 0.1),
+        Out("dlogit", FLOAT, ("T", "A")),
+        Out("loss", FLOAT, ("T",)),
+    ),
+    {"": {"T": 4, "A": 6}},
+)
 
 
-class Losses:
+class Losses(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def softmax(self, logits: Array, out: Array | None = None) -> Array:
         """Return p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A); ``out`` may be ``logits``."""
-        check = Checker()
-        logits = check.input("logits", logits, FLOATS, ("T", "A"))
-        out = check.output("out", out, FLOATS, ("T", "A"))
-        checks.same_or_separate("out", out, "logits", logits)
-        self.raw.losses.softmax(logits, out)
-        return out
+        return self._run_one(SOFTMAX, logits, out)
 
     def cross_entropy_gradient(
         self,
@@ -44,22 +61,13 @@ class Losses:
         step        : >= 0
         out         : (dlogit, loss), (T, A) and (T,)
         """
-        check = Checker()
-        inputs = {
-            "probability": check.input("probability", probability, FLOATS, ("T", "A")),
-            "actions": check.input("actions", actions, U8, ("T",)),
-            "advantage": check.input("advantage", advantage, FLOATS, ("T",)),
-        }
-        if actions.size and actions.max() >= check.sizes["A"]:
-            raise ValueError(
-                f"actions: expected numbers below {check.sizes['A']}, got {actions.max()}"
-            )
-        first, second = checks.pair("out", out)
-        dlogit = check.output("dlogit", first, FLOATS, ("T", "A"))
-        loss = check.output("loss", second, FLOATS, ("T",))
-        checks.no_overlap({"dlogit": dlogit, "loss": loss}, inputs)
-        self.raw.losses.cross_entropy_gradient(
-            *inputs.values(), checks.not_negative("step", step), dlogit, loss
+        dlogit, loss = self._run(
+            CROSS_ENTROPY_GRADIENT,
+            probability,
+            actions,
+            advantage,
+            step,
+            *checks.parts("out", out, 2),
         )
         return dlogit, loss
 
@@ -108,7 +116,7 @@ class Losses:
             checks.not_negative("ent_coef", ent_coef),
             checks.not_negative("vf_coef", vf_coef),
         )
-        self.raw.losses.ppo_gradient(
+        self.raw.family("losses").ppo_gradient(
             order, logit, value, tuple(steps), coefficients, tuple(outputs.values())
         )
         return tuple(outputs.values())
@@ -140,7 +148,7 @@ class Losses:
         Wang et al., "Dueling Network Architectures" (2016).
         """
         check = Checker()
-        given = {"actions": check.input("actions", actions, U8, ("M",))}
+        given = {"actions": check.input("actions", actions, BYTES, ("M",))}
         checks.within("actions", given["actions"], 0, 2)
         check.sizes["2M"] = 2 * check.sizes["M"]
         given |= {
@@ -157,7 +165,7 @@ class Losses:
         }
         checks.no_overlap(outputs, given)
         sample = given["actions"], given["rewards"], given["discount"]
-        self.raw.losses.td_gradient(
+        self.raw.family("losses").td_gradient(
             given["heads"], given["target_heads"], sample, tuple(outputs.values())
         )
         return tuple(outputs.values())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastpong.arrays import Array, Floats
 from fastpong.kernels import checks
+from fastpong.kernels.arguments import ANY, FLOAT, AboveZero, Flag, In, InPlace, Number
 from fastpong.kernels.bundles import (
     CellNetwork,
     CellTree,
@@ -15,13 +14,44 @@ from fastpong.kernels.bundles import (
     unpack,
 )
 from fastpong.kernels.checks import FLOATS, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.parts import positive, ravel
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Kernel
+
+RMSPROP_UPDATE = Kernel(
+    "rmsprop_update",
+    "optimizers",
+    (
+        InPlace("parameter", FLOAT, ANY, shaped=ravel),
+        In("gradient", FLOAT, ANY, shaped=ravel),
+        InPlace("cache", FLOAT, ANY, None, positive, shaped=ravel),
+        Number("learning_rate", checks.not_negative, 1e-3),
+        Number("decay", checks.fraction, 0.9),
+        AboveZero("epsilon", 1e-5),
+    ),
+    {"": {"...": 6}},
+)
+ADAM_UPDATE = Kernel(
+    "adam_update",
+    "optimizers",
+    (
+        InPlace("parameter", FLOAT, ANY, shaped=ravel),
+        In("gradient", FLOAT, ANY, shaped=ravel),
+        InPlace("mean", FLOAT, ANY, shaped=ravel),
+        InPlace("square", FLOAT, ANY, None, positive, shaped=ravel),
+        Number("step", checks.count, 3),
+        Number("learning_rate", checks.not_negative, 1e-3),
+        Number("beta1", checks.below_one, 0.9),
+        Number("beta2", checks.below_one, 0.999),
+        AboveZero("epsilon", 1e-7),
+        Flag("epsilon_hat", True),
+    ),
+    {"": {"...": 6}},
+)
 
 
-class Optimizers:
+class Optimizers(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def rmsprop_update(
         self,
@@ -42,22 +72,7 @@ class Optimizers:
         epsilon       : > 0, also when rounded to the arrays' dtype: a pixel that never lit up
                         has g = c = 0, and nothing else keeps it from 0 / 0
         """
-        check = Checker()
-        dims = [f"dim {k}" for k in range(np.ndim(parameter))]
-        outputs = {
-            "parameter": check.given("parameter", parameter, FLOATS, dims),
-            "cache": check.given("cache", cache, FLOATS, dims),
-        }
-        gradient = check.input("gradient", gradient, FLOATS, dims)
-        checks.no_overlap(outputs, {"gradient": gradient})
-        self.raw.optimizers.rmsprop_update(
-            outputs["parameter"].reshape(-1),
-            gradient.reshape(-1),
-            outputs["cache"].reshape(-1),
-            checks.not_negative("learning_rate", learning_rate),
-            checks.fraction("decay", decay),
-            check.above_zero("epsilon", epsilon),
-        )
+        self._run(RMSPROP_UPDATE, parameter, gradient, cache, learning_rate, decay, epsilon)
 
     def adam_update(
         self,
@@ -89,24 +104,10 @@ class Optimizers:
 
         All four arrays are of one shape.
         """
-        check = Checker()
-        dims = [f"dim {k}" for k in range(np.ndim(parameter))]
-        given = {"parameter": parameter, "mean": mean, "square": square}
-        outputs = {name: check.given(name, value, FLOATS, dims) for name, value in given.items()}
-        gradient = check.input("gradient", gradient, FLOATS, dims)
-        checks.no_overlap(outputs, {"gradient": gradient})
-        flat = [outputs[name].reshape(-1) for name in given]
-        self.raw.optimizers.adam_update(
-            flat[0],
-            gradient.reshape(-1),
-            *flat[1:],
-            checks.count("step", step),
-            checks.not_negative("learning_rate", learning_rate),
-            checks.below_one("beta1", beta1),
-            checks.below_one("beta2", beta2),
-            check.above_zero("epsilon", epsilon),
-            bool(epsilon_hat),
-        )
+        self._run(
+            ADAM_UPDATE, parameter, gradient, mean, square, step, learning_rate, beta1, beta2,
+            epsilon, epsilon_hat,
+        )  # fmt: skip
 
     def cells_adam(
         self,
@@ -152,7 +153,7 @@ class Optimizers:
             checks.below_one("beta2", beta2),
             checks.at_least("epsilon", epsilon, 1e-12),
         )
-        self.raw.optimizers.cells_adam(
+        self.raw.family("optimizers").cells_adam(
             (rows, units), gradient, (mean, square), tuple(tree), checks.count("step", step),
             coefficients,
         )  # fmt: skip

@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, U8, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.arguments import FLOAT, U8, Flag, In, Item, Number, One, Out, Shaped
+from fastpong.kernels.parts import bits, column, points
+from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Kernel
+
+DISCOUNT_REWARDS = Kernel(
+    "discount_rewards",
+    "returns",
+    (
+        In("rewards", FLOAT, ("T",), None, points),
+        Number("gamma", checks.fraction, 0.9),
+        Out("out", FLOAT, ("T",), aliases=("rewards",)),
+        Flag("reset_on_reward", True),
+    ),
+    {"": {"T": 6}},
+)
+STANDARDIZE = Kernel(
+    "standardize",
+    "returns",
+    (
+        In("values", FLOAT, ("T",)),
+        Out("out", FLOAT, ("T",), aliases=("values",)),
+        Flag("center", True),
+    ),
+    {"": {"T": 6}},
+)
 
 
-class Returns:
+def _gae(name: str, dims: tuple[str, ...], last: Item, shaped: Shaped | None = None) -> Kernel:
+    return Kernel(
+        name,
+        "returns",
+        (
+            In("rewards", FLOAT, dims, shaped=shaped),
+            In("values", FLOAT, dims, shaped=shaped),
+            In("dones", U8, dims, None, bits, shaped),
+            last,
+            Number("gamma", checks.fraction, 0.99),
+            Number("lambda_", checks.fraction, 0.95),
+            Out("out", FLOAT, dims, shaped=shaped, aliases=("rewards",)),
+        ),
+        {"": {"T": 4, "N": 2}},
+        raw="gae",
+        public="gae",
+    )
+
+
+GAE = _gae("gae", ("T", "N"), In("last_value", FLOAT, ("N",)))
+GAE_ROW = _gae("gae_row", ("T",), One("last_value", 0.5), column)
+
+
+class Returns(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     def discount_rewards(
         self,
@@ -33,13 +76,7 @@ class Returns:
         gamma   : in [0, 1], per step of the agent (not per emulated frame)
         out     : (T,); may be ``rewards`` itself
         """
-        check = Checker()
-        rewards = check.input("rewards", rewards, FLOATS, ("T",))
-        gamma = checks.fraction("gamma", gamma)
-        out = check.output("out", out, FLOATS, ("T",))
-        checks.same_or_separate("out", out, "rewards", rewards)
-        self.raw.returns.discount_rewards(rewards, gamma, out, bool(reset_on_reward))
-        return out
+        return self._run_one(DISCOUNT_REWARDS, rewards, gamma, out, reset_on_reward)
 
     def standardize(self, values: Array, out: Array | None = None, center: bool = True) -> Array:
         """Return (v - mean(v)) / std(v), with the population standard deviation.
@@ -48,12 +85,7 @@ class Returns:
         center : subtract the mean; without it v / std(v)
         out    : (T,); may be ``values`` itself
         """
-        check = Checker()
-        values = check.input("values", values, FLOATS, ("T",))
-        out = check.output("out", out, FLOATS, ("T",))
-        checks.same_or_separate("out", out, "values", values)
-        self.raw.returns.standardize(values, out, bool(center))
-        return out
+        return self._run_one(STANDARDIZE, values, out, center)
 
     def gae(
         self,
@@ -79,31 +111,8 @@ class Returns:
         A + values are the returns a value is learned from. With lambda 1 A is the discounted return
         less the value, with lambda 0 it is delta. Source: Schulman et al. (2016), eq. 16.
         """
-        check = Checker()
-        single = np.ndim(rewards) == 1
-        if isinstance(rewards, np.ndarray) and rewards.ndim not in (1, 2):
-            raise ValueError(f"rewards: expected shape (T,) or (T, N), got {rewards.shape}")
-        dims = ("T",) if single else ("T", "N")
-        rewards = check.input("rewards", rewards, FLOATS, dims)
-        values = check.input("values", values, FLOATS, dims)
         if isinstance(dones, np.ndarray) and dones.dtype == np.bool_:
             dones = dones.view(np.uint8)
-        elif isinstance(dones, np.ndarray) and dones.dtype != np.uint8:
-            raise TypeError(f"dones: expected dtype uint8 or bool, got {dones.dtype}")
-        dones = check.input("dones", dones, U8, dims)
-        if single:
-            last_value = np.full(1, _number("last_value", last_value), rewards.dtype)
-        last_value = check.input("last_value", last_value, FLOATS, (1 if single else "N",))
-        gamma, lambda_ = checks.fraction("gamma", gamma), checks.fraction("lambda_", lambda_)
-        out = check.output("out", out, FLOATS, dims)
-        checks.same_or_separate("out", out, "rewards", rewards)
-        checks.no_overlap({"out": out}, {"values": values, "dones": dones, "last": last_value})
-        flat = [a.reshape(-1, 1) if single else a for a in (rewards, values, dones, out)]
-        self.raw.returns.gae(*flat[:3], last_value, gamma, lambda_, flat[3])
-        return out
-
-
-def _number(name: str, value: Any) -> float:
-    """Return a number, also one that comes in an array of one."""
-    one = isinstance(value, np.ndarray) and value.size == 1
-    return checks.real(name, value.item() if one else value)
+        if not isinstance(rewards, np.ndarray) or rewards.ndim != 1:
+            return self._run_one(GAE, rewards, values, dones, last_value, gamma, lambda_, out)
+        return self._run_one(GAE_ROW, rewards, values, dones, last_value, gamma, lambda_, out)

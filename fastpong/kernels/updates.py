@@ -23,7 +23,7 @@ from fastpong.kernels.bundles import (
     unpack,
 )
 from fastpong.kernels.checks import FLOATS, I64, Checker
-from fastpong.kernels.raw import Raw
+from fastpong.kernels.runner import Runner
 
 Each = Callable[[Callable[[int], None]], None]
 RawShare = tuple[tuple[Array, Array], tuple[Array, Array], Array, Array]
@@ -31,15 +31,13 @@ RawShare = tuple[tuple[Array, Array], tuple[Array, Array], Array, Array]
 DEFAULTS = PpoCoefficients()
 
 
-class Updates:
+class Updates(Runner):
     """The part of a ``Backend`` that this family adds."""
-
-    raw: Raw
 
     @property
     def unit_group(self) -> int:
         """Units that heads add up by themselves: shares begin at multiples."""
-        return int(self.raw.updates.GROUP)
+        return int(self.raw.family("updates").GROUP)
 
     def ppo_update(
         self,
@@ -55,7 +53,7 @@ class Updates:
                  several, widths are multiples of ``unit_group`` but for the last one
         inputs, steps : N of them, the batch
         """
-        return PpoUpdate(self.raw.updates, shares, tree, (inputs, steps), coefficients)
+        return PpoUpdate(self.raw.family("updates"), shares, tree, (inputs, steps), coefficients)
 
 
 class PpoUpdate:

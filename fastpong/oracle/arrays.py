@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from fastpong.arrays import Array
 
-Tuple = tuple[Array, ...]
-
 
 def to_float64(array: Array) -> NDArray[np.float64]:
     """Return the array in float64, itself where it is so already."""

@@ -27,12 +27,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
-from fastpong.oracle.arrays import Tuple, to_float64
+from fastpong.arrays import Array, Tuple
+from fastpong.geometry import PONG
+from fastpong.oracle.arrays import to_float64
 from fastpong.oracle.losses import log_probabilities
 
-TOP, FIELD = PONG.top, PONG.field_shape[0]
+TOP, FIELD = PONG.top, PONG.height
 
 
 def cell_counts(frame: Array, cell_size: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 As in ``oracle``, each function has the name, the arguments and the outputs of the compiled kernel
 that it judges and goes another way: frames are made dense and padded, the convolution walks over
 all 36 places of its kernel, those that only ever meet padding too, and no use is made of what an
-empty frame would give. ``values``, ``base`` and ``touched`` are the kernels' scratch, unused here.
+empty frame would give. ``scratch`` is the kernels' room to work in, unused here.
 
 Notation: T steps, P positions of the convolution's output, F filters, H units, N inputs, M outputs,
 A actions. Sources: the Keras documentation of Conv2D, categorical_crossentropy and Adam."""
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.arrays import to_float64
 from fastpong.oracle.frames import PIXELS, dense_frames, sparse_difference_frame
 from fastpong.oracle.linear import PolicyStep, dense_forward
@@ -61,15 +61,14 @@ def _chunks(indptr: Array) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, len(indptr) - 1))
 
 
-def sparse_conv_forward(
-    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, b: Array,
-    values: Array, base: Array, touched: Array, hidden: Array,
-) -> None:  # fmt: skip
+def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) of T sparse frames: (T, H).
 
     kernel is (36 C, F), Keras's (6, 6, C, F): C = 80 for frames as one row of 80 columns with 80
     channels (P = 27), C = 1 for frames as images (P = 27 * 27); w is (P F, H).
     """
+    indptr, indices, signs = frames
+    kernel, bias, w, b = layer
     spatial = kernel.reshape(SIZE, SIZE, -1, kernel.shape[1])
     for s in _chunks(indptr):
         x = _images(indptr[s.start : s.stop + 1], indices, signs, spatial.shape[2])
@@ -78,11 +77,12 @@ def sparse_conv_forward(
 
 
 def sparse_conv_backward(
-    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, dhidden:
-    Array, values: Array, total: Array, touched: Array, grad_kernel: Array, grad_bias: Array,
-    grad_w: Array, grad_b: Array,
-) -> None:  # fmt: skip
+    frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
+) -> None:
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
+    indptr, indices, signs = frames
+    kernel, bias, w = layer
+    grad_kernel, grad_bias, grad_w, grad_b = grads
     spatial = kernel.reshape(SIZE, SIZE, -1, kernel.shape[1])
     for s in _chunks(indptr):
         x = _images(indptr[s.start : s.stop + 1], indices, signs, spatial.shape[2])
@@ -140,10 +140,8 @@ class ConvStep(PolicyStep):
         """Return the (A,) probabilities, each layer rounded as the kernels round it."""
         kernel, bias, w1, b1, w2, b2, w3, b3 = self.network
         h1, h2, p = (np.zeros((1, len(b)), w1.dtype) for b in (b1, b2, b3))
-        none = np.zeros(0)
-        sparse_conv_forward(
-            indptr, self.indices, self.signs, kernel, bias, w1, b1, none, none, none, h1
-        )
+        frames = indptr, self.indices, self.signs
+        sparse_conv_forward(frames, (kernel, bias, w1, b1), (), h1)
         dense_forward(h1, w2, b2, True, h2)
         dense_forward(h2, w3, b3, False, p)
         softmax(p, p)

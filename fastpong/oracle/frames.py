@@ -6,17 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import BACKGROUND_REDS, PONG
 from fastpong.oracle.arrays import to_float64
 
 PIXELS = PONG.pixels
-BACKGROUND_REDS = (0, 144, 109)
 
 
 def _crop(screen: Array) -> Array:
     """Return the field by every second row and column: (80, 80, ...)."""
-    field = screen[PONG.top : PONG.top + PONG.field_shape[0]]
-    return field[:: PONG.pixel_stride, :: PONG.pixel_stride]
+    field = screen[PONG.top : PONG.top + PONG.height, PONG.left : PONG.left + PONG.width]
+    return field[:: PONG.stride, :: PONG.stride]
 
 
 def preprocess_frame(screen: Array, table: Array, out: Array) -> None:

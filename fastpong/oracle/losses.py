@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array
-from fastpong.oracle.arrays import Tuple, to_float64
+from fastpong.arrays import Array, Tuple
+from fastpong.oracle.arrays import to_float64
 
 # Keras keeps probabilities this far from 0 and 1 in the cross-entropy.
 CLIP = 1e-7

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpong.arrays import Array
-from fastpong.oracle.arrays import Tuple, to_float64
+from fastpong.arrays import Array, Tuple
+from fastpong.oracle.arrays import to_float64
 
 
 def rmsprop_update(

@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastpong.arrays import Array
-from fastpong.oracle.arrays import Tuple
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.cells import cells_backward, cells_forward, cells_heads
 from fastpong.oracle.losses import ppo_gradient
 from fastpong.oracle.optimizers import cells_adam

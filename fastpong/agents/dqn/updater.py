@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from fastpong.agents.dqn.replay import Replay, Sample
 from fastpong.agents.ppo.settings import ADAM
-from fastpong.arrays import Arrays, Doubles, Floats, Order
+from fastpong.arrays import Doubles, Floats, Order, Arrays
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellTree, SparseInputs
 from fastpong.learning.finite import check_finite
@@ -50,7 +50,9 @@ class QPart(Part):
             **{"target/rows": tree.base, "target/units": 3},
         }
         super().__init__(first, last, heights, learner.dtype)
-        self.raw, self.settings, self.tree = learner.kernels.raw, settings, tree
+        self.cells = learner.kernels.raw.cells
+        self.optimizers = learner.kernels.raw.family("optimizers")
+        self.settings, self.tree = settings, tree
         self.network = self.arrays["rows"], self.arrays["units"]
         self.moments = self.arrays["mean"], self.arrays["square"]
         self.target = self.arrays["target/rows"], self.arrays["target/units"]
@@ -74,14 +76,14 @@ class QPart(Part):
         self, inputs: SparseInputs, order: Order, network: tuple[Floats, Floats], hidden: Floats,
         heads: Floats,
     ) -> None:  # fmt: skip
-        self.raw.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
-        self.raw.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
+        self.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
+        self.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
 
     def backward(
         self, inputs: SparseInputs, now: Order, tree: CellTree, upward: tuple[Floats, Floats]
     ) -> None:
         """Write the gradient by this part's weights, and its squares' sums."""
-        self.raw.cells.cells_backward(
+        self.cells.cells_backward(
             now, tuple(inputs), tuple(tree), self.hidden[: len(now)], self.network[1], upward,
             (self.gradient, self.squares),
         )  # fmt: skip
@@ -89,7 +91,7 @@ class QPart(Part):
     def step(self, tree: CellTree, factor: float, number: int, rate: float) -> None:
         """Take a step of Adam."""
         coefficients = factor, rate, *ADAM
-        self.raw.optimizers.cells_adam(
+        self.optimizers.cells_adam(
             self.network, self.gradient, self.moments, tuple(tree), number, coefficients
         )
 
@@ -112,7 +114,7 @@ class QUpdater:
         edges = [*range(0, settings.hidden, UNITS), settings.hidden]
         self.parts = [QPart(self, a, b) for a, b in pairwise(edges)]
         self.team = Team(min(threads, len(self.parts)))
-        size = settings.batch_size
+        self._losses_of, size = kernels.raw.family("losses"), settings.batch_size
         self._upward = np.zeros((2, size), dtype)
         self._losses = np.zeros((2, size))
 
@@ -172,7 +174,7 @@ class QUpdater:
             later += part.heads_later
         outcome = sample.actions, sample.rewards, sample.discount
         upward = self._upward[0], self._upward[1]
-        self.kernels.raw.losses.td_gradient(heads, later, outcome, (*upward, self._losses))
+        self._losses_of.td_gradient(heads, later, outcome, (*upward, self._losses))
         error, target = self._losses
         logit, value = heads[:, : len(error)]
         metrics[:4] = (

@@ -24,12 +24,13 @@ Design
 """
 
 from cython cimport floating
-from libc.math cimport exp, fabs, isfinite, pow, sqrt
+from libc.math cimport exp, fabs, isfinite, sqrt
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpong._clones cimport cloned, fetch, inlined
 from fastpong._geometry cimport FIELD, TOP, WORDS
+from fastpong._kernels cimport AdamRates, adam_moments, adam_rates, adam_step
 from fastpong._meeting cimport Place, c_abandon, core_of_this_thread, hold, meet, release
 from fastpong.kernels.cython.losses cimport PpoTerms, c_ppo_gradient
 
@@ -496,19 +497,21 @@ cdef cloned cloned_moments(
     cdef floating keep1 = <floating>adam.beta1, take1 = <floating>(1 - adam.beta1)
     cdef floating keep2 = <floating>adam.beta2, take2 = <floating>(1 - adam.beta2)
     cdef floating epsilon = <floating>adam.epsilon
-    cdef floating rate = <floating>(adam.learning_rate / (1 - pow(adam.beta1, <double>adam.step)))
-    cdef floating root_scale = <floating>(1 / sqrt(1 - pow(adam.beta2, <double>adam.step)))
+    cdef AdamRates rates = adam_rates(
+        adam.step, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, False)
+    cdef floating rate = <floating>rates.rate, root_scale = <floating>rates.root_scale
     for r in range(own + 3):
         if r >= own or tree.seen[r]:
             for j in range(gradient.shape[1]):
                 g = factor * gradient[r, j]
-                m = keep1 * mean[r, j] + take1 * g
-                v = keep2 * square[r, j] + take2 * g * g
+                m = mean[r, j]
+                v = square[r, j]
+                adam_moments(g, keep1, take1, keep2, take2, &m, &v)
                 m *= <floating>(fabs(m) > tiny)    # a product, as above: a choice is not vectorised
                 v *= <floating>(v > tiny)
                 mean[r, j] = m
                 square[r, j] = v
-                gradient[r, j] = -rate * m / (root_scale * <floating>sqrt(v) + epsilon)
+                adam_step(-m, v, rate, root_scale, epsilon, &gradient[r, j])
 
 
 cdef cloned cloned_move(

@@ -31,6 +31,25 @@ cdef enum:
     BLOCK = 64
 
 
+cdef struct Pixels:    # of one sparse frame
+    const uint16_t *indices
+    const int8_t *signs
+    Py_ssize_t count
+
+
+cdef inline Pixels pixels_between(
+        const uint16_t[::1] indices, const int8_t[::1] signs, Py_ssize_t first,
+        Py_ssize_t last) noexcept nogil:
+    cdef Pixels pixels
+    pixels.count = last - first
+    pixels.indices = NULL
+    pixels.signs = NULL
+    if pixels.count > 0:
+        pixels.indices = &indices[first]
+        pixels.signs = &signs[first]
+    return pixels
+
+
 # --- convolution and first dense layer ----------------------------------------------------------
 
 cdef inline bint find_tap(
@@ -55,17 +74,16 @@ cdef inline bint find_tap(
 
 
 cdef inline inlined convolve(
-        const uint16_t[::1] indices, const int8_t[::1] signs, Py_ssize_t first, Py_ssize_t last,
-        const floating[:, ::1] kernel, const floating[::1] bias, floating[:, ::1] values,
-        int64_t[:, ::1] touched, Py_ssize_t *count) noexcept nogil:
+        Pixels pixels, const floating[:, ::1] kernel, const floating[::1] bias,
+        floating[:, ::1] values, int64_t[:, ::1] touched, Py_ssize_t *count) noexcept nogil:
     # values[p] = bias + sum of sign * kernel[line] for every touched position p.
     cdef Py_ssize_t i, n, f, position, line, slot, size = 0, filters = bias.shape[0]
     cdef bint image = kernel.shape[0] == 36
     cdef floating sign
-    for i in range(first, last):
-        sign = signs[i]
+    for i in range(pixels.count):
+        sign = pixels.signs[i]
         for n in range(4 if image else 2):
-            if not find_tap(indices[i], n, image, &position, &line):
+            if not find_tap(pixels.indices[i], n, image, &position, &line):
                 continue
             slot = touched[1, position]
             if slot < 0 or slot >= size or touched[0, slot] != position:
@@ -94,17 +112,16 @@ cdef cloned c_base(
                 base[h] += value * w[row, h]
 
 
-cdef inline inlined frame_forward(
-        const uint16_t[::1] indices, const int8_t[::1] signs, Py_ssize_t first, Py_ssize_t last,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[::1] base, floating[:, ::1] values, int64_t[:, ::1] touched,
-        floating[::1] hidden) noexcept nogil:
+cdef cloned cloned_frame_forward(
+        Pixels pixels, const floating[:, ::1] kernel, const floating[::1] bias,
+        const floating[:, ::1] w, const floating[::1] base, floating[:, ::1] values,
+        int64_t[:, ::1] touched, floating[::1] hidden) noexcept nogil:
     # hidden = relu(base + sum over touched p, f of (relu(z_pf) - relu(bias_f)) w[p F + f])
     cdef Py_ssize_t k, f, h, low, position, count = 0, filters = bias.shape[0]
     cdef Py_ssize_t size = base.shape[0], whole = size - size % BLOCK
     cdef floating value
     cdef floating s[BLOCK]
-    convolve(indices, signs, first, last, kernel, bias, values, touched, &count)
+    convolve(pixels, kernel, bias, values, touched, &count)
     for k in range(count):
         position = touched[0, k]
         for f in range(filters):
@@ -137,48 +154,35 @@ cdef inline inlined frame_forward(
             hidden[h] = 0 if hidden[h] < 0 else hidden[h]
 
 
-cdef cloned cloned_conv_frame(
-        const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[::1] base, floating[:, ::1] values, int64_t[:, ::1] touched,
-        floating[::1] hidden) noexcept nogil:
-    frame_forward(
-        indices, signs, 0, indices.shape[0], kernel, bias, w, base, values, touched, hidden)
-
-
-cdef cloned cloned_conv_forward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[::1] base, floating[:, ::1] values, int64_t[:, ::1] touched,
-        floating[:, ::1] hidden) noexcept nogil:
-    cdef Py_ssize_t t
-    for t in range(indptr.shape[0] - 1):
-        frame_forward(indices, signs, indptr[t], indptr[t + 1], kernel, bias, w, base, values,
-                      touched, hidden[t])
-
-
-cdef void c_sparse_conv_forward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[::1] b, floating[:, ::1] values, floating[::1] base,
-        int64_t[:, ::1] touched, floating[:, ::1] hidden) noexcept nogil:
-    c_base(bias, w, b, base)
-    cloned_conv_forward(
-        indptr, indices, signs, kernel, bias, w, base, values, touched, hidden)
-
-
-def sparse_conv_forward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[::1] b, floating[:, ::1] values, floating[::1] base,
-        int64_t[:, ::1] touched, floating[:, ::1] hidden):
+def sparse_conv_forward(frames, layer, scratch, floating[:, ::1] hidden):
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
+    cdef const int64_t[::1] indptr
+    cdef const uint16_t[::1] indices
+    cdef const int8_t[::1] signs
+    cdef const floating[:, ::1] kernel, w
+    cdef const floating[::1] bias, b
+    cdef floating[:, ::1] values
+    cdef floating[::1] base
+    cdef int64_t[:, ::1] touched
+    cdef Py_ssize_t t
+    indptr, indices, signs = frames
+    kernel, bias, w, b = layer
+    values, base, touched = scratch
     with nogil:
-        c_sparse_conv_forward(
-            indptr, indices, signs, kernel, bias, w, b, values, base, touched, hidden)
+        c_base(bias, w, b, base)
+        for t in range(indptr.shape[0] - 1):
+            cloned_frame_forward(
+                pixels_between(indices, signs, indptr[t], indptr[t + 1]), kernel, bias, w, base,
+                values, touched, hidden[t])
 
 
-cdef inline inlined touched_backward(
+cdef cloned cloned_convolve(
+        Pixels pixels, const floating[:, ::1] kernel, const floating[::1] bias,
+        floating[:, ::1] values, int64_t[:, ::1] touched, Py_ssize_t *count) noexcept nogil:
+    convolve(pixels, kernel, bias, values, touched, count)
+
+
+cdef cloned touched_backward(
         Py_ssize_t count, const int64_t[:, ::1] touched, const floating[::1] bias,
         const floating[:, ::1] w, const floating[::1] dhidden, floating[:, ::1] values,
         floating[::1] grad_bias, floating[:, ::1] grad_w) noexcept nogil:
@@ -202,7 +206,7 @@ cdef inline inlined touched_backward(
                 grad_w[row, h] += value * dhidden[h]
 
 
-cdef inline inlined untouched_backward(
+cdef cloned untouched_backward(
         const floating[::1] bias, const floating[:, ::1] w, const floating[::1] total,
         floating[::1] grad_bias, floating[:, ::1] grad_w) noexcept nogil:
     # What T empty frames would give: all positions relu(bias), total = sum_t dhidden_t.
@@ -217,54 +221,50 @@ cdef inline inlined untouched_backward(
             grad_bias[f] += slope
 
 
-cdef cloned cloned_conv_backward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[:, ::1] dhidden, floating[:, ::1] values, floating[::1] total,
-        int64_t[:, ::1] touched, floating[:, ::1] grad_kernel, floating[::1] grad_bias,
-        floating[:, ::1] grad_w, floating[::1] grad_b) noexcept nogil:
-    cdef Py_ssize_t t, i, n, f, h, position, line, count = 0
-    cdef bint image = kernel.shape[0] == 36
+cdef cloned kernel_backward(
+        Pixels pixels, const floating[:, ::1] values,
+        floating[:, ::1] grad_kernel) noexcept nogil:
+    # values: the gradient of the convolution's output.
+    cdef Py_ssize_t i, n, f, position, line
+    cdef bint image = grad_kernel.shape[0] == 36
     cdef floating sign
-    for h in range(total.shape[0]):
-        total[h] = 0
-    for t in range(indptr.shape[0] - 1):
-        convolve(
-            indices, signs, indptr[t], indptr[t + 1], kernel, bias, values, touched, &count)
-        for h in range(total.shape[0]):
-            total[h] += dhidden[t, h]
-        touched_backward(count, touched, bias, w, dhidden[t], values, grad_bias, grad_w)
-        for i in range(indptr[t], indptr[t + 1]):
-            sign = signs[i]
-            for n in range(4 if image else 2):
-                if find_tap(indices[i], n, image, &position, &line):
-                    for f in range(bias.shape[0]):
-                        grad_kernel[line, f] += sign * values[position, f]
-    untouched_backward(bias, w, total, grad_bias, grad_w)
-    for h in range(total.shape[0]):
-        grad_b[h] += total[h]
+    for i in range(pixels.count):
+        sign = pixels.signs[i]
+        for n in range(4 if image else 2):
+            if find_tap(pixels.indices[i], n, image, &position, &line):
+                for f in range(grad_kernel.shape[1]):
+                    grad_kernel[line, f] += sign * values[position, f]
 
 
-cdef void c_sparse_conv_backward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[:, ::1] dhidden, floating[:, ::1] values, floating[::1] total,
-        int64_t[:, ::1] touched, floating[:, ::1] grad_kernel, floating[::1] grad_bias,
-        floating[:, ::1] grad_w, floating[::1] grad_b) noexcept nogil:
-    cloned_conv_backward(indptr, indices, signs, kernel, bias, w, dhidden, values, total,
-                         touched, grad_kernel, grad_bias, grad_w, grad_b)
-
-
-def sparse_conv_backward(
-        const int64_t[::1] indptr, const uint16_t[::1] indices, const int8_t[::1] signs,
-        const floating[:, ::1] kernel, const floating[::1] bias, const floating[:, ::1] w,
-        const floating[:, ::1] dhidden, floating[:, ::1] values, floating[::1] total,
-        int64_t[:, ::1] touched, floating[:, ::1] grad_kernel, floating[::1] grad_bias,
-        floating[:, ::1] grad_w, floating[::1] grad_b):
+def sparse_conv_backward(frames, layer, const floating[:, ::1] dhidden, scratch, grads):
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
+    cdef const int64_t[::1] indptr
+    cdef const uint16_t[::1] indices
+    cdef const int8_t[::1] signs
+    cdef const floating[:, ::1] kernel, w
+    cdef const floating[::1] bias
+    cdef floating[:, ::1] values, grad_kernel, grad_w
+    cdef floating[::1] total, grad_bias, grad_b
+    cdef int64_t[:, ::1] touched
+    cdef Py_ssize_t t, h, count = 0
+    cdef Pixels pixels
+    indptr, indices, signs = frames
+    kernel, bias, w = layer
+    values, total, touched = scratch
+    grad_kernel, grad_bias, grad_w, grad_b = grads
     with nogil:
-        c_sparse_conv_backward(indptr, indices, signs, kernel, bias, w, dhidden, values, total,
-                               touched, grad_kernel, grad_bias, grad_w, grad_b)
+        for h in range(total.shape[0]):
+            total[h] = 0
+        for t in range(indptr.shape[0] - 1):
+            pixels = pixels_between(indices, signs, indptr[t], indptr[t + 1])
+            cloned_convolve(pixels, kernel, bias, values, touched, &count)
+            for h in range(total.shape[0]):
+                total[h] += dhidden[t, h]
+            touched_backward(count, touched, bias, w, dhidden[t], values, grad_bias, grad_w)
+            kernel_backward(pixels, values, grad_kernel)
+        untouched_backward(bias, w, total, grad_bias, grad_w)
+        for h in range(total.shape[0]):
+            grad_b[h] += total[h]
 
 
 # --- a worker's step ----------------------------------------------------------------------------
@@ -283,9 +283,9 @@ cdef class _FloatNetwork:
         self.values, self.base, self.h1, self.h2, self.p, self.touched = scratch
         c_base(self.bias, self.w1, self.b1, self.base)
 
-    cdef void compute(self, const uint16_t[::1] indices, const int8_t[::1] signs) noexcept nogil:
-        cloned_conv_frame(indices, signs, self.kernel, self.bias, self.w1, self.base,
-                          self.values, self.touched, self.h1)
+    cdef void compute(self, Pixels pixels) noexcept nogil:
+        cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,
+                             self.touched, self.h1)
         c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
         c_dense_row(self.h2, self.w3, self.b3, False, self.p)
         c_softmax_row(self.p, self.p)
@@ -305,9 +305,9 @@ cdef class _DoubleNetwork:
         self.values, self.base, self.h1, self.h2, self.p, self.touched = scratch
         c_base(self.bias, self.w1, self.b1, self.base)
 
-    cdef void compute(self, const uint16_t[::1] indices, const int8_t[::1] signs) noexcept nogil:
-        cloned_conv_frame(indices, signs, self.kernel, self.bias, self.w1, self.base,
-                          self.values, self.touched, self.h1)
+    cdef void compute(self, Pixels pixels) noexcept nogil:
+        cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,
+                             self.touched, self.h1)
         c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
         c_dense_row(self.h2, self.w3, self.b3, False, self.p)
         c_softmax_row(self.p, self.p)
@@ -360,6 +360,7 @@ cdef class ConvStep:
     cdef int decide(self, Py_ssize_t t, double uniform) noexcept nogil:
         cdef Py_ssize_t start, n = 0
         cdef int action
+        cdef Pixels pixels
         if t < 0 or t >= self.actions.shape[0]:
             return -1
         start = self.indptr[t]
@@ -370,11 +371,12 @@ cdef class ConvStep:
                 self.screens[t & 1], self.screens[(t - 1) & 1], self.table,
                 self.indices[start:], self.signs[start:])
         self.indptr[t + 1] = start + n
+        pixels = pixels_between(self.indices, self.signs, start, start + n)
         if self.single is not None:
-            self.single.compute(self.indices[start:start + n], self.signs[start:start + n])
+            self.single.compute(pixels)
             action = choose(self.single.p, uniform, self.greedy)
         else:
-            self.double.compute(self.indices[start:start + n], self.signs[start:start + n])
+            self.double.compute(pixels)
             action = choose(self.double.p, uniform, self.greedy)
         self.actions[t] = action
         return action

@@ -23,7 +23,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
@@ -38,7 +38,8 @@ from numpy.typing import DTypeLike
 
 from fastpong import geometry
 
-Type, Signature = types.Type, tuple[types.Type, ...] | types.Type
+Type: TypeAlias = types.Type
+Signature: TypeAlias = tuple[Type, ...] | Type
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -106,10 +107,10 @@ class Kernel:
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.key, self.signature = key, signature
         self.dispatcher = _compiled(function)
-        self.entries: dict[np.dtype[np.generic], Callable[..., object]] = {}
+        self.entries: dict[np.dtype[np.generic], Callable[..., Any]] = {}
         self.lock = threading.Lock()
 
-    def compile(self, dtype: DTypeLike) -> Callable[..., object]:
+    def compile(self, dtype: DTypeLike) -> Callable[..., Any]:
         """Compile for ``dtype``, or load; return what can be called without type resolution."""
         dtype = np.dtype(dtype)
         with self.lock:
@@ -123,7 +124,8 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the kernel, compiled before for the dtype of its key argument or now."""
-        dtype = arguments[self.key].dtype
+        key = arguments[self.key]
+        dtype = key[0].dtype if isinstance(key, tuple) else key.dtype
         if dtype not in self.entries:
             self.compile(dtype)
         return self.dispatcher(*arguments)
@@ -134,13 +136,14 @@ def _compiled(function: Callable[..., object]) -> Dispatcher:
     # Either error: no directory can be written to, and each process compiles for itself.
     with contextlib.suppress(OSError, RuntimeError):
         dispatcher._cache = _Cache(function)
-    return dispatcher
+    compiled: Dispatcher = dispatcher
+    return compiled
 
 
 def kernel(
     key: int, signature: Callable[[Type], Signature]
 ) -> Callable[[Callable[..., object]], Kernel]:
-    """Make a kernel whose dtype is that of argument ``key``."""
+    """Make a kernel whose dtype is that of argument ``key``, or of the first one in it."""
     return lambda function: Kernel(function, key, signature)
 
 
@@ -152,12 +155,14 @@ def helper(function: Function) -> Function:
 
 def reads(dtype: Type, ndim: int) -> Type:
     """Return the type of an input."""
-    return types.Array(dtype, ndim, "C", readonly=True)
+    kind: Type = types.Array(dtype, ndim, "C", readonly=True)
+    return kind
 
 
 def writes(dtype: Type, ndim: int) -> Type:
     """Return the type of an output."""
-    return types.Array(dtype, ndim, "C")
+    kind: Type = types.Array(dtype, ndim, "C")
+    return kind
 
 
 def pack(*kinds: Type) -> Type:

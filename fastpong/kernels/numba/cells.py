@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 from numba import types
 
-from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.arrays import Array, Tuple
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
@@ -32,9 +32,7 @@ from fastpong.kernels.numba.cache import (
 )
 from fastpong.kernels.numba.linear import sigmoid
 
-Tuple = tuple[Array, ...]
-
-TOP, FIELD = PONG.top, PONG.field_shape[0]
+TOP, FIELD = PONG.top, PONG.height
 CSR = pack(*SPARSE)
 TREE = pack(reads(I32, 1), reads(I32, 2), reads(F64, 1), reads(U8, 1))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.arrays import Array, Tuple
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
@@ -14,7 +14,6 @@ from fastpong.kernels.numba.cache import (
     SPARSE,
     U8,
     U16,
-    Type,
     helper,
     kernel,
     reads,
@@ -24,12 +23,12 @@ from fastpong.kernels.numba.frames import encode
 from fastpong.kernels.numba.linear import dot, row_forward
 from fastpong.kernels.numba.losses import row_softmax
 
-SIDE, PIXELS = PONG.frame_shape[0], PONG.pixels
+SIDE, PIXELS = PONG.rows, PONG.pixels
 OUT, BEFORE = 27, 2
 
 
 @helper
-def _find_tap(pixel: int, n: int, image: bool) -> tuple[int, int]:
+def _find_tap(pixel: np.int64, n: int, image: bool) -> tuple[np.int64 | int, np.int64 | int]:
     """Return position and kernel line of the n-th place where a pixel meets the kernel; -1: none.
 
     n < 2, or n < 4 for an image. Lines are those of the kernel as (36 C, F).
@@ -108,19 +107,23 @@ def _frame_forward(
         hidden[h] = zero if hidden[h] < 0 else hidden[h]
 
 
-def _conv(F: Type) -> tuple[Type, ...]:
-    """Return the types of frames, kernel, bias and W."""
-    return (*SPARSE, reads(F, 2), reads(F, 1), reads(F, 2))
+FRAMES = types.Tuple(SPARSE)
 
 
 @kernel(
-    3, lambda F: (*_conv(F), reads(F, 1), writes(F, 2), writes(F, 1), writes(I64, 2), writes(F, 2))
+    3,
+    lambda F: (
+        FRAMES,
+        types.Tuple((reads(F, 2), reads(F, 1), reads(F, 2), reads(F, 1))),
+        types.Tuple((writes(F, 2), writes(F, 1), writes(I64, 2))),
+        writes(F, 2),
+    ),
 )
-def sparse_conv_forward(
-    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, b: Array,
-    values: Array, base: Array, touched: Array, hidden: Array,
-) -> None:  # fmt: skip
+def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
+    indptr, indices, signs = frames
+    kernel, bias, w, b = layer
+    values, base, touched = scratch
     _base(bias, w, b, base)
     for t in range(len(hidden)):
         _frame_forward(
@@ -169,18 +172,23 @@ def _untouched_backward(
 
 
 @kernel(
-    3,
+    2,
     lambda F: (
-        *(*_conv(F), reads(F, 2), writes(F, 2), writes(F, 1), writes(I64, 2)),
-        *(writes(F, 2), writes(F, 1), writes(F, 2), writes(F, 1)),
+        FRAMES,
+        types.Tuple((reads(F, 2), reads(F, 1), reads(F, 2))),
+        reads(F, 2),
+        types.Tuple((writes(F, 2), writes(F, 1), writes(I64, 2))),
+        types.Tuple((writes(F, 2), writes(F, 1), writes(F, 2), writes(F, 1))),
     ),
 )
 def sparse_conv_backward(
-    indptr: Array, indices: Array, signs: Array, kernel: Array, bias: Array, w: Array, dhidden:
-    Array, values: Array, total: Array, touched: Array, grad_kernel: Array, grad_bias: Array,
-    grad_w: Array, grad_b: Array,
-) -> None:  # fmt: skip
+    frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
+) -> None:
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
+    indptr, indices, signs = frames
+    kernel, bias, w = layer
+    values, total, touched = scratch
+    grad_kernel, grad_bias, grad_w, grad_b = grads
     image = len(kernel) == 36
     total[:] = 0
     for t in range(len(dhidden)):
@@ -218,21 +226,31 @@ def _choose(probability: Array, uniform: float, greedy: bool) -> int:
 
 
 @kernel(
-    2,
+    0,
     lambda F: types.int64(
-        *(reads(U8, 3), reads(U8, 1), reads(F, 2), reads(F, 1)),
-        *(reads(F, 2), reads(F, 1), reads(F, 2), reads(F, 1), reads(F, 2), reads(F, 1)),
-        *(writes(F, 2), writes(F, 1), writes(F, 1), writes(F, 1), writes(F, 1), writes(I64, 2)),
-        *(writes(I64, 1), writes(U16, 1), writes(I8, 1), writes(U8, 1), types.boolean, I64, F64),
+        types.Tuple(
+            (
+                *(reads(F, 2), reads(F, 1), reads(F, 2), reads(F, 1)),
+                *(reads(F, 2), reads(F, 1), reads(F, 2), reads(F, 1)),
+            )
+        ),
+        types.Tuple(
+            (writes(F, 2), writes(F, 1), writes(F, 1), writes(F, 1), writes(F, 1), writes(I64, 2))
+        ),
+        types.Tuple((reads(U8, 3), reads(U8, 1))),
+        types.Tuple((writes(I64, 1), writes(U16, 1), writes(I8, 1), writes(U8, 1))),
+        *(types.boolean, I64, F64),
     ),
 )
 def conv_step(
-    screens: Array, table: Array, kernel: Array, bias: Array, w1: Array, b1: Array, w2: Array, b2:
-    Array, w3: Array, b3: Array, values: Array, base: Array, h1: Array, h2: Array, p: Array,
-    touched: Array, indptr: Array, indices: Array, signs: Array, actions: Array, greedy: bool, t:
-    int, uniform: float,
+    network: Tuple, scratch: Tuple, screen: Tuple, episode: Tuple, greedy: bool, t: int,
+    uniform: float,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``ConvStep``. Step -1 writes the base of the weights."""
+    kernel, bias, w1, b1, w2, b2, w3, b3 = network
+    values, base, h1, h2, p, touched = scratch
+    screens, table = screen
+    indptr, indices, signs, actions = episode
     if t < 0:
         _base(bias, w1, b1, base)
     if t < 0 or t >= len(actions):
@@ -262,13 +280,11 @@ class ConvStep:
         self, screens: Array, table: Array, network: tuple[Array, ...], scratch: tuple[Array, ...],
         indptr: Array, indices: Array, signs: Array, actions: Array, greedy: bool,
     ) -> None:  # fmt: skip
-        buffers = (
-            *(screens, table, *network, *scratch),
-            *(indptr, indices, signs, actions, greedy),
-        )
+        episode = indptr, indices, signs, actions
+        buffers = network, scratch, (screens, table), episode, greedy
         conv_step(*buffers, -1, 0.0)
         self._buffers, self._step = buffers, conv_step.compile(network[0].dtype)
 
     def __call__(self, t: int, uniform: float) -> int:
         """Record step t and return the action; -1: no room."""
-        return self._step(*self._buffers, t, uniform)  # type: ignore[no-any-return]
+        return int(self._step(*self._buffers, t, uniform))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import I8, U8, U16, helper, kernel, reads, writes
 
-TOP, WIDTH = PONG.top, PONG.frame_shape[1]
+TOP, WIDTH = PONG.top, PONG.columns
 
 
 @kernel(2, lambda F: (reads(U8, 2), reads(U8, 1), writes(F, 1)))

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from fastpong.arrays import Array
-from fastpong.geometry import PONG_GEOMETRY as PONG
+from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
     I8,
@@ -189,7 +189,7 @@ class PolicyStep:
 
     def __call__(self, t: int, uniform: float) -> int:
         """Record step t and return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
-        return self._step(*self._buffers, t, uniform)  # type: ignore[no-any-return]
+        return int(self._step(*self._buffers, t, uniform))
 
 
 @helper
@@ -216,7 +216,7 @@ def dense_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
 @helper
 def dot(x: Array, y: Array) -> float:
     """Return x . y, in four interleaved sums: the order is fixed, the latency hidden."""
-    zero = x.dtype.type(0)
+    zero: float = x.dtype.type(0)
     a, b, c, d = zero, zero, zero, zero
     size = len(x)
     for j in range(0, size - 3, 4):

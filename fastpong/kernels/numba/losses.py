@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, pack, reads, writes
-
-Tuple = tuple[Array, ...]
 
 CLIP = 1e-7
 

@@ -6,9 +6,9 @@ import math
 
 from numba import types
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cache import F64, I64, helper, kernel, pack, reads, writes
-from fastpong.kernels.numba.cells import TREE, Tuple
+from fastpong.kernels.numba.cells import TREE
 
 TINY = 1e-35  # as in cython/cells.pyx
 
@@ -90,18 +90,17 @@ def _moments(
     kind = gradient.dtype.type
     zero, tiny, by, small = kind(0), kind(TINY), kind(factor), kind(epsilon)
     keep1, take1, keep2, take2 = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
-    rate = kind(learning_rate / (1 - beta1 ** float(step)))
-    root_scale = kind(1 / math.sqrt(1 - beta2 ** float(step)))
+    rates = adam_rates(step, learning_rate, beta1, beta2, False)
+    rate, root_scale = kind(rates[0]), kind(rates[1])
     for r in range(len(seen) + 3):
         if r >= len(seen) or seen[r]:
             for j in range(gradient.shape[1]):
                 g = by * gradient[r, j]
-                m = keep1 * mean[r, j] + take1 * g
-                v = keep2 * square[r, j] + take2 * g * g
+                m, v = adam_moments(g, mean[r, j], square[r, j], keep1, take1, keep2, take2)
                 m = m if m > tiny or m < -tiny else zero
                 v = v if v > tiny else zero
                 mean[r, j], square[r, j] = m, v
-                gradient[r, j] = -rate * m / (root_scale * math.sqrt(v) + small)
+                gradient[r, j] = -adam_step(m, v, rate, root_scale, small)
 
 
 @kernel(

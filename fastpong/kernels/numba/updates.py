@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastpong.arrays import Array
-from fastpong.kernels.numba.cells import Tuple, cells_backward, cells_forward, cells_heads
+from fastpong.arrays import Array, Tuple
+from fastpong.kernels.numba.cells import cells_backward, cells_forward, cells_heads
 from fastpong.kernels.numba.losses import ppo_gradient
 from fastpong.kernels.numba.optimizers import cells_adam
 

@@ -1,0 +1,155 @@
+"""A kernel's declaration: its name, its family, its arguments in the order of the raw kernel.
+
+A declaration is read in three ways: ``Kernel.check`` checks, copies and allocates the arguments of
+a call, ``Kernel.example`` draws valid ones, and tests and benchmarks ask for the names. All arrays
+of one call share sizes ("T", "H", ...) and the float dtype: the first argument that names one sets
+it, the later ones must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastpong.arrays import Array
+from fastpong.kernels.arguments import ArrayItem, Call, InPlace, Item, Out, Scratch, Values
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arguments that the raw kernel takes as one tuple.
+
+    name : the public function takes them as one tuple, too, of this name
+    """
+
+    items: tuple[Item, ...]
+    name: str = ""
+
+    def check(self, call: Call, given: Iterator[object]) -> tuple[object, ...]:
+        """Return the raw kernel's tuple; ``given`` yields the caller's values."""
+        if self.name:
+            given = iter(self._parts(next(given)))
+        return tuple([one.check(call, next(given) if one.takes else None) for one in self.items])
+
+    def _parts(self, value: object) -> tuple[object, ...]:
+        names = [item.name for item in self.items if item.takes]
+        if not isinstance(value, tuple) or len(value) != len(names):
+            raise TypeError(
+                f"{self.name}: expected a tuple ({', '.join(names)}), got {type(value).__name__}"
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Example:
+    """Arguments of a call by name. Outputs are those that the caller may give, or must."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    scalars: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel, declared.
+
+    name    : of the declaration; also of the raw kernel and of the public function, unless ``raw``
+              or ``public`` says otherwise
+    family  : the module that holds it, in every backend
+    items   : the arguments of the raw kernel, in its order
+    sizes   : of examples, by variant; tests run all variants
+    given   : draws those example arrays that depend on each other
+    exact   : all backends give the same bits
+    """
+
+    name: str
+    family: str
+    items: tuple[Item | Group, ...]
+    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {"": {}})
+    given: Callable[[np.random.Generator, Mapping[str, int]], Values] | None = None
+    exact: bool = False
+    raw: str = ""
+    public: str = ""
+
+    @property
+    def function(self) -> str:
+        """Return the name of the public function."""
+        return self.public or self.name
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether outputs are inputs too: there is no ``out`` then."""
+        return not any(isinstance(item, Out) for item in self.flat())
+
+    def flat(self) -> Iterator[Item]:
+        """Yield all items, those of groups too."""
+        for item in self.items:
+            if isinstance(item, Group):
+                yield from item.items
+            else:
+                yield item
+
+    def example(self, dtype: DTypeLike, variant: str = "", seed: int = 7) -> Example:
+        """Draw a valid call: an array for every argument, outputs included."""
+        rng, kind, sizes = np.random.default_rng(seed), np.dtype(dtype), self.sizes[variant]
+        given = {} if self.given is None else self.given(rng, sizes)
+        example = Example({}, {}, {})
+        for item in self.flat():
+            if isinstance(item, Scratch):
+                continue
+            if not isinstance(item, ArrayItem):
+                example.scalars[item.name] = item.example
+            elif item.name in given:
+                example.inputs[item.name] = given[item.name]
+            else:
+                kept = example.outputs if isinstance(item, InPlace) else example.inputs
+                kept[item.name] = item.example(rng, sizes, kind)
+        return example
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of arguments that the public function takes as one, by its name."""
+        return {
+            group.name: tuple(item.name for item in group.items if item.takes)
+            for group in self.items
+            if isinstance(group, Group) and group.name
+        }
+
+    def check(self, *values: object, **sizes: int) -> Call:
+        """Check the arguments that callers give, in the order of the items that take one.
+
+        sizes : those that follow from no array
+        """
+        call, given = Call(), iter(values)
+        call.sizes.update(sizes)
+        for item in self.items:
+            if isinstance(item, Group):
+                call.arguments.append(item.check(call, given))
+            else:
+                call.arguments.append(item.check(call, next(given) if item.takes else None))
+        if call.written:
+            _no_overlap(call)
+        return call
+
+
+def _no_overlap(call: Call) -> None:
+    """Raise ValueError where an output shares memory with an input or with another output."""
+    arrays, earlier = call.arrays, set()
+    for name, aliases in call.written:
+        array = arrays[name]
+        earlier.add(name)
+        for other, value in arrays.items():
+            if other in earlier or not np.may_share_memory(array, value):
+                continue
+            if other not in aliases:
+                raise ValueError(f"{name}: shares memory with {other}; pass separate arrays")
+            if not _same_memory(array, value):
+                raise ValueError(
+                    f"{name}: overlaps {other} without being it; pass a separate array"
+                )
+
+
+def _same_memory(one: Array, other: Array) -> bool:
+    return one is other or (one.ctypes.data == other.ctypes.data and one.nbytes == other.nbytes)
