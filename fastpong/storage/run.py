@@ -33,7 +33,8 @@ from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats, TrainerState
+    from fastpong.training.state import TrainerState
+    from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")

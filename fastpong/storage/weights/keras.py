@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastpong.agents.keras_conv import shapes
+from fastpong.agents.keras.agent import shapes
 from fastpong.arrays import Array
 from fastpong.kernels import NETWORK
 from fastpong.storage.files import write_atomically
