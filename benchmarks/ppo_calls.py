@@ -17,6 +17,7 @@ from fastpong.agents.ppo.learner import Batch
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
+from fastpong.kernels.bundles import CellNetwork, CellTree, Moments
 
 Array = NDArray[Any]
 
@@ -43,7 +44,7 @@ class Data:
     @property
     def entries(self) -> float:
         """Entries of an observation, on average over the batch."""
-        return len(self.batch.indices) / len(self.batch.actions)
+        return len(self.batch.inputs.indices) / len(self.batch.steps.actions)
 
 
 def play(dtype: str, skip: int = 3) -> Data:
@@ -56,8 +57,8 @@ def play(dtype: str, skip: int = 3) -> Data:
         segments = [player(n * len(lanes) + k, parameters, lane) for k, lane in enumerate(lanes)]
         lanes = [segment.state for segment in segments]
     batch = Batch.of(segments, SETTINGS, agent.kernels, dtype)
-    look(agent.pyramid, batch.indices, state["seen"])
-    order = np.random.default_rng(0).permutation(len(batch.actions))[: SETTINGS.minibatch]
+    look(agent.pyramid, batch.inputs.indices, state["seen"])
+    order = np.random.default_rng(0).permutation(len(batch.steps.actions))[: SETTINGS.minibatch]
     return Data(batch, order, parameters, state["seen"], segments)
 
 
@@ -73,40 +74,44 @@ def calls(dtype: str) -> dict[str, dict[str, Call]]:
 def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
     oracle, tree, batch = kernels.get_backend("numpy"), SETTINGS.pyramid(), data.batch
     rows, units = data.parameters["rows"], data.parameters["units"]
-    frames = (data.order, batch.indptr, batch.indices, batch.values)
+    network, frames = CellNetwork(rows, units), (data.order, batch.inputs)
     size, hidden_units = len(data.order), SETTINGS.hidden
-    hidden = oracle.pyramid_forward(*frames, rows, tree.mirror, units)
-    logit, estimate = oracle.actor_critic(hidden, units)
-    past = (batch.actions, batch.old_logit, batch.advantage, batch.returns)
-    dlogit, dvalue, _ = oracle.ppo_gradient(data.order, logit, estimate, *past)
-    family = (tree.parents, tree.scales, data.seen)
-    back = (*frames, tree.mirror, *family, hidden, units, dlogit, dvalue)
-    gradient, squares = (array.copy() for array in oracle.pyramid_backward(*back))
-    out = np.empty_like(logit), np.empty_like(estimate)
+    hidden = oracle.cells_forward(*frames, network, tree.mirror)
+    logit, value = oracle.cells_heads(hidden, units)
+    dlogit, dvalue, _ = oracle.ppo_gradient(data.order, logit, value, batch.steps)
+    family = CellTree(tree.mirror, tree.parents, tree.scales, data.seen)
+    back = (*frames, family, hidden, units, dlogit, dvalue)
+    gradient, squares = (array.copy() for array in oracle.cells_backward(*back))
+    out = np.empty_like(logit), np.empty_like(value)
     losses = (np.empty_like(logit), np.empty_like(logit), np.empty((5, size)))
     path = [np.stack([getattr(s, n) for s in data.segments], axis=1) for n in ("rewards", "dones")]
     values = np.stack([s.values for s in data.segments], axis=1)
     rewards = path[0].astype(dtype)
-    weights = [rows.copy(), units.copy(), gradient.copy(), gradient * 0, gradient**2]
+
+    def weights() -> tuple[CellNetwork, Array, Moments]:
+        own = CellNetwork(rows.copy(), units.copy())
+        return own, gradient.copy(), Moments(gradient * 0, gradient**2)
+
+    learned = weights()
 
     def fresh_update() -> tuple[Array, ...]:
-        arrays = [rows.copy(), units.copy(), gradient.copy(), gradient * 0, gradient**2]
-        k.pyramid_adam(*arrays, data.seen, tree.parents, tree.scales, 3)
-        return tuple(arrays)
+        own, steps, moments = weights()
+        k.cells_adam(own, steps, moments, family, 3)
+        return (*own, steps, *moments)
 
     return [
         *_screens(k, data, dtype),
-        _simple("pyramid_forward", "decision", size, k.pyramid_forward, *frames, rows,
-                tree.mirror, units, out=np.empty((size, 2, hidden_units), dtype)),
-        _simple("actor_critic", "decision", size, k.actor_critic, hidden, units, out=out),
-        _simple("ppo_gradient", "decision", size, k.ppo_gradient, data.order, logit, estimate,
-                *past, out=losses),
-        _simple("pyramid_backward", "decision", size, k.pyramid_backward, *back,
+        _simple("cells_forward", "step", size, k.cells_forward, *frames, network, tree.mirror,
+                out=np.empty((size, 2, hidden_units), dtype)),
+        _simple("cells_heads", "step", size, k.cells_heads, hidden, units, out=out),
+        _simple("ppo_gradient", "step", size, k.ppo_gradient, data.order, logit, value,
+                batch.steps, out=losses),
+        _simple("cells_backward", "step", size, k.cells_backward, *back,
                 out=(gradient.copy(), squares.copy())),
-        Call("pyramid_adam", f"update of {gradient.size / 1e3:,.0f}k", 1,
-             lambda: k.pyramid_adam(*weights, data.seen, tree.parents, tree.scales, 3),
+        Call("cells_adam", f"update of {gradient.size / 1e3:,.0f}k", 1,
+             lambda: k.cells_adam(*learned, family, 3),
              fresh_update),
-        _simple("gae", "decision", rewards.size, k.gae, rewards, values[:-1], path[1], values[-1],
+        _simple("gae", "step", rewards.size, k.gae, rewards, values[:-1], path[1], values[-1],
                 out=np.empty_like(rewards)),
     ]  # fmt: skip
 
@@ -125,9 +130,10 @@ def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
         "logits": np.zeros(cap, dtype),
         "estimates": np.zeros(cap, dtype),
     }
-    step = k.actor_step(
-        screens, table, SETTINGS.resolution, data.parameters["rows"], tree.mirror,
-        data.parameters["units"], **outputs,
+    buffers = tuple(outputs.values())
+    step = k.cells_step(
+        screens, table, CellNetwork(data.parameters["rows"], data.parameters["units"]),
+        tree.mirror, buffers[:3], buffers[3:], SETTINGS.resolution,
     )  # fmt: skip
 
     def run() -> None:
@@ -145,5 +151,5 @@ def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
     return [
         _simple("encode_cells", "frame", 1, k.encode_cells, screens[0], screens[1], table,
                 SETTINGS.resolution, out=cells),
-        Call("actor_step", "decision", cap, run, result),
+        Call("cells_step", "step", cap, run, result),
     ]  # fmt: skip

@@ -51,7 +51,7 @@ def learning(effort: Effort) -> list[Figure]:
     rounds, seconds, _ = kernel_speed.PLAN[effort]
     _check()
     data = ppo_calls.play("float32")
-    decisions = len(data.batch.actions)
+    decisions = len(data.batch.steps.actions)
     work = SETTINGS.epochs * SETTINGS.hidden * (4 * data.entries + 10) * decisions
     with Helper("matrix_peak.py") as peak:
 

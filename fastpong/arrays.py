@@ -1,10 +1,22 @@
-"""Types of arrays whose dtype is known at run time only."""
+"""Types of arrays."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Tuple = tuple[Array, ...]
+"""Of a dtype that is known at run time only."""
+
+Arrays = tuple[Array, ...]
+
+Floats: TypeAlias = NDArray[np.floating]
+Doubles: TypeAlias = NDArray[np.float64]
+Order: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.uint8]
+
+State: TypeAlias = Mapping[str, Array]
+"""Weights, or all that an agent keeps, by name."""

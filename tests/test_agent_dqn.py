@@ -14,10 +14,10 @@ from tolerances import TRAINING, assert_close
 
 from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
-from fastpong.agents.dqn.learner import QLearner, td_gradient
-from fastpong.agents.dqn.replay import Replay, Sample
+from fastpong.agents.dqn.learner import QLearner
+from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
-from fastpong.agents.ppo.agent import agent as ppo
+from fastpong.agents.ppo import agent as ppo
 from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
@@ -461,25 +461,6 @@ def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
         assert found[where] == pytest.approx(slope, rel=1e-4, abs=1e-8)
 
 
-def test_the_gradient_by_the_heads_is_that_of_the_error() -> None:
-    rng, size = np.random.default_rng(3), 30
-    heads, later = rng.standard_normal((2, 2 * size)), rng.standard_normal((2, size))
-    none = np.zeros(size, np.int64)
-    sample = Sample(
-        none, none, rng.integers(0, 2, size).astype(np.uint8), rng.standard_normal(size),
-        rng.random(size),
-    )  # fmt: skip
-    dlogit, dvalue, said = td_gradient(heads, later, sample)
-    for k in range(size):
-        q = {1: heads[1, k] + heads[0, k] / 2, 0: heads[1, k] - heads[0, k] / 2}
-        best = heads[0, size + k] > 0
-        after = later[1, k] + (later[0, k] if best else -later[0, k]) / 2
-        error = q[int(sample.actions[k])] - sample.rewards[k] - sample.discount[k] * after
-        assert dvalue[k] == pytest.approx(error / size)
-        assert dlogit[k] == pytest.approx(error / size * (0.5 if sample.actions[k] else -0.5))
-    assert said[0] == pytest.approx(np.sqrt(np.mean((dvalue * size) ** 2)))
-
-
 def test_nothing_is_learned_before_the_warm_up() -> None:
     agent, parameters, state, said = played(small(warmup=240), 2)
     fresh = agent.initial_parameters(1)
@@ -535,8 +516,8 @@ def test_a_replay_that_cannot_be_is_refused_before_it_is_used() -> None:
 def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     agent, parameters, state, _ = played(small(hidden=150), 3)
     learner = QLearner(agent.hyper, agent.kernels, "float64", 2)
-    assert len(learner._helpers) == 1 and [len(share) for share in learner._shares] == [2, 1]
-    for part in learner._parts[:2]:
+    assert learner.team.size == 2 and len(learner.parts) == 3
+    for part in learner.parts[:2]:
 
         def fail(*_: Any) -> None:
             raise MemoryError("no room")

@@ -17,9 +17,11 @@ from tolerances import TRAINING, assert_close
 from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo.agent import Settings
-from fastpong.agents.ppo.learner import Batch, Learner, shares
+from fastpong.agents.ppo.learner import Batch, Learner
 from fastpong.envs.draws import EVAL, TRAIN
+from fastpong.kernels import get_backend
 from fastpong.learning import aligned
+from fastpong.learning.team import shares
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
@@ -284,20 +286,20 @@ def test_every_point_ends_the_return() -> None:
     agent, _, _ = learned(settings)
     batch = Batch.of(agent._segments, settings, agent.kernels, "float64")
     for k, segment in enumerate(agent._segments):
-        returns, expected = batch.returns[200 * k : 200 * (k + 1)], segment.values[200]
+        returns, expected = batch.steps.returns[200 * k : 200 * (k + 1)], segment.values[200]
         assert (segment.rewards != 0).sum() >= 2
         for t in reversed(range(200)):
             point = float(segment.rewards[t])
             expected = point if point else 0.9 * expected
             assert returns[t] == pytest.approx(expected, rel=1e-9)
-        assert np.array_equal(batch.actions[200 * k : 200 * (k + 1)], segment.actions)
+        assert np.array_equal(batch.steps.actions[200 * k : 200 * (k + 1)], segment.actions)
         for t in (0, 77, 199):
-            mine = slice(*batch.indptr[200 * k + t : 200 * k + t + 2])
+            mine = slice(*batch.inputs.indptr[200 * k + t : 200 * k + t + 2])
             theirs = slice(*segment.indptr[t : t + 2])
-            assert np.array_equal(batch.indices[mine], segment.indices[theirs])
-            assert np.array_equal(batch.values[mine], segment.counts[theirs])
-    assert batch.advantage.mean() == pytest.approx(0, abs=1e-12)
-    assert batch.advantage.std() == pytest.approx(1)
+            assert np.array_equal(batch.inputs.indices[mine], segment.indices[theirs])
+            assert np.array_equal(batch.inputs.values[mine], segment.counts[theirs])
+    assert batch.steps.advantage.mean() == pytest.approx(0, abs=1e-12)
+    assert batch.steps.advantage.std() == pytest.approx(1)
 
 
 def test_long_gradients_are_cut_down() -> None:
@@ -309,37 +311,22 @@ def test_long_gradients_are_cut_down() -> None:
     assert steps[0] < 1e-12 < 1e-4 < steps[1]
 
 
-class WithoutPasses:
-    """A backend whose learner goes the way of those that have no compiled passes."""
-
-    ppo = None
-
-    def __init__(self, kernels: Any) -> None:
-        self._kernels = kernels
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._kernels, name)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("backend", ["cython", "numba", "numpy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compiled_passes_are_the_public_kernels_one_after_the_other(
-    dtype: str, threads: int
-) -> None:
-    settings = small(hidden=83, epochs=3, minibatch=37, max_norm=0.05)
+def test_an_update_has_the_same_bits_on_any_number_of_threads(dtype: str, backend: str) -> None:
+    settings = small(hidden=83, epochs=2, minibatch=37, max_norm=0.05)
     ways = []
-    for plain in (False, True):
+    for threads in (1, 2, 5):
         agent, parameters, state = learned(settings, dtype=dtype)
-        kernels = WithoutPasses(agent.kernels) if plain else agent.kernels
-        learner = Learner(settings, kernels, dtype, 1 if plain else threads)  # type: ignore[arg-type]
+        kernels = get_backend(backend)
+        learner = Learner(settings, kernels, dtype, threads)
         batch = Batch.of(agent._segments, settings, agent.kernels, dtype)
-        ways.append((parameters, state, learner.learn(batch, parameters, state, 0.25)))
-    (got, got_state, said), (want, want_state, want_said) = ways
-    for name in want:
-        assert np.array_equal(got[name], want[name])
-    for name in ("mean", "square", "steps", "seen"):
-        assert np.array_equal(got_state[name], want_state[name])
-    assert said == pytest.approx(want_said, rel=1e-12)
+        ways.append((parameters | state, learner.learn(batch, parameters, state, 0.25)))
+    (want, want_said), *others = ways
+    for got, said in others:
+        assert said == want_said
+        for name in ("rows", "units", "mean", "square", "steps", "seen"):
+            assert np.array_equal(got[name], want[name])
 
 
 def learner_of_two() -> tuple[Learner, tuple[Any, ...]]:
@@ -356,9 +343,10 @@ def learner_of_two() -> tuple[Learner, tuple[Any, ...]]:
 )
 def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> None:
     learner, arguments = learner_of_two()
-    assert learner._pool is not None
     before, main = os.sched_getaffinity(0), threading.get_native_id()
-    helper = learner._pool.submit(threading.get_native_id).result()
+    threads: dict[int, int] = {}
+    learner.team.each(lambda k: threads.update({k: threading.get_native_id()}))
+    helper = threads[1]
     found: list[tuple[set[int], set[int]]] = []
     done = threading.Event()
 
@@ -385,7 +373,7 @@ def test_a_thread_that_fails_leaves_no_other_waiting_and_the_weights_alone(
     broken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner, arguments = learner_of_two()
-    part = learner._parts[broken]
+    part = learner.parts[broken]
 
     def fail(_: Any) -> None:
         raise MemoryError("no room")
@@ -443,9 +431,8 @@ def test_aligned_arrays_begin_on_a_cache_line(shape: tuple[int, ...], dtype: str
 
 def test_learner_keeps_threads_only_where_there_is_work_for_them() -> None:
     agent = create("ppo", small(), "cython", "float32")
-    assert Learner(small(), agent.kernels, "float32", 1)._pool is None
-    assert Learner(small(hidden=16), agent.kernels, "float32", 4)._pool is None
-    assert Learner(small(hidden=64), agent.kernels, "float32", 4)._pool is not None
+    for hidden, threads, size in ((20, 1, 1), (16, 4, 1), (64, 4, 4)):
+        assert Learner(small(hidden=hidden), agent.kernels, "float32", threads).team.size == size
 
 
 # --- settings and evaluation --------------------------------------------------------------------

@@ -36,6 +36,7 @@ from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
 from fastpong.geometry import PONG
 from fastpong.kernels import Backend
+from fastpong.kernels.bundles import CellNetwork, SparseInputs
 from fastpong.settings.fields import check, option
 
 Array = NDArray[Any]
@@ -44,8 +45,8 @@ SAVED_BYTES = 1 << 14
 """Room for what ``Emulator.save`` returns: 8 kB and a little, not always the same."""
 
 KERNELS = (
-    "actor_step", "pyramid_forward", "actor_critic", "ppo_gradient", "pyramid_backward",
-    "pyramid_adam", "gae", "standardize",
+    "cells_step", "cells_forward", "cells_heads", "ppo_gradient", "td_gradient", "cells_backward",
+    "cells_adam", "gae", "standardize",
 )  # fmt: skip
 
 
@@ -191,10 +192,10 @@ class LaneAgent:
             player, table = prepare(halvings, self.length(number))
             b = player.buffers
             # Screens are compared over the same time, however often decisions are made.
-            step = self.kernels.actor_step(
-                b.screens, table, hyper.resolution, parameters["rows"], tree.mirror,
-                parameters["units"], b.indptr, b.indices, b.counts, b.actions, b.logits,
-                b.values, hyper.stride, 2**halvings,
+            step = self.kernels.cells_step(
+                b.screens, table, CellNetwork(parameters["rows"], parameters["units"]),
+                tree.mirror, SparseInputs(b.indptr, b.indices, b.counts),
+                (b.actions, b.logits, b.values), hyper.resolution, hyper.stride, 2**halvings,
             )  # fmt: skip
             step, draw = self.chooser(step, number, lane is None), uniforms(seed, stream, number)
             if lane is None:

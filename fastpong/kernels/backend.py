@@ -17,9 +17,10 @@ from fastpong.kernels.losses import Losses
 from fastpong.kernels.optimizers import Optimizers
 from fastpong.kernels.returns import Returns
 from fastpong.kernels.runner import MODULES, Raw
+from fastpong.kernels.updates import Updates
 
 
-class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers):
+class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
     """One implementation of the kernels, behind the checks that all of them share.
 
     name : "cython", "numba" or "numpy"

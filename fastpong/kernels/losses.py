@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Doubles, Flags, Floats, Order
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import F64, FLOAT, I64, U8, In, Number, Out
-from fastpong.kernels.checks import parts
-from fastpong.kernels.parts import (
-    actions_below,
-    any_order,
-    bits,
-    few_actions,
-    order_and_actions,
-    shares,
+from fastpong.kernels.bundles import (
+    CELLS,
+    MINIBATCH_STEPS,
+    RolloutSteps,
+    cells_example,
+    two_actions,
 )
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import actions_below, bits, few_actions, shares
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Group, Kernel
 
@@ -41,25 +41,50 @@ PPO_GRADIENT = Kernel(
     "ppo_gradient",
     "losses",
     (
-        In("order", I64, ("M",), None, any_order),
+        In("order", I64, ("M",)),
         In("logit", FLOAT, ("M",)),
-        In("estimate", FLOAT, ("M",)),
-        In("actions", U8, ("N",), order_and_actions, bits),
-        In("old_logit", FLOAT, ("N",)),
-        In("advantage", FLOAT, ("N",)),
-        In("returns", FLOAT, ("N",)),
+        In("value", FLOAT, ("M",)),
+        MINIBATCH_STEPS,
         Group(
             (
-                Number("clip", checks.below_one, 0.2),
-                Number("entropy_weight", checks.not_negative, 0.01),
-                Number("value_weight", checks.not_negative, 0.5),
+                Number("clip_range", checks.below_one, 0.2),
+                Number("ent_coef", checks.not_negative, 0.01),
+                Number("vf_coef", checks.not_negative, 0.5),
             )
         ),
-        Out("dlogit", FLOAT, ("M",)),
-        Out("dvalue", FLOAT, ("M",)),
-        Out("losses", F64, (5, "M")),
+        Group(
+            (
+                Out("dlogit", FLOAT, ("M",)),
+                Out("dvalue", FLOAT, ("M",)),
+                Out("losses", F64, (5, "M")),
+            )
+        ),
     ),
-    {"": {"M": 3, "N": 4}},
+    CELLS,
+    cells_example,
+)
+TD_GRADIENT = Kernel(
+    "td_gradient",
+    "losses",
+    (
+        In("heads", FLOAT, (2, "2M")),
+        In("target_heads", FLOAT, (2, "M")),
+        Group(
+            (
+                In("actions", U8, ("M",), two_actions, bits),
+                In("rewards", F64, ("M",)),
+                In("discount", F64, ("M",)),
+            )
+        ),
+        Group(
+            (
+                Out("dlogit", FLOAT, ("M",)),
+                Out("dvalue", FLOAT, ("M",)),
+                Out("parts", F64, (2, "M")),
+            )
+        ),
+    ),
+    {"": {"M": 3}},
 )
 
 
@@ -92,41 +117,72 @@ class Losses(Runner):
         out         : (dlogit, loss), (T, A) and (T,)
         """
         dlogit, loss = self._run(
-            CROSS_ENTROPY_GRADIENT, probability, actions, advantage, step, *parts("out", out, 2)
+            CROSS_ENTROPY_GRADIENT,
+            probability,
+            actions,
+            advantage,
+            step,
+            *checks.parts("out", out, 2),
         )
         return dlogit, loss
 
     def ppo_gradient(
         self,
-        order: Array,
-        logit: Array,
-        estimate: Array,
-        actions: Array,
-        old_logit: Array,
-        advantage: Array,
-        returns: Array,
-        clip: float = 0.2,
-        entropy_weight: float = 0.01,
-        value_weight: float = 0.5,
+        order: Order,
+        logit: Floats,
+        value: Floats,
+        steps: RolloutSteps,
+        clip_range: float = 0.2,
+        ent_coef: float = 0.01,
+        vf_coef: float = 0.5,
         out: tuple[Array, ...] | None = None,
     ) -> tuple[Array, ...]:
-        """Return the gradient of the mean loss by logits and values, and what it is made of.
+        """Return the gradient of PPO's mean loss, and every loss.
 
             r = pi(a) / pi_old(a)
             loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)
-                   + value_weight (V - R)^2 / 2 - entropy_weight entropy
+                   + vf_coef (V - R)^2 / 2 - ent_coef entropy
 
-        order               : (M,) int64 below N
-        logit, estimate     : (M,), of ``actor_critic``
-        actions             : (N,) uint8, 1 for RIGHT
-        old_logit, advantage, returns : (N,), of the policy that played; A; R
-        clip                : c, in [0, 1);  weights : >= 0
-        out                 : (dlogit (M,), dvalue (M,), losses (5, M) float64)
+        order        : (M,) int64 below N, the steps of this minibatch
+        logit, value : (M,), of ``cells_heads``
+        steps        : N of them; A and R are their advantage and returns
+        clip_range   : c, in [0, 1);  ent_coef, vf_coef : >= 0
+        out          : (dlogit (M,), dvalue (M,), losses (5, M) float64)
 
-        losses holds, decision by decision, surrogate, value loss, entropy, approximate KL
-        (r - 1) - log r, and 1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
+        The rows of losses are surrogate, value loss, entropy, approximate KL (r - 1) - log r, and
+        1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
         """
         return self._run(
-            PPO_GRADIENT, order, logit, estimate, actions, old_logit, advantage, returns, clip,
-            entropy_weight, value_weight, *parts("out", out, 3),
+            PPO_GRADIENT, order, logit, value, steps, clip_range, ent_coef, vf_coef,
+            *parts("out", out, 3),
         )  # fmt: skip
+
+    def td_gradient(
+        self,
+        heads: Floats,
+        target_heads: Floats,
+        actions: Flags,
+        rewards: Doubles,
+        discount: Doubles,
+        out: tuple[Array, ...] | None = None,
+    ) -> tuple[Array, ...]:
+        """Return the gradient of double Q-learning's mean loss.
+
+            Q(RIGHT) = V + l / 2,  Q(LEFT) = V - l / 2       l the log odds, a dueling network's 2 A
+            y = R + g Q'(x_n, argmax_a Q(x_n, a)),   loss = mean of (Q(x, a) - y)^2 / 2
+
+        heads             : (2, 2 M), l and V of M steps, then of those n later
+        target_heads      : (2, M), of the target network Q', n steps later
+        actions           : (M,) uint8, 1 for RIGHT
+        rewards, discount : (M,) float64, R and g: gamma^n, or 0 after a return's end
+        out               : (dlogit (M,), dvalue (M,), parts (2, M) float64)
+
+        The rows of parts are the errors Q(x, a) - y and the targets y. All is computed in float64
+        and rounded once. Where both actions are worth the same LEFT is the better one.
+
+        Sources: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning" (2016);
+        Wang et al., "Dueling Network Architectures" (2016).
+        """
+        return self._run(
+            TD_GRADIENT, heads, target_heads, actions, rewards, discount, *parts("out", out, 3)
+        )

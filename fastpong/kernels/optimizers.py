@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Floats
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import ANY, FLOAT, AboveZero, Flag, In, InPlace, Number
+from fastpong.kernels.bundles import (
+    CELLS,
+    MOMENTS,
+    CellNetwork,
+    CellTree,
+    Moments,
+    cells_example,
+    cells_network,
+    cells_tree,
+    mirrored,
+)
 from fastpong.kernels.parts import positive, ravel
 from fastpong.kernels.runner import Runner
-from fastpong.kernels.spec import Kernel
+from fastpong.kernels.spec import Group, Kernel
 
 RMSPROP_UPDATE = Kernel(
     "rmsprop_update",
@@ -38,6 +49,29 @@ ADAM_UPDATE = Kernel(
         Flag("epsilon_hat", True),
     ),
     {"": {"...": 6}},
+)
+
+CELLS_ADAM = Kernel(
+    "cells_adam",
+    "optimizers",
+    (
+        cells_network(InPlace),
+        InPlace("gradient", FLOAT, ("R+3", "H")),
+        MOMENTS,
+        cells_tree(mirrored),
+        Number("step", checks.count, 3),
+        Group(
+            (
+                Number("factor", checks.not_negative, 1.0),
+                Number("learning_rate", checks.not_negative, 1e-3),
+                Number("beta1", checks.below_one, 0.9),
+                Number("beta2", checks.below_one, 0.999),
+                Number("epsilon", checks.not_tiny, 1e-5),
+            )
+        ),
+    ),
+    CELLS,
+    cells_example,
 )
 
 
@@ -98,4 +132,35 @@ class Optimizers(Runner):
         self._run(
             ADAM_UPDATE, parameter, gradient, mean, square, step, learning_rate, beta1, beta2,
             epsilon, epsilon_hat,
+        )  # fmt: skip
+
+    def cells_adam(
+        self,
+        network: CellNetwork,
+        gradient: Floats,
+        moments: Moments,
+        tree: CellTree,
+        step: int,
+        factor: float = 1.0,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-5,
+    ) -> None:
+        """Descend one step of Adam in place, by ``factor`` gradients.
+
+            m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+            w = w - learning_rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
+
+        network  : overwritten; a row moves with its parents
+        gradient : (R + 3, H), of ``cells_backward``; overwritten by the steps of W, that is of each
+                   level's rows by themselves
+        moments  : overwritten; numbers below 1e-35 may be set to 0
+        step     : number of this update, from 1
+        factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
+        epsilon  : at least 1e-12: far above the root of numbers that may be set to 0
+        """
+        self._run(
+            CELLS_ADAM, network, gradient, moments, tree, step, factor, learning_rate, beta1, beta2,
+            epsilon,
         )  # fmt: skip

@@ -8,7 +8,6 @@ import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.geometry import PONG
-from fastpong.kernels import checks
 from fastpong.kernels.arguments import (
     FLOAT,
     I8,
@@ -39,17 +38,22 @@ def two_colours(call: Call, table: Array) -> None:
         raise ValueError(f"table: expected only 0 and 1, got {table.max()}")
 
 
-def sparse_frames(call: Call, array: Array) -> None:
-    """Check CSR frames, whose pixels are below D."""
+def sparse_below(call: Call, limit: int) -> None:
+    """Check CSR frames, whose indices are below a limit."""
     indptr, indices = call.arrays["indptr"], call.arrays["indices"]
     if indptr[0] < 0 or indptr[-1] > indices.size or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(
             f"indptr: expected a rising sequence within 0..{indices.size} (the length of "
             f"indices), got {indptr[0]}..{indptr[-1]}, or a falling step between them"
         )
-    used, limit = indices[indptr[0] : indptr[-1]], call.sizes.get("D", PIXELS)
+    used = indices[indptr[0] : indptr[-1]]
     if used.size and used.max() >= limit:
-        raise ValueError(f"indices: expected pixels below {limit}, got {used.max()}")
+        raise ValueError(f"indices: expected numbers below {limit}, got {used.max()}")
+
+
+def sparse_frames(call: Call, array: Array) -> None:
+    """Check sparse frames of D pixels."""
+    sparse_below(call, call.sizes.get("D", PIXELS))
 
 
 def channels(call: Call, kernel: Array) -> None:
@@ -66,12 +70,6 @@ def actions_below(call: Call, actions: Array) -> None:
     limit = call.sizes["A"]
     if actions.size and actions.max() >= limit:
         raise ValueError(f"actions: expected numbers below {limit}, got {actions.max()}")
-
-
-def order_and_actions(call: Call, actions: Array) -> None:
-    """Check that a minibatch is of N steps, and that there are two actions."""
-    checks.within("order", call.arrays["order"], 0, call.sizes["N"])
-    checks.within("actions", actions, 0, 2)
 
 
 def some_actions(call: Call, bias: Array) -> None:

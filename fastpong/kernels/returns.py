@@ -97,15 +97,14 @@ class Returns(Runner):
         lambda_: float = 0.95,
         out: Array | None = None,
     ) -> Array:
-        """Return generalised advantage estimates, of one row of decisions or of N side by side.
+        """Return generalised advantage estimates.
 
             delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
             A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   A_T = 0
 
-        rewards, values : (T,) or (T, N), time first; float32 or float64, all alike
-        dones           : the same shape, uint8 or bool: not 0 where the decision ended an episode,
-                          so that what follows belongs to another one
-        last_value      : the value after the last decision, a number for (T,), (N,) for (T, N)
+        rewards, values : (T,), or (T, N) for N side by side; float32 or float64, all alike
+        dones           : the same shape, uint8 or bool: not 0 for the last step of an episode
+        last_value      : the value after the last step, a number for (T,), (N,) for (T, N)
         gamma, lambda_  : in [0, 1]
         out             : as rewards; may be ``rewards`` itself, else shares memory with none
 

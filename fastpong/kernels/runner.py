@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from fastpong.arrays import Array
 from fastpong.kernels.spec import Kernel
@@ -27,7 +28,7 @@ class Raw:
 
     def __init__(self, name: str) -> None:
         self._package = MODULES[name]
-        self._kernels: dict[str, Callable[..., object]] = {}
+        self._kernels: dict[str, Callable[..., Any]] = {}
 
     def family(self, name: str) -> ModuleType:
         """Return the module of a family."""
@@ -38,7 +39,7 @@ class Raw:
         """Return the family of cells, whose learner calls raw kernels."""
         return self.family("cells")
 
-    def __getitem__(self, kernel: Kernel) -> Callable[..., object]:
+    def __getitem__(self, kernel: Kernel) -> Callable[..., Any]:
         found = self._kernels.get(kernel.name)
         if found is None:
             found = vars(self.family(kernel.family))[kernel.raw or kernel.name]
@@ -72,6 +73,5 @@ class Runner:
 
     def _bind(self, kernel: Kernel, *values: object) -> Step:
         """Bind a step to its buffers."""
-        step = self.raw[kernel](*kernel.check(*values).arguments)
-        assert callable(step)
+        step: Step = self.raw[kernel](*kernel.check(*values).arguments)
         return step

@@ -34,6 +34,10 @@ class Group:
             given = iter(self._parts(next(given)))
         return tuple([one.check(call, next(given) if one.takes else None) for one in self.items])
 
+    def of(self, call: Call, value: object) -> tuple[object, ...]:
+        """Return the raw kernel's tuple, from the caller's."""
+        return self.check(call, iter((value,)))
+
     def _parts(self, value: object) -> tuple[object, ...]:
         names = [item.name for item in self.items if item.takes]
         if not isinstance(value, tuple) or len(value) != len(names):

@@ -11,15 +11,14 @@ A module a family, as in ``fastpong.kernels``; the names of all of them stand he
 
 from __future__ import annotations
 
-from fastpong.oracle.cells import ActorStep as ActorStep
-from fastpong.oracle.cells import actor_critic as actor_critic
+from fastpong.oracle.cells import CellsStep as CellsStep
 from fastpong.oracle.cells import cell_counts as cell_counts
+from fastpong.oracle.cells import cells_backward as cells_backward
+from fastpong.oracle.cells import cells_forward as cells_forward
+from fastpong.oracle.cells import cells_heads as cells_heads
 from fastpong.oracle.cells import dense_inputs as dense_inputs
 from fastpong.oracle.cells import encode_cells as encode_cells
 from fastpong.oracle.cells import encode_channels as encode_channels
-from fastpong.oracle.cells import pyramid_adam as pyramid_adam
-from fastpong.oracle.cells import pyramid_backward as pyramid_backward
-from fastpong.oracle.cells import pyramid_forward as pyramid_forward
 from fastpong.oracle.conv import ConvStep as ConvStep
 from fastpong.oracle.conv import convolve as convolve
 from fastpong.oracle.conv import sparse_conv_backward as sparse_conv_backward
@@ -44,8 +43,11 @@ from fastpong.oracle.losses import ppo_gradient as ppo_gradient
 from fastpong.oracle.losses import ppo_losses as ppo_losses
 from fastpong.oracle.losses import soft_targets as soft_targets
 from fastpong.oracle.losses import softmax as softmax
+from fastpong.oracle.losses import td_gradient as td_gradient
 from fastpong.oracle.optimizers import adam_update as adam_update
+from fastpong.oracle.optimizers import cells_adam as cells_adam
 from fastpong.oracle.optimizers import rmsprop_update as rmsprop_update
 from fastpong.oracle.returns import discount_rewards as discount_rewards
 from fastpong.oracle.returns import gae as gae
 from fastpong.oracle.returns import standardize as standardize
+from fastpong.oracle.updates import PpoUpdate as PpoUpdate

@@ -1,10 +1,10 @@
-"""The NumPy reference of the actor-critic agent's kernels: dense, unpartitioned, in float64.
+"""The NumPy reference of the cells network's kernels: dense, unpartitioned, in float64.
 
 As in ``oracle``, each function has the name, the arguments and the outputs of the compiled kernel
 that it judges and goes another way: frames are made dense, the network and its gradient are matrix
 products, the policy is a softmax of two logits, returns are explicit sums.
 
-Notation: N decisions of a batch, M of them in a minibatch, B base rows (inputs) and R rows in all,
+Notation: N steps of a batch, M of them in a minibatch, B base rows (inputs) and R rows in all,
 H units; see ``pyramid`` for rows, parents and scales. The network, for an input x and its mirror
 image x':
 
@@ -12,11 +12,12 @@ image x':
     logits of RIGHT and LEFT: u and -u, u = (h - h') . a;  value: (h + h') . v
 
 so that upside down the two actions exchange and the value stays. ``units`` is (3, H): b, a, v.
-Kernels that work on a share of the units or decisions, [first, last), leave all else alone.
+Tuples of arrays are those of ``kernels.bundles``: inputs, tree, network, moments, steps.
 
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9; Schulman
 et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16;
-Kingma and Ba, "Adam" (2015), algorithm 1."""
+Kingma and Ba, "Adam" (2015), algorithm 1.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 from fastpong.geometry import PONG
 from fastpong.oracle.arrays import to_float64
 from fastpong.oracle.losses import log_probabilities
@@ -34,45 +35,43 @@ from fastpong.oracle.losses import log_probabilities
 TOP, FIELD = PONG.top, PONG.height
 
 
-def cell_counts(frame: Array, resolution: int) -> NDArray[np.float64]:
+def cell_counts(frame: Array, cell_size: int) -> NDArray[np.float64]:
     """Return the sum over each cell of a square field: (S, S)."""
-    side = len(frame) // resolution
-    blocks = to_float64(frame).reshape(side, resolution, side, resolution)
+    side = len(frame) // cell_size
+    blocks = to_float64(frame).reshape(side, cell_size, side, cell_size)
     return np.asarray(blocks.sum(axis=(1, 3)))
 
 
 def encode_cells(
-    screen: Array, previous: Array, table: Array, resolution: int, stride: int, indices: Array,
-    values: Array,
-) -> int:  # fmt: skip
-    """Write the non-zero cells of the frame, then of the difference frame; return their number n.
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Arrays
+) -> int:
+    """Write the non-zero cells, return their number n.
 
     indices[:n] u16: S y + x for the frame's, S S more for the difference's; values[:n] int8.
     """
-    return encode_channels((screen, previous), table, resolution, stride, indices, values)
+    return encode_channels((screen, previous), table, cell_size, pixel_stride, out)
 
 
 def encode_channels(
-    screens: Sequence[Array], table: Array, resolution: int, stride: int, indices: Array, values:
-    Array,
-) -> int:  # fmt: skip
-    """Do the same for the newest screen and its predecessors, with a difference between neighbours.
+    screens: Sequence[Array], table: Array, cell_size: int, pixel_stride: int, out: Arrays
+) -> int:
+    """Do the same for a screen and its predecessors.
 
     Channel 0 is the frame, channel c screen c - 1 less screen c, counted back from the newest.
     """
-    field = [s[TOP : TOP + FIELD : stride, :FIELD:stride] for s in screens]
+    field = [s[TOP : TOP + FIELD : pixel_stride, :FIELD:pixel_stride] for s in screens]
     frames = [np.take(table, part).astype(np.float64) for part in field]
     channels = [frames[0], *(now - before for now, before in pairwise(frames))]
-    flat = np.concatenate([cell_counts(channel, resolution).ravel() for channel in channels])
+    flat = np.concatenate([cell_counts(channel, cell_size).ravel() for channel in channels])
     lit = np.flatnonzero(flat)
-    indices[: len(lit)], values[: len(lit)] = lit, flat[lit]
+    for array, found in zip(out, (lit, flat[lit]), strict=True):
+        array[: len(lit)] = found
     return len(lit)
 
 
-def dense_inputs(
-    order: Array, indptr: Array, indices: Array, values: Array, base: int
-) -> NDArray[np.float64]:
-    """Return the inputs of the decisions ``order`` as a matrix (M, B)."""
+def dense_inputs(order: Array, inputs: Arrays, base: int) -> NDArray[np.float64]:
+    """Return the inputs of the steps ``order``: (M, B)."""
+    indptr, indices, values = inputs
     x = np.zeros((len(order), base))
     for q, t in enumerate(order):
         span = slice(indptr[t], indptr[t + 1])
@@ -80,123 +79,88 @@ def dense_inputs(
     return x
 
 
-def pyramid_forward(
-    order: Array, indptr: Array, indices: Array, values: Array, rows: Array, mirror: Array, units:
-    Array, first: int, last: int, hidden: Array,
-) -> None:  # fmt: skip
-    """Write h and h' of the decisions ``order``: hidden (M, 2, H), units [first, last)."""
-    x = dense_inputs(order, indptr, indices, values, len(rows))
-    w = to_float64(rows[:, first:last])
-    for k, image in enumerate((x, x[:, mirror])):
-        hidden[:, k, first:last] = np.maximum(image @ w + to_float64(units[0, first:last]), 0.0)
-
-
-def actor_critic(
-    hidden: Array, units: Array, first: int, last: int, logit: Array, estimate: Array
+def cells_forward(
+    order: Array, inputs: Arrays, network: Arrays, mirror: Array, hidden: Array
 ) -> None:
-    """Write logit = u - (-u) = 2 (h - h') . a and the value, of the decisions [first, last)."""
-    h, image = to_float64(hidden[first:last, 0]), to_float64(hidden[first:last, 1])
-    logit[first:last] = 2.0 * (h @ to_float64(units[1]) - image @ to_float64(units[1]))
-    estimate[first:last] = h @ to_float64(units[2]) + image @ to_float64(units[2])
+    """Write h and h' of the steps ``order``: hidden (M, 2, H)."""
+    rows, units = network
+    x = dense_inputs(order, inputs, len(rows))
+    for k, image in enumerate((x, x[:, mirror])):
+        hidden[:, k] = np.maximum(image @ to_float64(rows) + to_float64(units[0]), 0.0)
 
 
-def pyramid_backward(
-    order: Array, indptr: Array, indices: Array, values: Array, mirror: Array, parents: Array,
-    scales: Array, seen: Array, hidden: Array, units: Array, dlogit: Array, dvalue: Array, first:
-    int, last: int, gradient: Array, squares: Array,
+def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
+    """Write logit = u - (-u) = 2 (h - h') . a and the value."""
+    logit, value = out
+    h, image = to_float64(hidden[:, 0]), to_float64(hidden[:, 1])
+    logit[:] = 2.0 * (h @ to_float64(units[1]) - image @ to_float64(units[1]))
+    value[:] = h @ to_float64(units[2]) + image @ to_float64(units[2])
+
+
+def cells_backward(
+    order: Array, inputs: Arrays, tree: Arrays, hidden: Array, units: Array, upward: Arrays,
+    out: Arrays,
 ) -> None:  # fmt: skip
-    """Write the gradient by all weights, of the units [first, last): (R + 3, H).
+    """Write the gradient by all weights: (R + 3, H).
 
     The rows of W come first, then those of ``units``. squares (H,) float64: the sum of its squares,
-    unit by unit. ``seen`` (R,) says which rows some input has ever reached: of no other is there a
-    gradient, and the kernels leave it alone.
+    unit by unit. Rows that no input has ever reached, ``seen`` 0, have no gradient: the kernels
+    leave them alone.
     """
-    share, total = slice(first, last), len(seen)
-    x = dense_inputs(order, indptr, indices, values, len(mirror))
-    h = to_float64(hidden[:, :, share])
-    a, v = to_float64(units[1:, share])
-    du = 2.0 * to_float64(dlogit)[:, None, None] * np.array([1.0, -1.0])[:, None]
-    dv = to_float64(dvalue)[:, None, None]
+    mirror, parents, scales, seen = tree
+    gradient, squares = out
+    total = len(seen)
+    x = dense_inputs(order, inputs, len(mirror))
+    h, a, v = to_float64(hidden), *to_float64(units[1:])
+    du = 2.0 * to_float64(upward[0])[:, None, None] * np.array([1.0, -1.0])[:, None]
+    dv = to_float64(upward[1])[:, None, None]
     dz = (du * a + dv * v) * (h > 0)
-    full = np.zeros((total + 3, last - first))
+    full = np.zeros((total + 3, len(a)))
     full[: len(mirror)] = x.T @ dz[:, 0] + x[:, mirror].T @ dz[:, 1]
     for above, scale in zip(parents, scales, strict=True):
         has = np.flatnonzero(above >= 0)
         np.add.at(full, above[has], scale * full[has])
     full[total:] = dz.sum(axis=(0, 1)), (du * h).sum(axis=(0, 1)), (dv * h).sum(axis=(0, 1))
-    gradient[:, share] = full
-    squares[share] = np.square(full).sum(axis=0)
+    gradient[:] = full
+    squares[:] = np.square(full).sum(axis=0)
 
 
-def pyramid_adam(
-    rows: Array, units: Array, gradient: Array, mean: Array, square: Array, seen: Array, parents:
-    Array, scales: Array, factor: float, step: int, learning_rate: float, beta1: float, beta2:
-    float, epsilon: float, first: int, last: int,
-) -> None:  # fmt: skip
-    """Take one step of Adam with ``factor`` times the gradient, of the units [first, last).
-
-        m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
-        W = W - rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
-
-    Of W only E = W + sum of scaled parents is kept, in ``rows``, and moves by the same sum of
-    steps. Overwrites mean and square (R + 3, H), rows and units, and gradient by the steps of W.
-    """
-    share = slice(first, last)
-    g = factor * to_float64(gradient[:, share])
-    m = beta1 * to_float64(mean[:, share]) + (1.0 - beta1) * g
-    v = beta2 * to_float64(square[:, share]) + (1.0 - beta2) * np.square(g)
-    mean[:, share], square[:, share] = m, v
-    moved = -learning_rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + epsilon)
-    by_row = moved[: len(rows)].copy()
-    for above, scale in zip(parents, scales, strict=True):
-        by_row += scale * np.where(above[:, None] >= 0, moved[above], 0.0)
-    gradient[:, share] = moved
-    rows[:, share] = rows[:, share] + by_row
-    units[:, share] = units[:, share] + moved[len(seen) :]
-
-
-class ActorStep:
-    """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
+class CellsStep:
+    """Play one step of a rollout: encode, forward, choose."""
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array,
-        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
-        actions: Array, logits: Array, estimates: Array,
+        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays,
+        mirror: Array, scratch: Array, inputs: Arrays, record: Arrays,
     ) -> None:  # fmt: skip
         self.screens, self.table = screens, table
-        self.resolution, self.stride, self.spread = resolution, stride, spread
-        self.rows, self.mirror, self.units, self.hidden = rows, mirror, units, scratch
-        self.indptr, self.indices, self.values = indptr, indices, values
-        self.actions, self.logits, self.estimates = actions, logits, estimates
+        self.cell_size, self.pixel_stride, self.spread = geometry
+        self.network, self.mirror, self.hidden = network, mirror, scratch
+        self.inputs, self.record = inputs, record
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
-        """Record step t and return the action, 1 (RIGHT) if uniform < its probability; -1: no room.
+        """Record step t, return 1 (RIGHT), 0 (LEFT), or -1: no room.
 
         fresh : the first step of an episode, which has no frame before it
         """
-        possible = 0 <= t < len(self.actions) and last_action <= 1
-        start = int(self.indptr[t]) if possible else -1
-        if start < 0 or start + len(self.rows) > len(self.indices):
+        indptr, indices, values = self.inputs
+        actions, logits, estimates = self.record
+        possible = 0 <= t < len(actions) and last_action <= 1
+        start = int(indptr[t]) if possible else -1
+        if start < 0 or start + len(self.mirror) > len(indices):
             return -1
-        cells = (FIELD // self.stride // self.resolution) ** 2
-        channels = len(self.rows) // cells
+        cells = (FIELD // self.pixel_stride // self.cell_size) ** 2
+        channels = len(self.mirror) // cells
         ages = [0 if fresh else age * self.spread for age in range(channels)]
         end = start + encode_channels(
             [self.screens[(t - age) % len(self.screens)] for age in ages], self.table,
-            self.resolution, self.stride, self.indices[start:], self.values[start:],
+            self.cell_size, self.pixel_stride, (indices[start:], values[start:]),
         )  # fmt: skip
         places = channels * cells
-        if last_action >= 0 and len(self.rows) > places:
-            self.indices[end], self.values[end] = places + last_action, 1
+        if last_action >= 0 and len(self.mirror) > places:
+            indices[end], values[end] = places + last_action, 1
             end += 1
-        self.indptr[t + 1] = end
-        order = np.array([t])
-        pyramid_forward(
-            order, self.indptr, self.indices, self.values, self.rows, self.mirror, self.units,
-            0, self.rows.shape[1], self.hidden,
-        )  # fmt: skip
-        actor_critic(
-            self.hidden, self.units, 0, 1, self.logits[t : t + 1], self.estimates[t : t + 1]
-        )
-        self.actions[t] = uniform < np.exp(log_probabilities(self.logits[t : t + 1])[0, 1])
-        return int(self.actions[t])
+        indptr[t + 1] = end
+        cells_forward(np.array([t]), self.inputs, self.network, self.mirror, self.hidden)
+        cells_heads(self.hidden, self.network[1], (logits[t : t + 1], estimates[t : t + 1]))
+        actions[t] = uniform < np.exp(log_probabilities(logits[t : t + 1])[0, 1])
+        return int(actions[t])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 from fastpong.oracle.arrays import to_float64
 
 # Keras keeps probabilities this far from 0 and 1 in the cross-entropy.
@@ -58,11 +58,8 @@ def log_probabilities(logit: Array) -> NDArray[np.float64]:
     return np.asarray(pair - top - np.log(np.exp(pair - top).sum(axis=1, keepdims=True)))
 
 
-def ppo_losses(
-    logit: Array, estimate: Array, actions: Array, old_logit: Array, advantage: Array, returns:
-    Array, clip: float,
-) -> NDArray[np.float64]:  # fmt: skip
-    """Return, decision by decision, what the loss is made of, and diagnostics: (5, M).
+def ppo_losses(logit: Array, value: Array, steps: Arrays, clip_range: float) -> NDArray[np.float64]:
+    """Return the parts of every step's loss, and diagnostics: (5, M).
 
     r = pi(a) / pi_old(a)
     0  clipped surrogate  -min(r A, clip(r, 1 - c, 1 + c) A)
@@ -71,41 +68,67 @@ def ppo_losses(
     3  approximate KL     (r - 1) - log r
     4  clipped            1 where |r - 1| > c, else 0
     """
-    log_policy, chosen = log_probabilities(logit), np.arange(len(logit))
-    log_ratio = log_policy[chosen, actions] - log_probabilities(old_logit)[chosen, actions]
+    actions, old_logit, advantage, returns = steps
+    log_policy, each = log_probabilities(logit), np.arange(len(logit))
+    log_ratio = log_policy[each, actions] - log_probabilities(old_logit)[each, actions]
     ratio, exact = np.exp(log_ratio), to_float64(advantage)
-    surrogate = np.minimum(ratio * exact, np.clip(ratio, 1 - clip, 1 + clip) * exact)
+    bounded = np.clip(ratio, 1 - clip_range, 1 + clip_range)
+    surrogate = np.minimum(ratio * exact, bounded * exact)
     entropy = -(np.exp(log_policy) * log_policy).sum(axis=1)
-    error = to_float64(estimate) - to_float64(returns)
+    error = to_float64(value) - to_float64(returns)
     return np.stack(
-        [-surrogate, error**2 / 2, entropy, ratio - 1 - log_ratio, np.abs(ratio - 1) > clip]
+        [-surrogate, error**2 / 2, entropy, ratio - 1 - log_ratio, np.abs(ratio - 1) > clip_range]
     )
 
 
 def ppo_gradient(
-    order: Array, logit: Array, estimate: Array, actions: Array, old_logit: Array, advantage: Array,
-    returns: Array, weights: tuple[float, float, float], dlogit: Array, dvalue: Array, losses:
-    Array,
+    order: Array, logit: Array, value: Array, steps: Arrays,
+    coefficients: tuple[float, float, float], out: Arrays,
 ) -> None:  # fmt: skip
-    """Write the gradient of the mean loss by logits and values, and ``ppo_losses``.
+    """Write the gradient by logits and values, and ``ppo_losses``.
 
-    loss = mean of surrogate + value_weight value loss - entropy_weight entropy. ``order`` picks the
-    decisions from the batch's actions, old_logit, advantage, returns; the rest is (M,).
+    loss = mean of surrogate + vf_coef value loss - ent_coef entropy. ``order`` picks the steps.
     The policy's part goes through the Jacobian of log softmax, dlog pi_i / du_j = d_ij - pi_j.
     """
-    clip, entropy_weight, value_weight = weights
-    batch = (actions[order], old_logit[order], advantage[order], returns[order])
-    losses[:] = ppo_losses(logit, estimate, *batch, clip)
-    chosen, size = np.arange(len(order)), max(1, len(order))
-    exact, log_policy = to_float64(batch[2]), log_probabilities(logit)
+    actions, old_logit, advantage, returns = batch = tuple(array[order] for array in steps)
+    clip_range, ent_coef, vf_coef = coefficients
+    dlogit, dvalue, losses = out
+    losses[:] = ppo_losses(logit, value, batch, clip_range)
+    each, size = np.arange(len(order)), max(1, len(order))
+    exact, log_policy = to_float64(advantage), log_probabilities(logit)
     pi = np.exp(log_policy)
-    ratio = np.exp(log_policy - log_probabilities(batch[1]))[chosen, batch[0]]
+    ratio = np.exp(log_policy - log_probabilities(old_logit))[each, actions]
     # min() takes the clipped arm, which is flat, where that is the lower one.
-    flat = np.where(exact > 0, ratio > 1 + clip, ratio < 1 - clip)
-    by_log = entropy_weight * pi * (log_policy + 1.0)
-    by_log[chosen, batch[0]] -= np.where(flat, 0.0, exact * ratio)
+    flat = np.where(exact > 0, ratio > 1 + clip_range, ratio < 1 - clip_range)
+    by_log = ent_coef * pi * (log_policy + 1.0)
+    by_log[each, actions] -= np.where(flat, 0.0, exact * ratio)
     # Of two, 1 - pi_i is the other one: so written nothing cancels.
     jacobian = pi[:, ::-1, None] * (2 * np.eye(2) - 1)
     by_pair = np.einsum("mi,mij->mj", by_log, jacobian)
     dlogit[:] = (by_pair[:, 1] - by_pair[:, 0]) / 2 / size
-    dvalue[:] = value_weight * (to_float64(estimate) - to_float64(batch[3])) / size
+    dvalue[:] = vf_coef * (to_float64(value) - to_float64(returns)) / size
+
+
+def _table(heads: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return advantages (-l / 2, l / 2) and values of all steps: (M, 2), (M, 1)."""
+    logit, value = to_float64(heads)
+    return np.stack([-logit / 2, logit / 2], axis=1), value[:, None]
+
+
+def td_gradient(heads: Array, target_heads: Array, sample: Arrays, out: Arrays) -> None:
+    """Write the gradient by log odds and values, errors and targets.
+
+    From tables of both actions' advantages (-l / 2, l / 2) and values V + advantage: the online
+    network picks the action after, the target network says its value.
+    """
+    actions, rewards, discount = sample
+    dlogit, dvalue, parts = out
+    each, size = np.arange(len(actions)), max(1, len(actions))
+    advantage, value = _table(heads)
+    target_advantage, target_value = _table(target_heads)
+    best = advantage[len(each) :].argmax(axis=1)
+    target = rewards + discount * (target_value + target_advantage)[each, best]
+    error = (value + advantage)[each, actions] - target
+    parts[:] = error, target
+    dvalue[:] = error / size
+    dlogit[:] = np.array([-0.5, 0.5])[actions] * (error / size)

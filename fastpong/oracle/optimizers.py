@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 from fastpong.oracle.arrays import to_float64
 
 
@@ -40,3 +40,32 @@ def adam_update(
     parameter[:] = parameter - learning_rate * (m / (1.0 - beta1**step)) / (
         np.sqrt(v / scale) + small
     )
+
+
+def cells_adam(
+    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
+    coefficients: tuple[float, ...],
+) -> None:  # fmt: skip
+    """Take one step of Adam with ``factor`` times the gradient.
+
+        m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+        W = W - rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
+
+    Of W only E = W + sum of scaled parents is kept, in ``rows``, and moves by the same sum of
+    steps. Overwrites moments (R + 3, H), rows and units, and gradient by the steps of W.
+    """
+    rows, units = network
+    mean, square = moments
+    _, parents, scales, seen = tree
+    factor, learning_rate, beta1, beta2, epsilon = coefficients
+    g = factor * to_float64(gradient)
+    m = beta1 * to_float64(mean) + (1.0 - beta1) * g
+    v = beta2 * to_float64(square) + (1.0 - beta2) * np.square(g)
+    mean[:], square[:] = m, v
+    moved = -learning_rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + epsilon)
+    by_row = moved[: len(rows)].copy()
+    for above, scale in zip(parents, scales, strict=True):
+        by_row += scale * np.where(above[:, None] >= 0, moved[above], 0.0)
+    gradient[:] = moved
+    rows[:] = rows + by_row
+    units[:] = units + moved[len(seen) :]

@@ -161,7 +161,11 @@ def test_two_outputs_come_as_a_pair(backend: Any, name: str) -> None:
     first, second = case.outputs.values()
     kernel = getattr(backend, case.kernel)
     for out in (first, [first, second], (first,), (first, second, second), "out"):
-        refuses(lambda out=out: kernel(**case.inputs, **case.scalars, out=out), TypeError, "out")
+        refuses(
+            lambda out=out: kernel(**case.packed(case.inputs), **case.scalars, out=out),
+            TypeError,
+            "out",
+        )
 
 
 @pytest.mark.parametrize("name, key", OUTPUTS)

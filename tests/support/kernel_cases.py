@@ -33,15 +33,23 @@ class Case:
     outputs: dict[str, Any]
     scalars: dict[str, Any] = field(default_factory=dict)
     in_place: bool = False
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def packed(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Return the arrays with those in one tuple that the kernel takes as one."""
+        rest = dict(arrays)
+        for name, parts in self.groups.items():
+            rest[name] = tuple(rest.pop(part) for part in parts)
+        return rest
 
     def call(self, backend: Backend, given: bool = True) -> tuple[Array, ...]:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
         kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
         if self.in_place:
-            kernel(**self.outputs, **self.inputs, **self.scalars)
+            kernel(**self.packed(self.outputs | self.inputs), **self.scalars)
             return outs
         out = (outs if len(outs) > 1 else outs[0]) if given else None
-        result = kernel(**self.inputs, **self.scalars, out=out)
+        result = kernel(**self.packed(self.inputs), **self.scalars, out=out)
         return result if isinstance(result, tuple) else (result,)
 
 
@@ -73,8 +81,9 @@ def _case(name: str, dtype: Any) -> Case:
     kernel = declaration(name)
     example = kernel.example(dtype, name.partition(", ")[2])
     return Case(
-        kernel.function, example.inputs, example.outputs, dict(example.scalars), kernel.in_place
-    )
+        kernel.function, example.inputs, example.outputs, dict(example.scalars), kernel.in_place,
+        kernel.groups(),
+    )  # fmt: skip
 
 
 def sparse_frames(rng: Any, sizes: list[int], pixels: int = PIXELS) -> tuple[Array, Array, Array]:

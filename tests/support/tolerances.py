@@ -14,6 +14,10 @@ KERNEL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 # a step of 1e-5 leaves truncation and rounding of some 1e-10.
 GRADIENT = 1e-8
 
+# Weights, moments and losses after a PPO update of nine minibatches, against the oracle: as KERNEL,
+# but Adam divides by the root of small second moments, which enlarges roundings.
+UPDATE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 3e-5}
+
 # Weights of whole training runs in float64, backend against backend: thousands of roundings,
 # each of them divided by sqrt(cache) + epsilon, which magnifies those of small gradients.
 TRAINING = 1e-9

@@ -1,121 +1,105 @@
 """What the Q-learning agent learns from its replay: steps of Adam on minibatches, on all cores.
 
 The hidden units are divided into parts of 64, each with copies of its weights and moments, and a
-thread computes all that belongs to its parts. Log odds and values are added up part by part and the
-gradient's norm unit by unit, in one fixed order: weights are the same for any number of threads,
-bit for bit.
+thread computes all that belongs to its parts, see ``team``. Log odds and values are added up part
+by part and the gradient's norm unit by unit, in one fixed order: weights are the same for any
+number of threads, bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
-from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any
-from weakref import finalize
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from fastpong.agents.dqn.replay import Replay, Sample
+from fastpong.arrays import Doubles, Floats, Order, State
 from fastpong.kernels import Backend
-from fastpong.learning import aligned
+from fastpong.kernels.bundles import CellTree, SparseInputs
 from fastpong.learning.finite import check_finite
+from fastpong.learning.team import Part, Team
 
 if TYPE_CHECKING:
     from fastpong.agents.dqn.settings import Settings
 
-Array = NDArray[Any]
-
 UNITS = 64
 
 
-class _Part:
-    """Some of the units: copies of their columns, and room."""
+class Minibatch(NamedTuple):
+    """Sampled steps, with the replay's inputs.
+
+    renew : whether the target network is made what the network is before
+    """
+
+    renew: bool
+    inputs: SparseInputs
+    sample: Sample
+
+
+class QPart(Part):
+    """Some of the units of network and target network, and room to compute."""
 
     def __init__(self, learner: QLearner, first: int, last: int) -> None:
-        hyper, tree, dtype = learner.hyper, learner.tree, learner.dtype
-        width, size = last - first, hyper.minibatch
-        self.ppo, self.hyper, self.tree = learner.kernels.raw.cells, hyper, tree
-        self.columns, self.width = slice(first, last), width
-
-        def room(*shape: int) -> Array:
-            return aligned.zeros(shape, dtype)
-
-        self.rows, self.units = room(tree.base, width), room(3, width)
-        self.target = room(tree.base, width), room(3, width)
-        self.mean, self.square, self.gradient = (room(tree.rows + 3, width) for _ in range(3))
-        self.squares = np.zeros(width)
+        hyper, tree = learner.hyper, learner.tree
+        heights = {
+            **{"rows": tree.base, "units": 3, "mean": tree.rows + 3, "square": tree.rows + 3},
+            **{"target/rows": tree.base, "target/units": 3},
+        }
+        super().__init__(first, last, heights, learner.dtype)
+        self.cells, self.hyper, self.tree = learner.kernels.raw.cells, hyper, tree
+        self.optimizers = learner.kernels.raw.family("optimizers")
+        self.network = self.arrays["rows"], self.arrays["units"]
+        self.moments = self.arrays["mean"], self.arrays["square"]
+        self.target = self.arrays["target/rows"], self.arrays["target/units"]
+        size, width, room = hyper.minibatch, self.width, self.room
+        self.gradient, self.squares = room(tree.rows + 3, width), np.zeros(width)
         self.hidden, self.hidden_later = room(2 * size, 2, width), room(size, 2, width)
-        # Log odds and values of the decisions and those after; and the target's of those after.
+        # Log odds and values of the steps and those after; and the target's of those after.
         self.heads, self.heads_later = room(2, 2 * size), room(2, size)
 
-    def pairs(self, parameters: Any, state: Any) -> list[tuple[Array, Array]]:
-        """Return the copies and what they are copies of."""
-        return [
-            (self.rows, parameters["rows"]),
-            (self.units, parameters["units"]),
-            (self.mean, state["mean"]),
-            (self.square, state["square"]),
-            (self.target[0], state["target/rows"]),
-            (self.target[1], state["target/units"]),
-        ]
-
-    def take(self, parameters: Any, state: Any) -> None:
-        """Copy the units' columns."""
-        for mine, whole in self.pairs(parameters, state):
-            mine[...] = whole[:, self.columns]
-
-    def give(self, parameters: Any, state: Any) -> None:
-        """Write them back."""
-        for mine, whole in self.pairs(parameters, state):
-            whole[:, self.columns] = mine
-
-    def renew_target(self) -> None:
-        """Make the target network what the network is."""
-        self.target[0][...], self.target[1][...] = self.rows, self.units
-
-    def forward(self, renew: bool, inputs: tuple[Array, ...], sample: Sample) -> None:
-        """Write this part's share of all log odds and values; before that, renew the target."""
-        if renew:
-            self.renew_target()
-        now, later = sample.now, sample.later
+    def forward(self, batch: Minibatch) -> None:
+        """Write this part's share of all log odds and values."""
+        if batch.renew:
+            for target, weights in zip(self.target, self.network, strict=True):
+                target[...] = weights
+        now, later = batch.sample.now, batch.sample.later
         both = np.concatenate([now, later])
-        self._heads(inputs, both, self.rows, self.units, self.hidden, self.heads)
-        self._heads(inputs, later, *self.target, self.hidden_later, self.heads_later)
-
-    def go_on(self, step: tuple[Any, ...], *following: Any) -> None:
-        """Take a step of Adam, then begin with the following minibatch: a meeting less."""
-        self.step(*step)
-        self.forward(*following)
+        self._heads(batch.inputs, both, self.network, self.hidden, self.heads)
+        self._heads(batch.inputs, later, self.target, self.hidden_later, self.heads_later)
 
     def _heads(
-        self, inputs: tuple[Array, ...], order: Array, rows: Array, units: Array, hidden: Array,
-        heads: Array,
+        self, inputs: SparseInputs, order: Order, network: tuple[Floats, Floats], hidden: Floats,
+        heads: Floats,
     ) -> None:  # fmt: skip
-        mirror = self.tree.mirror
-        self.ppo.pyramid_forward(order, *inputs, rows, mirror, units, 0, self.width, hidden)
-        self.ppo.actor_critic(hidden, units, 0, len(order), heads[0], heads[1])
+        self.cells.cells_forward(order, tuple(inputs), network, self.tree.mirror, hidden)
+        self.cells.cells_heads(hidden, network[1], (heads[0], heads[1]))
 
     def backward(
-        self, inputs: tuple[Array, ...], now: Array, seen: Array, dlogit: Array, dvalue: Array
+        self, inputs: SparseInputs, now: Order, tree: CellTree, upward: tuple[Floats, Floats]
     ) -> None:
         """Write the gradient by this part's weights, and its squares' sums."""
-        tree = self.tree
-        self.ppo.pyramid_backward(
-            now, *inputs, tree.mirror, tree.parents, tree.scales, seen, self.hidden[: len(now)],
-            self.units, dlogit, dvalue, 0, self.width, self.gradient, self.squares,
+        self.cells.cells_backward(
+            now, tuple(inputs), tuple(tree), self.hidden[: len(now)], self.network[1], upward,
+            (self.gradient, self.squares),
         )  # fmt: skip
 
-    def step(self, seen: Array, factor: float, number: int, rate: float) -> None:
+    def step(self, tree: CellTree, factor: float, number: int, rate: float) -> None:
         """Take a step of Adam."""
-        hyper, tree = self.hyper, self.tree
-        self.ppo.pyramid_adam(
-            self.rows, self.units, self.gradient, self.mean, self.square, seen, tree.parents,
-            tree.scales, factor, number, rate, hyper.beta1, hyper.beta2, hyper.epsilon, 0,
-            self.width,
-        )  # fmt: skip
+        hyper = self.hyper
+        coefficients = factor, rate, hyper.beta1, hyper.beta2, hyper.epsilon
+        self.optimizers.cells_adam(
+            self.network, self.gradient, self.moments, tuple(tree), number, coefficients
+        )
+
+    def step_and_forward(
+        self, step: tuple[CellTree, float, int, float], following: Minibatch
+    ) -> None:
+        """Take a step, begin the following minibatch: a meeting less."""
+        self.step(*step)
+        self.forward(following)
 
 
 class QLearner:
@@ -125,16 +109,17 @@ class QLearner:
         self.hyper, self.kernels, self.dtype, self.threads = hyper, kernels, dtype, threads
         self.tree = hyper.pyramid()
         edges = [*range(0, hyper.hidden, UNITS), hyper.hidden]
-        self._parts = [_Part(self, a, b) for a, b in pairwise(edges)]
-        workers = min(threads, len(self._parts))
-        self._shares = [self._parts[k::workers] for k in range(workers)]
-        self._helpers = [_Helper() for _ in self._shares[1:]]
+        self.parts = [QPart(self, a, b) for a, b in pairwise(edges)]
+        self.team = Team(min(threads, len(self.parts)))
+        self._kernels, size = kernels.raw.family("losses"), hyper.minibatch
+        self._upward = np.zeros((2, size), dtype)
+        self._losses = np.zeros((2, size))
 
     def learn(
         self,
         replay: Replay,
-        parameters: dict[str, Array],
-        state: dict[str, Array],
+        parameters: State,
+        state: State,
         rate: float,
         halvings: int = 0,
     ) -> dict[str, float]:
@@ -145,7 +130,7 @@ class QLearner:
 
         Raises ArithmeticError where a gradient is not finite; all is then as before.
         """
-        hyper, parts = self.hyper, self._parts
+        hyper = self.hyper
         returns, gamma, reuse = hyper.returns, hyper.discount(halvings), hyper.reuse
         configured, option = hyper.learning_rate, "--learning-rate"
         if halvings:
@@ -155,110 +140,60 @@ class QLearner:
             reuse = (hyper.finest_reuse if finest else hyper.fine_reuse) / 2**halvings
             returns = hyper.fine_returns * 2**halvings
         rng = np.random.default_rng(int(state["updates"][0]))
-        inputs = replay.indptr, replay.indices, replay.values
-        seen, before = state["seen"], int(state["steps"][0])
+        inputs = SparseInputs(replay.indptr, replay.indices, replay.values)
+        tree = CellTree(self.tree.mirror, self.tree.parents, self.tree.scales, state["seen"])
+        before, whole = int(state["steps"][0]), {**parameters, **state}
         count = max(1, round(reuse * replay.size / hyper.minibatch))
         found = np.zeros((count, 5))
 
-        def minibatch(k: int) -> tuple[bool, tuple[Array, ...], Sample]:
+        def minibatch(k: int) -> Minibatch:
             sample = replay.draw(rng, hyper.minibatch, returns, gamma)
-            return (before + k) % hyper.target == 0, inputs, sample
+            return Minibatch((before + k) % hyper.target == 0, inputs, sample)
 
-        self._all(_Part.take, parameters, state)
-        self._all(_Part.forward, *(following := minibatch(0)))
+        self._each(QPart.take, whole)
+        self._each(QPart.forward, following := minibatch(0))
         for k in range(count):
-            sample = following[2]
-            heads, later = parts[0].heads.copy(), parts[0].heads_later.copy()
-            for part in parts[1:]:
-                heads += part.heads
-                later += part.heads_later
-            dlogit, dvalue, said = td_gradient(heads, later, sample)
-            self._all(_Part.backward, inputs, sample.now, seen, dlogit, dvalue)
-            squares = np.concatenate([part.squares for part in parts])
+            sample = following.sample
+            upward = self._loss(sample, found[k])
+            self._each(QPart.backward, inputs, sample.now, tree, upward)
+            squares = np.concatenate([part.squares for part in self.parts])
             norm = check_finite(float(np.add.accumulate(squares)[-1]), configured, option)
-            factor, number = min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1
-            step = seen, factor, number, rate
+            found[k, 4] = norm
+            step = tree, min(1.0, hyper.max_norm / max(norm, 1e-12)), before + k + 1, rate
             if k + 1 < count:
-                self._all(_Part.go_on, step, *(following := minibatch(k + 1)))
+                self._each(QPart.step_and_forward, step, following := minibatch(k + 1))
             else:
-                self._all(_Part.step, *step)
-            found[k] = *said, norm
-        self._all(_Part.give, parameters, state)
+                self._each(QPart.step, *step)
+        self._each(QPart.give, whole)
         state["steps"] += count
         names = ("td_error", "target_variance", "value", "action_gap", "gradient_norm")
         return dict(zip(names, found.mean(axis=0).tolist(), strict=True)) | {"learning_rate": rate}
 
-    def _all(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Have it done to every part, on all threads, of which the caller is one."""
+    def _loss(self, sample: Sample, metrics: Doubles) -> tuple[Floats, Floats]:
+        """Return the gradient by log odds and values.
 
-        def run(share: Sequence[_Part]) -> None:
-            for part in share:
+        Writes to metrics: rms error, variance of the targets, mean value, and mean |l|, the gap
+        between the actions.
+        """
+        heads, later = self.parts[0].heads.copy(), self.parts[0].heads_later.copy()
+        for part in self.parts[1:]:
+            heads += part.heads
+            later += part.heads_later
+        outcome = sample.actions, sample.rewards, sample.discount
+        upward = self._upward[0], self._upward[1]
+        self._kernels.td_gradient(heads, later, outcome, (*upward, self._losses))
+        error, target = self._losses
+        logit, value = heads[:, : len(error)]
+        metrics[:4] = (
+            np.sqrt(np.mean(error**2)), np.var(target), np.mean(value), np.mean(np.abs(logit))
+        )  # fmt: skip
+        return upward
+
+    def _each(self, work: Callable[..., None], *arguments: object) -> None:
+        """Call ``work(part, *arguments)`` for every part, on all threads."""
+
+        def run(thread: int) -> None:
+            for part in self.parts[thread :: self.team.size]:
                 work(part, *arguments)
 
-        for helper, share in zip(self._helpers, self._shares[1:], strict=True):
-            helper.begin(run, share)
-        try:
-            run(self._shares[0])
-        finally:  # no one may go on while a part is being worked on
-            failures = [helper.end() for helper in self._helpers]
-        for failure in failures:
-            if failure is not None:
-                raise failure
-
-
-class _Helper:
-    """A thread that does one thing after another; ends when nobody holds this any more.
-
-    Through a thread pool's futures, and with a meeting more, an update of 16 minibatches had 110
-    switches of context; it has 70.
-    """
-
-    def __init__(self) -> None:
-        self._work: SimpleQueue[Any] = SimpleQueue()
-        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
-        Thread(target=_help, args=(self._work, self._done), name="learner", daemon=True).start()
-        finalize(self, self._work.put, None)
-
-    def begin(self, work: Callable[[Any], None], argument: Any) -> None:
-        """Have ``work(argument)`` done."""
-        self._work.put((work, argument))
-
-    def end(self) -> BaseException | None:
-        """Wait until it is; return what it raised."""
-        return self._done.get()
-
-
-def _help(tasks: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
-    while (task := tasks.get()) is not None:
-        work, argument = task
-        try:
-            work(argument)
-            done.put(None)
-        except BaseException as failure:
-            done.put(failure)
-
-
-def td_gradient(
-    heads: Array, later: Array, sample: Sample
-) -> tuple[Array, Array, tuple[float, ...]]:
-    """Return the gradient of the mean loss by log odds and values, and what is logged.
-
-    heads : (2, 2 M): log odds and values of the decisions, then of those after, l = 2 A and V
-    later : (2, M): the target network's, of those after
-
-    Returns (dlogit (M,), dvalue (M,), (rms error, variance of the targets, mean value, and mean
-    |l|, the gap between the actions)).
-    """
-    size = len(sample.actions)
-    # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
-    sign = np.where(sample.actions == 1, 0.5, -0.5)
-    better = np.where(heads[0, size:] > 0, 0.5, -0.5)
-    target = sample.rewards + sample.discount * (later[1] + better * later[0])
-    logit, value = heads[0, :size], heads[1, :size]
-    error = value + sign * logit - target
-    dvalue = error / size
-    said = (
-        float(np.sqrt(np.mean(error**2))), float(np.var(target)), float(np.mean(value)),
-        float(np.mean(np.abs(logit))),
-    )  # fmt: skip
-    return (sign * dvalue).astype(heads.dtype), dvalue.astype(heads.dtype), said
+        self.team.each(run)

@@ -4,11 +4,11 @@ from cython cimport floating
 from libc.stdint cimport int64_t, uint8_t
 
 # Of PPO's loss: where the ratio is clipped, the weights of the other parts, the minibatch's size,
-# and in its losses the first decision of the part that is computed.
+# and in its losses the first step of the part that is computed.
 cdef struct PpoTerms:
-    double clip
-    double entropy_weight
-    double value_weight
+    double clip_range
+    double ent_coef
+    double vf_coef
     Py_ssize_t size
     Py_ssize_t first
 
@@ -20,7 +20,7 @@ cdef void c_cross_entropy_gradient(
     floating[::1] loss) noexcept nogil
 # For a part of a minibatch: all but losses are sliced to it.
 cdef void c_ppo_gradient(
-    const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
+    const int64_t[::1] order, const floating[::1] logit, const floating[::1] value,
     const uint8_t[::1] actions, const floating[::1] old_logit, const floating[::1] advantage,
     const floating[::1] returns, PpoTerms terms, floating[::1] dlogit, floating[::1] dvalue,
     double[:, ::1] losses) noexcept nogil

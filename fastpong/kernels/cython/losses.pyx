@@ -84,7 +84,7 @@ cdef inline double softplus(double x) noexcept nogil:
 
 
 cdef void c_ppo_gradient(
-        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
+        const int64_t[::1] order, const floating[::1] logit, const floating[::1] value,
         const uint8_t[::1] actions, const floating[::1] old_logit,
         const floating[::1] advantage, const floating[::1] returns, PpoTerms terms,
         floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] losses) noexcept nogil:
@@ -97,33 +97,65 @@ cdef void c_ppo_gradient(
         log_ratio = softplus(-sign * old_logit[t]) - softplus(-sign * log_odds)
         ratio = exp(log_ratio)
         gain = advantage[t]
-        bounded = min(max(ratio, 1 - terms.clip), 1 + terms.clip)
+        bounded = min(max(ratio, 1 - terms.clip_range), 1 + terms.clip_range)
         p = exp(-softplus(-log_odds))
         # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
         slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
-        if (gain > 0 and ratio > 1 + terms.clip) or (gain <= 0 and ratio < 1 - terms.clip):
+        if (gain > 0 and ratio > 1 + terms.clip_range) or (gain <= 0 and ratio < 1 - terms.clip_range):
             slope = 0
-        slope += terms.entropy_weight * p * exp(-softplus(log_odds)) * log_odds
-        error = <double>estimate[q] - <double>returns[t]
+        slope += terms.ent_coef * p * exp(-softplus(log_odds)) * log_odds
+        error = <double>value[q] - <double>returns[t]
         dlogit[q] = <floating>(slope / terms.size)
-        dvalue[q] = <floating>(terms.value_weight * error / terms.size)
+        dvalue[q] = <floating>(terms.vf_coef * error / terms.size)
         losses[0, terms.first + q] = -min(ratio * gain, bounded * gain)
         losses[1, terms.first + q] = error * error / 2
-        losses[2, terms.first + q] = p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds)
+        losses[2, terms.first + q] = (
+            p * softplus(-log_odds) + exp(-softplus(log_odds)) * softplus(log_odds))
         losses[3, terms.first + q] = ratio - 1 - log_ratio
-        losses[4, terms.first + q] = fabs(ratio - 1) > terms.clip
+        losses[4, terms.first + q] = fabs(ratio - 1) > terms.clip_range
 
 
 def ppo_gradient(
-        const int64_t[::1] order, const floating[::1] logit, const floating[::1] estimate,
-        const uint8_t[::1] actions, const floating[::1] old_logit,
-        const floating[::1] advantage, const floating[::1] returns, weights,
-        floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] losses):
-    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
+        const int64_t[::1] order, const floating[::1] logit, const floating[::1] value, steps,
+        coefficients, out):
+    """Write the gradient by logits and values, and every loss."""
+    cdef const uint8_t[::1] actions = steps[0]
+    cdef const floating[::1] old_logit = steps[1]
+    cdef const floating[::1] advantage = steps[2]
+    cdef const floating[::1] returns = steps[3]
+    cdef floating[::1] dlogit = out[0]
+    cdef floating[::1] dvalue = out[1]
+    cdef double[:, ::1] losses = out[2]
     cdef PpoTerms terms
-    terms.clip, terms.entropy_weight, terms.value_weight = weights
-    terms.size = order.shape[0]
-    terms.first = 0
+    terms.clip_range, terms.ent_coef, terms.vf_coef = coefficients
+    terms.size, terms.first = order.shape[0], 0
     with nogil:
-        c_ppo_gradient(order, logit, estimate, actions, old_logit, advantage, returns, terms,
-                       dlogit, dvalue, losses)
+        c_ppo_gradient(order, logit, value, actions, old_logit, advantage, returns, terms, dlogit,
+                       dvalue, losses)
+
+
+# --- Q-learning ---------------------------------------------------------------------------------
+
+def td_gradient(
+        const floating[:, ::1] heads, const floating[:, ::1] target_heads, sample, out):
+    """Write the gradient by log odds and values, errors and targets."""
+    cdef const uint8_t[::1] actions = sample[0]
+    cdef const double[::1] rewards = sample[1]
+    cdef const double[::1] discount = sample[2]
+    cdef floating[::1] dlogit = out[0]
+    cdef floating[::1] dvalue = out[1]
+    cdef double[:, ::1] parts = out[2]
+    cdef Py_ssize_t q, size = actions.shape[0]
+    cdef double sign, better, target, error
+    with nogil:
+        for q in range(size):
+            # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
+            sign = 0.5 if actions[q] else -0.5
+            better = 0.5 if heads[0, size + q] > 0 else -0.5
+            target = <double>target_heads[1, q] + better * <double>target_heads[0, q]
+            target = rewards[q] + discount[q] * target
+            error = <double>heads[1, q] + sign * <double>heads[0, q] - target
+            dvalue[q] = <floating>(error / size)
+            dlogit[q] = <floating>(sign * (error / size))
+            parts[0, q] = error
+            parts[1, q] = target

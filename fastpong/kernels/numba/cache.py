@@ -165,6 +165,11 @@ def writes(dtype: Type, ndim: int) -> Type:
     return kind
 
 
+def pack(*kinds: Type) -> Type:
+    """Return the type of a tuple."""
+    return types.Tuple(kinds)
+
+
 U8, I8, U16 = types.uint8, types.int8, types.uint16
 I32, I64, F64 = types.int32, types.int64, types.float64
 SPARSE = (reads(I64, 1), reads(U16, 1), reads(I8, 1))

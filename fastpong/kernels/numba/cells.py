@@ -1,19 +1,19 @@
-"""The actor-critic agent's kernels compiled by Numba: names and order of ``fastpong.oracle.cells``.
+"""Kernels of the cells network compiled by Numba.
 
-Raw, and compiled and kept on disk as in ``cache``. The algorithm is that of
-``cython/cells.pyx``, which explains it: sparse sums of rows, shares of units for threads, the rows'
+The algorithm is that of ``cython/cells.pyx``, which explains it: sparse sums of rows, the rows'
 steps made of their own and their parents'. np.float64() and not float(), which leaves a float32
 what it is.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numba import types
 
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
@@ -26,32 +26,40 @@ from fastpong.kernels.numba.cache import (
     Type,
     helper,
     kernel,
+    pack,
     reads,
     writes,
 )
 from fastpong.kernels.numba.linear import sigmoid
 
 TOP, FIELD = PONG.top, PONG.height
-TINY = 1e-35  # as in cython/cells.pyx
+CSR = pack(*SPARSE)
+TREE = pack(reads(I32, 1), reads(I32, 2), reads(F64, 1), reads(U8, 1))
+
+
+def network_of(F: Type) -> Type:
+    """Return the type of rows and units."""
+    return pack(reads(F, 2), reads(F, 2))
 
 
 @helper
 def _encode_channel(
-    screen: Array, previous: Array, table: Array, resolution: int, stride: int, channel: int,
-    indices: Array, values: Array, n: int,
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, channel: int,
+    out: Arrays, n: int,
 ) -> int:  # fmt: skip
     """Write the non-zero cells of a channel from n on; return the position after them.
 
     Channel 0 is the frame, all others are differences.
     """
-    side = FIELD // stride // resolution
+    indices, values = out
+    side = FIELD // pixel_stride // cell_size
     for y in range(side):
         for x in range(side):
             count = 0
-            for r in range(resolution):
-                row = TOP + stride * (y * resolution + r)
-                for c in range(resolution):
-                    column = stride * (x * resolution + c)
+            for r in range(cell_size):
+                row = TOP + pixel_stride * (y * cell_size + r)
+                for c in range(cell_size):
+                    column = pixel_stride * (x * cell_size + c)
                     count += table[screen[row, column]]
                     if channel > 0:
                         count -= table[previous[row, column]]
@@ -64,60 +72,49 @@ def _encode_channel(
 @kernel(
     0,
     lambda F: types.int64(
-        reads(U8, 2), reads(U8, 2), reads(U8, 1), I64, I64, writes(U16, 1), writes(I8, 1)
+        reads(U8, 2), reads(U8, 2), reads(U8, 1), I64, I64, pack(writes(U16, 1), writes(I8, 1))
     ),
 )
 def encode_cells(
-    screen: Array, previous: Array, table: Array, resolution: int, stride: int, indices: Array,
-    values: Array,
-) -> int:  # fmt: skip
-    """Write the non-zero cells of the frame, then of the difference frame; return their number."""
-    n = _encode_channel(screen, previous, table, resolution, stride, 0, indices, values, 0)
-    return int(_encode_channel(screen, previous, table, resolution, stride, 1, indices, values, n))
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Arrays
+) -> int:
+    """Write the non-zero cells, return their number."""
+    n = _encode_channel(screen, previous, table, cell_size, pixel_stride, 0, out, 0)
+    return int(_encode_channel(screen, previous, table, cell_size, pixel_stride, 1, out, n))
 
 
 @helper
-def _one_forward(
-    indices: Array, values: Array, start: int, stop: int, rows: Array, mirror: Array, units: Array,
-    first: int, last: int, hidden: Array,
-) -> None:  # fmt: skip
+def _one_forward(inputs: Arrays, t: int, network: Arrays, mirror: Array, hidden: Array) -> None:
     """Write relu(b + sum of value * row), upright and mirrored: (2, H)."""
-    zero = rows.dtype.type(0)
-    for j in range(first, last):
+    indptr, indices, values = inputs
+    rows, units = network
+    zero, size = rows.dtype.type(0), units.shape[1]
+    for j in range(size):
         hidden[0, j] = hidden[1, j] = units[0, j]
-    for i in range(start, stop):
+    for i in range(indptr[t], indptr[t + 1]):
         d, value = indices[i], rows.dtype.type(values[i])
         e = mirror[d]
-        for j in range(first, last):
+        for j in range(size):
             hidden[0, j] += value * rows[d, j]
-        for j in range(first, last):
+        for j in range(size):
             hidden[1, j] += value * rows[e, j]
     for k in range(2):
-        for j in range(first, last):
+        for j in range(size):
             hidden[k, j] = zero if hidden[k, j] < 0 else hidden[k, j]
 
 
-def _network(F: Type) -> tuple[Type, ...]:
-    """Return the types of rows, mirror and units."""
-    return (reads(F, 2), reads(I32, 1), reads(F, 2))
-
-
-@kernel(4, lambda F: (reads(I64, 1), *SPARSE, *_network(F), I64, I64, writes(F, 3)))
-def pyramid_forward(
-    order: Array, indptr: Array, indices: Array, values: Array, rows: Array, mirror: Array, units:
-    Array, first: int, last: int, hidden: Array,
-) -> None:  # fmt: skip
-    """Write the hidden layer, upright and mirrored, of the units [first, last): (M, 2, H)."""
+@kernel(4, lambda F: (reads(I64, 1), CSR, network_of(F), reads(I32, 1), writes(F, 3)))
+def cells_forward(
+    order: Array, inputs: Arrays, network: Arrays, mirror: Array, hidden: Array
+) -> None:
+    """Write the hidden layer, upright and mirrored: (M, 2, H)."""
     for q in range(len(order)):
-        t = order[q]
-        _one_forward(
-            indices, values, indptr[t], indptr[t + 1], rows, mirror, units, first, last, hidden[q]
-        )
+        _one_forward(inputs, order[q], network, mirror, hidden[q])
 
 
 @helper
-def _one_actor_critic(hidden: Array, units: Array) -> tuple[float, float]:
-    """Return log odds and value of one decision, each in four interleaved sums."""
+def _one_heads(hidden: Array, units: Array) -> tuple[float, float]:
+    """Return log odds and value of one step, in interleaved sums."""
     zero = units.dtype.type(0)
     a0, a1, a2, a3 = zero, zero, zero, zero
     v0, v1, v2, v3 = zero, zero, zero, zero
@@ -138,200 +135,134 @@ def _one_actor_critic(hidden: Array, units: Array) -> tuple[float, float]:
     return total + total, (v0 + v1) + (v2 + v3)
 
 
-@kernel(0, lambda F: (reads(F, 3), reads(F, 2), I64, I64, writes(F, 1), writes(F, 1)))
-def actor_critic(
-    hidden: Array, units: Array, first: int, last: int, logit: Array, estimate: Array
-) -> None:
-    """Write log odds of RIGHT and value of the decisions [first, last)."""
-    for q in range(first, last):
-        logit[q], estimate[q] = _one_actor_critic(hidden[q], units)
+@kernel(0, lambda F: (reads(F, 3), reads(F, 2), pack(writes(F, 1), writes(F, 1))))
+def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
+    """Write log odds of RIGHT and value."""
+    logit, value = out
+    for q in range(len(logit)):
+        logit[q], value[q] = _one_heads(hidden[q], units)
 
 
 @helper
 def _one_backward(
-    indices: Array, values: Array, start: int, stop: int, mirror: Array, hidden: Array, units:
-    Array, du: float, dv: float, first: int, last: int, own: int, gradient: Array,
+    inputs: Arrays, t: int, mirror: Array, hidden: Array, units: Array, du: float, dv: float,
+    gradient: Array,
 ) -> None:  # fmt: skip
-    """Add one decision's gradient into the rows of its input and, from ``own`` on, the units'."""
-    for j in range(first, last):
+    """Add one step's gradient into rows and units."""
+    indptr, indices, values = inputs
+    own, size, kind = len(gradient) - 3, units.shape[1], units.dtype.type
+    for j in range(size):
         h, g = hidden[0, j], hidden[1, j]
-        up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(h > 0)
-        down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(g > 0)
+        up = (dv * units[2, j] + du * units[1, j]) * kind(h > 0)
+        down = (dv * units[2, j] - du * units[1, j]) * kind(g > 0)
         gradient[own, j] += up + down
         gradient[own + 1, j] += du * (h - g)
         gradient[own + 2, j] += dv * (h + g)
-    for i in range(start, stop):
-        d, value = indices[i], units.dtype.type(values[i])
+    for i in range(indptr[t], indptr[t + 1]):
+        d, value = indices[i], kind(values[i])
         e = mirror[d]
-        for j in range(first, last):
-            up = (dv * units[2, j] + du * units[1, j]) * units.dtype.type(hidden[0, j] > 0)
+        for j in range(size):
+            up = (dv * units[2, j] + du * units[1, j]) * kind(hidden[0, j] > 0)
             gradient[d, j] += value * up
-        for j in range(first, last):
-            down = (dv * units[2, j] - du * units[1, j]) * units.dtype.type(hidden[1, j] > 0)
+        for j in range(size):
+            down = (dv * units[2, j] - du * units[1, j]) * kind(hidden[1, j] > 0)
             gradient[e, j] += value * down
 
 
 @kernel(
-    8,
+    3,
     lambda F: (
-        *(reads(I64, 1), *SPARSE, reads(I32, 1), reads(I32, 2), reads(F64, 1), reads(U8, 1)),
-        *(
-            reads(F, 3),
-            reads(F, 2),
-            reads(F, 1),
-            reads(F, 1),
-            I64,
-            I64,
-            writes(F, 2),
-            writes(F64, 1),
-        ),
+        *(reads(I64, 1), CSR, TREE, reads(F, 3), reads(F, 2)),
+        *(pack(reads(F, 1), reads(F, 1)), pack(writes(F, 2), writes(F64, 1))),
     ),
 )
-def pyramid_backward(
-    order: Array, indptr: Array, indices: Array, values: Array, mirror: Array, parents: Array,
-    scales: Array, seen: Array, hidden: Array, units: Array, dlogit: Array, dvalue: Array, first:
-    int, last: int, gradient: Array, squares: Array,
+def cells_backward(
+    order: Array, inputs: Arrays, tree: Arrays, hidden: Array, units: Array, upward: Arrays,
+    out: Arrays,
 ) -> None:  # fmt: skip
-    """Write the gradient by all weights of the units [first, last), and its squares' sums."""
-    own, kind = len(seen), units.dtype.type
+    """Write the gradient by all weights, and its squares' sums."""
+    mirror, parents, scales, seen = tree
+    dlogit, dvalue = upward
+    gradient, squares = out
+    own, kind, size = len(seen), units.dtype.type, units.shape[1]
     for r in range(own + 3):
         if r >= own or seen[r]:
-            gradient[r, first:last] = 0
+            gradient[r] = 0
     for q in range(len(order)):
-        t = order[q]
         _one_backward(
-            indices, values, indptr[t], indptr[t + 1], mirror, hidden[q], units,
-            dlogit[q] + dlogit[q], dvalue[q], first, last, own, gradient,
-        )  # fmt: skip
+            inputs, order[q], mirror, hidden[q], units, dlogit[q] + dlogit[q], dvalue[q], gradient
+        )
     for k in range(len(scales)):
         scale = kind(scales[k])
         for r in range(parents.shape[1]):
             above = parents[k, r]
             if seen[r] and above >= 0:
-                for j in range(first, last):
+                for j in range(size):
                     gradient[above, j] += scale * gradient[r, j]
-    squares[first:last] = 0
+    squares[:] = 0
     for r in range(own + 3):
         if r >= own or seen[r]:
-            for j in range(first, last):
+            for j in range(size):
                 squares[j] += np.float64(gradient[r, j]) * np.float64(gradient[r, j])
-
-
-@helper
-def _moments(
-    gradient: Array, mean: Array, square: Array, seen: Array, factor: float, keep1: float, take1:
-    float, keep2: float, take2: float, rate: float, root_scale: float, small: float, first: int,
-    last: int,
-) -> None:  # fmt: skip
-    """Write the moments of every row, and its step in place of the gradient."""
-    zero, tiny = gradient.dtype.type(0), gradient.dtype.type(TINY)
-    for r in range(len(seen) + 3):
-        if r >= len(seen) or seen[r]:
-            for j in range(first, last):
-                g = factor * gradient[r, j]
-                m = keep1 * mean[r, j] + take1 * g
-                v = keep2 * square[r, j] + take2 * g * g
-                m = m if m > tiny or m < -tiny else zero
-                v = v if v > tiny else zero
-                mean[r, j], square[r, j] = m, v
-                gradient[r, j] = -rate * m / (root_scale * math.sqrt(v) + small)
-
-
-@kernel(
-    0,
-    lambda F: (
-        *(
-            writes(F, 2),
-            writes(F, 2),
-            writes(F, 2),
-            writes(F, 2),
-            writes(F, 2),
-            reads(U8, 1),
-            reads(I32, 2),
-        ),
-        *(reads(F64, 1), F64, I64, F64, F64, F64, F64, I64, I64),
-    ),
-)
-def pyramid_adam(
-    rows: Array, units: Array, gradient: Array, mean: Array, square: Array, seen: Array, parents:
-    Array, scales: Array, factor: float, step: int, learning_rate: float, beta1: float, beta2:
-    float, epsilon: float, first: int, last: int,
-) -> None:  # fmt: skip
-    """Take one step of Adam with ``factor`` times the gradient, of the units [first, last)."""
-    kind = rows.dtype.type
-    _moments(
-        gradient, mean, square, seen, kind(factor), kind(beta1), kind(1 - beta1), kind(beta2),
-        kind(1 - beta2), kind(learning_rate / (1 - beta1 ** float(step))),
-        kind(1 / math.sqrt(1 - beta2 ** float(step))), kind(epsilon), first, last,
-    )  # fmt: skip
-    for r in range(len(rows)):
-        if seen[r]:
-            for j in range(first, last):
-                rows[r, j] += gradient[r, j]
-        for k in range(len(scales)):
-            above = parents[k, r]
-            if above >= 0 and seen[above]:
-                scale = kind(scales[k])
-                for j in range(first, last):
-                    rows[r, j] += scale * gradient[above, j]
-    for r in range(3):
-        for j in range(first, last):
-            units[r, j] += gradient[len(seen) + r, j]
 
 
 @kernel(
     5,
     lambda F: types.int64(
-        *(reads(U8, 3), reads(U8, 1), I64, I64, I64, *_network(F), writes(F, 3), writes(I64, 1)),
-        *(writes(U16, 1), writes(I8, 1), writes(U8, 1), writes(F, 1), writes(F, 1)),
+        *(reads(U8, 3), reads(U8, 1), pack(I64, I64, I64), network_of(F), reads(I32, 1)),
+        writes(F, 3),
+        pack(writes(I64, 1), writes(U16, 1), writes(I8, 1)),
+        pack(writes(U8, 1), writes(F, 1), writes(F, 1)),
         *(I64, F64, types.boolean, I64),
     ),
 )
-def actor_step(
-    screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array, mirror:
-    Array, units: Array, hidden: Array, indptr: Array, indices: Array, values: Array, actions:
-    Array, logits: Array, estimates: Array, t: int, uniform: float, fresh: bool, last_action: int,
+def cells_step(
+    screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays, mirror: Array,
+    hidden: Array, inputs: Arrays, record: Arrays, t: int, uniform: float, fresh: bool,
+    last_action: int,
 ) -> int:  # fmt: skip
-    """Encode, forward, choose: see ``ActorStep``."""
+    """Encode, forward, choose: see ``CellsStep``."""
+    cell_size, pixel_stride, spread = geometry
+    indptr, indices, values = inputs
+    actions, logits, estimates = record
     if t < 0 or t >= len(actions) or last_action > 1:
         return -1
-    kept, cells = len(screens), (FIELD // stride // resolution) ** 2
-    channels = len(rows) // cells
+    kept, cells, base = len(screens), (FIELD // pixel_stride // cell_size) ** 2, len(mirror)
+    channels = base // cells
     start, places = indptr[t], channels * cells
-    if start < 0 or start > len(indices) - len(rows):  # this way round nothing overflows
+    if start < 0 or start > len(indices) - base:  # this way round nothing overflows
         return -1
     end = start
     for channel in range(1 if fresh else channels):
         now = screens[(t - max(0, channel - 1) * spread) % kept]
         before = screens[(t - channel * spread) % kept]
-        end = _encode_channel(now, before, table, resolution, stride, channel, indices, values, end)
-    if last_action >= 0 and len(rows) > places:
+        end = _encode_channel(
+            now, before, table, cell_size, pixel_stride, channel, (indices, values), end
+        )
+    if last_action >= 0 and base > places:
         indices[end], values[end] = places + last_action, 1
         end += 1
     indptr[t + 1] = end
-    _one_forward(indices, values, start, end, rows, mirror, units, 0, units.shape[1], hidden[0])
-    logits[t], estimates[t] = _one_actor_critic(hidden[0], units)
+    _one_forward(inputs, t, network, mirror, hidden[0])
+    logits[t], estimates[t] = _one_heads(hidden[0], network[1])
     actions[t] = 1 if uniform < sigmoid(np.float64(logits[t])) else 0
     return int(actions[t])
 
 
-class ActorStep:
-    """Decide one step of a segment: encode the screen, forward, choose. See ``kernels``."""
+class CellsStep:
+    """Play one step of a rollout: encode, forward, choose."""
 
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, resolution: int, stride: int, spread: int, rows: Array,
-        mirror: Array, units: Array, scratch: Array, indptr: Array, indices: Array, values: Array,
-        actions: Array, logits: Array, estimates: Array,
+        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays,
+        mirror: Array, scratch: Array, inputs: Arrays, record: Arrays,
     ) -> None:  # fmt: skip
-        buffers = (
-            *(screens, table, resolution, stride, spread, rows, mirror, units, scratch),
-            *(indptr, indices, values, actions, logits, estimates),
-        )
-        actor_step(*buffers, -1, 0.0, False, -1)
-        self._buffers, self._step = buffers, actor_step.compile(rows.dtype)
+        buffers = (screens, table, geometry, network, mirror, scratch, inputs, record)
+        cells_step(*buffers, -1, 0.0, False, -1)
+        self._buffers = buffers
+        self._step = cast("Callable[..., int]", cells_step.compile(scratch.dtype))
 
     def __call__(self, t: int, uniform: float, fresh: bool, last_action: int) -> int:
-        """Record step t; return 1 (RIGHT) with its probability, else 0 (LEFT); -1: no room."""
-        return int(self._step(*self._buffers, t, uniform, fresh, last_action))
+        """Record step t, return 1 (RIGHT), 0 (LEFT), or -1: no room."""
+        return self._step(*self._buffers, t, uniform, fresh, last_action)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
 
-from fastpong.arrays import Array
-from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, reads, writes
+from fastpong.arrays import Array, Arrays
+from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, pack, reads, writes
 
 CLIP = 1e-7
 
@@ -62,7 +61,7 @@ def cross_entropy_gradient(
 
 
 @helper
-def _softplus(x: float) -> float:
+def softplus(x: float) -> float:
     """Return log(1 + e^x), without overflow."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
@@ -70,41 +69,58 @@ def _softplus(x: float) -> float:
 @kernel(
     1,
     lambda F: (
-        *(
-            reads(I64, 1),
-            reads(F, 1),
-            reads(F, 1),
-            reads(U8, 1),
-            reads(F, 1),
-            reads(F, 1),
-            reads(F, 1),
-        ),
-        *(types.UniTuple(F64, 3), writes(F, 1), writes(F, 1), writes(F64, 2)),
+        *(reads(I64, 1), reads(F, 1), reads(F, 1)),
+        pack(reads(U8, 1), reads(F, 1), reads(F, 1), reads(F, 1)),
+        *(pack(F64, F64, F64), pack(writes(F, 1), writes(F, 1), writes(F64, 2))),
     ),
 )
 def ppo_gradient(
-    order: Array, logit: Array, estimate: Array, actions: Array, old_logit: Array, advantage: Array,
-    returns: Array, weights: tuple[float, float, float], dlogit: Array, dvalue: Array, losses:
-    Array,
+    order: Array, logit: Array, value: Array, steps: Arrays,
+    coefficients: tuple[float, float, float], out: Arrays,
 ) -> None:  # fmt: skip
-    """Write the gradient of the mean loss by logits and values, and the parts of every loss."""
-    clip, entropy_weight, value_weight = weights
+    """Write the gradient by logits and values, and every loss."""
+    actions, old_logit, advantage, returns = steps
+    clip, ent_coef, vf_coef = coefficients
+    dlogit, dvalue, losses = out
     size = len(order)
     for q in range(size):
         t = order[q]
         sign = 1.0 if actions[t] else -1.0
         odds, gain = np.float64(logit[q]), np.float64(advantage[t])
-        log_ratio = _softplus(-sign * np.float64(old_logit[t])) - _softplus(-sign * odds)
+        log_ratio = softplus(-sign * np.float64(old_logit[t])) - softplus(-sign * odds)
         ratio = math.exp(log_ratio)
-        right, left = math.exp(-_softplus(-odds)), math.exp(-_softplus(odds))
+        right, left = math.exp(-softplus(-odds)), math.exp(-softplus(odds))
         slope: float = -gain * ratio * sign * (left if actions[t] else right)
         if (gain > 0 and ratio > 1 + clip) or (gain <= 0 and ratio < 1 - clip):
             slope = 0.0
-        slope += entropy_weight * right * left * odds
-        error = np.float64(estimate[q]) - np.float64(returns[t])
-        dlogit[q], dvalue[q] = slope / size, value_weight * error / size
+        slope += ent_coef * right * left * odds
+        error = np.float64(value[q]) - np.float64(returns[t])
+        dlogit[q], dvalue[q] = slope / size, vf_coef * error / size
         losses[0, q] = -min(ratio * gain, min(max(ratio, 1 - clip), 1 + clip) * gain)
         losses[1, q] = error * error / 2
-        losses[2, q] = right * _softplus(-odds) + left * _softplus(odds)
+        losses[2, q] = right * softplus(-odds) + left * softplus(odds)
         losses[3, q] = ratio - 1 - log_ratio
         losses[4, q] = 1.0 if abs(ratio - 1) > clip else 0.0
+
+
+@kernel(
+    0,
+    lambda F: (
+        *(reads(F, 2), reads(F, 2), pack(reads(U8, 1), reads(F64, 1), reads(F64, 1))),
+        pack(writes(F, 1), writes(F, 1), writes(F64, 2)),
+    ),
+)
+def td_gradient(heads: Array, target_heads: Array, sample: Arrays, out: Arrays) -> None:
+    """Write the gradient by log odds and values, errors and targets."""
+    actions, rewards, discount = sample
+    dlogit, dvalue, parts = out
+    size = len(actions)
+    for q in range(size):
+        sign = 0.5 if actions[q] else -0.5
+        better = 0.5 if heads[0, size + q] > 0 else -0.5
+        after = np.float64(target_heads[1, q]) + better * np.float64(target_heads[0, q])
+        target = rewards[q] + discount[q] * after
+        error = np.float64(heads[1, q]) + sign * np.float64(heads[0, q]) - target
+        slope = error / size
+        dlogit[q], dvalue[q] = sign * slope, slope
+        parts[0, q], parts[1, q] = error, target

@@ -6,8 +6,11 @@ import math
 
 from numba import types
 
-from fastpong.arrays import Array
-from fastpong.kernels.numba.cache import F64, I64, helper, kernel, reads, writes
+from fastpong.arrays import Array, Arrays
+from fastpong.kernels.numba.cache import F64, I64, helper, kernel, pack, reads, writes
+from fastpong.kernels.numba.cells import TREE
+
+TINY = 1e-35  # as in cython/cells.pyx
 
 
 @kernel(0, lambda F: (writes(F, 1), reads(F, 1), writes(F, 1), F64, F64, F64))
@@ -75,3 +78,59 @@ def adam_update(
         m, v = adam_moments(gradient[i], mean[i], square[i], keep1, take1, keep2, take2)
         mean[i], square[i] = m, v
         parameter[i] -= adam_step(m, v, rate, root_scale, small)
+
+
+@helper
+def _moments(
+    gradient: Array, mean: Array, square: Array, seen: Array, step: int,
+    coefficients: tuple[float, ...],
+) -> None:  # fmt: skip
+    """Write the moments, and the steps in place of the gradient."""
+    factor, learning_rate, beta1, beta2, epsilon = coefficients
+    kind = gradient.dtype.type
+    zero, tiny, by, small = kind(0), kind(TINY), kind(factor), kind(epsilon)
+    keep1, take1, keep2, take2 = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
+    rates = adam_rates(step, learning_rate, beta1, beta2, False)
+    rate, root_scale = kind(rates[0]), kind(rates[1])
+    for r in range(len(seen) + 3):
+        if r >= len(seen) or seen[r]:
+            for j in range(gradient.shape[1]):
+                g = by * gradient[r, j]
+                m, v = adam_moments(g, mean[r, j], square[r, j], keep1, take1, keep2, take2)
+                m = m if m > tiny or m < -tiny else zero
+                v = v if v > tiny else zero
+                mean[r, j], square[r, j] = m, v
+                gradient[r, j] = -adam_step(m, v, rate, root_scale, small)
+
+
+@kernel(
+    1,
+    lambda F: (
+        *(pack(writes(F, 2), writes(F, 2)), writes(F, 2), pack(writes(F, 2), writes(F, 2))),
+        *(TREE, I64),
+        pack(F64, F64, F64, F64, F64),
+    ),
+)
+def cells_adam(
+    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
+    coefficients: tuple[float, ...],
+) -> None:  # fmt: skip
+    """Take one step of Adam with ``factor`` times the gradient."""
+    rows, units = network
+    mean, square = moments
+    _, parents, scales, seen = tree
+    kind, size = rows.dtype.type, rows.shape[1]
+    _moments(gradient, mean, square, seen, step, coefficients)
+    for r in range(len(rows)):
+        if seen[r]:
+            for j in range(size):
+                rows[r, j] += gradient[r, j]
+        for k in range(len(scales)):
+            above = parents[k, r]
+            if above >= 0 and seen[above]:
+                scale = kind(scales[k])
+                for j in range(size):
+                    rows[r, j] += scale * gradient[above, j]
+    for r in range(3):
+        for j in range(size):
+            units[r, j] += gradient[len(seen) + r, j]

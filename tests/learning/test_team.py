@@ -1,0 +1,65 @@
+"""Threads that learn together: all of them, every time, and none left behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from fastpong.learning.team import Part, Team
+
+
+def test_every_thread_has_its_number_and_the_caller_has_0() -> None:
+    team, found = Team(3), {}
+    for _ in range(20):
+        found.clear()
+        team.each(lambda k: found.update({k: threading.get_ident()}))
+        assert sorted(found) == [0, 1, 2] and len(set(found.values())) == 3
+        assert found[0] == threading.get_ident()
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_failure_is_raised_when_all_have_ended(broken: int) -> None:
+    team, ended = Team(3), []
+
+    def work(number: int) -> None:
+        if number == broken:
+            raise MemoryError("no room")
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(MemoryError, match="no room"):
+        team.each(work)
+    assert sorted([*ended, broken]) == [0, 1, 2]
+    team.each(ended.append)
+    assert len(ended) == 5
+
+
+def test_threads_end_when_nobody_holds_the_team() -> None:
+    before = threading.active_count()
+    team = Team(4)
+    team.each(lambda _: None)
+    assert threading.active_count() == before + 3
+    del team
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_a_part_takes_its_columns_and_gives_them_back() -> None:
+    whole = {"rows": np.arange(12.0).reshape(2, 6), "units": np.ones((1, 6))}
+    part = Part(2, 5, {"rows": 2, "units": 1}, "float64")
+    part.take(whole)
+    assert part.arrays["rows"].tolist() == [[2, 3, 4], [8, 9, 10]]
+    assert part.arrays["rows"].ctypes.data % 64 == 0
+    part.arrays["rows"] += 100
+    part.give(whole)
+    assert whole["rows"].tolist() == [[0, 1, 102, 103, 104, 5], [6, 7, 108, 109, 110, 11]]
+    for bad in (np.zeros((3, 6)), np.zeros((2, 6), np.float32)):
+        with pytest.raises(ValueError, match=r"^rows: expected 2 rows of float64"):
+            part.take({**whole, "rows": bad})
