@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 """Of a dtype that is known at run time only."""
 
-Arrays = tuple[Array, ...]
+Tuple = tuple[Array, ...]
 
 Floats: TypeAlias = NDArray[np.floating]
 Doubles: TypeAlias = NDArray[np.float64]

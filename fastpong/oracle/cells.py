@@ -27,7 +27,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.geometry import PONG
 from fastpong.oracle.arrays import to_float64
 from fastpong.oracle.losses import log_probabilities
@@ -43,7 +43,7 @@ def cell_counts(frame: Array, cell_size: int) -> NDArray[np.float64]:
 
 
 def encode_cells(
-    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Arrays
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Tuple
 ) -> int:
     """Write the non-zero cells, return their number n.
 
@@ -53,7 +53,7 @@ def encode_cells(
 
 
 def encode_channels(
-    screens: Sequence[Array], table: Array, cell_size: int, pixel_stride: int, out: Arrays
+    screens: Sequence[Array], table: Array, cell_size: int, pixel_stride: int, out: Tuple
 ) -> int:
     """Do the same for a screen and its predecessors.
 
@@ -69,7 +69,7 @@ def encode_channels(
     return len(lit)
 
 
-def dense_inputs(order: Array, inputs: Arrays, base: int) -> NDArray[np.float64]:
+def dense_inputs(order: Array, inputs: Tuple, base: int) -> NDArray[np.float64]:
     """Return the inputs of the steps ``order``: (M, B)."""
     indptr, indices, values = inputs
     x = np.zeros((len(order), base))
@@ -80,7 +80,7 @@ def dense_inputs(order: Array, inputs: Arrays, base: int) -> NDArray[np.float64]
 
 
 def cells_forward(
-    order: Array, inputs: Arrays, network: Arrays, mirror: Array, hidden: Array
+    order: Array, inputs: Tuple, network: Tuple, mirror: Array, hidden: Array
 ) -> None:
     """Write h and h' of the steps ``order``: hidden (M, 2, H)."""
     rows, units = network
@@ -89,7 +89,7 @@ def cells_forward(
         hidden[:, k] = np.maximum(image @ to_float64(rows) + to_float64(units[0]), 0.0)
 
 
-def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
+def cells_heads(hidden: Array, units: Array, out: Tuple) -> None:
     """Write logit = u - (-u) = 2 (h - h') . a and the value."""
     logit, value = out
     h, image = to_float64(hidden[:, 0]), to_float64(hidden[:, 1])
@@ -98,8 +98,8 @@ def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
 
 
 def cells_backward(
-    order: Array, inputs: Arrays, tree: Arrays, hidden: Array, units: Array, upward: Arrays,
-    out: Arrays,
+    order: Array, inputs: Tuple, tree: Tuple, hidden: Array, units: Array, upward: Tuple,
+    out: Tuple,
 ) -> None:  # fmt: skip
     """Write the gradient by all weights: (R + 3, H).
 
@@ -129,8 +129,8 @@ class CellsStep:
     """Play one step of a rollout: encode, forward, choose."""
 
     def __init__(
-        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays,
-        mirror: Array, scratch: Array, inputs: Arrays, record: Arrays,
+        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Tuple,
+        mirror: Array, scratch: Array, inputs: Tuple, record: Tuple,
     ) -> None:  # fmt: skip
         self.screens, self.table = screens, table
         self.cell_size, self.pixel_stride, self.spread = geometry

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.arrays import to_float64
 from fastpong.oracle.frames import PIXELS, dense_frames, sparse_difference_frame
 from fastpong.oracle.linear import PolicyStep, dense_forward
@@ -61,7 +61,7 @@ def _chunks(indptr: Array) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, len(indptr) - 1))
 
 
-def sparse_conv_forward(frames: Arrays, layer: Arrays, scratch: Arrays, hidden: Array) -> None:
+def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) of T sparse frames: (T, H).
 
     kernel is (36 C, F), Keras's (6, 6, C, F): C = 80 for frames as one row of 80 columns with 80
@@ -77,7 +77,7 @@ def sparse_conv_forward(frames: Arrays, layer: Arrays, scratch: Arrays, hidden: 
 
 
 def sparse_conv_backward(
-    frames: Arrays, layer: Arrays, dhidden: Array, scratch: Arrays, grads: Arrays
+    frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
 ) -> None:
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
     indptr, indices, signs = frames

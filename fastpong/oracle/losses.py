@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.arrays import to_float64
 
 # Keras keeps probabilities this far from 0 and 1 in the cross-entropy.
@@ -58,7 +58,7 @@ def log_probabilities(logit: Array) -> NDArray[np.float64]:
     return np.asarray(pair - top - np.log(np.exp(pair - top).sum(axis=1, keepdims=True)))
 
 
-def ppo_losses(logit: Array, value: Array, steps: Arrays, clip_range: float) -> NDArray[np.float64]:
+def ppo_losses(logit: Array, value: Array, steps: Tuple, clip_range: float) -> NDArray[np.float64]:
     """Return the parts of every step's loss, and diagnostics: (5, M).
 
     r = pi(a) / pi_old(a)
@@ -82,8 +82,8 @@ def ppo_losses(logit: Array, value: Array, steps: Arrays, clip_range: float) -> 
 
 
 def ppo_gradient(
-    order: Array, logit: Array, value: Array, steps: Arrays,
-    coefficients: tuple[float, float, float], out: Arrays,
+    order: Array, logit: Array, value: Array, steps: Tuple,
+    coefficients: tuple[float, float, float], out: Tuple,
 ) -> None:  # fmt: skip
     """Write the gradient by logits and values, and ``ppo_losses``.
 
@@ -115,7 +115,7 @@ def _table(heads: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.stack([-logit / 2, logit / 2], axis=1), value[:, None]
 
 
-def td_gradient(heads: Array, target_heads: Array, sample: Arrays, out: Arrays) -> None:
+def td_gradient(heads: Array, target_heads: Array, sample: Tuple, out: Tuple) -> None:
     """Write the gradient by log odds and values, errors and targets.
 
     From tables of both actions' advantages (-l / 2, l / 2) and values V + advantage: the online

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.arrays import to_float64
 
 
@@ -43,7 +43,7 @@ def adam_update(
 
 
 def cells_adam(
-    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
+    network: Tuple, gradient: Array, moments: Tuple, tree: Tuple, step: int,
     coefficients: tuple[float, ...],
 ) -> None:  # fmt: skip
     """Take one step of Adam with ``factor`` times the gradient.

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.oracle.cells import cells_backward, cells_forward, cells_heads
 from fastpong.oracle.losses import ppo_gradient
 from fastpong.oracle.optimizers import cells_adam
@@ -20,8 +20,8 @@ class PpoUpdate:
     """Passes over a batch, shares joined: see ``kernels``."""
 
     def __init__(
-        self, shares: Sequence[tuple[Arrays, Arrays, Array, Array]], tree: Arrays,
-        inputs: Arrays, steps: Arrays, coefficients: tuple[float, ...],
+        self, shares: Sequence[tuple[Tuple, Tuple, Array, Array]], tree: Tuple,
+        inputs: Tuple, steps: Tuple, coefficients: tuple[float, ...],
     ) -> None:  # fmt: skip
         self.shares, self.tree, self.inputs, self.steps = shares, tree, inputs, steps
         self.clip_range, self.vf_coef, self.max_grad_norm, *self.adam = coefficients

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 from numba import types
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
@@ -45,7 +45,7 @@ def network_of(F: Type) -> Type:
 @helper
 def _encode_channel(
     screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, channel: int,
-    out: Arrays, n: int,
+    out: Tuple, n: int,
 ) -> int:  # fmt: skip
     """Write the non-zero cells of a channel from n on; return the position after them.
 
@@ -76,7 +76,7 @@ def _encode_channel(
     ),
 )
 def encode_cells(
-    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Arrays
+    screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, out: Tuple
 ) -> int:
     """Write the non-zero cells, return their number."""
     n = _encode_channel(screen, previous, table, cell_size, pixel_stride, 0, out, 0)
@@ -84,7 +84,7 @@ def encode_cells(
 
 
 @helper
-def _one_forward(inputs: Arrays, t: int, network: Arrays, mirror: Array, hidden: Array) -> None:
+def _one_forward(inputs: Tuple, t: int, network: Tuple, mirror: Array, hidden: Array) -> None:
     """Write relu(b + sum of value * row), upright and mirrored: (2, H)."""
     indptr, indices, values = inputs
     rows, units = network
@@ -105,7 +105,7 @@ def _one_forward(inputs: Arrays, t: int, network: Arrays, mirror: Array, hidden:
 
 @kernel(4, lambda F: (reads(I64, 1), CSR, network_of(F), reads(I32, 1), writes(F, 3)))
 def cells_forward(
-    order: Array, inputs: Arrays, network: Arrays, mirror: Array, hidden: Array
+    order: Array, inputs: Tuple, network: Tuple, mirror: Array, hidden: Array
 ) -> None:
     """Write the hidden layer, upright and mirrored: (M, 2, H)."""
     for q in range(len(order)):
@@ -136,7 +136,7 @@ def _one_heads(hidden: Array, units: Array) -> tuple[float, float]:
 
 
 @kernel(0, lambda F: (reads(F, 3), reads(F, 2), pack(writes(F, 1), writes(F, 1))))
-def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
+def cells_heads(hidden: Array, units: Array, out: Tuple) -> None:
     """Write log odds of RIGHT and value."""
     logit, value = out
     for q in range(len(logit)):
@@ -145,7 +145,7 @@ def cells_heads(hidden: Array, units: Array, out: Arrays) -> None:
 
 @helper
 def _one_backward(
-    inputs: Arrays, t: int, mirror: Array, hidden: Array, units: Array, du: float, dv: float,
+    inputs: Tuple, t: int, mirror: Array, hidden: Array, units: Array, du: float, dv: float,
     gradient: Array,
 ) -> None:  # fmt: skip
     """Add one step's gradient into rows and units."""
@@ -177,8 +177,8 @@ def _one_backward(
     ),
 )
 def cells_backward(
-    order: Array, inputs: Arrays, tree: Arrays, hidden: Array, units: Array, upward: Arrays,
-    out: Arrays,
+    order: Array, inputs: Tuple, tree: Tuple, hidden: Array, units: Array, upward: Tuple,
+    out: Tuple,
 ) -> None:  # fmt: skip
     """Write the gradient by all weights, and its squares' sums."""
     mirror, parents, scales, seen = tree
@@ -217,8 +217,8 @@ def cells_backward(
     ),
 )
 def cells_step(
-    screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays, mirror: Array,
-    hidden: Array, inputs: Arrays, record: Arrays, t: int, uniform: float, fresh: bool,
+    screens: Array, table: Array, geometry: tuple[int, int, int], network: Tuple, mirror: Array,
+    hidden: Array, inputs: Tuple, record: Tuple, t: int, uniform: float, fresh: bool,
     last_action: int,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``CellsStep``."""
@@ -255,8 +255,8 @@ class CellsStep:
     __slots__ = ("_buffers", "_step")
 
     def __init__(
-        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Arrays,
-        mirror: Array, scratch: Array, inputs: Arrays, record: Arrays,
+        self, screens: Array, table: Array, geometry: tuple[int, int, int], network: Tuple,
+        mirror: Array, scratch: Array, inputs: Tuple, record: Tuple,
     ) -> None:  # fmt: skip
         buffers = (screens, table, geometry, network, mirror, scratch, inputs, record)
         cells_step(*buffers, -1, 0.0, False, -1)

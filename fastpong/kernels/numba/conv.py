@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.geometry import PONG
 from fastpong.kernels.numba.cache import (
     F64,
@@ -119,7 +119,7 @@ FRAMES = types.Tuple(SPARSE)
         writes(F, 2),
     ),
 )
-def sparse_conv_forward(frames: Arrays, layer: Arrays, scratch: Arrays, hidden: Array) -> None:
+def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
     indptr, indices, signs = frames
     kernel, bias, w, b = layer
@@ -182,7 +182,7 @@ def _untouched_backward(
     ),
 )
 def sparse_conv_backward(
-    frames: Arrays, layer: Arrays, dhidden: Array, scratch: Arrays, grads: Arrays
+    frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
 ) -> None:
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
     indptr, indices, signs = frames
@@ -243,7 +243,7 @@ def _choose(probability: Array, uniform: float, greedy: bool) -> int:
     ),
 )
 def conv_step(
-    network: Arrays, scratch: Arrays, screen: Arrays, episode: Arrays, greedy: bool, t: int,
+    network: Tuple, scratch: Tuple, screen: Tuple, episode: Tuple, greedy: bool, t: int,
     uniform: float,
 ) -> int:  # fmt: skip
     """Encode, forward, choose: see ``ConvStep``. Step -1 writes the base of the weights."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, pack, reads, writes
 
 CLIP = 1e-7
@@ -75,8 +75,8 @@ def softplus(x: float) -> float:
     ),
 )
 def ppo_gradient(
-    order: Array, logit: Array, value: Array, steps: Arrays,
-    coefficients: tuple[float, float, float], out: Arrays,
+    order: Array, logit: Array, value: Array, steps: Tuple,
+    coefficients: tuple[float, float, float], out: Tuple,
 ) -> None:  # fmt: skip
     """Write the gradient by logits and values, and every loss."""
     actions, old_logit, advantage, returns = steps
@@ -110,7 +110,7 @@ def ppo_gradient(
         pack(writes(F, 1), writes(F, 1), writes(F64, 2)),
     ),
 )
-def td_gradient(heads: Array, target_heads: Array, sample: Arrays, out: Arrays) -> None:
+def td_gradient(heads: Array, target_heads: Array, sample: Tuple, out: Tuple) -> None:
     """Write the gradient by log odds and values, errors and targets."""
     actions, rewards, discount = sample
     dlogit, dvalue, parts = out

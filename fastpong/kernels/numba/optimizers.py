@@ -6,7 +6,7 @@ import math
 
 from numba import types
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cache import F64, I64, helper, kernel, pack, reads, writes
 from fastpong.kernels.numba.cells import TREE
 
@@ -112,7 +112,7 @@ def _moments(
     ),
 )
 def cells_adam(
-    network: Arrays, gradient: Array, moments: Arrays, tree: Arrays, step: int,
+    network: Tuple, gradient: Array, moments: Tuple, tree: Tuple, step: int,
     coefficients: tuple[float, ...],
 ) -> None:  # fmt: skip
     """Take one step of Adam with ``factor`` times the gradient."""

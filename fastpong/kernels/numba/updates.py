@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cells import cells_backward, cells_forward, cells_heads
 from fastpong.kernels.numba.losses import ppo_gradient
 from fastpong.kernels.numba.optimizers import cells_adam
 
-RawShare = tuple[Arrays, Arrays, Array, Array]
+RawShare = tuple[Tuple, Tuple, Array, Array]
 
 GROUP = 1  # no units are added up by themselves: an update joins all shares
 
@@ -24,7 +24,7 @@ class PpoUpdate:
     """
 
     def __init__(
-        self, shares: Sequence[RawShare], tree: Arrays, inputs: Arrays, steps: Arrays,
+        self, shares: Sequence[RawShare], tree: Tuple, inputs: Tuple, steps: Tuple,
         coefficients: tuple[float, ...],
     ) -> None:  # fmt: skip
         self._shares, self._tree, self._inputs, self._steps = shares, tree, inputs, steps
