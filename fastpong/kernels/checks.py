@@ -11,7 +11,7 @@ from fastpong.arrays import Array
 
 
 def parts(name: str, value: Any, count: int) -> tuple[Any, ...]:
-    """Return the ``count`` outputs of ``out=``, as many None for None."""
+    """Return the ``count`` outputs of ``out=``, or None each."""
     if value is None:
         return (None,) * count
     if not isinstance(value, tuple) or len(value) != count:
@@ -22,7 +22,7 @@ def parts(name: str, value: Any, count: int) -> tuple[Any, ...]:
 
 
 def no_overlap(outputs: dict[str, Array], inputs: dict[str, Array]) -> None:
-    """Raise ValueError where an output shares memory with an input or with another output."""
+    """Refuse outputs that share memory with others."""
     names = list(outputs)
     for k, name in enumerate(names):
         others = inputs | {other: outputs[other] for other in names[k + 1 :]}
@@ -83,7 +83,7 @@ def count(name: str, value: object) -> int:
 
 
 def within(name: str, array: Array, low: int, below: int) -> Array:
-    """Return an array of integers all of which are in [low, below)."""
+    """Return integers that lie in [low, below)."""
     if array.size and (array.min() < low or array.max() >= below):
         raise ValueError(
             f"{name}: expected numbers in [{low}, {below}), got {array.min()}..{array.max()}"

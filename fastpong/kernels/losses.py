@@ -92,7 +92,12 @@ class Losses(Runner):
     """The part of a ``Backend`` that this family adds."""
 
     def softmax(self, logits: Array, out: Array | None = None) -> Array:
-        """Return p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A); ``out`` may be ``logits``."""
+        """Return the softmax of every row.
+
+            p_i = exp(l_i) / sum_j exp(l_j)
+
+        logits : (T, A);  out : (T, A); may be ``logits`` itself
+        """
         return self._run_one(SOFTMAX, logits, out)
 
     def cross_entropy_gradient(
@@ -103,7 +108,7 @@ class Losses(Runner):
         step: float,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
-        """Return the gradient of the cross-entropy with soft targets, and the loss of every step.
+        """Return the soft cross-entropy's gradient, and every loss.
 
             Y = p + step A (onehot(action) - p),   loss = -sum_i Y_i log(p_i),   Y held fixed
             dlogit_i = sum_k Y_k p_i - Y_i = step A (p_i - onehot_i)
@@ -137,7 +142,7 @@ class Losses(Runner):
         vf_coef: float = 0.5,
         out: tuple[Array, ...] | None = None,
     ) -> tuple[Array, ...]:
-        """Return the gradient of PPO's mean loss, and every loss.
+        """Return PPO's mean gradient, and every loss.
 
             r = pi(a) / pi_old(a)
             loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)

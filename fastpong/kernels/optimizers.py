@@ -87,7 +87,7 @@ class Optimizers(Runner):
         decay: float = 0.99,
         epsilon: float = 1e-5,
     ) -> None:
-        """Climb one RMSProp step in place, all three arrays of one shape.
+        """Climb one RMSProp step in place.
 
             c = decay c + (1 - decay) g^2,   w = w + learning_rate g / (sqrt(c) + epsilon)
 

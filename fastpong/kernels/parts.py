@@ -33,7 +33,7 @@ OUT = 27
 
 
 def two_colours(call: Call, table: Array) -> None:
-    """Check a palette table: 0 for background, 1 for foreground."""
+    """Check that a palette table has two colours."""
     if table.max() > 1:
         raise ValueError(f"table: expected only 0 and 1, got {table.max()}")
 
@@ -57,7 +57,7 @@ def sparse_frames(call: Call, array: Array) -> None:
 
 
 def channels(call: Call, kernel: Array) -> None:
-    """Set P, the positions of the convolution, and the rows of the layer behind it."""
+    """Set P, the positions of the convolution."""
     channels, filters = kernel.shape[2:]
     if channels not in (1, 80):
         raise ValueError(f"kernel: expected shape (6, 6, 80 or 1, F), got {kernel.shape}")
@@ -73,13 +73,13 @@ def actions_below(call: Call, actions: Array) -> None:
 
 
 def some_actions(call: Call, bias: Array) -> None:
-    """Check that there are actions, and that a byte numbers them."""
+    """Check that there are 1 to 255 actions."""
     if not 1 <= call.sizes["A"] <= 255:
         raise ValueError(f"w3: expected 1 to 255 actions, got {call.sizes['A']}")
 
 
 def lines(kernel: Array) -> Array:
-    """Return the convolution's kernel as lines of F: (36 C, F)."""
+    """Return the convolution's kernel as (36 C, F)."""
     return kernel.reshape(-1, kernel.shape[-1])
 
 

@@ -21,7 +21,7 @@ Step = Callable[[int, float], int]
 
 
 class Raw:
-    """The raw kernels of one backend: unchecked, for callers that have checked their arguments.
+    """The raw kernels of one backend, unchecked.
 
     Modules are imported when first used.
     """
@@ -36,7 +36,7 @@ class Raw:
 
     @property
     def cells(self) -> ModuleType:
-        """Return the family of cells, whose learner calls raw kernels."""
+        """Return the family of cells."""
         return self.family("cells")
 
     def __getitem__(self, kernel: Kernel) -> Callable[..., Any]:
@@ -48,7 +48,7 @@ class Raw:
 
 
 class Runner:
-    """Checks the arguments of a kernel, allocates and runs it."""
+    """Checks a kernel's arguments, allocates and runs it."""
 
     name: str
     raw: Raw
