@@ -27,7 +27,7 @@ ANY: tuple[str, ...] = ("...",)
 
 
 class Call:
-    """A call under way: its sizes and float dtype, its arrays, its outputs."""
+    """A call under way, with its sizes and arrays."""
 
     __slots__ = ("arguments", "arrays", "cleared", "float", "outputs", "sizes", "written")
 
@@ -76,7 +76,7 @@ class ArrayItem:
         )
 
     def same(self, call: Call, value: object) -> Array:
-        """Check type, dtype and shape; return the array itself, as no subclass."""
+        """Check type, dtype and shape, return a plain array."""
         if not isinstance(value, np.ndarray):
             raise TypeError(f"{self.name}: expected a NumPy array, got {type(value).__name__}")
         # A subclass such as np.matrix would bring operators of its own along.
@@ -133,7 +133,7 @@ class ArrayItem:
         return array if self.shaped is None else self.shaped(array)
 
     def example(self, rng: np.random.Generator, sizes: Mapping[str, int], kind: DType) -> Array:
-        """Draw a valid array, but for what a rule demands."""
+        """Draw an array that is valid without rules."""
         shape = self.shape(sizes)
         if self.draw is not None:
             drawn = self.draw(rng, shape)
@@ -143,7 +143,10 @@ class ArrayItem:
 
 
 def _parse(dim: int | str) -> tuple[str | None, int, int]:
-    """Return name, factor and number of a dimension such as "2M", "T+1" or 3."""
+    """Split a dimension such as "2M" or "T+1".
+
+    Returns its name, the factor and the number to add.
+    """
     if isinstance(dim, int):
         return None, 0, dim
     factor, name, plus = re.fullmatch(r"(\d*)([^+]+)(?:\+(\d+))?", dim).groups()  # type: ignore[union-attr]
@@ -151,10 +154,13 @@ def _parse(dim: int | str) -> tuple[str | None, int, int]:
 
 
 class In(ArrayItem):
-    """An input: it may be read-only, and is copied where it is not C-contiguous and aligned."""
+    """An input.
+
+    It may be read-only. It is copied unless it is C-contiguous and aligned.
+    """
 
     def check(self, call: Call, value: object) -> Array:
-        """Return it as a C-contiguous aligned array, itself where it is one already."""
+        """Return it, or a C-contiguous aligned copy."""
         array = self.same(call, value)
         flags = array.flags
         if not (flags.c_contiguous and flags.aligned):
@@ -163,7 +169,10 @@ class In(ArrayItem):
 
 
 class Bound(ArrayItem):
-    """An input that is read now and later: a copy would not follow the caller."""
+    """An input that is read again later.
+
+    A copy would not follow the caller.
+    """
 
     def check(self, call: Call, value: object) -> Array:
         """Return it, itself."""
@@ -177,7 +186,10 @@ class Bound(ArrayItem):
 
 
 class InPlace(ArrayItem):
-    """An output that the caller gives, an input too or not; it shares no memory with others."""
+    """An output that the caller gives.
+
+    It may be an input too. It shares no memory with other arrays.
+    """
 
     aliases: tuple[str, ...] = ()
 
@@ -233,12 +245,12 @@ class Out(InPlace):
 
 
 class Scratch(ArrayItem):
-    """Room for a kernel to work in, which no caller sees."""
+    """Room for a kernel to work in."""
 
     takes = False
 
     def check(self, call: Call, value: object) -> Array:
-        """Return fresh room: zeros, of integers, so that no index is wild."""
+        """Return fresh room, integers as zeros."""
         if self._shared:
             return np.empty(self.shape(call.sizes), call.float)
         return np.zeros(self.shape(call.sizes), self.dtypes[0])
@@ -264,7 +276,10 @@ class Number:
 
 @dataclass(frozen=True)
 class One:
-    """A number, alone or in an array of one, that the raw kernel takes as such an array."""
+    """A number, alone or in an array of one.
+
+    The raw kernel takes it as such an array.
+    """
 
     name: str
     example: float
@@ -279,7 +294,7 @@ class One:
 
 @dataclass(frozen=True)
 class AboveZero:
-    """A number > 0, also when rounded to the float dtype of the call."""
+    """A number > 0, also in the call's float dtype."""
 
     name: str
     example: float

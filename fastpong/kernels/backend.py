@@ -21,7 +21,7 @@ from fastpong.kernels.updates import Updates
 
 
 class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
-    """One implementation of the kernels, behind the checks that all of them share.
+    """One implementation of the kernels, behind common checks.
 
     name : "cython", "numba" or "numpy"
     raw  : the implementation itself, family by family, for callers that have checked
@@ -32,9 +32,10 @@ class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates)
         self.raw = Raw(name)
 
     def prepare(self, dtype: DTypeLike, *names: str) -> None:
-        """Compile some kernels for one dtype, where the backend compiles at run time: Numba's.
+        """Compile some of Numba's kernels, for one dtype.
 
-        Before worker processes start, so that they load the code instead of compiling it each.
+        Call it before worker processes start: they load the code then, and need not compile it
+        each. Other backends have nothing to compile.
         """
         if self.name == "numba":
             from fastpong.kernels.numba.kernels import compile_kernels
@@ -44,7 +45,9 @@ class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates)
 
 @functools.cache
 def get_backend(name: str | None = None) -> Backend:
-    """Return the kernels of one backend: "cython", "numba" or "numpy"; None is the default one.
+    """Return the kernels of one backend.
+
+    name : "cython", "numba" or "numpy"; None is the default one
 
     Raises ValueError for another name, and ImportError, saying what to do, where the backend
     cannot be loaded.

@@ -1,4 +1,4 @@
-"""The arrays that kernels of the cells network take together, and their checks.
+"""The arrays that kernels of the cells network take together, and their declarations.
 
 N steps of a batch, M of them in a minibatch, B inputs, R >= B rows of weights with those of the
 coarser cells (see ``fastpong.agents.pyramid``), H hidden units. Any tuple of the same arrays will
@@ -7,17 +7,37 @@ do: the names are for those who read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpong.arrays import Array, Flags, Floats, Order
+from fastpong.arrays import Array, Flags, Floats
 from fastpong.kernels import checks
-from fastpong.kernels.checks import FLOATS, I32, I64, U8, Checker
-
-F64 = (np.dtype(np.float64),)
+from fastpong.kernels.arguments import (
+    F64,
+    FLOAT,
+    I8,
+    I32,
+    I64,
+    U8,
+    U16,
+    Bound,
+    Call,
+    In,
+    InPlace,
+    Rule,
+    Values,
+)
+from fastpong.kernels.parts import (
+    Generator,
+    Sizes,
+    bits,
+    draw_sparse_frames,
+    positive,
+    sparse_below,
+)
+from fastpong.kernels.spec import Group
 
 
 class SparseInputs(NamedTuple):
@@ -96,73 +116,98 @@ class PpoCoefficients(NamedTuple):
     epsilon: float = 1e-5
 
 
-# --- checks ---------------------------------------------------------------------------------------
+# --- their declarations ---------------------------------------------------------------------------
 
 
-def unpack(name: str, value: tuple[Any, ...], kind: type[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return a tuple that has as many arrays as a bundle."""
-    fields: tuple[str, ...] = vars(kind)["_fields"]
-    if not isinstance(value, tuple) or len(value) != len(fields):
-        raise TypeError(
-            f"{name}: expected a tuple ({', '.join(fields)}), as {kind.__name__} makes it, got "
-            f"{type(value).__name__}"
-        )
-    return value
+def two_actions(call: Call, actions: Array) -> None:
+    """Check that all actions are 0 or 1."""
+    checks.within("actions", actions, 0, 2)
 
 
-def check_network(
-    check: Checker, network: CellNetwork, how: Callable[..., Array] | None = None
-) -> tuple[Array, Array]:
-    """Check rows and units, as inputs unless ``how`` is given."""
-    how = how or check.input
-    rows, units = unpack("network", network, CellNetwork)
-    return how("rows", rows, FLOATS, ("B", "H")), how("units", units, FLOATS, (3, "H"))
+def _steps_of_batch(call: Call, array: Array) -> None:
+    checks.within("order", call.arrays["order"], 0, call.sizes["N"])
 
 
-def check_mirror(check: Checker, mirror: Array) -> NDArray[np.int32]:
+def mirrored(call: Call, mirror: Array) -> None:
     """Check that every row is its mirror image's."""
-    found: NDArray[np.int32] = check.input("mirror", mirror, I32, ("B",))
-    checks.within("mirror", found, 0, check.sizes["B"])
-    if not np.array_equal(found[found], np.arange(len(found))):
+    checks.within("mirror", mirror, 0, call.sizes["B"])
+    if not np.array_equal(mirror[mirror], np.arange(len(mirror))):
         raise ValueError("mirror: expected every row's mirror image to have that row for its own")
-    return found
 
 
-def check_batch(
-    check: Checker, order: Order, inputs: SparseInputs, mirror: Array
-) -> tuple[Order, SparseInputs, Array]:
-    """Check a minibatch: its steps, the batch's inputs, the mirror."""
-    order = check.input("order", order, I64, ("M",))
-    mirror = check_mirror(check, mirror)
-    check.sizes["D"] = check.sizes["B"]
-    indptr, indices, values = unpack("inputs", inputs, SparseInputs)
-    frames = checks.sparse_frames(check, indptr, indices, values, "values")
-    checks.within("order", order, 0, check.sizes["T"])
-    return order, SparseInputs(*frames), mirror
+def batch_and_mirror(call: Call, mirror: Array) -> None:
+    """Check the mirror, and a minibatch of inputs that are numbered as it is."""
+    mirrored(call, mirror)
+    sparse_below(call, call.sizes["B"])
+    _steps_of_batch(call, mirror)
 
 
-def check_tree(check: Checker, tree: CellTree) -> CellTree:
-    """Check the relations between rows; sets "R+3"."""
-    mirror, parents, scales, seen = unpack("tree", tree, CellTree)
-    found = CellTree(
-        check_mirror(check, mirror),
-        check.input("parents", parents, I32, ("L", "B")),
-        check.input("scales", scales, F64, ("L",)),
-        check.input("seen", seen, U8, ("R",)),
+def _rows_above(call: Call, seen: Array) -> None:
+    rows, base, parents = call.sizes["R"], call.sizes["B"], call.arrays["parents"]
+    if rows < base:
+        raise ValueError(f"seen: expected {base} rows or more, got {rows}")
+    checks.within("parents", parents[parents != -1], base, rows)
+
+
+def cells_network(kind: type[In | Bound | InPlace]) -> Group:
+    """Declare the weights, as inputs or outputs."""
+    return Group((kind("rows", FLOAT, ("B", "H")), kind("units", FLOAT, (3, "H"))), "network")
+
+
+def cells_tree(rule: Rule) -> Group:
+    """Declare the relations between rows, with a rule for the mirror."""
+    return Group(
+        (
+            In("mirror", I32, ("B",), rule),
+            In("parents", I32, ("L", "B")),
+            In("scales", F64, ("L",), None, positive),
+            In("seen", U8, ("R",), _rows_above),
+        ),
+        "tree",
     )
-    rows, base = check.sizes["R"], check.sizes["B"]
-    if check.sizes.setdefault("R+3", rows + 3) != rows + 3 or rows < base:
-        raise ValueError(f"seen: expected {max(base, check.sizes['R+3'] - 3)} rows, got {rows}")
-    above = found.parents
-    checks.within("parents", above[above != -1], base, rows)
-    return found
 
 
-def check_steps(check: Checker, steps: RolloutSteps) -> RolloutSteps:
-    """Check the steps of a batch, set "N"."""
-    actions, *floats = unpack("steps", steps, RolloutSteps)
-    found = check.input("actions", actions, U8, ("N",))
-    checks.within("actions", found, 0, 2)
-    names = RolloutSteps._fields[1:]
-    rest = [check.input(n, a, FLOATS, ("N",)) for n, a in zip(names, floats, strict=True)]
-    return RolloutSteps(found, *rest)
+INPUTS = Group(
+    (
+        In("indptr", I64, ("N+1",)),
+        In("indices", U16, ("nnz",)),
+        In("values", I8, ("nnz",)),
+    ),
+    "inputs",
+)
+MOMENTS = Group(
+    (
+        InPlace("mean", FLOAT, ("R+3", "H")),
+        InPlace("square", FLOAT, ("R+3", "H"), None, positive),
+    ),
+    "moments",
+)
+STEPS = Group(
+    (
+        In("actions", U8, ("N",), two_actions, bits),
+        In("old_logit", FLOAT, ("N",)),
+        In("advantage", FLOAT, ("N",)),
+        In("returns", FLOAT, ("N",)),
+    ),
+    "steps",
+)
+MINIBATCH_STEPS = Group((*STEPS.items[:-1], In("returns", FLOAT, ("N",), _steps_of_batch)), "steps")
+"""Steps of which ``order`` picks some."""
+CELLS = {"": {"M": 3, "N": 4, "B": 30, "R": 36, "L": 2, "H": 5}}
+"""Sizes of examples."""
+
+
+def cells_example(rng: Generator, sizes: Sizes) -> Values:
+    """Draw a minibatch of sparse inputs, and a tree of rows."""
+    base, rows, levels = sizes["B"], sizes["R"], sizes["L"]
+    frames = draw_sparse_frames(rng, [(3, 0, 20, 1)[t % 4] for t in range(sizes["N"])], base)
+    above = base + np.arange(levels * base, dtype=np.int32) % (rows - base)
+    return {
+        "order": rng.permutation(sizes["N"])[: sizes["M"]],
+        "indptr": frames["indptr"],
+        "indices": frames["indices"],
+        "values": frames["signs"],
+        "mirror": np.arange(base, dtype=np.int32)[::-1].copy(),
+        "parents": above.reshape(levels, base),
+        "seen": np.ones(rows, np.uint8),
+    }

@@ -12,31 +12,135 @@ depends on its neighbours, so threads can divide the units, with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
+from collections.abc import Callable, Mapping
 
 from fastpong.arrays import Array, Doubles, Flags, Floats, Order
 from fastpong.geometry import PONG
 from fastpong.kernels import checks
-from fastpong.kernels.bundles import (
+from fastpong.kernels.arguments import (
     F64,
+    FLOAT,
+    I8,
+    I32,
+    I64,
+    U8,
+    U16,
+    Bound,
+    In,
+    InPlace,
+    Number,
+    Out,
+    Scratch,
+)
+from fastpong.kernels.bundles import (
+    CELLS,
+    INPUTS,
     CellNetwork,
     CellTree,
     SparseInputs,
-    check_batch,
-    check_mirror,
-    check_network,
-    check_tree,
-    unpack,
+    batch_and_mirror,
+    cells_example,
+    cells_network,
+    cells_tree,
+    mirrored,
 )
-from fastpong.kernels.checks import FLOATS, I8, I64, U8, U16, Checker
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import SCREEN, TABLE, any_bytes, positive
 from fastpong.kernels.runner import Runner
+from fastpong.kernels.spec import Group, Kernel
 
 Step = Callable[[int, float, bool, int], int]
 
-FIELD, SCREEN = PONG.height, PONG.screen
+FIELD = PONG.height
 MAX_INPUTS = 1 << 16
+
+ENCODE_CELLS = Kernel(
+    "encode_cells",
+    "cells",
+    (
+        In("screen", U8, SCREEN, None, any_bytes),
+        In("previous", U8, SCREEN, None, any_bytes),
+        TABLE,
+        Number("cell_size", checks.count, 4),
+        Number("pixel_stride", checks.count, 2),
+        Group((Out("indices", U16, ("entries",)), Out("values", I8, ("entries",)))),
+    ),
+    {"": {"entries": 2 * 20 * 20}},
+    exact=True,
+)
+CELLS_FORWARD = Kernel(
+    "cells_forward",
+    "cells",
+    (
+        In("order", I64, ("M",)),
+        INPUTS,
+        cells_network(In),
+        In("mirror", I32, ("B",), batch_and_mirror),
+        Out("out", FLOAT, ("M", 2, "H")),
+    ),
+    CELLS,
+    cells_example,
+)
+CELLS_HEADS = Kernel(
+    "cells_heads",
+    "cells",
+    (
+        In("hidden", FLOAT, ("M", 2, "H"), None, positive),
+        In("units", FLOAT, (3, "H")),
+        Group((Out("logit", FLOAT, ("M",)), Out("value", FLOAT, ("M",)))),
+    ),
+    CELLS,
+)
+CELLS_BACKWARD = Kernel(
+    "cells_backward",
+    "cells",
+    (
+        In("order", I64, ("M",)),
+        INPUTS,
+        cells_tree(batch_and_mirror),
+        In("hidden", FLOAT, ("M", 2, "H"), None, positive),
+        In("units", FLOAT, (3, "H")),
+        Group((In("dlogit", FLOAT, ("M",)), In("dvalue", FLOAT, ("M",)))),
+        Group((Out("gradient", FLOAT, ("R+3", "H"), added=True), Out("squares", F64, ("H",)))),
+    ),
+    CELLS,
+    cells_example,
+)
+CELLS_STEP = Kernel(
+    "cells_step",
+    "cells",
+    (
+        Bound("screens", U8, ("K", *SCREEN), None, any_bytes),
+        TABLE,
+        Group(
+            (
+                Number("cell_size", checks.count, 4),
+                Number("pixel_stride", checks.count, 2),
+                Number("spread", checks.count, 1),
+            )
+        ),
+        cells_network(Bound),
+        In("mirror", I32, ("B",), mirrored),
+        Scratch("hidden", FLOAT, (1, 2, "H")),
+        Group(
+            (
+                InPlace("indptr", I64, ("cap+1",)),
+                InPlace("indices", U16, ("room",)),
+                InPlace("values", I8, ("room",)),
+            ),
+            "inputs",
+        ),
+        Group(
+            (
+                InPlace("actions", U8, ("cap",)),
+                InPlace("logits", FLOAT, ("cap",)),
+                InPlace("estimates", FLOAT, ("cap",)),
+            ),
+            "record",
+        ),
+    ),
+    raw="CellsStep",
+)
 
 
 class Cells(Runner):
@@ -62,21 +166,13 @@ class Cells(Runner):
         Returns (indices, values), both (n,), views of ``out``: non-zero cells only. Cell (y, x)
         of the frame is S y + x, of the difference S S more. O(field). Exact.
         """
-        check = Checker()
-        screen = check.input("screen", screen, U8, SCREEN)
-        previous = screen if previous is None else check.input("previous", previous, U8, SCREEN)
-        base = 2 * cells_along(cell_size, pixel_stride) ** 2
-        first, second = checks.pair("out", out)
-        indices = check.output("indices", first, U16, (base,))
-        values = check.output("values", second, I8, (base,))
-        table = checks.table(table)
-        checks.no_overlap(
-            {"indices": indices, "values": values},
-            {"screen": screen, "previous": previous, "table": table},
-        )
-        n = self.raw.cells.encode_cells(
-            screen, previous, table, cell_size, pixel_stride, (indices, values)
-        )
+        previous = screen if previous is None else previous
+        call = ENCODE_CELLS.check(
+            screen, previous, table, cell_size, pixel_stride, *parts("out", out, 2),
+            entries=2 * cells_along(cell_size, pixel_stride) ** 2,
+        )  # fmt: skip
+        n = self.raw[ENCODE_CELLS](*call.arguments)
+        indices, values = call.outputs
         return indices[:n], values[:n]
 
     def cells_forward(
@@ -93,14 +189,7 @@ class Cells(Runner):
         network : of its units this reads b
         mirror  : (B,) int32, the number of a row's mirror image
         """
-        check = Checker()
-        rows, units = check_network(check, network)
-        order, batch, mirror = check_batch(check, order, inputs, mirror)
-        out = check.output("out", out, FLOATS, ("M", 2, "H"))
-        given = {"order": order, "mirror": mirror, "rows": rows, "units": units}
-        checks.no_overlap({"out": out}, given | batch._asdict())
-        self.raw.cells.cells_forward(order, tuple(batch), (rows, units), mirror, out)
-        return out
+        return self._run_one(CELLS_FORWARD, order, inputs, network, mirror, out)
 
     def cells_heads(
         self, hidden: Floats, units: Floats, out: tuple[Floats, Floats] | None = None
@@ -109,19 +198,8 @@ class Cells(Runner):
 
         hidden : (M, 2, H), of ``cells_forward``;  units : (3, H), of which this reads a and v
         """
-        check = Checker()
-        inputs = {
-            "hidden": check.input("hidden", hidden, FLOATS, ("M", 2, "H")),
-            "units": check.input("units", units, FLOATS, (3, "H")),
-        }
-        first, second = checks.pair("out", out)
-        outputs = {
-            "logit": check.output("logit", first, FLOATS, ("M",)),
-            "value": check.output("value", second, FLOATS, ("M",)),
-        }
-        checks.no_overlap(outputs, inputs)
-        self.raw.cells.cells_heads(*inputs.values(), tuple(outputs.values()))
-        return outputs["logit"], outputs["value"]
+        logit, value = self._run(CELLS_HEADS, hidden, units, *parts("out", out, 2))
+        return logit, value
 
     def cells_backward(
         self,
@@ -144,28 +222,11 @@ class Cells(Runner):
 
         O(nnz H + R H).
         """
-        check = Checker()
-        given = {
-            "hidden": check.input("hidden", hidden, FLOATS, ("M", 2, "H")),
-            "units": check.input("units", units, FLOATS, (3, "H")),
-            "dlogit": check.input("dlogit", dlogit, FLOATS, ("M",)),
-            "dvalue": check.input("dvalue", dvalue, FLOATS, ("M",)),
-        }
-        tree = check_tree(check, tree)
-        order, batch, _ = check_batch(check, order, inputs, tree.mirror)
-        first, second = checks.pair("out", out)
-        if first is None:
-            first = np.zeros((check.sizes["R+3"], check.sizes["H"]), check.float)
-        outputs = {
-            "gradient": check.output("gradient", first, FLOATS, ("R+3", "H")),
-            "squares": check.output("squares", second, F64, ("H",)),
-        }
-        checks.no_overlap(outputs, given | {"order": order} | tree._asdict() | batch._asdict())
-        hidden, units, *upward = given.values()
-        self.raw.cells.cells_backward(
-            order, tuple(batch), tuple(tree), hidden, units, tuple(upward), tuple(outputs.values())
-        )
-        return outputs["gradient"], outputs["squares"]
+        gradient, squares = self._run(
+            CELLS_BACKWARD, order, inputs, tree, hidden, units, dlogit, dvalue,
+            *parts("out", out, 2), added=True,
+        )  # fmt: skip
+        return gradient, squares
 
     def cells_step(
         self,
@@ -195,36 +256,11 @@ class Cells(Runner):
         record  : written; actions (cap,) uint8, logits (cap,), values (cap,)
         spread  : steps from a screen to the one that it is compared to
         """
-        check = Checker()
-        rows, units = check_network(check, network, check.bound)
-        given = {
-            "screens": check.bound("screens", screens, U8, ("K", *SCREEN)),
-            "table": checks.table(table),
-            "rows": rows,
-            "units": units,
-            "mirror": check_mirror(check, mirror),
-        }
-        _check_channels(check, cell_size, pixel_stride, checks.count("spread", spread))
-        actions, logits, values = checks.parts("record", record, 3)
-        outputs = {
-            "actions": check.given("actions", actions, U8, ("cap",)),
-            "logits": check.given("logits", logits, FLOATS, ("cap",)),
-            "values": check.given("values", values, FLOATS, ("cap",)),
-        }
-        check.sizes["cap+1"] = check.sizes["cap"] + 1
-        indptr, indices, entries = unpack("inputs", inputs, SparseInputs)
-        room = {
-            "indptr": check.given("indptr", indptr, I64, ("cap+1",)),
-            "indices": check.given("indices", indices, U16, ("room",)),
-            "entries": check.given("entries", entries, I8, ("room",)),
-        }
-        checks.no_overlap(outputs | room, given)
-        scratch = np.empty((1, 2, check.sizes["H"]), check.float)
-        step: Step = self.raw.cells.CellsStep(
-            given["screens"], given["table"], (cell_size, pixel_stride, spread),
-            (rows, units), given["mirror"], scratch, tuple(room.values()),
-            tuple(outputs.values()),
-        )  # fmt: skip
+        call = CELLS_STEP.check(
+            screens, table, cell_size, pixel_stride, spread, network, mirror, inputs, record
+        )
+        _check_channels(call.sizes, cell_size, pixel_stride, spread)
+        step: Step = self.raw[CELLS_STEP](*call.arguments)
         return step
 
 
@@ -238,16 +274,18 @@ def cells_along(cell_size: int, pixel_stride: int = 2) -> int:
     return int(side // number)
 
 
-def _check_channels(check: Checker, cell_size: int, pixel_stride: int, spread: int) -> None:
+def _check_channels(
+    sizes: Mapping[str, int], cell_size: int, pixel_stride: int, spread: int
+) -> None:
     """Check the number of rows, and of screens for them."""
-    cells, base = cells_along(cell_size, pixel_stride) ** 2, check.sizes["B"]
+    cells, base = cells_along(cell_size, pixel_stride) ** 2, sizes["B"]
     channels, more = divmod(base, cells)
     if channels < 2 or more not in (0, 2):
         raise ValueError(f"rows: expected 2 or more times {cells}, or 2 more, got {base}")
-    if check.sizes["K"] < 1 + (channels - 1) * spread:
+    if sizes["K"] < 1 + (channels - 1) * spread:
         raise ValueError(
             f"screens: expected {1 + (channels - 1) * spread} or more for {channels} channels, "
-            f"got {check.sizes['K']}"
+            f"got {sizes['K']}"
         )
     if base > MAX_INPUTS:
         raise ValueError(

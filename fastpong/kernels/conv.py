@@ -124,7 +124,7 @@ class Conv(Runner):
         b: Array,
         out: Array | None = None,
     ) -> Array:
-        """Return the first two layers of T sparse frames: a convolution and a dense layer.
+        """Return a convolution and a dense layer, of sparse frames.
 
             h = ReLU(flatten(ReLU(conv(x) + bias)) W + b),   6x6, stride 3, 'same' padding
 
@@ -151,7 +151,9 @@ class Conv(Runner):
         out: tuple[Array, ...] | None = None,
         accumulate: bool = False,
     ) -> tuple[Array, ...]:
-        """Return the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t) + bias)) W + b).
+        """Return the gradient of a convolution and a dense layer.
+
+            loss = sum_t dhidden_t . (flatten(ReLU(conv(x_t) + bias)) W + b)
 
         dhidden    : (T, H), with respect to h before its ReLU
         out        : (grad_kernel, grad_bias, grad_w, grad_b), shaped as kernel, bias, w and (H,)
@@ -175,7 +177,7 @@ class Conv(Runner):
         actions: Array,
         greedy: bool = False,
     ) -> Callable[[int, float], int]:
-        """Bind the buffers of an episode; return ``step(t, uniform) -> action``.
+        """Bind an episode's buffers, return ``step(t, uniform)``.
 
         As ``policy_step``, for A actions: the one chosen is the first whose probability and
         those before it come to more than ``uniform``, or the likeliest if ``greedy``.

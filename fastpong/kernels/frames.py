@@ -68,7 +68,7 @@ class Frames(Runner):
     def preprocess_frame(
         self, frame: Array, table: Array | None = None, out: Array | None = None
     ) -> Array:
-        """Crop to the field, take every second row and column, set background 0 and the rest 1.
+        """Crop, thin out and binarize a screen.
 
             f[80 r + c] = 1 if the pixel at screen row 35 + 2r, column 2c is foreground, else 0
 
@@ -88,7 +88,9 @@ class Frames(Runner):
     def difference_frame(
         self, current: Array, previous: Array | None, out: Array | None = None
     ) -> Array:
-        """Return x_t = f_t - f_{t-1}, and zeros for an episode's first frame.
+        """Return the difference of two frames.
+
+            x_t = f_t - f_{t-1},   0 for an episode's first frame
 
         current  : (D,) uint8, float32 or float64, a preprocessed frame
         previous : (D,) of the same dtype, or None on the first step
@@ -108,7 +110,7 @@ class Frames(Runner):
         table: Array,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
-        """Preprocess two palette screens and return only where they differ, in one pass.
+        """Preprocess two palette screens, return their differences.
 
         screen   : (210, 160) uint8 palette indices, as ``ALEInterface.getScreen`` gives them
         previous : the screen of the step before, or None on the first step

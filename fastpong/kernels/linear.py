@@ -153,7 +153,9 @@ class Linear(Runner):
         w2: Array,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
-        """Return ``policy_forward`` of T sparse frames: a signed sum of a few rows of W1 each.
+        """Return ``policy_forward`` of T sparse frames.
+
+        A frame is a signed sum of a few rows of W1.
 
         indptr         : (T + 1,) int64; the non-zeros of frame t stand at indptr[t]:indptr[t+1]
         indices, signs : (nnz,) uint16 below D; (nnz,) int8
@@ -175,7 +177,7 @@ class Linear(Runner):
         out: tuple[Array, Array] | None = None,
         accumulate: bool = False,
     ) -> tuple[Array, Array]:
-        """Return the gradient of sum_t dlogit_t logit_t with respect to W1 and W2.
+        """Return the gradient of sum_t dlogit_t logit_t.
 
             dW2 = h^T dlogit,   dW1 = x^T (dlogit W2^T where h > 0)
 
@@ -204,7 +206,9 @@ class Linear(Runner):
         out: tuple[Array, Array] | None = None,
         accumulate: bool = False,
     ) -> tuple[Array, Array]:
-        """Return ``policy_backward`` of T sparse frames: it adds into a few rows of dW1 each.
+        """Return ``policy_backward`` of T sparse frames.
+
+        A frame adds into a few rows of dW1.
 
         Arguments as for ``sparse_policy_forward`` and ``policy_backward``; without ``out`` the
         gradient of W1 has D = 6400 rows. O(nnz H), and O(D H) to clear it unless ``accumulate``.
@@ -226,7 +230,7 @@ class Linear(Runner):
         signs: Array,
         actions: Array,
     ) -> Callable[[int, float], int]:
-        """Bind the buffers of an episode; return ``step(t, uniform) -> action``.
+        """Bind an episode's buffers, return ``step(t, uniform)``.
 
         One call is all that a player does for a decision besides the emulator: it encodes the
         difference of screens[t % 2] and screens[(t - 1) % 2] (an empty frame at t = 0) into
@@ -247,7 +251,7 @@ class Linear(Runner):
     def dense_forward(
         self, x: Array, w: Array, b: Array, relu: bool = True, out: Array | None = None
     ) -> Array:
-        """Return y = ReLU(x W + b), or x W + b.
+        """Return a dense layer, y = ReLU(x W + b).
 
         x : (T, N), zeros are skipped;  w : (N, M);  b : (M,);  out : (T, M)
         """
@@ -262,7 +266,9 @@ class Linear(Runner):
         out: tuple[Array, ...] | None = None,
         accumulate: bool = False,
     ) -> tuple[Array, ...]:
-        """Return the gradient of sum_t dout_t . (x_t W + b).
+        """Return the gradient of a dense layer.
+
+            loss = sum_t dout_t . (x_t W + b)
 
             dW = x^T dout,   db = sum_t dout_t,   dx = dout W^T
 

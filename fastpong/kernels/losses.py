@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from fastpong.arrays import Array, Doubles, Flags, Floats, Order
 from fastpong.kernels import checks
-from fastpong.kernels.arguments import FLOAT, U8, In, Number, Out
-from fastpong.kernels.bundles import F64, RolloutSteps, check_steps
-from fastpong.kernels.checks import FLOATS, I64, Checker
-from fastpong.kernels.checks import U8 as BYTES
-from fastpong.kernels.parts import actions_below, few_actions, shares
+from fastpong.kernels.arguments import F64, FLOAT, I64, U8, In, Number, Out
+from fastpong.kernels.bundles import (
+    CELLS,
+    MINIBATCH_STEPS,
+    RolloutSteps,
+    cells_example,
+    two_actions,
+)
+from fastpong.kernels.checks import parts
+from fastpong.kernels.parts import actions_below, bits, few_actions, shares
 from fastpong.kernels.runner import Runner
-from fastpong.kernels.spec import Kernel
+from fastpong.kernels.spec import Group, Kernel
 
 SOFTMAX = Kernel(
     "softmax",
@@ -32,12 +37,67 @@ CROSS_ENTROPY_GRADIENT = Kernel(
     {"": {"T": 4, "A": 6}},
 )
 
+PPO_GRADIENT = Kernel(
+    "ppo_gradient",
+    "losses",
+    (
+        In("order", I64, ("M",)),
+        In("logit", FLOAT, ("M",)),
+        In("value", FLOAT, ("M",)),
+        MINIBATCH_STEPS,
+        Group(
+            (
+                Number("clip_range", checks.below_one, 0.2),
+                Number("ent_coef", checks.not_negative, 0.01),
+                Number("vf_coef", checks.not_negative, 0.5),
+            )
+        ),
+        Group(
+            (
+                Out("dlogit", FLOAT, ("M",)),
+                Out("dvalue", FLOAT, ("M",)),
+                Out("losses", F64, (5, "M")),
+            )
+        ),
+    ),
+    CELLS,
+    cells_example,
+)
+TD_GRADIENT = Kernel(
+    "td_gradient",
+    "losses",
+    (
+        In("heads", FLOAT, (2, "2M")),
+        In("target_heads", FLOAT, (2, "M")),
+        Group(
+            (
+                In("actions", U8, ("M",), two_actions, bits),
+                In("rewards", F64, ("M",)),
+                In("discount", F64, ("M",)),
+            )
+        ),
+        Group(
+            (
+                Out("dlogit", FLOAT, ("M",)),
+                Out("dvalue", FLOAT, ("M",)),
+                Out("parts", F64, (2, "M")),
+            )
+        ),
+    ),
+    {"": {"M": 3}},
+)
+
 
 class Losses(Runner):
     """The part of a ``Backend`` that this family adds."""
 
     def softmax(self, logits: Array, out: Array | None = None) -> Array:
-        """Return p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A); ``out`` may be ``logits``."""
+        """Return the softmax of every row.
+
+            p_i = exp(l_i) / sum_j exp(l_j)
+
+        logits : (T, A);  out : (T, A); may be ``logits`` itself
+        """
         return self._run_one(SOFTMAX, logits, out)
 
     def cross_entropy_gradient(
@@ -48,7 +108,7 @@ class Losses(Runner):
         step: float,
         out: tuple[Array, Array] | None = None,
     ) -> tuple[Array, Array]:
-        """Return the gradient of the cross-entropy with soft targets, and the loss of every step.
+        """Return the soft cross-entropy's gradient, and every loss.
 
             Y = p + step A (onehot(action) - p),   loss = -sum_i Y_i log(p_i),   Y held fixed
             dlogit_i = sum_k Y_k p_i - Y_i = step A (p_i - onehot_i)
@@ -82,7 +142,7 @@ class Losses(Runner):
         vf_coef: float = 0.5,
         out: tuple[Array, ...] | None = None,
     ) -> tuple[Array, ...]:
-        """Return the gradient of PPO's mean loss, and every loss.
+        """Return PPO's mean gradient, and every loss.
 
             r = pi(a) / pi_old(a)
             loss = mean of max(-r A, -clip(r, 1 - c, 1 + c) A)
@@ -97,29 +157,10 @@ class Losses(Runner):
         The rows of losses are surrogate, value loss, entropy, approximate KL (r - 1) - log r, and
         1 where |r - 1| > c. Source: Schulman et al. (2017), eq. 7 and 9.
         """
-        check = Checker()
-        order = check.input("order", order, I64, ("M",))
-        logit = check.input("logit", logit, FLOATS, ("M",))
-        value = check.input("value", value, FLOATS, ("M",))
-        steps = check_steps(check, steps)
-        checks.within("order", order, 0, check.sizes["N"])
-        first, second, third = checks.parts("out", out, 3)
-        outputs = {
-            "dlogit": check.output("dlogit", first, FLOATS, ("M",)),
-            "dvalue": check.output("dvalue", second, FLOATS, ("M",)),
-            "losses": check.output("losses", third, F64, (5, "M")),
-        }
-        given = {"order": order, "logit": logit, "value": value}
-        checks.no_overlap(outputs, given | steps._asdict())
-        coefficients = (
-            checks.below_one("clip_range", clip_range),
-            checks.not_negative("ent_coef", ent_coef),
-            checks.not_negative("vf_coef", vf_coef),
-        )
-        self.raw.family("losses").ppo_gradient(
-            order, logit, value, tuple(steps), coefficients, tuple(outputs.values())
-        )
-        return tuple(outputs.values())
+        return self._run(
+            PPO_GRADIENT, order, logit, value, steps, clip_range, ent_coef, vf_coef,
+            *parts("out", out, 3),
+        )  # fmt: skip
 
     def td_gradient(
         self,
@@ -147,25 +188,6 @@ class Losses(Runner):
         Sources: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning" (2016);
         Wang et al., "Dueling Network Architectures" (2016).
         """
-        check = Checker()
-        given = {"actions": check.input("actions", actions, BYTES, ("M",))}
-        checks.within("actions", given["actions"], 0, 2)
-        check.sizes["2M"] = 2 * check.sizes["M"]
-        given |= {
-            "heads": check.input("heads", heads, FLOATS, (2, "2M")),
-            "target_heads": check.input("target_heads", target_heads, FLOATS, (2, "M")),
-            "rewards": check.input("rewards", rewards, F64, ("M",)),
-            "discount": check.input("discount", discount, F64, ("M",)),
-        }
-        first, second, third = checks.parts("out", out, 3)
-        outputs = {
-            "dlogit": check.output("dlogit", first, FLOATS, ("M",)),
-            "dvalue": check.output("dvalue", second, FLOATS, ("M",)),
-            "parts": check.output("parts", third, F64, (2, "M")),
-        }
-        checks.no_overlap(outputs, given)
-        sample = given["actions"], given["rewards"], given["discount"]
-        self.raw.family("losses").td_gradient(
-            given["heads"], given["target_heads"], sample, tuple(outputs.values())
+        return self._run(
+            TD_GRADIENT, heads, target_heads, actions, rewards, discount, *parts("out", out, 3)
         )
-        return tuple(outputs.values())

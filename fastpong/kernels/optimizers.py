@@ -6,17 +6,19 @@ from fastpong.arrays import Array, Floats
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import ANY, FLOAT, AboveZero, Flag, In, InPlace, Number
 from fastpong.kernels.bundles import (
+    CELLS,
+    MOMENTS,
     CellNetwork,
     CellTree,
     Moments,
-    check_network,
-    check_tree,
-    unpack,
+    cells_example,
+    cells_network,
+    cells_tree,
+    mirrored,
 )
-from fastpong.kernels.checks import FLOATS, Checker
 from fastpong.kernels.parts import positive, ravel
 from fastpong.kernels.runner import Runner
-from fastpong.kernels.spec import Kernel
+from fastpong.kernels.spec import Group, Kernel
 
 RMSPROP_UPDATE = Kernel(
     "rmsprop_update",
@@ -49,6 +51,29 @@ ADAM_UPDATE = Kernel(
     {"": {"...": 6}},
 )
 
+CELLS_ADAM = Kernel(
+    "cells_adam",
+    "optimizers",
+    (
+        cells_network(InPlace),
+        InPlace("gradient", FLOAT, ("R+3", "H")),
+        MOMENTS,
+        cells_tree(mirrored),
+        Number("step", checks.count, 3),
+        Group(
+            (
+                Number("factor", checks.not_negative, 1.0),
+                Number("learning_rate", checks.not_negative, 1e-3),
+                Number("beta1", checks.below_one, 0.9),
+                Number("beta2", checks.below_one, 0.999),
+                Number("epsilon", checks.not_tiny, 1e-5),
+            )
+        ),
+    ),
+    CELLS,
+    cells_example,
+)
+
 
 class Optimizers(Runner):
     """The part of a ``Backend`` that this family adds."""
@@ -62,7 +87,7 @@ class Optimizers(Runner):
         decay: float = 0.99,
         epsilon: float = 1e-5,
     ) -> None:
-        """Climb one RMSProp step in place, all three arrays of one shape.
+        """Climb one RMSProp step in place.
 
             c = decay c + (1 - decay) g^2,   w = w + learning_rate g / (sqrt(c) + epsilon)
 
@@ -135,25 +160,7 @@ class Optimizers(Runner):
         factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
         epsilon  : at least 1e-12: far above the root of numbers that may be set to 0
         """
-        check = Checker()
-        rows, units = check_network(check, network, check.given)
-        gradient = check.given("gradient", gradient, FLOATS, ("R+3", "H"))
-        mean, square = unpack("moments", moments, Moments)
-        mean = check.given("mean", mean, FLOATS, ("R+3", "H"))
-        square = check.given("square", square, FLOATS, ("R+3", "H"))
-        tree = check_tree(check, tree)
-        outputs = {
-            "rows": rows, "units": units, "gradient": gradient, "mean": mean, "square": square
-        }  # fmt: skip
-        checks.no_overlap(outputs, tree._asdict())
-        coefficients = (
-            checks.not_negative("factor", factor),
-            checks.not_negative("learning_rate", learning_rate),
-            checks.below_one("beta1", beta1),
-            checks.below_one("beta2", beta2),
-            checks.at_least("epsilon", epsilon, 1e-12),
-        )
-        self.raw.family("optimizers").cells_adam(
-            (rows, units), gradient, (mean, square), tuple(tree), checks.count("step", step),
-            coefficients,
+        self._run(
+            CELLS_ADAM, network, gradient, moments, tree, step, factor, learning_rate, beta1, beta2,
+            epsilon,
         )  # fmt: skip

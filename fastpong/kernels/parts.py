@@ -8,7 +8,6 @@ import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.geometry import PONG
-from fastpong.kernels import checks
 from fastpong.kernels.arguments import (
     FLOAT,
     I8,
@@ -34,26 +33,31 @@ OUT = 27
 
 
 def two_colours(call: Call, table: Array) -> None:
-    """Check a palette table: 0 for background, 1 for foreground."""
+    """Check that a palette table has two colours."""
     if table.max() > 1:
         raise ValueError(f"table: expected only 0 and 1, got {table.max()}")
 
 
-def sparse_frames(call: Call, array: Array) -> None:
-    """Check CSR frames, whose pixels are below D."""
+def sparse_below(call: Call, limit: int) -> None:
+    """Check CSR frames, whose indices are below a limit."""
     indptr, indices = call.arrays["indptr"], call.arrays["indices"]
     if indptr[0] < 0 or indptr[-1] > indices.size or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(
             f"indptr: expected a rising sequence within 0..{indices.size} (the length of "
             f"indices), got {indptr[0]}..{indptr[-1]}, or a falling step between them"
         )
-    used, limit = indices[indptr[0] : indptr[-1]], call.sizes.get("D", PIXELS)
+    used = indices[indptr[0] : indptr[-1]]
     if used.size and used.max() >= limit:
-        raise ValueError(f"indices: expected pixels below {limit}, got {used.max()}")
+        raise ValueError(f"indices: expected numbers below {limit}, got {used.max()}")
+
+
+def sparse_frames(call: Call, array: Array) -> None:
+    """Check sparse frames of D pixels."""
+    sparse_below(call, call.sizes.get("D", PIXELS))
 
 
 def channels(call: Call, kernel: Array) -> None:
-    """Set P, the positions of the convolution, and the rows of the layer behind it."""
+    """Set P, the positions of the convolution."""
     channels, filters = kernel.shape[2:]
     if channels not in (1, 80):
         raise ValueError(f"kernel: expected shape (6, 6, 80 or 1, F), got {kernel.shape}")
@@ -68,20 +72,14 @@ def actions_below(call: Call, actions: Array) -> None:
         raise ValueError(f"actions: expected numbers below {limit}, got {actions.max()}")
 
 
-def order_and_actions(call: Call, actions: Array) -> None:
-    """Check that a minibatch is of N steps, and that there are two actions."""
-    checks.within("order", call.arrays["order"], 0, call.sizes["N"])
-    checks.within("actions", actions, 0, 2)
-
-
 def some_actions(call: Call, bias: Array) -> None:
-    """Check that there are actions, and that a byte numbers them."""
+    """Check that there are 1 to 255 actions."""
     if not 1 <= call.sizes["A"] <= 255:
         raise ValueError(f"w3: expected 1 to 255 actions, got {call.sizes['A']}")
 
 
 def lines(kernel: Array) -> Array:
-    """Return the convolution's kernel as lines of F: (36 C, F)."""
+    """Return the convolution's kernel as (36 C, F)."""
     return kernel.reshape(-1, kernel.shape[-1])
 
 

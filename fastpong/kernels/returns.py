@@ -67,7 +67,7 @@ class Returns(Runner):
         out: Array | None = None,
         reset_on_reward: bool = True,
     ) -> Array:
-        """Return the discounted return of every step of one episode.
+        """Return the discounted return of every step.
 
             G_t = r_t + gamma G_{t+1},   G_T = 0,
             with G_{t+1} taken as 0 where r_t != 0 if ``reset_on_reward``.
@@ -79,7 +79,9 @@ class Returns(Runner):
         return self._run_one(DISCOUNT_REWARDS, rewards, gamma, out, reset_on_reward)
 
     def standardize(self, values: Array, out: Array | None = None, center: bool = True) -> Array:
-        """Return (v - mean(v)) / std(v), with the population standard deviation.
+        """Return values less their mean, over their deviation.
+
+            (v - mean(v)) / std(v),   std of the population
 
         values : (T,); where all are equal (or there are none) the result is 0, never NaN
         center : subtract the mean; without it v / std(v)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from fastpong.arrays import Array
 from fastpong.kernels.spec import Kernel
@@ -20,14 +21,14 @@ Step = Callable[[int, float], int]
 
 
 class Raw:
-    """The raw kernels of one backend: unchecked, for callers that have checked their arguments.
+    """The raw kernels of one backend, unchecked.
 
     Modules are imported when first used.
     """
 
     def __init__(self, name: str) -> None:
         self._package = MODULES[name]
-        self._kernels: dict[str, Callable[..., object]] = {}
+        self._kernels: dict[str, Callable[..., Any]] = {}
 
     def family(self, name: str) -> ModuleType:
         """Return the module of a family."""
@@ -35,10 +36,10 @@ class Raw:
 
     @property
     def cells(self) -> ModuleType:
-        """Return the family of cells, whose learner calls raw kernels."""
+        """Return the family of cells."""
         return self.family("cells")
 
-    def __getitem__(self, kernel: Kernel) -> Callable[..., object]:
+    def __getitem__(self, kernel: Kernel) -> Callable[..., Any]:
         found = self._kernels.get(kernel.name)
         if found is None:
             found = vars(self.family(kernel.family))[kernel.raw or kernel.name]
@@ -47,7 +48,7 @@ class Raw:
 
 
 class Runner:
-    """Checks the arguments of a kernel, allocates and runs it."""
+    """Checks a kernel's arguments, allocates and runs it."""
 
     name: str
     raw: Raw
@@ -72,6 +73,5 @@ class Runner:
 
     def _bind(self, kernel: Kernel, *values: object) -> Step:
         """Bind a step to its buffers."""
-        step = self.raw[kernel](*kernel.check(*values).arguments)
-        assert callable(step)
+        step: Step = self.raw[kernel](*kernel.check(*values).arguments)
         return step

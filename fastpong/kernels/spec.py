@@ -29,10 +29,14 @@ class Group:
     name: str = ""
 
     def check(self, call: Call, given: Iterator[object]) -> tuple[object, ...]:
-        """Return the raw kernel's tuple; ``given`` yields the caller's values."""
+        """Return the raw kernel's tuple from the caller's values."""
         if self.name:
             given = iter(self._parts(next(given)))
         return tuple([one.check(call, next(given) if one.takes else None) for one in self.items])
+
+    def of(self, call: Call, value: object) -> tuple[object, ...]:
+        """Return the raw kernel's tuple, from the caller's."""
+        return self.check(call, iter((value,)))
 
     def _parts(self, value: object) -> tuple[object, ...]:
         names = [item.name for item in self.items if item.takes]
@@ -45,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments of a call by name. Outputs are those that the caller may give, or must."""
+    """Arguments of a call, by name."""
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
@@ -81,7 +85,7 @@ class Kernel:
 
     @property
     def in_place(self) -> bool:
-        """Return whether outputs are inputs too: there is no ``out`` then."""
+        """Return whether there is no ``out``."""
         return not any(isinstance(item, Out) for item in self.flat())
 
     def flat(self) -> Iterator[Item]:
@@ -93,7 +97,7 @@ class Kernel:
                 yield item
 
     def example(self, dtype: DTypeLike, variant: str = "", seed: int = 7) -> Example:
-        """Draw a valid call: an array for every argument, outputs included."""
+        """Draw the arguments of a valid call."""
         rng, kind, sizes = np.random.default_rng(seed), np.dtype(dtype), self.sizes[variant]
         given = {} if self.given is None else self.given(rng, sizes)
         example = Example({}, {}, {})
@@ -110,7 +114,7 @@ class Kernel:
         return example
 
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of arguments that the public function takes as one, by its name."""
+        """Return the public function's tuples, by name."""
         return {
             group.name: tuple(item.name for item in group.items if item.takes)
             for group in self.items
@@ -118,7 +122,7 @@ class Kernel:
         }
 
     def check(self, *values: object, **sizes: int) -> Call:
-        """Check the arguments that callers give, in the order of the items that take one.
+        """Check the caller's arguments, in the raw kernel's order.
 
         sizes : those that follow from no array
         """
@@ -135,7 +139,7 @@ class Kernel:
 
 
 def _no_overlap(call: Call) -> None:
-    """Raise ValueError where an output shares memory with an input or with another output."""
+    """Refuse outputs that share memory with others."""
     arrays, earlier = call.arrays, set()
     for name, aliases in call.written:
         array = arrays[name]

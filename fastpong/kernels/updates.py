@@ -7,27 +7,32 @@ from types import ModuleType
 
 import numpy as np
 
-from fastpong.arrays import Array, Doubles, Order
+from fastpong.arrays import Doubles, Order
 from fastpong.kernels import checks
+from fastpong.kernels.arguments import FLOAT, I64, Call, In, InPlace, Values
 from fastpong.kernels.bundles import (
+    INPUTS,
+    MOMENTS,
+    STEPS,
     CellTree,
-    Moments,
     PpoCoefficients,
     RolloutSteps,
     SparseInputs,
     UnitShare,
-    check_batch,
-    check_network,
-    check_steps,
-    check_tree,
-    unpack,
+    cells_network,
+    cells_tree,
+    mirrored,
 )
-from fastpong.kernels.checks import FLOATS, I64, Checker
+from fastpong.kernels.parts import sparse_below
 from fastpong.kernels.runner import Runner
 
 Each = Callable[[Callable[[int], None]], None]
-RawShare = tuple[tuple[Array, Array], tuple[Array, Array], Array, Array]
+RawShare = tuple[object, ...]
 
+TREE, NETWORK = cells_tree(mirrored), cells_network(InPlace)
+ORDER = In("orders", I64, ("m",))
+GRADIENT = InPlace("gradient", FLOAT, ("R+3", "H"))
+HIDDEN = InPlace("hidden", FLOAT, ("largest", 2, "H"))
 DEFAULTS = PpoCoefficients()
 
 
@@ -70,26 +75,27 @@ class PpoUpdate:
         batch: tuple[SparseInputs, RolloutSteps],
         coefficients: PpoCoefficients,
     ) -> None:
-        check = Checker()
-        tree = check_tree(check, tree)
-        _, inputs, _ = check_batch(check, np.zeros(0, np.int64), batch[0], tree.mirror)
-        check.sizes["N"] = check.sizes["T"]
-        steps = check_steps(check, batch[1])
-        checked = [_share(check, share) for share in shares]
-        self.steps, self.largest = check.sizes["N"], check.sizes.get("largest", 0)
+        call = Call()
+        raw_tree, raw_inputs = TREE.of(call, tree), INPUTS.of(call, batch[0])
+        sparse_below(call, call.sizes["B"])
+        raw_steps, read = STEPS.of(call, batch[1]), call.arrays
+        checked = [_share(call, n, share) for n, share in enumerate(shares)]
+        self.steps, self.largest = call.sizes["N"], call.sizes.get("largest", 0)
         self.shares = len(checked)
         group = int(raw.GROUP)
-        if not checked or any(share[2].shape[1] % group for share in checked[:-1]):
-            widths = [share[2].shape[1] for share in checked]
+        widths = [
+            written[f"gradient of share {n}"].shape[1] for n, (_, written) in enumerate(checked)
+        ]
+        if not checked or any(width % group for width in widths[:-1]):
             raise ValueError(
                 f"shares: expected one or more, of multiples of {group} units but for the last, "
                 f"got {widths}"
             )
-        written = {f"{k} of share {n}": a for n, s in enumerate(checked) for k, a in _flat(s)}
-        checks.no_overlap(written, inputs._asdict() | steps._asdict() | tree._asdict())
+        checks.no_overlap({k: a for _, written in checked for k, a in written.items()}, read)
         self._raw = raw.PpoUpdate(
-            checked, tuple(tree), tuple(inputs), tuple(steps), _coefficients(coefficients)
-        )
+            [share for share, _ in checked], raw_tree, raw_inputs, raw_steps,
+            _coefficients(coefficients),
+        )  # fmt: skip
 
     def run(
         self,
@@ -110,14 +116,12 @@ class PpoUpdate:
         ``cells_adam``: the same bits for any number of shares. Returns (steps, 6): the means of the
         five losses and the gradient's norm. Ends early where that is not finite.
         """
-        check, metrics = Checker(), np.zeros((len(orders), 6))
+        metrics = np.zeros((len(orders), 6))
         for order in orders:
-            check.sizes.pop("m", None)
-            checks.within("orders", check.input("orders", order, I64, ("m",)), 0, self.steps)
-            if not 1 <= check.sizes["m"] <= self.largest:
+            size = len(checks.within("orders", ORDER.check(Call(), order), 0, self.steps))
+            if not 1 <= size <= self.largest:
                 raise ValueError(
-                    f"orders: expected minibatches of 1 to {self.largest} steps, got "
-                    f"{check.sizes['m']}"
+                    f"orders: expected minibatches of 1 to {self.largest} steps, got {size}"
                 )
         if each is None and self.shares > 1:
             raise TypeError(f"each: expected a function for {self.shares} shares, got None")
@@ -137,26 +141,24 @@ def _alone(work: Callable[[int], None]) -> None:
     work(0)
 
 
-def _share(check: Checker, share: UnitShare) -> RawShare:
-    """Check a share of the units, as the raw kernels take it."""
-    check.sizes.pop("H", None)
-    network, moments, gradient, hidden = unpack("shares", share, UnitShare)
-    mean, square = unpack("moments", moments, Moments)
-    return (
-        check_network(check, network, check.given),
-        (
-            check.given("mean", mean, FLOATS, ("R+3", "H")),
-            check.given("square", square, FLOATS, ("R+3", "H")),
-        ),
-        check.given("gradient", gradient, FLOATS, ("R+3", "H")),
-        check.given("hidden", hidden, FLOATS, ("largest", 2, "H")),
+def _share(call: Call, number: int, share: UnitShare) -> tuple[RawShare, Values]:
+    """Return a share of the units as the raw kernels take it, and its arrays by name."""
+    if not isinstance(share, tuple) or len(share) != len(UnitShare._fields):
+        raise TypeError(
+            f"shares: expected tuples ({', '.join(UnitShare._fields)}), got {type(share).__name__}"
+        )
+    one = Call()
+    one.sizes, one.float = call.sizes, call.float
+    one.sizes.pop("H", None)  # each share has a number of units of its own
+    network, moments, gradient, hidden = share
+    raw = (
+        NETWORK.of(one, network),
+        MOMENTS.of(one, moments),
+        GRADIENT.check(one, gradient),
+        HIDDEN.check(one, hidden),
     )
-
-
-def _flat(share: RawShare) -> list[tuple[str, Array]]:
-    (rows, units), (mean, square), gradient, hidden = share
-    names = ("rows", "units", "mean", "square", "gradient", "hidden")
-    return list(zip(names, (rows, units, mean, square, gradient, hidden), strict=True))
+    call.float = one.float
+    return raw, {f"{name} of share {number}": array for name, array in one.arrays.items()}
 
 
 def _coefficients(given: PpoCoefficients) -> tuple[float, ...]:
@@ -168,5 +170,5 @@ def _coefficients(given: PpoCoefficients) -> tuple[float, ...]:
         checks.not_negative("max_grad_norm", given.max_grad_norm),
         checks.below_one("beta1", given.beta1),
         checks.below_one("beta2", given.beta2),
-        checks.at_least("epsilon", given.epsilon, 1e-12),
+        checks.not_tiny("epsilon", given.epsilon),
     )

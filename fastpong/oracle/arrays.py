@@ -9,5 +9,5 @@ from fastpong.arrays import Array
 
 
 def to_float64(array: Array) -> NDArray[np.float64]:
-    """Return the array in float64, itself where it is so already."""
+    """Return the array in float64."""
     return np.asarray(array, np.float64)

@@ -27,7 +27,9 @@ CHUNK = 64
 
 
 def convolve(x: Array, kernel: Array, bias: Array) -> NDArray[np.float64]:
-    """Return the 'same'-padded convolution with stride 3: (T, h, w, C) -> (T, h', w', F).
+    """Return the 'same'-padded convolution with stride 3.
+
+    (T, h, w, C) -> (T, h', w', F)
 
     n' = ceil(n / 3); of the max(0, 3 (n' - 1) + 6 - n) rows of padding the lesser half comes first.
     """
@@ -46,12 +48,12 @@ def _pad(x: Array) -> tuple[Array, int, int]:
 
 
 def _window(padded: Array, i: int, j: int, rows: int, columns: int) -> Array:
-    """Return what place (i, j) of the kernel meets at every position of the output."""
+    """Return all that the kernel's place (i, j) meets."""
     return padded[:, i : i + STRIDE * rows : STRIDE, j : j + STRIDE * columns : STRIDE]
 
 
 def _images(indptr: Array, indices: Array, signs: Array, channels: int) -> Array:
-    """Return dense frames as the network sees them: (T, 1, 80, 80), or (T, 80, 80, 1)."""
+    """Return dense frames, (T, 1, 80, 80) or (T, 80, 80, 1)."""
     frames = dense_frames(indptr, indices, signs)
     return frames.reshape(len(frames), -1, SIDE, channels)
 
@@ -62,7 +64,7 @@ def _chunks(indptr: Array) -> Iterator[slice]:
 
 
 def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
-    """Write h = ReLU(flatten(ReLU(conv(x))) W + b) of T sparse frames: (T, H).
+    """Write h = ReLU(flatten(ReLU(conv(x))) W + b).
 
     kernel is (36 C, F), Keras's (6, 6, C, F): C = 80 for frames as one row of 80 columns with 80
     channels (P = 27), C = 1 for frames as images (P = 27 * 27); w is (P F, H).
@@ -79,7 +81,7 @@ def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Arr
 def sparse_conv_backward(
     frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
 ) -> None:
-    """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
+    """Add the gradient of convolution and dense layer."""
     indptr, indices, signs = frames
     kernel, bias, w = layer
     grad_kernel, grad_bias, grad_w, grad_b = grads
@@ -101,7 +103,7 @@ def sparse_conv_backward(
 
 
 class ConvStep(PolicyStep):
-    """Decide one step of an episode: encode the screen, forward, choose among A actions.
+    """Decide one step of an episode, among A actions.
 
     As ``PolicyStep``, for the network ``network``, a tuple (kernel (36 C, F), bias (F,), w1
     (P F, H), b1 (H,), w2 (H, N), b2 (N,), w3 (N, A), b3 (A,)).
@@ -115,7 +117,7 @@ class ConvStep(PolicyStep):
         self.indptr, self.indices, self.signs, self.actions = indptr, indices, signs, actions
 
     def __call__(self, t: int, uniform: float) -> int:
-        """Record step t and return the action; -1: no room.
+        """Record step t, return the action, or -1.
 
         It is the first whose probability and those before it come to more than ``uniform`` of
         all, or the first of the likeliest ones if ``greedy``.
@@ -137,7 +139,7 @@ class ConvStep(PolicyStep):
         return action
 
     def _probability(self, indptr: Array) -> Array:
-        """Return the (A,) probabilities, each layer rounded as the kernels round it."""
+        """Return the probabilities, rounded layer by layer."""
         kernel, bias, w1, b1, w2, b2, w3, b3 = self.network
         h1, h2, p = (np.zeros((1, len(b)), w1.dtype) for b in (b1, b2, b3))
         frames = indptr, self.indices, self.signs

@@ -13,30 +13,30 @@ PIXELS = PONG.pixels
 
 
 def _crop(screen: Array) -> Array:
-    """Return the field by every second row and column: (80, 80, ...)."""
+    """Return the field, thinned out: (80, 80, ...)."""
     field = screen[PONG.top : PONG.top + PONG.height, PONG.left : PONG.left + PONG.width]
     return field[:: PONG.stride, :: PONG.stride]
 
 
 def preprocess_frame(screen: Array, table: Array, out: Array) -> None:
-    """Write ``table[screen]`` of the field: (210, 160) u8 palette indices -> (6400,) of 0 and 1."""
+    """Write ``table[screen]`` of the field, thinned out."""
     out[:] = np.take(table, _crop(screen)).ravel()
 
 
 def preprocess_frame_rgb(frame: Array, out: Array) -> None:
-    """Write 0 where the red value is a background's, else 1: (210, 160, 3) u8 -> (6400,)."""
+    """Write 0 where red is a background's, else 1."""
     out[:] = np.isin(_crop(frame)[..., 0], BACKGROUND_REDS, invert=True).ravel()
 
 
 def difference_frame(current: Array, previous: Array, out: Array) -> None:
-    """Write x_t = f_t - f_{t-1}: (D,) each; u8 frames give int8."""
+    """Write f_t - f_{t-1}, int8 for u8 frames."""
     out[:] = np.subtract(to_float64(current), to_float64(previous)).astype(out.dtype)
 
 
 def sparse_difference_frame(
     screen: Array, previous: Array, table: Array, indices: Array, signs: Array
 ) -> int:
-    """Write the non-zeros of the difference frame of two palette screens; return their number n.
+    """Write a difference frame's non-zeros, return their number.
 
     indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; element n of both may be overwritten.
     """
@@ -54,7 +54,7 @@ def sparse_difference_frame(
 def dense_frames(
     indptr: Array, indices: Array, signs: Array, pixels: int = PIXELS
 ) -> NDArray[np.float64]:
-    """Return the dense (T, D) frames of sparse ones in CSR form; D = ``pixels``."""
+    """Return sparse frames as dense ones, (T, D)."""
     steps = len(indptr) - 1
     frames = np.zeros((steps, pixels))
     row = np.repeat(np.arange(steps), indptr[1:] - indptr[:-1])

@@ -16,12 +16,15 @@ CHUNK = 256
 
 
 def sigmoid(logit: Array) -> NDArray[np.float64]:
-    """Return 1 / (1 + exp(-logit)), as (1 + tanh(logit / 2)) / 2: it cannot overflow."""
+    """Return 1 / (1 + exp(-logit)).
+
+    As (1 + tanh(logit / 2)) / 2 it cannot overflow.
+    """
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * to_float64(logit))))
 
 
 def policy_forward(x: Array, w1: Array, w2: Array, hidden: Array, probability: Array) -> None:
-    """Write h = ReLU(x W1) and p = sigmoid(h . W2): (T, D) -> (T, H) and (T,)."""
+    """Write h = ReLU(x W1), p = sigmoid(h . W2)."""
     exact = np.maximum(to_float64(x) @ to_float64(w1), 0.0)
     hidden[:] = exact
     probability[:] = sigmoid(exact @ to_float64(w2))
@@ -30,7 +33,7 @@ def policy_forward(x: Array, w1: Array, w2: Array, hidden: Array, probability: A
 def policy_backward(
     x: Array, hidden: Array, dlogit: Array, w2: Array, grad_w1: Array, grad_w2: Array
 ) -> None:
-    """Add the gradient of sum_t dlogit_t logit_t: (D, H) and (H,).
+    """Add the gradient of sum_t dlogit_t logit_t.
 
     dW2 = h^T dlogit;  dW1 = x^T (dlogit W2^T where h > 0).
     """
@@ -65,7 +68,7 @@ def sparse_policy_backward(
 
 
 class PolicyStep:
-    """Decide one step of an episode: encode the screen, forward, choose.
+    """Decide one step of an episode.
 
     Buffers belong to the caller and are bound once: screens (2, 210, 160) u8, table (256,) u8,
     w1 (D, H), w2 (H,), indptr (cap + 1,) i64, indices (room,) u16, signs (room,) i8,
@@ -82,7 +85,7 @@ class PolicyStep:
         self.probability = np.zeros(1)
 
     def __call__(self, t: int, uniform: float) -> int:
-        """Record step t and return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
+        """Record step t, return 1, 0, or -1: no room."""
         start = int(self.indptr[t]) if 0 <= t < len(self.actions) else -1
         if not 0 <= start <= len(self.indices) - PIXELS:
             return -1
@@ -107,7 +110,7 @@ class PolicyStep:
 
 
 def dense_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
-    """Write y = x W + b, or its ReLU: (T, N) -> (T, M)."""
+    """Write y = x W + b, or its ReLU."""
     exact = to_float64(x) @ to_float64(w) + to_float64(b)
     out[:] = np.maximum(exact, 0.0) if relu else exact
 
@@ -115,7 +118,10 @@ def dense_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
 def dense_backward(
     x: Array, w: Array, dout: Array, relu: bool, grad_w: Array, grad_b: Array, dx: Array
 ) -> None:
-    """Add dW = x^T dout, db = sum_t dout_t; write dx = dout W^T, 0 where x <= 0 if ``relu``."""
+    """Add dW and db, write dx of a layer.
+
+    dW = x^T dout, db = sum_t dout_t, dx = dout W^T, 0 where x <= 0 if ``relu``
+    """
     grad_w[:] = grad_w + to_float64(x).T @ to_float64(dout)
     grad_b[:] = grad_b + to_float64(dout).sum(axis=0)
     dx[:] = to_float64(dout) @ to_float64(w).T * ((x > 0) if relu else 1.0)

@@ -13,7 +13,7 @@ CLIP = 1e-7
 
 
 def softmax(logits: Array, out: Array) -> None:
-    """Write p_i = 1 / sum_j exp(l_j - l_i): (T, A) -> (T, A)."""
+    """Write p_i = 1 / sum_j exp(l_j - l_i)."""
     exact = to_float64(logits)
     with np.errstate(over="ignore"):
         out[:] = 1.0 / np.exp(exact[:, None, :] - exact[:, :, None]).sum(axis=2)
@@ -22,7 +22,7 @@ def softmax(logits: Array, out: Array) -> None:
 def soft_targets(
     probability: Array, actions: Array, advantage: Array, step: float
 ) -> NDArray[np.float64]:
-    """Return Y = p + step (one-hot(action) - p) advantage: (T, A)."""
+    """Return p + step (one-hot(action) - p) advantage."""
     exact = to_float64(probability)
     chosen = np.eye(exact.shape[1])[actions]
     return np.asarray(exact + step * (chosen - exact) * to_float64(advantage)[:, None])
@@ -37,7 +37,7 @@ def cross_entropy(targets: Array, probability: Array) -> NDArray[np.float64]:
 def cross_entropy_gradient(
     probability: Array, actions: Array, advantage: Array, step: float, dlogit: Array, loss: Array
 ) -> None:
-    """Write the loss of every step, and its gradient by the logits for fixed targets.
+    """Write every loss, and its gradient for fixed targets.
 
     Through the Jacobian of the softmax, dp_i/dl_j = p_i (delta_ij - p_j), and that of the clipped
     logarithm, 1 / p_i between the bounds and 0 beyond them.

@@ -12,7 +12,10 @@ def rmsprop_update(
     parameter: Array, gradient: Array, cache: Array, learning_rate: float, decay: float, epsilon:
     float,
 ) -> None:  # fmt: skip
-    """Climb in place: c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)."""
+    """Climb one RMSProp step in place.
+
+    c = decay c + (1 - decay) g^2,   w = w + rate g / (sqrt(c) + epsilon)
+    """
     g = to_float64(gradient)
     exact = decay * to_float64(cache) + (1.0 - decay) * np.square(g)
     parameter[:] = parameter + learning_rate * g / (np.sqrt(exact) + epsilon)
@@ -23,7 +26,7 @@ def adam_update(
     parameter: Array, gradient: Array, mean: Array, square: Array, step: int, learning_rate: float,
     beta1: float, beta2: float, epsilon: float, epsilon_hat: bool,
 ) -> None:  # fmt: skip
-    """Descend in place, by the formula of Kingma and Ba (2015), Algorithm 1.
+    """Descend one step of Adam in place.
 
         m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
         w = w - rate m' / (sqrt(v') + e),   m' = m / (1 - b1^step),  v' = v / (1 - b2^step)

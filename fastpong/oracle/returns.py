@@ -24,7 +24,9 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
 
 
 def standardize(values: Array, out: Array, center: bool = True) -> None:
-    """Write (v - mean) / population standard deviation; zeros where all values are equal.
+    """Write values less their mean, over their deviation.
+
+    Equal values give zeros.
 
     Without ``center`` v / standard deviation.
     """

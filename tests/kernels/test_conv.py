@@ -1,4 +1,4 @@
-"""The convolutional agent's kernels against the oracle, and against mathematics."""
+"""The convolution and its step against the oracle, and against mathematics."""
 
 from __future__ import annotations
 
@@ -6,31 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import BACKENDS, DTYPES, PIXELS, screens, sparse_frames, table
+from kernel_cases import (
+    PIXELS,
+    screens,
+    sparse_frames,
+    table,
+)
 from tolerances import GRADIENT, assert_close, assert_same
 
-from fastpong import kernels, oracle
+from fastpong import oracle
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-CHANNELS = {"row": 80, "image": 1}
-FRAMES = {"none": [], "empty": [0], "one": [1], "real": [22, 0, 30, 25], "full": [0, PIXELS, 3]}
 F64 = np.dtype(np.float64)
 
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Any:
-    return kernels.get_backend(request.param)
-
-
-@pytest.fixture(scope="module")
-def exact() -> Any:
-    return kernels.get_backend("numpy")
-
-
-@pytest.fixture(params=DTYPES, ids=str)
-def dtype(request: pytest.FixtureRequest) -> Any:
-    return request.param
+CHANNELS = {"row": 80, "image": 1}
+FRAMES = {"none": [], "empty": [0], "one": [1], "real": [22, 0, 30, 25], "full": [0, PIXELS, 3]}
 
 
 @pytest.fixture(params=CHANNELS)
@@ -59,9 +50,6 @@ def head(dtype: Any, units: int = 7, middle: int = 5, actions: int = 6) -> Any:
     rng = np.random.default_rng(2)
     shapes = [(units, middle), (middle,), (middle, actions), (actions,)]
     return tuple(rng.standard_normal(shape).astype(dtype) for shape in shapes)
-
-
-# --- convolution --------------------------------------------------------------------------------
 
 
 def test_the_oracles_convolution_is_the_sum_it_says() -> None:
@@ -159,123 +147,17 @@ def test_gradients_of_the_network_are_central_differences(backend: Any, mode: st
         assert_close(gradient.reshape(-1)[at], slopes, GRADIENT)
 
 
-@pytest.mark.parametrize("name", ["conv", "dense"])
-def test_accumulating_adds_and_the_default_overwrites(
-    backend: Any, dtype: Any, mode: str, name: str
-) -> None:
-    if name == "conv":
-        frames = sparse_frames(np.random.default_rng(6), FRAMES["real"])
-        inputs = (*frames, *network(mode, dtype)[:3], np.ones((4, 7), dtype))
-        kernel, sums = backend.sparse_conv_backward, 4
-    else:
-        inputs = np.ones((4, 3), dtype), np.ones((3, 2), dtype), np.ones((4, 2), dtype)
-        kernel, sums = backend.dense_backward, 2
-    fresh = kernel(*inputs)
+def test_accumulating_adds_and_the_default_overwrites(backend: Any, dtype: Any, mode: str) -> None:
+    frames = sparse_frames(np.random.default_rng(6), FRAMES["real"])
+    inputs = (*frames, *network(mode, dtype)[:3], np.ones((4, 7), dtype))
+    fresh = backend.sparse_conv_backward(*inputs)
     given = tuple(np.full_like(array, 2) for array in fresh)
-    for k, (got, one) in enumerate(
-        zip(kernel(*inputs, out=given, accumulate=True), fresh, strict=True)
-    ):
-        assert got is given[k]
-        assert_close(got, one.astype(F64) + (2 if k < sums else 0))
-    for got, one in zip(kernel(*inputs, out=given), fresh, strict=True):
+    added = backend.sparse_conv_backward(*inputs, out=given, accumulate=True)
+    for got, mine, one in zip(added, given, fresh, strict=True):
+        assert got is mine
+        assert_close(got, one.astype(F64) + 2)
+    for got, one in zip(backend.sparse_conv_backward(*inputs, out=given), fresh, strict=True):
         assert_same(got, one)
-
-
-# --- dense layers, softmax, loss ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("steps", [0, 1, 5])
-@pytest.mark.parametrize("inputs, outputs", [(1, 1), (3, 6), (64, 32), (33, 70)])
-@pytest.mark.parametrize("relu", [True, False])
-def test_dense_layers_are_the_oracles(
-    backend: Any, exact: Any, dtype: Any, steps: int, inputs: int, outputs: int, relu: bool
-) -> None:
-    rng = np.random.default_rng(1)
-    x = np.maximum(rng.standard_normal((steps, inputs)), 0).astype(dtype)
-    w, b = rng.standard_normal((inputs, outputs)).astype(dtype), np.ones(outputs, dtype)
-    up = rng.standard_normal((steps, outputs)).astype(dtype)
-    want = exact.dense_forward(*doubles((x, w, b)), relu=relu)
-    assert_close(backend.dense_forward(x, w, b, relu=relu), want)
-    got = backend.dense_backward(x, w, up, relu=relu)
-    want = exact.dense_backward(*doubles((x, w, up)), relu=relu)
-    for mine, theirs in zip(got, want, strict=True):
-        assert_close(mine, theirs)
-
-
-def test_softmax_is_the_oracles_and_never_overflows(backend: Any, exact: Any, dtype: Any) -> None:
-    logits = np.random.default_rng(2).standard_normal((50, 6)).astype(dtype)
-    logits[:10] *= 300
-    logits[0, 3], logits[1] = 1e30, -1e30
-    p = backend.softmax(logits)
-    assert_close(p, exact.softmax(logits.astype(F64)))
-    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
-    assert_same(backend.softmax((logits + 0)[:0]), p[:0])
-    assert backend.softmax(logits, out=logits) is logits
-    assert_same(logits, p)
-
-
-def test_loss_and_gradient_are_the_oracles(backend: Any, exact: Any, dtype: Any) -> None:
-    rng = np.random.default_rng(3)
-    p = exact.softmax(rng.standard_normal((60, 6)) * rng.choice([1, 5, 20], (60, 1))).astype(dtype)
-    actions = rng.integers(0, 6, 60).astype(np.uint8)
-    advantage = rng.standard_normal(60).astype(dtype)
-    for step in (0.0, 1e-3, 0.5):
-        got = backend.cross_entropy_gradient(p, actions, advantage, step)
-        want = exact.cross_entropy_gradient(*doubles((p,)), actions, *doubles((advantage,)), step)
-        # In float32 rounded probabilities do not quite add up to 1, as those of the formula do.
-        scale = 1.0 if dtype == F64 else 1.0 + 1e-2
-        assert_close(got[0], want[0], scale=scale)
-        assert_close(got[1], want[1])
-    plain = np.full((1, 6), 1 / 6, dtype)
-    tiny = backend.cross_entropy_gradient(plain, actions[:1], np.ones(1, dtype), 1e-3)[0][0]
-    onehot = np.eye(6)[actions[0]]
-    assert_close(tiny, 1e-3 * (1 / 6 - onehot))  # nothing of it is lost to cancellation
-
-
-def test_a_clipped_probability_has_no_slope(backend: Any) -> None:
-    p = np.array([[1.0, 0, 0, 0, 0, 0]])
-    dlogit, loss = backend.cross_entropy_gradient(p, np.zeros(1, np.uint8), np.ones(1), 0.1)
-    assert not dlogit.any()
-    assert_close(loss, [-np.log(1 - 1e-7)], 1e-6)
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 1000])
-def test_adam_is_the_oracles_over_many_steps(
-    backend: Any, exact: Any, dtype: Any, size: int
-) -> None:
-    rng = np.random.default_rng(4)
-    mine = [rng.standard_normal(size).astype(dtype), np.zeros(size, dtype), np.zeros(size, dtype)]
-    theirs = doubles(mine)
-    for step in (1, 2, 3, 1000, 10**9):
-        gradient = (rng.standard_normal(size) * 1e-3).astype(dtype)
-        backend.adam_update(mine[0], gradient, *mine[1:], step, 0.01)
-        exact.adam_update(theirs[0], gradient.astype(F64), *theirs[1:], step, 0.01)
-    for got, want in zip(mine, theirs, strict=True):
-        assert_close(got, want)
-
-
-def test_adams_first_step_is_as_long_as_the_rate(backend: Any, dtype: Any) -> None:
-    w, zero = np.zeros(3, dtype), np.zeros(3, dtype)
-    backend.adam_update(w, np.array([5, -2, 0], dtype), zero, zero.copy(), 1, 0.25, epsilon=1e-30)
-    np.testing.assert_allclose(w[:2], [-0.25, 0.25], rtol=1e-6)
-    assert w[2] == 0  # it is epsilon that keeps a weight without gradient in place
-    with pytest.raises(ValueError, match="epsilon"):
-        backend.adam_update(w, zero * 0, zero * 0, zero * 0, 1, 0.25, epsilon=0)
-    w = np.zeros(3, dtype)
-    backend.adam_update(w, zero * 0, zero * 0, zero * 0, 1)
-    assert not w.any()
-
-
-def test_returns_over_their_deviation(backend: Any, exact: Any, dtype: Any) -> None:
-    values = np.random.default_rng(5).standard_normal(99).astype(dtype) + 3
-    want = values / np.std(values.astype(F64) - np.mean(values.astype(F64)))
-    assert_close(backend.standardize(values, center=False), want)
-    assert_close(exact.standardize(values, center=False), want)
-    for equal in (np.zeros(4, dtype), np.full(4, -1, dtype), np.zeros(0, dtype)):
-        assert_same(backend.standardize(equal, center=False), np.zeros(len(equal), dtype))
-
-
-# --- the step -----------------------------------------------------------------------------------
 
 
 def buffers(mode: str, dtype: Any, cap: int = 3, room: int = 3 * PIXELS) -> dict[str, Any]:
@@ -371,17 +253,3 @@ def test_kernels_of_other_channels_are_refused(backend: Any, channels: int) -> N
     kernel, w = np.zeros((6, 6, channels, 2)), np.zeros((54, 4))
     with pytest.raises(ValueError, match=r"^kernel"):
         backend.sparse_conv_forward(*frames, kernel, np.zeros(2), w, np.zeros(4))
-
-
-def test_values_out_of_range_are_refused(backend: Any) -> None:
-    p, actions = np.full((1, 6), 1 / 6), np.array([6], np.uint8)
-    with pytest.raises(ValueError, match=r"^actions"):
-        backend.cross_entropy_gradient(p, actions, np.ones(1), 0.1)
-    arrays = [np.ones(2) for _ in range(4)]
-    for name, value, error in (
-        *(("step", 0, ValueError), ("step", 1.0, TypeError), ("step", True, TypeError)),
-        *(("beta1", 1.0, ValueError), ("beta2", -0.1, ValueError), ("epsilon", -1, ValueError)),
-        *(("learning_rate", np.nan, ValueError), ("beta1", "high", TypeError)),
-    ):
-        with pytest.raises(error, match=f"^{name}"):
-            backend.adam_update(*arrays, **({"step": 1} | {name: value}))

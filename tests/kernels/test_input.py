@@ -13,11 +13,13 @@ from kernel_cases import (
     CASES,
     PIXELS,
     Case,
+    declaration,
     kernel_case,
     step_buffers,
 )
 
 from fastpong import kernels
+from fastpong.kernels.arguments import AboveZero, Number, One
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -293,6 +295,33 @@ def test_rates_below_0(backend: Any, key: str) -> None:
         case = case_of("rmsprop_update")
         case.scalars[key] = value
         refuses(lambda case=case: case.call(backend), TypeError, key)
+
+
+NUMBERS = [
+    (name, item.name)
+    for name in CASES
+    for item in declaration(name).flat()
+    if isinstance(item, (Number, AboveZero, One))
+]
+
+
+@pytest.mark.parametrize("name, key", NUMBERS)
+def test_numbers_are_finite_numbers(backend: Any, name: str, key: str) -> None:
+    for value in (np.nan, np.inf, -np.inf, None, "0.9", [0.9], 1j, True):
+        case = case_of(name)
+        case.scalars[key] = value
+        refuses(lambda case=case: case.call(backend), (TypeError, ValueError), key)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if declaration(name).groups()])
+def test_bundles_are_tuples_of_all_their_arrays(backend: Any, name: str) -> None:
+    case = case_of(name)
+    given = case.packed((case.inputs | case.outputs) if case.in_place else case.inputs)
+    kernel = getattr(backend, case.kernel)
+    for key in case.groups:
+        for bad in (None, list(given[key]), given[key][:-1], given[key][0]):
+            changed = {**given, key: bad, **case.scalars}
+            refuses(lambda bad=changed: kernel(**bad), TypeError, key)
 
 
 def test_numbers_of_any_kind_are_numbers(backend: Any) -> None:

@@ -39,16 +39,16 @@ def test_a_failure_is_raised_when_all_have_ended(broken: int) -> None:
 
 
 def test_threads_end_when_nobody_holds_the_team() -> None:
-    before = threading.active_count()
     team = Team(4)
-    team.each(lambda _: None)
-    assert threading.active_count() == before + 3
+    found: set[threading.Thread] = set()
+    team.each(lambda _: found.add(threading.current_thread()))
+    helpers = found - {threading.current_thread()}
+    assert len(helpers) == 3 and all(thread.is_alive() for thread in helpers)
     del team
     gc.collect()
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    for thread in helpers:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_part_takes_its_columns_and_gives_them_back() -> None:

@@ -23,15 +23,6 @@ ALL_BACKENDS = (*BACKENDS, "numpy")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 PIXELS = PONG.pixels
 
-BUNDLES = {
-    "inputs": ("indptr", "indices", "values"),
-    "tree": ("mirror", "parents", "scales", "seen"),
-    "network": ("rows", "units"),
-    "moments": ("mean", "square"),
-    "steps": ("actions", "old_logit", "advantage", "returns"),
-}
-"""Arrays that go into one tuple where a kernel takes that."""
-
 
 @dataclass
 class Case:
@@ -42,7 +33,14 @@ class Case:
     outputs: dict[str, Any]
     scalars: dict[str, Any] = field(default_factory=dict)
     in_place: bool = False
-    bundles: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def packed(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Return the arrays with those in one tuple that the kernel takes as one."""
+        rest = dict(arrays)
+        for name, parts in self.groups.items():
+            rest[name] = tuple(rest.pop(part) for part in parts)
+        return rest
 
     def call(self, backend: Backend, given: bool = True) -> tuple[Array, ...]:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
@@ -54,27 +52,16 @@ class Case:
         result = kernel(**self.packed(self.inputs), **self.scalars, out=out)
         return result if isinstance(result, tuple) else (result,)
 
-    def packed(self, arrays: dict[str, Array]) -> dict[str, Any]:
-        rest: dict[str, Any] = dict(arrays)
-        for name in self.bundles:
-            rest[name] = tuple(rest.pop(part) for part in BUNDLES[name])
-        return rest
-
 
 def is_step(kernel: Kernel) -> bool:
     return kernel.function.endswith("_step")
 
 
-DECLARED = tuple(
+CASES = tuple(
     f"{name}, {variant}" if variant else name
     for name, kernel in KERNELS.items()
     if not is_step(kernel)
     for variant in kernel.sizes
-)
-CASES = (
-    *DECLARED,
-    *("encode_cells", "cells_forward", "cells_heads", "cells_backward", "cells_adam"),
-    *("ppo_gradient", "td_gradient"),
 )
 """Names of calls: of every kernel but the steps, in every variant of its sizes."""
 
@@ -91,13 +78,12 @@ def kernel_case(name: str, dtype: Any) -> Case:
 
 @functools.cache
 def _case(name: str, dtype: Any) -> Case:
-    if name not in DECLARED:
-        return _cells_cases(dtype)[name]
     kernel = declaration(name)
     example = kernel.example(dtype, name.partition(", ")[2])
     return Case(
-        kernel.function, example.inputs, example.outputs, dict(example.scalars), kernel.in_place
-    )
+        kernel.function, example.inputs, example.outputs, dict(example.scalars), kernel.in_place,
+        kernel.groups(),
+    )  # fmt: skip
 
 
 def sparse_frames(rng: Any, sizes: list[int], pixels: int = PIXELS) -> tuple[Array, Array, Array]:
@@ -112,62 +98,6 @@ def screens(rng: Any, count: int) -> Array:
 
 def table(rng: Any) -> Array:
     return rng.integers(0, 2, 256, dtype=np.uint8)  # type: ignore[no-any-return]
-
-
-def _cells_cases(dtype: Any) -> dict[str, Case]:
-    rng = np.random.default_rng(9)
-    minibatch, steps, base, rows, units = 3, 4, 30, 36, 5
-
-    def normal(*shape: int) -> Array:
-        return rng.standard_normal(shape).astype(dtype)  # type: ignore[no-any-return]
-
-    def out(*shape: int, kind: Any = dtype) -> Array:
-        return np.full(shape, 7, kind)
-
-    order = {"order": np.array([2, 0, 3])}
-    frames = sparse_frames(rng, [3, 0, 20, 1], base)
-    batch = dict(zip(("indptr", "indices", "values"), frames, strict=True))
-    mirror = {"mirror": np.arange(base, dtype=np.int32)[::-1].copy()}
-    own = {"units": normal(3, units)}
-    hidden = {"hidden": np.maximum(normal(minibatch, 2, units), 0)}
-    tree = {
-        "parents": (base + np.arange(2 * base, dtype=np.int32) % 6).reshape(2, base),
-        "scales": np.array([0.3, 0.5]),
-        "seen": np.ones(rows, np.uint8),
-    }
-    heads = {"logit": normal(minibatch), "value": normal(minibatch)}
-    past = {"actions": np.array([0, 1, 1, 0], np.uint8)}
-    past |= {name: normal(steps) for name in ("old_logit", "advantage", "returns")}
-    up = {"dlogit": normal(minibatch), "dvalue": normal(minibatch)}
-    one, two = screens(rng, 2)
-    cells = {"indices": np.full(PIXELS, 7, np.uint16), "values": np.full(PIXELS, 7, np.int8)}
-    learned = {"rows": normal(base, units), "units": normal(3, units)}
-    learned |= {"gradient": normal(rows + 3, units), "mean": normal(rows + 3, units)}
-    chosen = {"actions": np.array([0, 1, 1], np.uint8), "heads": normal(2, 2 * minibatch)}
-    chosen |= {"target_heads": normal(2, minibatch)}
-    chosen |= {name: rng.standard_normal(minibatch) for name in ("rewards", "discount")}
-    exact = {"parts": out(2, minibatch, kind=np.float64)}
-    return {
-        "encode_cells": Case("encode_cells", {"screen": one, "previous": two, "table": table(rng)},
-                      {name: a[: 2 * 20 * 20] for name, a in cells.items()}, {"cell_size": 4}),
-        "cells_forward": Case("cells_forward", order | batch | {"rows": normal(base, units)}
-                              | mirror | own, {"out": out(minibatch, 2, units)},
-                              bundles=("inputs", "network")),
-        "cells_heads": Case("cells_heads", hidden | own,
-                            {"logit": out(minibatch), "value": out(minibatch)}),
-        "ppo_gradient": Case("ppo_gradient", order | heads | past,
-                    {"dlogit": out(minibatch), "dvalue": out(minibatch),
-                     "losses": out(5, minibatch, kind=np.float64)}, bundles=("steps",)),
-        "td_gradient": Case("td_gradient", chosen,
-                   {"dlogit": out(minibatch), "dvalue": out(minibatch)} | exact),
-        "cells_backward": Case("cells_backward", order | batch | mirror | tree | hidden | own
-                               | up, {"gradient": out(rows + 3, units),
-                                      "squares": out(units, kind=np.float64)},
-                               bundles=("inputs", "tree")),
-        "cells_adam": Case("cells_adam", tree | mirror,
-                           learned | {"square": np.abs(normal(rows + 3, units))}, {"step": 3}, True,
-                           ("tree", "network", "moments")),
-    }  # fmt: skip
 
 
 def step_buffers(

@@ -44,7 +44,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Keeps one file per function, signature and CPU; whatever is wrong with it is a miss.
+    """Keeps one file per function, signature and CPU.
 
     Numba's own cache numbers its files through an index per function. Two processes that save
     at once can leave an index pointing at the other's code, garbage raises at load, and a
@@ -89,7 +89,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 @functools.cache
 def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """Return names, times and sizes of all that compiled code is made of.
+    """Return the state of all source files.
 
     Kernels call helpers of the other files in this folder, and constants are compiled in.
     """
@@ -99,7 +99,7 @@ def _stamp() -> tuple[tuple[str, int, int], ...]:
 
 
 class Kernel:
-    """A function compiled once per dtype, from explicit signatures, when it is first needed."""
+    """A function compiled once per dtype, when first needed."""
 
     def __init__(
         self, function: Callable[..., object], key: int, signature: Callable[[Type], Signature]
@@ -111,7 +111,10 @@ class Kernel:
         self.lock = threading.Lock()
 
     def compile(self, dtype: DTypeLike) -> Callable[..., Any]:
-        """Compile for ``dtype``, or load; return what can be called without type resolution."""
+        """Compile or load for ``dtype``, return the entry point.
+
+        It resolves no types.
+        """
         dtype = np.dtype(dtype)
         with self.lock:
             if dtype not in self.entries:
@@ -123,7 +126,7 @@ class Kernel:
         return self.entries[dtype]
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run the kernel, compiled before for the dtype of its key argument or now."""
+        """Run the kernel, compile it if need be."""
         key = arguments[self.key]
         dtype = key[0].dtype if isinstance(key, tuple) else key.dtype
         if dtype not in self.entries:
@@ -143,7 +146,10 @@ def _compiled(function: Callable[..., object]) -> Dispatcher:
 def kernel(
     key: int, signature: Callable[[Type], Signature]
 ) -> Callable[[Callable[..., object]], Kernel]:
-    """Make a kernel whose dtype is that of argument ``key``, or of the first one in it."""
+    """Make a kernel, with the dtype of argument ``key``.
+
+    If that is a tuple, of the first array in it.
+    """
     return lambda function: Kernel(function, key, signature)
 
 

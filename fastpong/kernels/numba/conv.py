@@ -29,7 +29,9 @@ OUT, BEFORE = 27, 2
 
 @helper
 def _find_tap(pixel: np.int64, n: int, image: bool) -> tuple[np.int64 | int, np.int64 | int]:
-    """Return position and kernel line of the n-th place where a pixel meets the kernel; -1: none.
+    """Return the n-th place where a pixel meets the kernel.
+
+    Position and line of the kernel, or -1 for both.
 
     n < 2, or n < 4 for an image. Lines are those of the kernel as (36 C, F).
     """
@@ -51,7 +53,7 @@ def _convolve(
     indices: Array, signs: Array, first: int, last: int, kernel: Array, bias: Array, values: Array,
     touched: Array,
 ) -> int:  # fmt: skip
-    """Write bias + the sum of +-kernel lines for touched positions; return their number."""
+    """Convolve at touched positions, return their number."""
     image, size, filters = len(kernel) == 36, 0, len(bias)
     for k in range(first, last):
         sign = kernel.dtype.type(signs[k])
@@ -72,7 +74,10 @@ def _convolve(
 
 @helper
 def _base(bias: Array, w: Array, b: Array, base: Array) -> None:
-    """Write b + sum_{p, f} relu(bias_f) w[p F + f]: the hidden layer of an empty frame."""
+    """Write the hidden layer of an empty frame.
+
+    b + sum_{p, f} relu(bias_f) w[p F + f]
+    """
     for h in range(len(b)):
         base[h] = b[h]
     for row in range(len(w)):
@@ -87,7 +92,10 @@ def _frame_forward(
     indices: Array, signs: Array, first: int, last: int, kernel: Array, bias: Array, w: Array, base:
     Array, values: Array, touched: Array, hidden: Array,
 ) -> None:  # fmt: skip
-    """Write relu(base + sum over touched p, f of (relu(z_pf) - relu(bias_f)) w[p F + f])."""
+    """Write the hidden layer of one frame.
+
+    relu(base + sum over touched p, f of (relu(z_pf) - relu(bias_f)) w[p F + f])
+    """
     count = _convolve(indices, signs, first, last, kernel, bias, values, touched)
     zero = kernel.dtype.type(0)
     for h in range(len(base)):
@@ -120,7 +128,7 @@ FRAMES = types.Tuple(SPARSE)
     ),
 )
 def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Array) -> None:
-    """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
+    """Write h = ReLU(flatten(ReLU(conv(x))) W + b)."""
     indptr, indices, signs = frames
     kernel, bias, w, b = layer
     values, base, touched = scratch
@@ -137,7 +145,9 @@ def _touched_backward(
     count: int, touched: Array, bias: Array, w: Array, dhidden: Array, values: Array, grad_bias:
     Array, grad_w: Array,
 ) -> None:  # fmt: skip
-    """Add dW and dbias of touched positions, less what ``_untouched_backward`` adds for them.
+    """Add dW and dbias of touched positions.
+
+    Less the part that ``_untouched_backward`` adds for them.
 
     Leaves the gradient of the convolution's output in ``values``.
     """
@@ -162,7 +172,10 @@ def _touched_backward(
 def _untouched_backward(
     bias: Array, w: Array, total: Array, grad_bias: Array, grad_w: Array
 ) -> None:
-    """Add what T empty frames would give: relu(bias) everywhere, total = sum_t dhidden_t."""
+    """Add the gradient of T empty frames.
+
+    relu(bias) everywhere, total = sum_t dhidden_t
+    """
     for row in range(len(w)):
         f = row % len(bias)
         if bias[f] > 0:
@@ -184,7 +197,7 @@ def _untouched_backward(
 def sparse_conv_backward(
     frames: Tuple, layer: Tuple, dhidden: Array, scratch: Tuple, grads: Tuple
 ) -> None:
-    """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
+    """Add the gradient of convolution and dense layer."""
     indptr, indices, signs = frames
     kernel, bias, w = layer
     values, total, touched = scratch
@@ -211,7 +224,7 @@ def sparse_conv_backward(
 
 @helper
 def _choose(probability: Array, uniform: float, greedy: bool) -> int:
-    """Return the first action for which uniform < its share and those before it."""
+    """Draw an action by its probability, or the likeliest."""
     total, below, best = 0.0, 0.0, 0
     for a in range(len(probability)):
         total += float(probability[a])
@@ -246,7 +259,10 @@ def conv_step(
     network: Tuple, scratch: Tuple, screen: Tuple, episode: Tuple, greedy: bool, t: int,
     uniform: float,
 ) -> int:  # fmt: skip
-    """Encode, forward, choose: see ``ConvStep``. Step -1 writes the base of the weights."""
+    """Encode, forward, choose: see ``ConvStep``.
+
+    Step -1 writes the base of the weights.
+    """
     kernel, bias, w1, b1, w2, b2, w3, b3 = network
     values, base, h1, h2, p, touched = scratch
     screens, table = screen
@@ -272,7 +288,7 @@ def conv_step(
 
 
 class ConvStep:
-    """Decide one step of an episode: encode the screen, forward, choose. See ``kernels``."""
+    """Decide one step of an episode, see ``kernels``."""
 
     __slots__ = ("_buffers", "_step")
 
@@ -286,5 +302,5 @@ class ConvStep:
         self._buffers, self._step = buffers, conv_step.compile(network[0].dtype)
 
     def __call__(self, t: int, uniform: float) -> int:
-        """Record step t and return the action; -1: no room."""
+        """Record step t, return the action, or -1."""
         return int(self._step(*self._buffers, t, uniform))

@@ -13,7 +13,7 @@ TOP, WIDTH = PONG.top, PONG.columns
 
 @kernel(2, lambda F: (reads(U8, 2), reads(U8, 1), writes(F, 1)))
 def preprocess_frame(screen: Array, table: Array, out: Array) -> None:
-    """Write ``table[screen]`` of the field: (210, 160) u8 palette indices -> (6400,) of 0 and 1."""
+    """Write ``table[screen]`` of the field, thinned out."""
     for row in range(WIDTH):
         for column in range(WIDTH):
             out[row * WIDTH + column] = table[screen[TOP + 2 * row, 2 * column]]
@@ -21,7 +21,7 @@ def preprocess_frame(screen: Array, table: Array, out: Array) -> None:
 
 @kernel(1, lambda F: (reads(U8, 3), writes(F, 1)))
 def preprocess_frame_rgb(frame: Array, out: Array) -> None:
-    """Write 0 where red is 0, 109 or 144, else 1: (210, 160, 3) u8 -> (6400,)."""
+    """Write 0 where red is 0, 109 or 144."""
     for row in range(WIDTH):
         for column in range(WIDTH):
             red = frame[TOP + 2 * row, 2 * column, 0]
@@ -31,7 +31,7 @@ def preprocess_frame_rgb(frame: Array, out: Array) -> None:
 
 @kernel(0, lambda F: (reads(F, 1), reads(F, 1), writes(I8 if F == U8 else F, 1)))
 def difference_frame(current: Array, previous: Array, out: Array) -> None:
-    """Write x_t = f_t - f_{t-1}: (D,) each; u8 frames give int8."""
+    """Write f_t - f_{t-1}, int8 for u8 frames."""
     for d in range(len(out)):
         out[d] = current[d] - previous[d]
 
@@ -40,7 +40,7 @@ def difference_frame(current: Array, previous: Array, out: Array) -> None:
 def encode(
     screen: Array, previous: Array, table: Array, indices: Array, signs: Array, start: int
 ) -> int:
-    """Write the difference of two screens from ``start`` on; return the position after it."""
+    """Write two screens' difference, return where it ends."""
     n = start
     for row in range(WIDTH):
         y = TOP + 2 * row
@@ -63,7 +63,7 @@ def encode(
 def sparse_difference_frame(
     screen: Array, previous: Array, table: Array, indices: Array, signs: Array
 ) -> int:
-    """Write the non-zeros of the difference frame of two palette screens; return their number n.
+    """Write a difference frame's non-zeros, return their number.
 
     indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; the rest of both is left alone.
     """

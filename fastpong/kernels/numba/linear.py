@@ -28,14 +28,20 @@ PIXELS = PONG.pixels
 
 @helper
 def sigmoid(logit: float) -> float:
-    """Return 1 / (1 + exp(-logit)); the exponent is never positive, so nothing overflows."""
+    """Return 1 / (1 + exp(-logit)).
+
+    The exponent is never positive, so nothing overflows.
+    """
     small = math.exp(-abs(logit))
     return (1.0 if logit >= 0 else small) / (1.0 + small)
 
 
 @helper
 def _finish(hidden: Array, w2: Array) -> float:
-    """Apply the ReLU to one row of ``hidden`` and return p. NaN stays NaN, as in the oracle."""
+    """Apply the ReLU to a row, return p.
+
+    NaN stays NaN, as in the oracle.
+    """
     # Four sums, because one would wait for itself: the order is fixed, the latency hidden.
     a = b = c = d = 0.0
     units = len(w2)
@@ -55,7 +61,7 @@ def _finish(hidden: Array, w2: Array) -> float:
 def _add_pixels(
     indices: Array, signs: Array, first: int, last: int, w1: Array, hidden: Array
 ) -> None:
-    """Write the sum of +-W1 rows of one sparse frame, before the ReLU."""
+    """Write the sum of one frame's +-W1 rows."""
     hidden[:] = 0
     for k in range(first, last):
         d, sign = indices[k], w1.dtype.type(signs[k])  # int8 times float32 would be float64
@@ -65,7 +71,7 @@ def _add_pixels(
 
 @helper
 def _add_gradient(scale: float, hidden: Array, w2: Array, grad: Array) -> None:
-    """Add scale * W2 where h > 0 into one pixel's row of the gradient.
+    """Add one pixel's gradient, scale W2 where h > 0.
 
     The product is made anew for every pixel: a row of scratch would have to be allocated, and
     the row of the gradient, out of a farther cache, takes longer to come than the product.
@@ -76,7 +82,7 @@ def _add_gradient(scale: float, hidden: Array, w2: Array, grad: Array) -> None:
 
 @kernel(0, lambda F: (reads(F, 2), reads(F, 2), reads(F, 1), writes(F, 2), writes(F, 1)))
 def policy_forward(x: Array, w1: Array, w2: Array, hidden: Array, probability: Array) -> None:
-    """Write h = ReLU(x W1) and p = sigmoid(h . W2): (T, D) -> (T, H) and (T,)."""
+    """Write h = ReLU(x W1), p = sigmoid(h . W2)."""
     for t in range(len(x)):
         hidden[t] = 0
         for d in range(x.shape[1]):
@@ -93,7 +99,7 @@ def policy_forward(x: Array, w1: Array, w2: Array, hidden: Array, probability: A
 def policy_backward(
     x: Array, hidden: Array, dlogit: Array, w2: Array, grad_w1: Array, grad_w2: Array
 ) -> None:
-    """Add the gradient of sum_t dlogit_t logit_t: (D, H) and (H,).
+    """Add the gradient of sum_t dlogit_t logit_t.
 
     dW2 = h^T dlogit;  dW1 = x^T (dlogit W2^T where h > 0).
     """
@@ -110,7 +116,7 @@ def sparse_policy_forward(
     indptr: Array, indices: Array, signs: Array, w1: Array, w2: Array, hidden: Array, probability:
     Array,
 ) -> None:  # fmt: skip
-    """Write ``policy_forward`` of the dense frames; only the rows of lit pixels are read."""
+    """Write ``policy_forward``, reading the rows of lit pixels."""
     for t in range(len(hidden)):
         _add_pixels(indices, signs, indptr[t], indptr[t + 1], w1, hidden[t])
         probability[t] = _finish(hidden[t], w2)
@@ -121,7 +127,7 @@ def sparse_policy_backward(
     indptr: Array, indices: Array, signs: Array, hidden: Array, dlogit: Array, w2: Array, grad_w1:
     Array, grad_w2: Array,
 ) -> None:  # fmt: skip
-    """Add ``policy_backward`` of the dense frames; only the rows of lit pixels are touched."""
+    """Add ``policy_backward`` into the rows of lit pixels."""
     for t in range(len(hidden)):
         for k in range(indptr[t], indptr[t + 1]):
             scale = w2.dtype.type(signs[k]) * dlogit[t]
@@ -168,7 +174,7 @@ def policy_step(
 
 
 class PolicyStep:
-    """Decide one step of an episode: encode the screen, forward, choose.
+    """Decide one step of an episode.
 
     Buffers belong to the caller and are bound once: screens (2, 210, 160) u8, table (256,) u8,
     w1 (D, H), w2 (H,), indptr (cap + 1,) i64, indices (room,) u16, signs (room,) i8,
@@ -188,7 +194,7 @@ class PolicyStep:
         self._buffers, self._step = buffers, policy_step.compile(w1.dtype)
 
     def __call__(self, t: int, uniform: float) -> int:
-        """Record step t and return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
+        """Record step t, return 1, 0, or -1: no room."""
         return int(self._step(*self._buffers, t, uniform))
 
 
@@ -208,14 +214,17 @@ def row_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
 
 @kernel(0, lambda F: (reads(F, 2), reads(F, 2), reads(F, 1), types.boolean, writes(F, 2)))
 def dense_forward(x: Array, w: Array, b: Array, relu: bool, out: Array) -> None:
-    """Write y = x W + b, or its ReLU: (T, N) -> (T, M)."""
+    """Write y = x W + b, or its ReLU."""
     for t in range(len(x)):
         row_forward(x[t], w, b, relu, out[t])
 
 
 @helper
 def dot(x: Array, y: Array) -> float:
-    """Return x . y, in four interleaved sums: the order is fixed, the latency hidden."""
+    """Return x . y, in four interleaved sums.
+
+    The order is fixed, the latency hidden.
+    """
     zero: float = x.dtype.type(0)
     a, b, c, d = zero, zero, zero, zero
     size = len(x)
@@ -239,7 +248,10 @@ def dot(x: Array, y: Array) -> float:
 def dense_backward(
     x: Array, w: Array, dout: Array, relu: bool, grad_w: Array, grad_b: Array, dx: Array
 ) -> None:
-    """Add dW = x^T dout, db = sum_t dout_t; write dx = dout W^T, 0 where x <= 0 if ``relu``."""
+    """Add dW and db, write dx of a layer.
+
+    dW = x^T dout, db = sum_t dout_t, dx = dout W^T, 0 where x <= 0 if ``relu``
+    """
     for t in range(len(x)):
         for j in range(len(grad_b)):
             grad_b[j] += dout[t, j]

@@ -26,7 +26,7 @@ def row_softmax(logits: Array, out: Array) -> None:
 
 @kernel(0, lambda F: (reads(F, 2), writes(F, 2)))
 def softmax(logits: Array, out: Array) -> None:
-    """Write p_i = exp(l_i) / sum_j exp(l_j): (T, A) -> (T, A)."""
+    """Write the softmax of every row."""
     for t in range(len(logits)):
         row_softmax(logits[t], out[t])
 
@@ -35,7 +35,7 @@ def softmax(logits: Array, out: Array) -> None:
 def cross_entropy_gradient(
     probability: Array, actions: Array, advantage: Array, step: float, dlogit: Array, loss: Array
 ) -> None:
-    """Write every step's cross-entropy and its gradient by the logits.
+    """Write the cross-entropy and its gradient.
 
     Where nothing is clipped the targets' sum is 1 and p S - Y is step A (p - onehot): written
     so, because the difference would cancel in all but its last three digits.

@@ -18,7 +18,10 @@ def rmsprop_update(
     parameter: Array, gradient: Array, cache: Array, learning_rate: float, decay: float, epsilon:
     float,
 ) -> None:  # fmt: skip
-    """Climb in place: c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)."""
+    """Climb one RMSProp step in place.
+
+    c = decay c + (1 - decay) g^2,   w = w + rate g / (sqrt(c) + epsilon)
+    """
     kind = parameter.dtype.type
     # 1 - decay before rounding: in float32 the difference would be off by 1e-6 of itself.
     keep, take = kind(decay), kind(1.0 - decay)
@@ -37,7 +40,10 @@ def rmsprop_update(
 def adam_rates(
     step: int, learning_rate: float, beta1: float, beta2: float, epsilon_hat: bool
 ) -> tuple[float, float]:
-    """Return rate and root_scale; with ``epsilon_hat`` epsilon's root is not corrected."""
+    """Return rate and root_scale.
+
+    With ``epsilon_hat`` epsilon's root is not corrected.
+    """
     first, second = 1 - beta1 ** float(step), 1 - beta2 ** float(step)
     if epsilon_hat:
         return learning_rate * (math.sqrt(second) / first), 1.0
@@ -48,7 +54,10 @@ def adam_rates(
 def adam_moments(
     g: float, mean: float, square: float, keep1: float, take1: float, keep2: float, take2: float
 ) -> tuple[float, float]:
-    """Return m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2."""
+    """Return both moments with a new gradient in.
+
+    m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
+    """
     return keep1 * mean + take1 * g, keep2 * square + take2 * g * g
 
 

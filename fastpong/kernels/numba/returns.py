@@ -13,7 +13,7 @@ from fastpong.kernels.numba.cache import F64, U8, kernel, reads, writes
 
 @kernel(0, lambda F: (reads(F, 1), F64, writes(F, 1), types.boolean))
 def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: bool) -> None:
-    """Write G_t = r_t + gamma G_{t+1}, G_T = 0: (T,) -> (T,); ``out`` may be ``rewards``.
+    """Write G_t = r_t + gamma G_{t+1}, G_T = 0.
 
     With ``reset_on_reward`` G_{t+1} counts as 0 where r_t != 0: a point ends a rally.
     """
@@ -26,7 +26,9 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
 
 @kernel(0, lambda F: (reads(F, 1), writes(F, 1), types.boolean))
 def standardize(values: Array, out: Array, center: bool) -> None:
-    """Write (v - mean, or v) / population standard deviation; zeros where all values are equal.
+    """Write values less their mean, over their deviation.
+
+    Without ``center`` the mean stays. Equal values give zeros.
 
     ``out`` may be ``values``. Two passes, since the mean of the squares minus the square of the
     mean cancels. Equality is asked of the values: their deviation from a rounded mean is not 0.
@@ -54,7 +56,7 @@ def gae(
     rewards: Array, values: Array, dones: Array, last_value: Array, gamma: float, lambda_: float,
     out: Array,
 ) -> None:  # fmt: skip
-    """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
+    """Write generalised advantage estimates, column by column."""
     for n in range(rewards.shape[1]):
         carried: float = 0.0
         after: float = np.float64(last_value[n])
