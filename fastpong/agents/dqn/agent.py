@@ -124,7 +124,7 @@ class DQNLearner(RolloutLearner):
         rollouts, steps = self.begin_update()
         for rollout in rollouts:
             mark_seen(self.spec.pyramid, rollout.indices, self.rollout_state.seen)
-        self.replay.add(rollouts)
+        self.replay.add(rollouts, self.game.point_ends_return)
         since = steps - self.stage.first_step
         if since < self.settings.learning_starts or not self.replay.steps:
             return {}
