@@ -142,7 +142,7 @@ def test_compiled_backends_agree_with_the_oracle(refined: bool) -> None:
         finer(240, replay_ratio=2.0), *([last] if refined else []),
         hidden=70, n_envs=2, n_steps=60, learning_rate="linear:1e-3:1e-4:500", learning_starts=0,
     )  # fmt: skip
-    updates = 5 if refined else 4
+    updates = 6 if refined else 4
     exact = train(stages, updates, backend="numpy", dtype="float64")
     # Ten of values, coarse and finer. Three passes over four minibatches, twice.
     assert exact.arrays["state/steps"][0] == (24 if refined else 10)
