@@ -16,7 +16,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.arrays import Floats, Arrays
+from fastpong.arrays import Arrays, Floats
 from fastpong.learning import aligned
 
 Work = Callable[[int], None]

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from fastpong.agents.dqn.replay import Replay, Sample
 from fastpong.agents.ppo.settings import ADAM
-from fastpong.arrays import Doubles, Floats, Order, Arrays
+from fastpong.arrays import Arrays, Doubles, Floats, Order
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellTree, SparseInputs
 from fastpong.learning.finite import check_finite

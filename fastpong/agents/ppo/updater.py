@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 from fastpong.acting.rollout import Rollout
 from fastpong.agents.ppo.settings import ADAM, Settings
 from fastpong.agents.pyramid import mark_seen
-from fastpong.arrays import Doubles, Floats, Order, Arrays
+from fastpong.arrays import Arrays, Doubles, Floats, Order
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import (
     CellNetwork,
