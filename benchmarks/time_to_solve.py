@@ -36,7 +36,7 @@ from measure import ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
 from fastpong.settings.config import available_cores, default_backend
-from fastpong.storage import checkpoint
+from fastpong.storage import checkpoint, files
 from fastpong.training.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
@@ -294,7 +294,7 @@ def curve(home: Path) -> list[list[float]]:
 
 def write(numbers: dict[str, Any]) -> None:
     """Write what has been measured so far; where that fails the file stays as it was."""
-    checkpoint.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
+    files.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def page(numbers: dict[str, Any]) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastpong.agents.keras_conv import Settings, shapes
 from tolerances import TRAINING
 
 from fastpong import oracle
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create, make_player
-from fastpong.agents.keras_conv import Settings, shapes
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastpong.agents.dqn.learner import QLearner
 from tolerances import TRAINING, assert_close
 
 from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
-from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
 from fastpong.agents.ppo import agent as ppo

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastpong.agents.ppo.learner import Batch, Learner
 from tolerances import TRAINING, assert_close
 
 from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import create, make_player
 from fastpong.agents.ppo.agent import Settings
-from fastpong.agents.ppo.learner import Batch, Learner
 from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.kernels import get_backend
 from fastpong.learning import aligned

@@ -8,12 +8,12 @@ from typing import Any
 import keras_golden as golden
 import numpy as np
 import pytest
+from fastpong.agents.keras_conv import Settings, shapes
 from kernel_cases import BACKENDS
 from tolerances import KERAS, KERAS_FLOAT32, assert_close
 
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import create
-from fastpong.agents.keras_conv import Settings, shapes
 
 
 @pytest.fixture(scope="module")

@@ -26,51 +26,84 @@ import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
 
-from fastpong.agents import PRELOAD, create, make_player
-from fastpong.agents import karpathy as pg
-from fastpong.agents import keras_conv as conv
-from fastpong.agents.dqn import settings as dqn_settings
-from fastpong.agents.ppo import agent as ppo
+from fastpong.agents import AGENTS, make_plan
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool
 from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.schedules import Schedule
+from fastpong.settings.stages import Stage
+from fastpong.training.goal import Goal
+from fastpong.training.players import PRELOAD, make_player
 from fastpong.training.trainer import Trainer
 
 # --- runs: all that the project names -------------------------------------------------------------
 
 SEED = 5
 
-PG: dict[str, Any] = {"hidden": 64, "batch_size": 1, "learning_rate": 1e-2}
-CONV: dict[str, Any] = {"batch_size": 1}
+KARPATHY: dict[str, Any] = {"hidden": 64, "batch_size": 1, "learning_rate": 1e-2}
+KERAS: dict[str, Any] = {"batch_size": 1}
 PPO: dict[str, Any] = {
-    **{"hidden": 32, "lanes": 3, "segment": 64, "minibatch": 50, "epochs": 2, "anneal": 500},
-    **{"resolution": 4, "levels": "8x8:0.35 16x16:0.35", "learning_rate": 1e-2},
+    **{"hidden": 32, "n_envs": 3, "n_steps": 64, "batch_size": 50, "n_epochs": 2},
+    **{"cell_size": 4, "coarse_cells": "8x8:0.35 16x16:0.35"},
+    **{"learning_rate": Schedule(1e-2, 1e-3, 500), "ent_coef": Schedule(0.005, 0.0005, 500)},
 }
 DQN: dict[str, Any] = {
-    **{"hidden": 32, "lanes": 3, "segment": 64, "minibatch": 50, "reuse": 2.0, "returns": 7},
-    **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "learning_rate": 1e-2, "anneal": 500},
-    **{"warmup": 200, "replay": 800, "target": 7, "explore": 300, "max_norm": 0.05},
+    **{"hidden": 32, "n_envs": 3, "n_steps": 64, "batch_size": 50, "replay_ratio": 2.0},
+    **{"cell_size": 8, "coarse_cells": "16x16:0.35 160x8:0.2", "n_step": 7},
+    **{"learning_rate": Schedule(1e-2, 1e-3, 500), "learning_starts": 200, "buffer_size": 800},
+    **{"target_update_interval": 7, "exploration_steps": 300, "max_grad_norm": 0.05},
 }
 # Hidden units that fill neither the kernels' groups of 16 nor a vector; more inputs.
 ODD: dict[str, dict[str, Any]] = {
-    "pg": {"hidden": 21, "batch_size": 2},
-    "conv": {},
-    "ppo": {"hidden": 75, "stride": 1, "history": 1, "last_action": True, "averaging": 2.0},
+    "karpathy": {"hidden": 21, "batch_size": 2},
+    "keras": {},
+    "ppo": {
+        **{"hidden": 75, "pixel_stride": 1, "frame_history": 1, "last_action": True},
+        **{"weight_averaging": 2.0},
+    },
     "dqn": {
-        **{"hidden": 75, "stride": 2, "levels": "16x16:0.35 80x8:0.2", "history": 1},
-        **{"last_action": False, "averaging": 2.0},
+        **{"hidden": 75, "pixel_stride": 2, "coarse_cells": "16x16:0.35 80x8:0.2"},
+        **{"frame_history": 1, "last_action": False, "weight_averaging": 2.0},
     },
 }
-# Rounds of 192 decisions: two are played for 4 frames each, two for 2, two for 1, in the second of
-# each something is learned. Then the policy is refined in rounds of 300, sharpened from the first.
-STAGES: dict[str, Any] = {
-    **{"hidden": 75, "warmup": 100, "fine": "384 768", "refine": 1152, "refine_segment": 100},
-    **{"fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 4.0, "finest_gamma": 0.95},
-    **{"finest_reuse": 8.0, "finest_learning_rate": 5e-3, "finest_anneal": 300},
-    **{"finest_exploration": 0.25, "refine_temperature": 0.5, "refine_learning_rate": 5e-3},
-    **{"refine_anneal": 500, "refine_sharpening": 4.0, "refine_lambda": 0.8, "refine_epochs": 2},
-    **{"refine_minibatch": 70, "refine_entropy": 0.1},
-}
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return stages of values with frame skips 4, 2 and 1, and one of a policy.
+
+    Updates are of 192 steps: two in each stage of values, in the second of each something is
+    learned. Then PPO makes updates of 300 steps, sharpened from the first.
+    """
+    seen = {
+        **{"pixel_stride": 1, "frame_history": 2, "last_action": True, "hidden": 75},
+        **{"n_envs": 3, "cell_size": 8, "coarse_cells": "16x16:0.35 160x8:0.2"},
+    }
+    values = {**DQN, **seen, "learning_starts": 100}
+    two = {**values, "gamma": 0.9 ** (1 / 2), "n_step": 6, "replay_ratio": 2.0}
+    one = {
+        **{**values, "gamma": 0.95 ** (1 / 4), "n_step": 12, "replay_ratio": 2.0},
+        **{"learning_rate": Schedule(5e-3, 5e-4, 300), "exploration_final_eps": 0.25},
+    }
+    policy = {
+        **{**seen, "n_steps": 100, "learning_rate": Schedule(5e-3, 5e-4, 500)},
+        **{"ent_coef": Schedule(0.1, 0.01, 500), "gamma": 0.95 ** (1 / 4)},
+        **{"gae_lambda": 0.8 ** (1 / 4), "n_epochs": 2, "batch_size": 70},
+    }
+    settings, rate = AGENTS["dqn"].Settings, "learning_rate"
+    return (
+        Stage(agent="dqn", settings=settings(**values), set_in={rate: 0}),
+        Stage(
+            from_step=384, agent="dqn", frame_skip=2, settings=settings(**two), set_in={rate: 0}
+        ),
+        Stage(
+            from_step=768, agent="dqn", frame_skip=1, settings=settings(**one), set_in={rate: 2}
+        ),
+        Stage(
+            from_step=1152, agent="ppo", frame_skip=1, settings=AGENTS["ppo"].Settings(**policy),
+            policy_temperature=0.5, sharpening=4.0, set_in={rate: 3, "ent_coef": 3},
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +123,13 @@ class Case:
         return f"{name}-{self.dtype}-lag{self.lag}-w{self.workers}-{self.backend}"
 
     @property
-    def settings(self) -> Any:
-        kinds = {
-            "pg": (pg.Settings, PG),
-            "conv": (conv.Settings, CONV),
-            "ppo": (ppo.Settings, PPO),
-            "dqn": (dqn_settings.Settings, DQN),
-        }
-        make, common = kinds[self.agent]
+    def stages(self) -> tuple[Stage, ...]:
+        if self.kind == "stages":
+            return stages()
+        common = {"karpathy": KARPATHY, "keras": KERAS, "ppo": PPO, "dqn": DQN}[self.agent]
         special = {"": ODD[self.agent] if self.lag else {}, "image": {"image_conv": True}}
-        return make(**{**common, **{**special, "stages": STAGES}[self.kind], "lag": self.lag})
+        settings = {**common, **special[self.kind], "lag": self.lag}
+        return (Stage(agent=self.agent, settings=AGENTS[self.agent].Settings(**settings)),)
 
     @property
     def env(self) -> str:
@@ -107,23 +137,23 @@ class Case:
 
     @property
     def length(self) -> int:
-        usual = {"pg": 2, "conv": 2, "ppo": 4, "dqn": 5}
+        usual = {"karpathy": 2, "keras": 2, "ppo": 4, "dqn": 5}
         special = {"image": 1, "stages": 9}
         return self.updates or special.get(self.kind, usual[self.agent])
 
 
-AGENTS = ("pg", "conv", "ppo", "dqn")
+NAMES = ("karpathy", "keras", "ppo", "dqn")
 COMPILED = [
     *(
         Case(agent=agent, dtype=dtype, lag=lag, workers=workers, backend="cython")
-        for agent, dtype, lag, workers in product(AGENTS, ("float32", "float64"), (0, 1), (1, 2))
+        for agent, dtype, lag, workers in product(NAMES, ("float32", "float64"), (0, 1), (1, 2))
     ),
     *(
         Case(agent=agent, dtype=dtype, lag=lag, workers=workers, backend="numba")
-        for agent in AGENTS
+        for agent in NAMES
         for dtype, lag, workers in (("float32", 0, 2), ("float64", 1, 1))
     ),
-    Case(agent="conv", kind="image", dtype="float32", backend="cython"),
+    Case(agent="keras", kind="image", dtype="float32", backend="cython"),
     *(
         Case(agent="dqn", kind="stages", dtype=dtype, workers=workers, backend="cython")
         for dtype, workers in (("float32", 1), ("float32", 2), ("float64", 2))
@@ -135,7 +165,7 @@ ORACLE = [
     *(
         Case(agent=agent, dtype="float64", lag=lag, workers=2 - lag, backend="numpy", updates=n)
         for agent, lag, n in (
-            *(("pg", 0, 1), ("pg", 1, 2), ("conv", 0, 1), ("conv", 1, 2)),
+            *(("karpathy", 0, 1), ("karpathy", 1, 2), ("keras", 0, 1), ("keras", 1, 2)),
             *(("ppo", 0, 2), ("ppo", 1, 2), ("dqn", 0, 3), ("dqn", 1, 3)),
         )
     ),
@@ -144,7 +174,7 @@ ORACLE = [
 
 WEIGHTS = ("parameters/0/",)
 MOMENTS = ("state/cache/", "state/mean", "state/square", "state/average/", "state/target/")
-PLAYED = ("state/lanes/", "state/replay/actions", "state/replay/rewards", "state/seen")
+PLAYED = ("state/envs/", "state/replay/actions", "state/replay/rewards", "state/seen")
 
 
 @dataclass
@@ -162,17 +192,14 @@ class Outcome:
 
 def train(case: Case) -> Outcome:
     """Train for real, over a pool, until the case's updates are made."""
-    settings = case.settings
-    agent = create(case.agent, settings, case.backend, case.dtype)
-    agent.threads = case.workers
-    weights = SharedArrays(agent.shapes, case.dtype, settings.lag + 1)
-    arguments = (
-        *(case.agent, settings, case.backend, case.dtype),
-        *(case.env, SEED, TRAIN, False),
-    )
+    stages = case.stages
+    plan = make_plan(case.env, stages, case.backend, case.dtype)
+    weights = SharedArrays(plan.stages[0].spec.shapes, case.dtype, stages[0].settings.lag + 1)
+    arguments = (case.env, stages, case.backend, case.dtype, Chance(SEED, TRAIN), None)
     try:
         with Pool(make_player, arguments, weights, workers=case.workers, preload=PRELOAD) as pool:
-            trainer = Trainer(agent, pool, weights, seed=SEED, episodes=10**6)
+            goal, threads = Goal(episodes=10**6), case.workers
+            trainer = Trainer(plan, pool, weights, seed=SEED, goal=goal, threads=threads)
             for _ in trainer.run(lambda: bool(trainer.counters["update"] >= case.length)):
                 pass
             found = trainer.snapshot()

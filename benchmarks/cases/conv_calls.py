@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from cases.kernel_calls import BACKENDS, Call, _added, _simple
+from fastpong.agents.keras_conv import ConvolutionalAgent, Settings
 from numpy.typing import NDArray
 from programs.training import first_conv_episode
 
 from fastpong import kernels
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.keras_conv import ConvolutionalAgent, Settings
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from cases.kernel_calls import BACKENDS, Call, _simple
+from fastpong.agents.multi_env import look
+from fastpong.agents.ppo.learner import Batch
 from numpy.typing import NDArray
 
 from fastpong import kernels
 from fastpong.acting.rollout import EnvState
-from fastpong.agents.multi_env import look
 from fastpong.agents.ppo.agent import ActorCritic, Settings
-from fastpong.agents.ppo.learner import Batch
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from claims import throughput
 from claims.kernels import PLAN
+from fastpong.agents.dqn.learner import QLearner
 from measure import Effort, Figure, Report, alternate, figure
 from numpy.typing import NDArray
 from programs.training import DQN_SETTINGS
@@ -18,7 +19,6 @@ from shared import tolerances
 from fastpong import kernels
 from fastpong.acting.rollout import EnvState
 from fastpong.agents.dqn.agent import DeepQ
-from fastpong.agents.dqn.learner import QLearner
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import Settings
 from fastpong.envs.draws import TRAIN

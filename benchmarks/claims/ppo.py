@@ -10,12 +10,12 @@ from cases import ppo_calls
 from cases.ppo_calls import SETTINGS
 from claims import throughput
 from claims.kernels import DTYPES, PLAN, table
+from fastpong.agents.ppo.learner import Learner
 from measure import Effort, Figure, Helper, Report, Table, alternate, figure, ratios
 from programs.training import PPO_SETTINGS
 from shared import tolerances
 
 from fastpong import kernels
-from fastpong.agents.ppo.learner import Learner
 
 HOW = f"""\
 `fastpong train --agent ppo` ({ppo_calls.ENV}, every setting at its default) against bare

@@ -227,8 +227,9 @@ def check_lanes(rows: list[Row]) -> None:
 
 def first_conv_episode() -> Trajectory:
     """Play the convolutional agent's first episode."""
-    from fastpong import agents
     from fastpong.agents.keras_conv import Settings
+
+    from fastpong import agents
     from fastpong.envs.draws import TRAIN
 
     agent = agents.create("conv", Settings(), "cython", "float32")

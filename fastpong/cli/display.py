@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.panel import Panel
     from rich.table import Table
 
-    from fastpong.training.trainer import EpisodeStats
+    from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastpong.envs.games import PONG
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats
+    from fastpong.training.stats import EpisodeStats
 
 Counters: TypeAlias = Mapping[str, Any]
 """The trainer's."""

@@ -35,7 +35,7 @@ def import_model(
     from fastpong.agents import make_plan
     from fastpong.storage.run import Run
     from fastpong.storage.weights import exchange
-    from fastpong.training.trainer import TrainerState
+    from fastpong.training.state import TrainerState
 
     model = exchange.read(file)
     config = choose(None, config_file, given, {"agent": model.agent, **model.settings}).config

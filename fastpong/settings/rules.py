@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from fastpong.agents.dqn.settings import Settings as DQNSettings
+from fastpong.agents.dqn.settings import DQNSettings
 from fastpong.agents.ppo.settings import RolloutSettings
 from fastpong.envs.variants import find_variant
 from fastpong.settings.stages import Stage

@@ -29,6 +29,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from fastpong.arrays import Array
+from fastpong.storage.files import TEMPORARY, make_directory, write_files
 
 #: Version of the format. fastpong 0.1 wrote 1, with settings of other names.
 SCHEMA = 2
@@ -42,7 +43,6 @@ DTYPES = (
 Fields: TypeAlias = dict[str, Any]
 """A manifest, or a part of it: JSON."""
 
-_TEMPORARY = ".tmp"
 _NAME = re.compile(r"(\d{8,})(\.1)?\.(json|safetensors)")
 _OURS = frozenset({"schema", "episode", "data", "arrays", "digest"})
 
@@ -100,9 +100,9 @@ def save(
     target = _free_data_path(path)
     data = safetensors.numpy.save(stored)
     text = _manifest_text(episode, target.name, data, stored, manifest)
-    _make_directory(directory)
+    make_directory(directory)
     _remove_leftovers(directory)
-    _write_files({target: data, path: text})
+    write_files({target: data, path: text})
     _delete_old(directory, episode, keep, target)
     return path
 
@@ -151,15 +151,6 @@ def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
     raise CheckpointError(
         f"{directory}: expected a whole checkpoint: {found}; begin again in another directory"
     )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content whole or not at all.
-
-    After a crash it holds either the old or the new content. Raises OSError: then the old content
-    stands and the temporary file is gone.
-    """
-    _write_files({path: data})
 
 
 def _storable(name: str, array: Array) -> Array:
@@ -227,54 +218,10 @@ def _free_data_path(manifest: Path) -> Path:
     return other if used == plain.name else plain
 
 
-def _make_directory(directory: Path) -> None:
-    if not directory.is_dir():
-        directory.mkdir(parents=True)
-        _sync(directory.parent)
-
-
-def _write_files(contents: Mapping[Path, bytes]) -> None:
-    """Write temporary files, then rename them in order.
-
-    They are of one directory.
-    """
-    temporary = {path: path.with_name(path.name + _TEMPORARY) for path in contents}
-    renamed: list[Path] = []
-    try:
-        for path, data in contents.items():
-            _write(temporary[path], data)
-        for path in contents:
-            temporary[path].replace(path)
-            renamed.append(path)
-    except OSError:
-        # The last rename did not happen, so nothing refers to the files before it.
-        for path in [*temporary.values(), *renamed]:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
-    for directory in {path.parent for path in contents}:
-        _sync(directory)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _remove_leftovers(directory: Path) -> None:
     """Remove a killed save's temporary files."""
-    for path in directory.glob(f"*{_TEMPORARY}"):
-        if _NAME.fullmatch(path.name.removesuffix(_TEMPORARY)):
+    for path in directory.glob(f"*{TEMPORARY}"):
+        if _NAME.fullmatch(path.name.removesuffix(TEMPORARY)):
             path.unlink(missing_ok=True)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats
+    from fastpong.training.stats import EpisodeStats
 
 Warn = Callable[[str], None]
 

@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
-from fastpong.storage.checkpoint import Checkpoint, CheckpointError, write_atomically
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats, TrainerState
+    from fastpong.training.state import TrainerState
+    from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")

@@ -11,9 +11,9 @@ wait for them, so that the run directory, the display and the first checkpoint a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Any, Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
@@ -24,10 +24,22 @@ from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
 from fastpong.training.goal import Goal
 from fastpong.training.players import PRELOAD, make_player
-from fastpong.training.trainer import Trainer, TrainerState
+from fastpong.training.state import TrainerState
+from fastpong.training.stats import EpisodeStats
+from fastpong.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from fastpong.cli.display import Display
+
+class Display(Protocol):
+    """What a session shows its progress on."""
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Show where training begins."""
+
+    def update(self, stats: EpisodeStats, restarts: int) -> None:
+        """Show an episode that ended."""
+
+    def tick(self) -> None:
+        """Refresh. Called about ten times a second."""
 
 
 @dataclass(frozen=True)

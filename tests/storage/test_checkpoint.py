@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpong.storage import checkpoint
+from fastpong.storage import checkpoint, files
 from fastpong.storage.checkpoint import CheckpointError
 
 FIELDS = {
@@ -364,11 +364,11 @@ def test_a_really_full_disk(small_disk: Path) -> None:
 
 def test_write_atomically_replaces_or_leaves(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    checkpoint.write_atomically(path, b"one")
-    checkpoint.write_atomically(path, b"two")
+    files.write_atomically(path, b"one")
+    files.write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert names(tmp_path) == ["config.toml"]
     (tmp_path / "directory").mkdir()
     with pytest.raises(OSError):
-        checkpoint.write_atomically(tmp_path / "directory", b"three")
+        files.write_atomically(tmp_path / "directory", b"three")
     assert names(tmp_path) == ["config.toml", "directory"]

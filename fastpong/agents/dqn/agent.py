@@ -36,7 +36,7 @@ from numpy.typing import DTypeLike
 
 from fastpong.acting.rollout import Step
 from fastpong.agents.dqn.replay import Replay
-from fastpong.agents.dqn.settings import Settings
+from fastpong.agents.dqn.settings import DQNSettings
 from fastpong.agents.dqn.updater import QUpdater
 from fastpong.agents.episodic import by_name
 from fastpong.agents.plan import PlannedStage
@@ -51,11 +51,11 @@ from fastpong.kernels import Backend
 class DQN(RolloutSpec):
     """See ``RolloutSpec``."""
 
-    Settings = Settings
+    Settings = DQNSettings
     defaults: ClassVar[Mapping[str, Any]] = {"episodes": 1000, "save_every": 100}
     initial_deviation: ClassVar[float] = 0.03
 
-    def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
+    def __init__(self, settings: DQNSettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
         self.settings = settings
 
@@ -73,7 +73,7 @@ class DQN(RolloutSpec):
 class DQNActor(RolloutActor):
     """Plays epsilon-greedy."""
 
-    settings: Settings
+    settings: DQNSettings
 
     def policy(self, step: Step, task: int, whole_episode: bool) -> Step:
         """Return the epsilon-greedy policy of a task."""

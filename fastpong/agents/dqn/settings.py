@@ -11,7 +11,7 @@ from fastpong.settings.schedules import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RolloutSettings):
+class DQNSettings(RolloutSettings):
     """The settings of one stage of Q-learning. ``docs/experiments`` has what else was tried."""
 
     pixel_stride: int = option(

@@ -24,7 +24,7 @@ from fastpong.learning.finite import check_finite
 from fastpong.learning.team import Part, Team
 
 if TYPE_CHECKING:
-    from fastpong.agents.dqn.settings import Settings
+    from fastpong.agents.dqn.settings import DQNSettings
 
 UNITS = 64
 
@@ -107,7 +107,7 @@ class QUpdater:
     """Makes updates, on ``threads`` threads; keeps the arrays it works in."""
 
     def __init__(
-        self, settings: Settings, kernels: Backend, dtype: DTypeLike, threads: int
+        self, settings: DQNSettings, kernels: Backend, dtype: DTypeLike, threads: int
     ) -> None:
         self.settings, self.kernels, self.dtype, self.threads = settings, kernels, dtype, threads
         self.tree = settings.pyramid()

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
-from fastpong.agents.karpathy.settings import Settings
+from fastpong.agents.karpathy.settings import KarpathySettings
 from fastpong.agents.plan import PlannedStage
 from fastpong.agents.protocol import Chance
 from fastpong.arrays import Array, Arrays
@@ -36,10 +36,10 @@ KERNELS = (
 class Karpathy(EpisodicSpec):
     """See ``Spec``. Parameters: w1 (6400, H), pixel-major, and w2 (H,)."""
 
-    Settings = Settings
-    settings: Settings
+    Settings = KarpathySettings
+    settings: KarpathySettings
 
-    def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
+    def __init__(self, settings: KarpathySettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
         kernels.prepare(dtype, *KERNELS)
         self.shapes = {"w1": (PIXELS, settings.hidden), "w2": (settings.hidden,)}

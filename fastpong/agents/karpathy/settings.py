@@ -8,7 +8,7 @@ from fastpong.settings.fields import check, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class KarpathySettings:
     """The reference's settings. ``lag`` is ours."""
 
     hidden: int = option(

@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
-from fastpong.agents.keras.settings import Settings
+from fastpong.agents.keras.settings import KerasSettings
 from fastpong.agents.plan import PlannedStage
 from fastpong.agents.protocol import Chance
 from fastpong.arrays import Array, Arrays
@@ -52,11 +52,11 @@ def shapes(image_conv: bool) -> dict[str, tuple[int, ...]]:
 class KerasConv(EpisodicSpec):
     """See ``Spec``. Parameters as ``shapes`` says."""
 
-    Settings = Settings
-    settings: Settings
+    Settings = KerasSettings
+    settings: KerasSettings
     defaults: ClassVar[Mapping[str, Any]] = {"save_every": 10}
 
-    def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
+    def __init__(self, settings: KerasSettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
         self.shapes = shapes(settings.image_conv)
         kernels.prepare(dtype, *KERNELS)
@@ -125,17 +125,16 @@ class State:
     updates: Array = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
+def _zeros(spec: KerasConv) -> dict[str, Array]:
+    return {name: np.zeros(shape, spec.dtype) for name, shape in spec.shapes.items()}
+
+
 class KerasLearner(EpisodicLearner):
     """Adds up the gradients of a batch of episodes and descends their mean by Adam."""
 
     def __init__(self, spec: KerasConv, parameters: dict[str, Array]) -> None:
         self.spec, self.parameters = spec, parameters
-        self._state = State(
-            *(
-                {name: np.zeros(shape, spec.dtype) for name, shape in spec.shapes.items()}
-                for _ in range(3)
-            )
-        )
+        self._state = State(_zeros(spec), _zeros(spec), _zeros(spec))
         first, second = UNITS
         sizes = {"h1": first, "h2": second, "p": ACTIONS, "dh1": first, "dh2": second}
         self._layers = {name: np.empty((CHUNK, size), spec.dtype) for name, size in sizes.items()}

@@ -8,7 +8,7 @@ from fastpong.settings.fields import check, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class KerasSettings:
     """The reference's settings. ``lag`` and ``image_conv`` are ours."""
 
     batch_size: int = option(

@@ -20,7 +20,7 @@ from __future__ import annotations
 from numpy.typing import DTypeLike
 
 from fastpong.agents.plan import PlannedStage
-from fastpong.agents.ppo.settings import Settings
+from fastpong.agents.ppo.settings import PPOSettings
 from fastpong.agents.ppo.updater import Batch, Updater
 from fastpong.agents.protocol import Chance
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
@@ -31,9 +31,9 @@ from fastpong.kernels import Backend
 class PPO(RolloutSpec):
     """See ``RolloutSpec``."""
 
-    Settings = Settings
+    Settings = PPOSettings
 
-    def __init__(self, settings: Settings, kernels: Backend, dtype: DTypeLike) -> None:
+    def __init__(self, settings: PPOSettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
         self.settings = settings
 

@@ -75,7 +75,7 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RolloutSettings):
+class PPOSettings(RolloutSettings):
     """The settings of PPO. ``docs/experiments`` has what else was tried."""
 
     learning_rate: Schedule = option(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.acting.rollout import Rollout
-from fastpong.agents.ppo.settings import ADAM, Settings
+from fastpong.agents.ppo.settings import ADAM, PPOSettings
 from fastpong.agents.pyramid import mark_seen
 from fastpong.arrays import Arrays, Doubles, Floats, Order
 from fastpong.kernels import Backend
@@ -48,7 +48,7 @@ class Batch:
 
     @classmethod
     def of(
-        cls, rollouts: Sequence[Rollout], settings: Settings, kernels: Backend, dtype: DTypeLike
+        cls, rollouts: Sequence[Rollout], settings: PPOSettings, kernels: Backend, dtype: DTypeLike
     ) -> Batch:
         """Join the rollouts, standardise advantages over all of them."""
         values = np.stack([s.values for s in rollouts], axis=1)
@@ -116,7 +116,7 @@ class Updater:
     """Makes updates on ``threads`` threads, and keeps the arrays it works in."""
 
     def __init__(
-        self, settings: Settings, kernels: Backend, dtype: DTypeLike, threads: int
+        self, settings: PPOSettings, kernels: Backend, dtype: DTypeLike, threads: int
     ) -> None:
         self.settings, self.kernels, self.dtype = settings, kernels, dtype
         self.tree = settings.pyramid()

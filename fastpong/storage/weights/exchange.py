@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from fastpong.arrays import Array
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights import keras as keras_weights
 from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
 
@@ -50,12 +50,12 @@ def _read_pickle(path: Path) -> Foreign:
     model = read_reference_pickle(path)
     # The reference keeps a row per hidden unit, we a row per pixel.
     parameters = {"w1": np.ascontiguousarray(model["W1"].T), "w2": model["W2"]}
-    return Foreign("pg", {"hidden": len(model["W2"])}, parameters)
+    return Foreign("karpathy", {"hidden": len(model["W2"])}, parameters)
 
 
 def _read_keras(path: Path) -> Foreign:
     parameters = keras_weights.read(path)
-    return Foreign("conv", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
+    return Foreign("keras", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
 
 
 def write(
@@ -63,7 +63,7 @@ def write(
 ) -> None:
     """Write an agent's parameters for another program.
 
-    The suffix .h5 is for Keras and the agent conv, .safetensors for anybody. The latter has the
+    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody. The latter has the
     arrays by their names, as the agent's class describes them, and as metadata, under "fastpong",
     the agent's name and its settings as JSON. Whole or not at all. Raises ForeignError, OSError.
     """
@@ -77,9 +77,9 @@ def write(
         raise ForeignError(
             f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"
         )
-    elif agent != "conv":
+    elif agent != "keras":
         raise ForeignError(
-            f"{path}: expected a run of agent conv, got one of {agent}, which Keras's reference "
+            f"{path}: expected a run of agent keras, got one of {agent}, which Keras's reference "
             f"has no model for; name a .safetensors file"
         )
     else:

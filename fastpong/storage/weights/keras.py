@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastpong.agents.keras_conv import shapes
+from fastpong.agents.keras.agent import shapes
 from fastpong.arrays import Array
 from fastpong.kernels import NETWORK
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights.pickle import ForeignError
 
 Untyped: TypeAlias = Any
