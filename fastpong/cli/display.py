@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,6 +82,13 @@ def say(text: str, *, error: bool = False) -> bool:
         _silence(error)
         return False
     return True
+
+
+def say_table(table: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, table))
+    for name, value in table.items():
+        say(f"{name:<{width}}  {value}")
 
 
 def announce(text: str) -> None:

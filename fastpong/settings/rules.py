@@ -120,7 +120,7 @@ def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> Non
         if settings.lag:
             raise ValueError(
                 f"{_name(which, 'lag')}: expected 0 where another agent takes over, "
-                f"got {settings.lag}"
+                f"got {settings.lag}; leave it out"
             )
     assert isinstance(before.settings, DQNSettings)
     each = _steps_per_update(before)

@@ -151,7 +151,9 @@ def override(values: Table, changes: Table) -> dict[str, object]:
     The first stage with a setting gets the new value, and the others inherit it.
     """
     tables = stage_tables(values)
-    agents = agents_of([tables[0] | {k: v for k, v in changes.items() if k == "agent"}, *tables[1:]])
+    agents = agents_of(
+        [tables[0] | {k: v for k, v in changes.items() if k == "agent"}, *tables[1:]]
+    )
     for name, value in changes.items():
         has = [name in settings_of(agent) for agent in agents]
         if not any(has):

@@ -118,7 +118,7 @@ OURS = {
 }
 """Other names -> ours."""
 
-_CPU = "everything runs on the CPU; workers sets the number of processes"
+_CPU = "everything runs on the CPU, in as many processes as workers says"
 _ONLINE = "nothing is sent anywhere; every run writes TensorBoard events and metrics.csv"
 _VIDEO = "no pictures are drawn while training; fastpong eval plays a run's games"
 _STAGES = "stages of a recipe say that; fastpong recipes pong-sticky shows some"
