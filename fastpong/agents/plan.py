@@ -64,26 +64,22 @@ class Plan:
     def __init__(self, env: str, stages: Sequence[Stage], make: Callable[[Stage], Spec]) -> None:
         base = find_variant(env)
         specs = [make(stage) for stage in stages]
-        variants = [_with_skip(base, stage.frame_skip) for stage in stages]
-        spreads = [variants[0].frameskip[0] // variant.frameskip[0] for variant in variants]
+        variants = [
+            base.with_frame_skip(stage.frame_skip) if stage.frame_skip is not None else base
+            for stage in stages
+        ]
+        for stage, spec in zip(stages, specs, strict=True):
+            _check_follows(stages[0], specs[0], stage, spec)
+        spreads = [_spread(variants[0], variant) for variant in variants]
         kept = max(s.screens_needed(n) for s, n in zip(specs, spreads, strict=True))
         self.stages: list[PlannedStage] = []
         for index, stage in enumerate(stages):
             task, step = self._begin(stage.from_step) if index else (0, 0)
             begun = [planned.first_step for planned in self.stages] + [step]
             starts = {name: begun[setter] for name, setter in stage.set_in.items()}
+            environment = variants[index], spreads[index], kept
             self.stages.append(
-                PlannedStage(
-                    index,
-                    stage,
-                    specs[index],
-                    variants[index],
-                    spreads[index],
-                    kept,
-                    task,
-                    step,
-                    starts,
-                )
+                PlannedStage(index, stage, specs[index], *environment, task, step, starts)
             )
 
     def _begin(self, from_step: int) -> tuple[int, int]:
@@ -103,8 +99,34 @@ class Plan:
         return next(stage for stage in reversed(self.stages) if stage.first_task <= task)
 
 
-def _with_skip(base: Variant, frame_skip: int | None) -> Variant:
-    """Return the variant with an action played for ``frame_skip`` frames."""
-    if frame_skip is None:
-        return base
-    return base.halved((base.frameskip[0] // frame_skip).bit_length() - 1)
+def _spread(first: Variant, later: Variant) -> int:
+    """Return the steps of a later stage in one of the first."""
+    if later is first:
+        return 1
+    (whole,), (part,) = first.frameskip, later.frameskip
+    if whole % part:
+        raise ValueError(
+            f"frame_skip: expected a divisor of the first stage's, {whole}, got {part}"
+        )
+    return whole // part
+
+
+def _check_follows(first: Stage, spec: Spec, later: Stage, later_spec: Spec) -> None:
+    """Raise ValueError for a stage that cannot take over a run."""
+    if later is first:
+        return
+    if spec.steps_per_task is None or later_spec.steps_per_task is None:
+        agent = first.agent if spec.steps_per_task is None else later.agent
+        raise ValueError(
+            f"stages: expected agents with rollouts of a fixed length, got {agent}, "
+            f"whose tasks are episodes"
+        )
+    for name, mine, theirs in (
+        ("the parameters' shapes", spec.shapes, later_spec.shapes),
+        ("environments", spec.tasks_per_update, later_spec.tasks_per_update),
+        ("lag", first.settings.lag, later.settings.lag),
+    ):
+        if mine != theirs:
+            raise ValueError(
+                f"stages: expected the same {name} in all, {mine} as in the first, got {theirs}"
+            )

@@ -236,6 +236,12 @@ class RolloutLearner:
         threads: int,
     ) -> None:
         self.spec, self.stage, self.parameters, self.threads = spec, stage, parameters, threads
+        self.game = stage.variant.game
+        if not self.game.mirror_swaps_actions:
+            raise ValueError(
+                f"env: expected a game whose actions exchange in its mirror image, got "
+                f"{self.game.rom}"
+            )
         self.averaging = settings.weight_averaging
         self.rollout_state = RolloutState.initial(spec, stage.frames_kept)
         self.rollouts: list[Rollout] = []

@@ -82,9 +82,9 @@ def restore(
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error
-    player = Player(
-        env or config.env, config.stages, planned.index, backend, config.dtype, seed, greedy
-    )
+    # Stages yet to come may not fit another environment.
+    stages = config.stages[: planned.index + 1]
+    player = Player(env or config.env, stages, planned.index, backend, config.dtype, seed, greedy)
     try:
         player.plan()
     except ValueError as error:

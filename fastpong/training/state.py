@@ -29,15 +29,19 @@ class TrainerState:
         arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
         state = first.spec.learner(first, parameters, 1).state()
         arrays |= {f"state/{name}": array for name, array in state.items()}
-        counters: dict[str, Any] = {
-            "task": 0,
-            "episode": 0,
-            "update": 0,
-            "total_steps": 0,
-            "total_frames": 0,
-            "running_mean": None,
-            "recent": [],
-            "wall_seconds": 0.0,
-            "cpu_seconds": 0.0,
-        }
-        return cls(counters, arrays)
+        return cls(initial_counters(), arrays)
+
+
+def initial_counters() -> dict[str, Any]:
+    """Return the counters before the first episode."""
+    return {
+        "task": 0,
+        "episode": 0,
+        "update": 0,
+        "total_steps": 0,
+        "total_frames": 0,
+        "running_mean": None,
+        "recent": [],
+        "wall_seconds": 0.0,
+        "cpu_seconds": 0.0,
+    }

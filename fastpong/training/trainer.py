@@ -29,7 +29,7 @@ from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.training.goal import RECENT, Goal
-from fastpong.training.state import TrainerState
+from fastpong.training.state import TrainerState, initial_counters
 from fastpong.training.stats import EpisodeStats
 
 RUNNING_MEAN_DECAY = 0.99
@@ -65,11 +65,14 @@ class Trainer:
         first = plan.stages[0]
         self.lag, self.batch = first.stage.settings.lag, first.spec.tasks_per_update
         self.by_batches = first.spec.steps_per_task is not None
-        if state is None:
-            state = TrainerState.initial(plan, first.spec.initial_parameters(seed))
-        self.counters = {**state.counters, "recent": [float(s) for s in state.counters["recent"]]}
+        counters = initial_counters() if state is None else state.counters
+        self.counters = {**counters, "recent": [float(score) for score in counters["recent"]]}
         self.stage: PlannedStage = plan.at(int(self.counters["task"]))
-        self.learner = self._restore(state, threads)
+        if state is None:
+            self.learner = first.spec.learner(first, first.spec.initial_parameters(seed), threads)
+            self._publish(0, self.learner.parameters)
+        else:
+            self.learner = self._restore(state, threads)
         self._submitted = int(self.counters["task"])
         self._played: dict[int, Any] = {}
         self._diagnostics: dict[str, float] = {}
@@ -209,7 +212,8 @@ class Trainer:
         newest, spec = int(self.counters["update"]), self.stage.spec
         ages = min(self.lag, newest) + 1
         versions = [_taken(state.arrays, f"parameters/{age}/", spec.shapes) for age in range(ages)]
-        learner = spec.learner(self.stage, versions[0], threads)
+        own = {name: array.copy() for name, array in versions[0].items()}
+        learner = spec.learner(self.stage, own, threads)
         views = learner.state()
         found = _taken(state.arrays, "state/", {name: a.shape for name, a in views.items()})
         if left := state.arrays.keys() - _names(ages, spec.shapes, views):
@@ -225,14 +229,14 @@ class Trainer:
 def _taken(
     arrays: Mapping[str, Array], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
-    """Return copies of the arrays of these shapes. Raises ValueError for others."""
+    """Return the arrays of these shapes. Raises ValueError for others."""
     taken = {}
     for name, shape in shapes.items():
         array = arrays.get(prefix + name)
         if array is None or array.shape != shape:
             got = "missing" if array is None else array.shape
             raise ValueError(_misfit(prefix + name, got, shape))
-        taken[name] = array.copy()
+        taken[name] = array
     return taken
 
 

@@ -124,10 +124,8 @@ class DQNLearner(RolloutLearner):
         rollouts, steps = self.begin_update()
         for rollout in rollouts:
             mark_seen(self.spec.pyramid, rollout.indices, self.rollout_state.seen)
-        self.replay.add(rollouts)
+        self.replay.add(rollouts, self.game.point_ends_return)
         since = steps - self.stage.first_step
-        if since == 0:
-            self.replay.forget()  # played with another frame skip
         if since < self.settings.learning_starts or not self.replay.steps:
             return {}
         rate = self.settings.learning_rate.at(self.stage.since("learning_rate", steps))
@@ -136,13 +134,15 @@ class DQNLearner(RolloutLearner):
         return metrics
 
     def advance(self, stage: PlannedStage) -> DQNLearner | PPOLearner:
-        """Return the learner of the next stage, of values or of a policy."""
+        """Return the learner of the next stage, of values or of a policy.
+
+        Its replay buffer is empty, since steps were played with another frame skip.
+        """
         if isinstance(stage.spec, PPO):
             return self._to_policy(stage.spec, stage)
         assert isinstance(stage.spec, DQN)
         learner = DQNLearner(stage.spec, stage, self.parameters, self.threads)
         learner.rollout_state, learner.target = self.rollout_state, self.target
-        learner.replay = self.replay
         return learner
 
     def _to_policy(self, spec: PPO, stage: PlannedStage) -> PPOLearner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpong.agents.dqn.replay import ROUNDS
+from fastpong.agents.dqn.replay import BATCHES
 from fastpong.agents.ppo.settings import RolloutSettings
 from fastpong.settings.fields import option
 from fastpong.settings.schedules import Schedule
@@ -88,9 +88,9 @@ class DQNSettings(RolloutSettings):
         super().__post_init__()
         if self.n_step > self.n_steps:
             raise ValueError(f"n_step: expected at most n_steps, {self.n_steps}, got {self.n_step}")
-        least = ROUNDS * self.n_envs * self.n_steps
+        least = BATCHES * self.n_envs * self.n_steps
         if self.buffer_size < least:
             raise ValueError(
-                f"buffer_size: expected at least {least}, {ROUNDS} rollouts of every environment, "
+                f"buffer_size: expected at least {least}, {BATCHES} rollouts of every environment, "
                 f"got {self.buffer_size}"
             )

@@ -60,7 +60,7 @@ class Karpathy(EpisodicSpec):
         self, stage: PlannedStage, parameters: dict[str, Array], threads: int
     ) -> KarpathyLearner:
         """Return a learner. It uses one thread."""
-        return KarpathyLearner(self, parameters)
+        return KarpathyLearner(self, stage, parameters)
 
 
 class KarpathyActor:
@@ -99,8 +99,9 @@ class State:
 class KarpathyLearner(EpisodicLearner):
     """Adds up the gradients of a batch of episodes and climbs them by RMSProp."""
 
-    def __init__(self, spec: Karpathy, parameters: dict[str, Array]) -> None:
+    def __init__(self, spec: Karpathy, stage: PlannedStage, parameters: dict[str, Array]) -> None:
         self.spec, self.parameters = spec, parameters
+        self.reset = stage.variant.game.point_ends_return
         hidden, dtype = spec.settings.hidden, spec.dtype
         self._state = State(
             *(
@@ -119,7 +120,9 @@ class KarpathyLearner(EpisodicLearner):
         """Add an episode's gradient, at the parameters that played it, to the batch's."""
         k, gradient = self.spec.kernels, self._state.gradient
         # T numbers: float64 costs nothing here and keeps the advantages exact.
-        returns = k.discount_rewards(result.rewards.astype(np.float64), self.spec.settings.gamma)
+        returns = k.discount_rewards(
+            result.rewards.astype(np.float64), self.spec.settings.gamma, reset_on_reward=self.reset
+        )
         advantage = k.standardize(returns, out=returns)
         right = 0.0
         for start in range(0, result.length, CHUNK):

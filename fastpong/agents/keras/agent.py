@@ -83,7 +83,7 @@ class KerasConv(EpisodicSpec):
         self, stage: PlannedStage, parameters: dict[str, Array], threads: int
     ) -> KerasLearner:
         """Return a learner. It uses one thread."""
-        return KerasLearner(self, parameters)
+        return KerasLearner(self, stage, parameters)
 
 
 class KerasActor:
@@ -132,8 +132,9 @@ def _zeros(spec: KerasConv) -> dict[str, Array]:
 class KerasLearner(EpisodicLearner):
     """Adds up the gradients of a batch of episodes and descends their mean by Adam."""
 
-    def __init__(self, spec: KerasConv, parameters: dict[str, Array]) -> None:
+    def __init__(self, spec: KerasConv, stage: PlannedStage, parameters: dict[str, Array]) -> None:
         self.spec, self.parameters = spec, parameters
+        self.reset = stage.variant.game.point_ends_return
         self._state = State(_zeros(spec), _zeros(spec), _zeros(spec))
         first, second = UNITS
         sizes = {"h1": first, "h2": second, "p": ACTIONS, "dh1": first, "dh2": second}
@@ -150,7 +151,9 @@ class KerasLearner(EpisodicLearner):
         """Add an episode's gradient, at the parameters that played it, to the batch's."""
         # T numbers: float64 costs nothing here and keeps the advantages exact.
         rewards = result.rewards.astype(np.float64)
-        returns = self.spec.kernels.discount_rewards(rewards, self.spec.settings.gamma, out=rewards)
+        returns = self.spec.kernels.discount_rewards(
+            rewards, self.spec.settings.gamma, out=rewards, reset_on_reward=self.reset
+        )
         advantage = self.spec.kernels.standardize(returns, center=False).astype(self.spec.dtype)
         loss = entropy = 0.0
         for start in range(0, result.length, CHUNK):

@@ -69,7 +69,7 @@ class PPOLearner(RolloutLearner):
         """Learn from the rollouts. See ``Updater``."""
         rollouts, steps = self.begin_update()
         settings, spec = self.settings, self.spec
-        batch = Batch.of(rollouts, settings, spec.kernels, spec.dtype)
+        batch = Batch.of(rollouts, settings, spec.kernels, spec.dtype, self.game.point_ends_return)
         rate = settings.learning_rate.at(self.stage.since("learning_rate", steps))
         ent_coef = settings.ent_coef.at(self.stage.since("ent_coef", steps))
         metrics = self._updater.learn(batch, self.parameters, self.state(), rate, ent_coef)

@@ -48,13 +48,19 @@ class Batch:
 
     @classmethod
     def of(
-        cls, rollouts: Sequence[Rollout], settings: PPOSettings, kernels: Backend, dtype: DTypeLike
+        cls,
+        rollouts: Sequence[Rollout],
+        settings: PPOSettings,
+        kernels: Backend,
+        dtype: DTypeLike,
+        point_ends_return: bool = True,
     ) -> Batch:
         """Join the rollouts, standardise advantages over all of them."""
         values = np.stack([s.values for s in rollouts], axis=1)
         rewards = np.stack([s.rewards for s in rollouts], axis=1).astype(dtype)
-        # A point ends the return, and so does a game.
-        dones = np.stack([s.dones for s in rollouts], axis=1) | (rewards != 0)
+        dones = np.stack([s.dones for s in rollouts], axis=1)
+        if point_ends_return:
+            dones = dones | (rewards != 0)
         raw = kernels.gae(
             rewards,
             values[:-1],
