@@ -37,7 +37,7 @@ class Schedule:
             if isinstance(value, bool) or not isinstance(value, (int, float, str)):
                 raise ValueError
             return cls(float(value), float(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ValueError(
                 f"expected a number or linear:START:END:STEPS, got {value!r}"
             ) from None

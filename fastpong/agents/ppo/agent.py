@@ -9,7 +9,7 @@ loss of PPO, an entropy bonus and the squared error of the value, by Adam.
 A stage of PPO can follow one of Q-learning: see ``dqn``. It begins with that network as a policy,
 and sharpens it: PPO alone makes a policy surer only slowly, and sampling costs points. So the log
 odds are multiplied by ``sharpening`` in all, evenly on a logarithmic scale over the second half of
-the learning rate's schedule.
+``ent_coef``'s schedule.
 
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), and "High-Dimensional
 Continuous Control Using Generalized Advantage Estimation" (2016).
@@ -88,6 +88,6 @@ class PPOLearner(RolloutLearner):
 
     def _sharpness(self, steps: int) -> float:
         """Return the factor of the log odds after ``steps`` steps of the run."""
-        since = self.stage.since("learning_rate", steps)
-        share = min(1.0, max(0.0, 2 * since / self.settings.learning_rate.steps - 1))
+        since = self.stage.since("ent_coef", steps)
+        share = min(1.0, max(0.0, 2 * since / self.settings.ent_coef.steps - 1))
         return float(self.stage.stage.sharpening**share)
