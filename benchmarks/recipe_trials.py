@@ -50,8 +50,8 @@ HEADING = f"""\
 Trials of settings of the agent ppo, one run each: the mean score of the last {GAMES}
 training games after so many million steps (4 frames each, about 190 µs of a core). Written by
 `python benchmarks/recipe_trials.py`, which says how to add to them. The options are those that
-differ from the defaults, of the commit that stands before them and under its names. Two seeds of the same settings
-differ by up to a factor of two in steps, so that a line alone says little.
+differ from the defaults, of the commit that stands before them and under its names. Two seeds
+of the same settings differ by up to a factor of two in steps, so that a line alone says little.
 
 The lines of 98bb28b are runs of `fastpong train` from that commit up to 96120b3, gathered from
 their metrics.csv by the same functions; many were cut off by a limit of time on a busy machine.
