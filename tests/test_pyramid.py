@@ -49,7 +49,7 @@ def test_levels_are_read() -> None:
     assert parse_levels("") == ()
     assert parse_levels(" 4x4:0.35  80x2:1 ") == (Level(4, 4, 0.35), Level(80, 2, 1.0))
     for text in ("4x4", "4:1", "axb:1", "4x4:high", "4x4:0", "4x4:-1", "4x4:nan", "4x4:inf", "x"):
-        with pytest.raises(ValueError, match=r"^levels: expected"):
+        with pytest.raises(ValueError, match=r"^coarse_cells: expected"):
             parse_levels(text)
 
 
@@ -65,5 +65,5 @@ def test_what_does_not_fit_is_refused(resolution: int, levels: str) -> None:
 
 def test_no_more_inputs_than_uint16_can_number() -> None:
     assert Pyramid(1, (), True, 1, 0).base == 2 * 160 * 160 + 2
-    with pytest.raises(ValueError, match=r"^resolution: expected at most 65536 inputs, got 76800"):
+    with pytest.raises(ValueError, match=r"^cell_size: expected at most 65536 inputs, got 76800"):
         Pyramid(1, (), False, 1, 1)

@@ -101,8 +101,9 @@ def _read_stage(
     settings: dict[str, Value] = {}
     placed: dict[str, Value] = {"frame_skip": before[-1].frame_skip} if before else {}
     set_in: dict[str, int] = {}
+    kinds = {n: f.kind for n, f in settings_of(before[-1].agent).items()} if before else {}
     for name, field in own.items():
-        inherits = name not in given and before and hasattr(before[-1].settings, name)
+        inherits = name not in given and kinds.get(name) is field.kind
         if inherits:
             settings[name] = getattr(before[-1].settings, name)
         elif name in given:

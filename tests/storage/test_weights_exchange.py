@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from fastpong.acting.rollout import EnvState
-from fastpong.cli import main as cli
+from fastpong.cli import errors as cli
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant

@@ -12,7 +12,7 @@ import keras_golden as golden
 import numpy as np
 import pytest
 
-from fastpong.cli import main as cli
+from fastpong.cli import errors as cli
 from fastpong.storage.checkpoint import newest
 from fastpong.storage.weights import exchange
 from fastpong.storage.weights import keras as keras_weights
