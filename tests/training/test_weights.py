@@ -4,7 +4,7 @@
 number of frames played, which tells other play from other learning. After a change that is meant to
 change weights, record them anew and say in the commit why:
 
-    python tests/test_weights.py --record
+    python tests/training/test_weights.py --record
 
 The project's names are used in the first part alone.
 """
@@ -211,7 +211,7 @@ def train(case: Case) -> Outcome:
 
 # --- what is asserted of them ---------------------------------------------------------------------
 
-PATH = Path(__file__).parent / "golden" / "weights.json"
+PATH = Path(__file__).parents[1] / "golden" / "weights.json"
 
 
 def machine() -> dict[str, str]:
@@ -294,5 +294,5 @@ def record() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--record"]:
-        sys.exit("usage: python tests/test_weights.py --record")
+        sys.exit("usage: python tests/training/test_weights.py --record")
     record()
