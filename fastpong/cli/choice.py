@@ -20,7 +20,7 @@ Given: TypeAlias = Mapping[str, str | bool | None]
 
 
 class Choice(NamedTuple):
-    """The settings of a new run, and lines about how they were chosen."""
+    """Hold a new run's settings, and notes about them."""
 
     config: Config
     notes: list[str]
@@ -61,7 +61,7 @@ def choose(
 def changes(
     own: Path, recipe: str | None, config_file: Path | None, given: Given
 ) -> dict[str, object]:
-    """Return the settings that a resumed run is asked to change.
+    """Return the settings to change in a resumed run.
 
     own : its config.toml
 
@@ -114,7 +114,7 @@ def _check_fixed(asked: Mapping[str, object], fixed: Mapping[str, object]) -> No
 def _base(
     recipe: str | None, config_file: Path | None, words: Mapping[str, str | bool]
 ) -> tuple[Mapping[str, object], list[str]]:
-    """Return the values that the command line overrides, and lines about them."""
+    """Return the values to override, and notes about them."""
     from fastpong import recipes
 
     agent, env = words.get("agent"), words.get("env")
@@ -142,7 +142,7 @@ def _base(
 
 
 def _recommended(recipe: recipes.Recipe, words: Mapping[str, str | bool]) -> list[str]:
-    """Recommend the recipe of an agent for its environment, if it differs from the defaults."""
+    """Recommend a recipe that differs from the agent's defaults."""
     from fastpong.settings.config import Config
 
     if words["env"] != recipe.env:
@@ -171,7 +171,7 @@ def _untried(config: Config) -> list[str]:
 
 
 def _with_recipe(path: Path, values: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a file's values over those of the recipe that it names.
+    """Return a file's values over its recipe's.
 
     A run's own config.toml names one, too, but has all settings.
     """
@@ -193,7 +193,7 @@ def _with_recipe(path: Path, values: Mapping[str, object]) -> Mapping[str, objec
 def _built(
     base: Mapping[str, object], config_file: Path | None, words: Mapping[str, str | bool]
 ) -> Config:
-    """Make the settings of ``base``, overridden by the command line."""
+    """Make the settings: ``base``, overridden by the command line."""
     from fastpong.settings.config import Config
     from fastpong.settings.tables import agents_of, override, stage_tables
 
@@ -239,7 +239,7 @@ def _read(config_file: Path | None) -> dict[str, object]:
 
 
 def _typed(words: Mapping[str, str | bool], agents: Sequence[str]) -> dict[str, object]:
-    """Convert the options given by the fields that they are for.
+    """Convert the given options by their fields.
 
     Raises click.UsageError, naming the option, what was expected and what came.
     """
@@ -268,7 +268,10 @@ def _typed(words: Mapping[str, str | bool], agents: Sequence[str]) -> dict[str, 
 
 
 def _parse(field: Field, text: str | bool) -> Value:
-    """Read a number. Other text stays text, and the field's check says what was expected."""
+    """Read a number.
+
+    Other text stays text, and the field's check refuses it.
+    """
     if isinstance(text, bool) or field.kind not in (int, float):
         return text
     if field.optional and text in NEVER:

@@ -64,7 +64,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def _expected(error: Exception) -> bool:
-    """Return whether a person can do something about an error."""
+    """Return whether a person can mend an error."""
     if _about_backend(error):  # first, for then the modules below cannot be imported
         return True
     from fastpong.cli.plot import PlotError

@@ -38,9 +38,10 @@ def evaluate(
     env: str | None,
     backend: str | None,
 ) -> int:
-    """Play episodes with fixed weights, of a run's newest whole checkpoint or of the one named.
+    """Play episodes with the weights of a checkpoint.
 
-    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints.
+    CHECKPOINT is a run directory, for its newest whole checkpoint, or a .json or .safetensors file
+    of its checkpoints.
     """
     with Interrupt() as interrupt:
         from fastpong.settings.config import available_cores, default_backend

@@ -26,7 +26,7 @@ from fastpong.cli.options import SettingsCommand
 def import_model(
     file: Path, run: Path, config_file: Path | None, **given: str | bool | None
 ) -> int:
-    """Make a run RUN of a reference program's model FILE.
+    """Make a run of a reference program's model.
 
     FILE is the NumPy program's save.p, of Python 2 or 3 (it is read as data, and nothing in it is
     executed), or weights that Keras saved, .weights.h5 or .h5. The agent and the size of its

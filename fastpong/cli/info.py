@@ -9,7 +9,7 @@ from fastpong.cli.display import say_table
 
 @click.command()
 def info() -> int:
-    """Print versions, CPU, cores and kernels, as a bug report needs them."""
+    """Print versions, CPU and kernels for a bug report."""
     from fastpong import kernels
     from fastpong.settings.config import available_cores, default_backend
     from fastpong.storage.run import versions

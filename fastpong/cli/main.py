@@ -29,7 +29,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(context_settings=_CONTEXT, epilog=COMPLETION)
 @click.version_option(package_name="fastpong", message="fastpong %(version)s")
 def cli() -> None:
-    """Train Atari Pong agents from pixels, as fast as the emulator runs."""
+    """Train Atari Pong agents from pixels, on ordinary CPUs."""
 
 
 for command in (train, evaluate, plot, recipes, info, import_model, export):

@@ -40,7 +40,10 @@ def flag(name: str) -> str:
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]
-    """One of the names in a module's table, which is imported when needed."""
+    """Describe one of the names in a module's table.
+
+    The module is imported when needed.
+    """
 
     name = "name"
 
@@ -61,7 +64,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return self._choice().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """Return the word for the value in usage and help."""
+        """Return the word for a value in the help."""
         return "NAME"
 
     def shell_complete(
@@ -72,7 +75,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]
 
 
 class Setting(click.Option):
-    """The option of one setting, for all agents that have it.
+    """Describe one setting's option, for all its agents.
 
     owners : the setting's field for each agent, or for "" if all share it
     """
@@ -92,7 +95,7 @@ class Setting(click.Option):
             super().__init__([flag(name), name], metavar=names[field.kind])
 
     def record(self, ctx: click.Context, agent: str | None) -> tuple[str, str]:
-        """Return the two columns of the help, for an agent or for any."""
+        """Return the help's two columns, perhaps of an agent."""
         found = self.get_help_record(ctx)
         assert found is not None
         field = self.owners.get(agent or "") or next(iter(self.owners.values()))
@@ -124,7 +127,7 @@ def _written(field: Field, value: Value) -> str:
 
 
 class SettingsCommand(click.Command):
-    """A command that takes every setting besides the options declared on it.
+    """Take every setting besides the declared options.
 
     The settings are looked up at the first parse, help or completion and not at import, which
     stays light.
@@ -153,7 +156,7 @@ class SettingsCommand(click.Command):
             raise click.UsageError(f"{error.option_name}: {told}", ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the main options, and an agent's settings if it is named."""
+        """Write the main options, and a named agent's settings."""
         agent: str | None = ctx.meta.get(_AGENT)
         parameters = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
         sections = {"Options": [name for name in MAIN if name in parameters]}
@@ -182,7 +185,7 @@ def _record(option: click.Option, ctx: click.Context, agent: str | None) -> tupl
 
 
 def _named_agent(args: Sequence[str]) -> str | None:
-    """Return the agent that the arguments name, or that of their recipe."""
+    """Return the agent named, or that of the recipe."""
     from fastpong import recipes
     from fastpong.agents import AGENTS, ALIASES
 
@@ -195,7 +198,7 @@ def _named_agent(args: Sequence[str]) -> str | None:
 
 
 def settings() -> list[Setting]:
-    """Return an option for every setting of a run and of all agents."""
+    """Return an option for every setting there is."""
     from fastpong.agents import AGENTS
     from fastpong.settings.config import Config
     from fastpong.settings.fields import fields

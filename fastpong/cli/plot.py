@@ -272,10 +272,10 @@ def _legend(axes: Axes, curves: Sequence[Curve], title: str) -> None:
               help="Axis to draw against.")  # fmt: skip
 @click.option("--title", default="", help="Title of the picture.  [default: the run's name]")
 def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
-    """Draw learning curves of one or several runs: run directories or metrics.csv files.
+    """Draw learning curves of one or several runs.
 
-    Every episode is a dot, the line is their running mean. Needs Matplotlib:
-    pip install "fastpong[plot]".
+    RUN is a run directory or a metrics.csv file. Every episode is a dot, the line is their running
+    mean. Needs Matplotlib: pip install "fastpong[plot]".
     """
     draw(runs, output, axis, title)
     say(f"wrote {output}")

@@ -11,7 +11,9 @@ from fastpong.cli.options import Names
 @click.command(short_help="List the recipes, or print one.")
 @click.argument("name", required=False, type=Names("fastpong.recipes", "RECIPES"))
 def recipes(name: str | None) -> int:
-    """List the recipes with what they reach and in what time, or print recipe NAME as TOML.
+    """List the recipes, or print one as TOML.
+
+    The list has what each one reaches, and in what time.
 
     fastpong train --recipe NAME trains with one, and any option overrides its value. To change
     more, write it to a file: fastpong recipes pong > my.toml, fastpong train --config my.toml.

@@ -63,7 +63,7 @@ def train(
     progress: bool,
     **given: str | bool | None,
 ) -> int:
-    """Train an agent: begin a run, or go on with one.
+    """Train an agent, in a new or a resumed run.
 
     A run is a directory with its settings, metrics.csv (a row per episode), TensorBoard events and
     checkpoints.
@@ -114,7 +114,10 @@ def _resume(directory: Path, asked: dict[str, object], progress: bool, interrupt
 
 
 def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
-    """Return the reason why a run is over, and how to train on. None if it is not."""
+    """Explain why a run is over. None: it is not.
+
+    The text says how to train on.
+    """
     from fastpong.training.session import goal_of
 
     counters = found.manifest["counters"]
@@ -164,7 +167,7 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
 
 
 def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
-    """Announce the checkpoint and how to go on. Return the exit status."""
+    """Announce the checkpoint, and return the exit status."""
     config = run.config
     manifest = run.directory / "checkpoints" / f"{outcome.saved:08d}.json"
     where = str(manifest) if outcome.saved >= 0 else "none, see above"

@@ -149,7 +149,7 @@ class Config:
 
     @classmethod
     def build(cls, values: Table) -> Config:
-        """Make a Config from the values of a recipe or config file.
+        """Make a Config from a recipe's values.
 
         Other settings keep their defaults. An agent may have ``defaults`` of its own for settings
         that all agents share.
@@ -176,12 +176,18 @@ class Config:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, object]:
-        """Return all settings as ``build`` takes them, without those that are None."""
+        """Return all settings as ``build`` takes them.
+
+        None is left out.
+        """
         first, *later = write_stages(self.stages)
         return {**plain_values(self), **first, **({"stages": later} if later else {})}
 
     def fixed(self) -> dict[str, object]:
-        """Return the settings that a resumed run may not change, of every stage."""
+        """Return the settings that no resumed run may change.
+
+        Those of a later stage are named after it.
+        """
         found: dict[str, object] = {
             name: v for name, v in plain_values(self).items() if name not in CHANGEABLE
         }
@@ -195,5 +201,5 @@ class Config:
         return {name: v for name, v in found.items() if name.split(": ")[-1] not in CHANGEABLE}
 
     def to_toml(self) -> str:
-        """Write the settings as TOML, each under its help line."""
+        """Write the settings as TOML with help lines."""
         return write_toml(self, self.stages)

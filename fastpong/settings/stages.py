@@ -22,7 +22,9 @@ class AgentSettings(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of a run. It lasts until the next one begins.
+    """Describe one stage of a run.
+
+    It lasts until the next one begins.
 
     from_step          : it begins with the first update at or after this step of the run
     agent              : name of the agent that trains

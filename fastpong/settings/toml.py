@@ -13,7 +13,7 @@ HEADING = "# Settings of a fastpong run. Use them again with `fastpong train --c
 
 
 def write_toml(shared: object, stages: Sequence[Stage]) -> str:
-    """Write shared settings and stages, each setting under its help line.
+    """Write shared settings and stages with help lines.
 
     A setting that is None is a comment. A setting that was explained above is not explained again.
     """

@@ -59,7 +59,7 @@ def test_levels_are_read() -> None:
      (2, "160x2:1"), (2, "4x160:1")],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(resolution: int, levels: str) -> None:
-    with pytest.raises(ValueError, match=r"^(levels|resolution): expected"):
+    with pytest.raises(ValueError, match=r"^(coarse_cells|cell_size): expected"):
         Pyramid(resolution, parse_levels(levels), False)
 
 
