@@ -155,6 +155,7 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
         str(run.directory),
         config.until,
         config.until_episodes,
+        config.total_timesteps,
     )
     interrupt.pids = lambda: session.pool.pids
     display = open_display(heading, progress=progress)

@@ -38,7 +38,7 @@ def test_without_a_terminal_there_is_a_line_per_episode(trained: tuple[Path, str
     assert "recommended for PongDeterministic-v4: fastpong train --recipe pong" in note
     assert str(run.name) in lines[0]
     for line, row in zip(lines[1:4], rows(run), strict=True):
-        assert line.startswith(f"episode {row['episode']}  reward {float(row['return']):+.0f}  ")
+        assert line.startswith(f"episode {row['episode']}  return {float(row['return']):+.0f}  ")
         assert f"length {row['length']}  " in line
         assert re.search(r"[\d,]+ frames/s  [\d,]+ steps/s$", line)
     assert "checkpoints/00000003.json" in lines[4]
@@ -72,7 +72,7 @@ def test_a_live_display_on_a_terminal(tmp_path: Path) -> None:
     assert process.wait(20) == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
-    for words in ("episode reward", "running mean", "episode length", "emulated frames/s"):
+    for words in ("episodic return", "running mean", "episode length", "emulated frames/s"):
         assert words in text
     for words in ("steps/s", "workers", "0 / 3 episodes", "3 / 3 episodes", "elapsed", "left 0:00"):
         assert words in text
