@@ -1,4 +1,4 @@
-"""The convolutional agent, see claims/conv.py."""
+"""The agent keras, see claims/conv.py."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from claims import conv
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_training_against_bare_emulators(against_bare: Any, workers: int) -> None:
-    from programs.training import CONV_SETTINGS
+    from programs.training import KERAS_SETTINGS
 
-    against_bare(CONV_SETTINGS, workers, at_least=0.90)
+    against_bare(KERAS_SETTINGS, workers, at_least=0.90)
 
 
 @pytest.mark.timeout(300)

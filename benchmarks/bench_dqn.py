@@ -1,4 +1,4 @@
-"""The Q-learning agent, see claims/dqn.py."""
+"""The agent dqn, see claims/dqn.py."""
 
 from __future__ import annotations
 

@@ -6,8 +6,11 @@ import functools
 from typing import Any
 
 import pytest
+from cases import conv_calls, ppo_calls
 from cases.kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
 from claims import kernels
+
+from fastpong.kernels import registry
 
 
 @functools.cache
@@ -28,6 +31,18 @@ def test_kernel(benchmark: Any, kernel: str, backend: str) -> None:
     benchmark.group = kernel
     benchmark.extra_info["units"] = f"{call.units} x {call.per}"
     benchmark(call.run)
+
+
+def test_every_declared_kernel_has_a_row(benchmark: Any) -> None:
+    """In one of the three tables: the registry's examples are too small to be timed."""
+
+    def rows() -> set[str]:
+        tables = (cases.calls("float32")["numpy"] for cases in (conv_calls, ppo_calls))
+        return set(KERNELS).union(*tables)
+
+    measured = benchmark.pedantic(rows, rounds=1)
+    names = {row.partition(",")[0].partition(" (")[0] for row in measured}
+    assert names == {kernel.function for kernel in registry.KERNELS.values()}
 
 
 @pytest.mark.timeout(300)

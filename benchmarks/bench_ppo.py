@@ -1,4 +1,4 @@
-"""The actor-critic agent, see claims/ppo.py."""
+"""The agent ppo, see claims/ppo.py."""
 
 from __future__ import annotations
 

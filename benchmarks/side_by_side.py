@@ -11,7 +11,7 @@ docs/time-to-solve.json, or three times what fastpong just took where there is n
 200. What is evaluated, is off the clock.
 
 How a contender runs fastest is its own business and differs between machines: before its first run
-each way it offers is tried for half a minute, and the one that makes most decisions is taken.
+each way it offers is tried for half a minute, and the one that makes most steps is taken.
 
 Resumable: what is measured stands in docs/side-by-side.json. Nothing else should run on the
 machine. Writes docs/side-by-side.md.
@@ -102,12 +102,12 @@ def run(
 
 
 def quickest(it: Contender, env: str) -> dict[str, Any]:
-    """Try all ways of a contender; return the one with the most decisions, and the rates of all."""
+    """Try all ways of a contender; return the one with the most steps, and the rates of all."""
     rates = {}
     for way in it.ways:
         print(f"{it.title}: trying {' '.join(way) or 'its defaults'}", flush=True)
         tried = run(it, env, 1, TRIAL_SECONDS, (*way, "--games", "0"))
-        rates[way] = tried["decisions"] / tried["wall"]
+        rates[way] = tried["steps"] / tried["wall"]
     best = max(rates, key=lambda way: rates[way])
     return {"way": list(best), "rates": {" ".join(way): rate for way, rate in rates.items()}}
 
@@ -141,7 +141,7 @@ def ours(env: str, seed: int) -> dict[str, Any]:
         "settings": f"`--agent ppo --until {GOAL}`",
         "wall": wall,
         "cpu": counters["cpu_seconds"],
-        "decisions": counters["total_steps"],
+        "steps": counters["total_steps"],
         "frames": counters["total_frames"],
         "games": len(curve),
         "recent": curve[-1][2],
@@ -226,7 +226,7 @@ def page(numbers: dict[str, Any]) -> str:
         "and not this file.", "",
         f"fastpong trained until the mean of its last {RECENT} games was {GOAL}, the others for a "
         "given wall time. Imports are included, evaluations are off the clock. The settings of the "
-        "others are those published for all Atari games, made for ten million decisions; "
+        "others are those published for all Atari games, made for ten million steps; "
         "fastpong's were found on Pong. So this compares what one gets, and not one algorithm with "
         "another.", "",
         *table(["measured on", ""], [[*x] for x in machine(numbers).items()]), "",
@@ -282,7 +282,7 @@ def ways(choices: dict[str, Any]) -> list[str]:
         for name, choice in choices.items()
         for way, rate in choice["rates"].items()
     ]
-    header = ["who", "options", "decisions/s, start included", "taken"]
+    header = ["who", "options", "steps/s, start included", "taken"]
     return [f"Each way was tried for {TRIAL_SECONDS:.0f} s.", "", *table(header, rows)]
 
 

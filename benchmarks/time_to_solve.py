@@ -52,11 +52,12 @@ RUNS = ROOT / "build" / "time-to-solve"
 class Plan:
     """How a variant is trained, and for how many core-minutes at most; target in core-minutes.
 
+    recipe, options : what it is trained with, and what overrides the recipe
     near : how far training's games may stay below a goal; averaged weights play better than the
            newest, and fewer of the actions by values are blind than in training
     """
 
-    agent: str
+    recipe: str
     options: str
     core_minutes: float
     target: dict[int, float]
@@ -66,7 +67,7 @@ class Plan:
 
 VARIANTS = {
     "PongDeterministic-v4": Plan(
-        "ppo",
+        "pong",
         "--until 20.5 --episodes 500 --save-every 8",
         15,
         {0: 1, 18: 2, 20: 3},
@@ -74,25 +75,24 @@ VARIANTS = {
         "Games of the evaluation are drawn from the policy.",
     ),
     "ALE/Pong-v5": Plan(
-        "dqn",
-        "--fine '400000 1500000' --anneal 1500000 --refine 3250000 --until 20 --episodes 9999 "
-        "--save-every 20",
+        "pong-sticky",
+        "--until 20 --save-every 20",
         16,
         {0: 3, 18: 15},
         {0: 6, 18: 2, 20: 2},
-        "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
+        "An action is played for four frames, the variant's number, up to 400,000 steps, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. From 3.25 million on the policy itself is learned, by PPO. Games of the "
         "evaluation are played with as many frames as training's at that stage. Where the policy "
         "is learned they are drawn from it; before, the better action is played, but one in a "
-        "thousand is drawn blindly. The run is ended at 16 core-minutes.",
+        "thousand is drawn blindly. The run ends with its recipe, or at 16 core-minutes.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that was kept, and what it had cost: seconds, frames, decisions."""
+    """A checkpoint that was kept, and what it had cost: seconds, frames, steps."""
 
     path: Path
     episode: int
@@ -115,7 +115,7 @@ def arguments(env: str, seed: int) -> list[str]:
     """Return those of the command that trains."""
     plan, where = VARIANTS[env], (home_of(env, seed) / "run").relative_to(ROOT)
     return [
-        *("train", "--agent", plan.agent, "--env", env, "--seed", str(seed)),
+        *("train", "--recipe", plan.recipe, "--seed", str(seed)),
         *("--run-dir", str(where), *shlex.split(plan.options)),
     ]
 
@@ -310,7 +310,7 @@ def page(numbers: dict[str, Any]) -> str:
         whole = {seed: entry for seed, entry in planned(env, seeds) if "goals" in entry}
         if whole:
             plan = VARIANTS[env]
-            command = f"fastpong train --agent {plan.agent} --env {env} {plan.options}"
+            command = f"fastpong train --recipe {plan.recipe} {plan.options}"
             lines += [
                 f"## {env}",
                 "",

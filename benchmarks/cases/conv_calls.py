@@ -1,4 +1,4 @@
-"""One call of every kernel of the convolutional agent on real Pong data, for all backends."""
+"""One call of every kernel of the agent keras on real Pong data, for all backends."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from cases.kernel_calls import BACKENDS, Call, _added, _simple
-from fastpong.agents.keras_conv import ConvolutionalAgent, Settings
+from cases.stages import only_stage
 from numpy.typing import NDArray
-from programs.training import first_conv_episode
+from programs.training import first_keras_episode
 
 from fastpong import kernels
 from fastpong.acting.trajectory import Trajectory
+from fastpong.agents.keras.settings import KerasSettings
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
@@ -23,7 +24,7 @@ STEPS = {"row": 256, "image": 64}
 
 def calls(dtype: str) -> dict[str, dict[str, Call]]:
     """Return for every backend one call of every kernel, by name."""
-    trajectory = first_conv_episode()
+    trajectory = first_keras_episode()
     return {
         backend: {
             call.kernel: call
@@ -53,10 +54,8 @@ def _calls(k: Any, trajectory: Trajectory, mode: str, dtype: str) -> list[Call]:
 
 
 def _weights(mode: str, dtype: str) -> dict[str, Array]:
-    agent = ConvolutionalAgent(
-        Settings(image_conv=mode == "image"), kernels.get_backend("cython"), dtype
-    )
-    weights = agent.initial_parameters(0)
+    settings = KerasSettings(image_conv=mode == "image")
+    weights = only_stage("keras", "Pong-v0", settings, dtype=dtype).spec.initial_parameters(0)
     weights["bias"][:] = np.linspace(-0.02, 0.02, len(weights["bias"]))
     return weights
 

@@ -94,7 +94,7 @@ def _simple(
 
 def _frames(data: Data, k: kernels.Backend) -> list[Call]:
     recording, dtype = data.recording, data.w1.dtype
-    table = recording.table
+    table = recording.actor.table
     before, screen = recording.screens[STEPS // 2], recording.screens[STEPS // 2 + 1]
     first, second = (k.preprocess_frame(s, table).astype(dtype) for s in (before, screen))
     indices, signs = np.empty(6400, np.uint16), np.empty(6400, np.int8)
@@ -159,7 +159,7 @@ def _step(data: Data, k: kernels.Backend) -> list[Call]:
         "signs": np.zeros(cap * 6400, np.int8),
         "actions": np.zeros(cap, np.uint8),
     }
-    step = k.policy_step(screens, recording.table, data.w1, data.w2, **outputs)
+    step = k.policy_step(screens, recording.actor.table, data.w1, data.w2, **outputs)
 
     def run() -> None:
         # From 1: step 0 has no screen before it and so nothing to do.

@@ -1,4 +1,4 @@
-"""One call of every kernel of the actor-critic agent on real Pong data, for all backends."""
+"""One call of every kernel of the agent ppo on real Pong data, for all backends."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from cases.kernel_calls import BACKENDS, Call, _simple
-from fastpong.agents.multi_env import look
-from fastpong.agents.ppo.learner import Batch
+from cases.stages import only_stage
 from numpy.typing import NDArray
 
 from fastpong import kernels
-from fastpong.acting.rollout import EnvState
-from fastpong.agents.ppo.agent import ActorCritic, Settings
+from fastpong.acting.rollout import EnvState, Rollout
+from fastpong.agents.ppo.settings import PPOSettings
+from fastpong.agents.ppo.updater import Batch
+from fastpong.agents.protocol import Chance
+from fastpong.agents.pyramid import mark_seen
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
@@ -22,16 +24,17 @@ from fastpong.kernels.bundles import CellNetwork, CellTree, Moments
 Array = NDArray[Any]
 
 ENV = "PongDeterministic-v4"
-SETTINGS = Settings()
-KERNELS = 8
+SETTINGS = PPOSettings()
+ENVS = range(SETTINGS.n_envs)
+KERNELS = 9
 
 
 @dataclass(frozen=True)
 class Data:
     """What the untrained agent played, and its first minibatch.
 
-    batch   : the segments of all lanes, some updates into their games
-    order   : a minibatch of it
+    batch    : rollouts of all environments, some updates into their episodes
+    order    : a minibatch of it
     parameters, seen : of the agent
     """
 
@@ -39,7 +42,7 @@ class Data:
     order: Array
     parameters: dict[str, Array]
     seen: Array
-    segments: list[Any]
+    rollouts: list[Rollout]
 
     @property
     def entries(self) -> float:
@@ -48,18 +51,20 @@ class Data:
 
 
 def play(dtype: str, skip: int = 3) -> Data:
-    """Play ``skip`` updates' segments, learn nothing, and keep the next ones."""
-    agent = ActorCritic(SETTINGS, kernels.get_backend("cython"), dtype)
-    parameters, state = agent.initial_parameters(0), agent.initial_state()
-    player, lanes = agent.player(ENV, 0, TRAIN, False), [EnvState()] * SETTINGS.lanes
-    segments: list[Any] = []
+    """Play the rollouts of ``skip`` updates, learn nothing, and keep the last ones."""
+    stage, tree = only_stage("ppo", ENV, SETTINGS, dtype=dtype), SETTINGS.pyramid()
+    parameters = stage.spec.initial_parameters(0)
+    actor, states = stage.spec.actor(stage, Chance(0, TRAIN)), list(map(EnvState, ENVS))
+    rollouts: list[Rollout] = []
     for n in range(skip):
-        segments = [player(n * len(lanes) + k, parameters, lane) for k, lane in enumerate(lanes)]
-        lanes = [segment.state for segment in segments]
-    batch = Batch.of(segments, SETTINGS, agent.kernels, dtype)
-    look(agent.pyramid, batch.inputs.indices, state["seen"])
-    order = np.random.default_rng(0).permutation(len(batch.steps.actions))[: SETTINGS.minibatch]
-    return Data(batch, order, parameters, state["seen"], segments)
+        first = n * len(states)
+        rollouts = [actor.play(first + env, parameters, states[env]) for env in ENVS]
+        states = [rollout.state for rollout in rollouts]
+    batch = Batch.of(rollouts, SETTINGS, kernels.get_backend("cython"), dtype)
+    seen = np.zeros(tree.rows, np.uint8)
+    mark_seen(tree, batch.inputs.indices, seen)
+    order = np.random.default_rng(0).permutation(len(batch.steps.actions))[: SETTINGS.batch_size]
+    return Data(batch, order, parameters, seen, rollouts)
 
 
 def calls(dtype: str) -> dict[str, dict[str, Call]]:
@@ -84,9 +89,19 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
     gradient, squares = (array.copy() for array in oracle.cells_backward(*back))
     out = np.empty_like(logit), np.empty_like(value)
     losses = (np.empty_like(logit), np.empty_like(logit), np.empty((5, size)))
-    path = [np.stack([getattr(s, n) for s in data.segments], axis=1) for n in ("rewards", "dones")]
-    values = np.stack([s.values for s in data.segments], axis=1)
+    path = [np.stack([getattr(s, n) for s in data.rollouts], axis=1) for n in ("rewards", "dones")]
+    values = np.stack([s.values for s in data.rollouts], axis=1)
     rewards = path[0].astype(dtype)
+    half = size // 2
+    heads = np.stack([logit, value])
+    td = (
+        heads[:, : 2 * half].copy(),
+        heads[:, half : 2 * half].copy(),
+        batch.steps.actions[data.order[:half]],
+        np.ones(half),
+        np.full(half, 0.86),
+    )
+    errors = (np.empty_like(logit[:half]), np.empty_like(logit[:half]), np.empty((2, half)))
 
     def weights() -> tuple[CellNetwork, Array, Moments]:
         own = CellNetwork(rows.copy(), units.copy())
@@ -111,6 +126,7 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
         Call("cells_adam", f"update of {gradient.size / 1e3:,.0f}k", 1,
              lambda: k.cells_adam(*learned, family, 3),
              fresh_update),
+        _simple("td_gradient", "step", half, k.td_gradient, *td, out=errors),
         _simple("gae", "step", rewards.size, k.gae, rewards, values[:-1], path[1], values[-1],
                 out=np.empty_like(rewards)),
     ]  # fmt: skip
@@ -119,7 +135,7 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
 def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
     """Return the encoder and the fused step, over two neighbouring screens, to and fro."""
     emulator, cap, tree = Emulator(find_variant(ENV)), 32, SETTINGS.pyramid()
-    screens = np.ascontiguousarray(data.segments[0].state.screens)
+    screens = np.ascontiguousarray(data.rollouts[0].state.screens)
     table = emulator.foreground_table()
     cells = (np.empty(tree.base, np.uint16), np.empty(tree.base, np.int8))
     outputs = {
@@ -133,7 +149,7 @@ def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
     buffers = tuple(outputs.values())
     step = k.cells_step(
         screens, table, CellNetwork(data.parameters["rows"], data.parameters["units"]),
-        tree.mirror, buffers[:3], buffers[3:], SETTINGS.resolution,
+        tree.mirror, buffers[:3], buffers[3:], SETTINGS.cell_size,
     )  # fmt: skip
 
     def run() -> None:
@@ -150,6 +166,6 @@ def _screens(k: Any, data: Data, dtype: str) -> list[Call]:
 
     return [
         _simple("encode_cells", "frame", 1, k.encode_cells, screens[0], screens[1], table,
-                SETTINGS.resolution, out=cells),
+                SETTINGS.cell_size, out=cells),
         Call("cells_step", "step", cap, run, result),
     ]  # fmt: skip

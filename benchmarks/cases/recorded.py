@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from cases.stages import only_stage
 from numpy.typing import NDArray
 
-from fastpong import agents
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.karpathy import PolicyGradient
+from fastpong.agents.karpathy.agent import KarpathyActor
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN, uniforms
 from fastpong.envs.emulator import Emulator
-from fastpong.envs.variants import find_variant
 
 Array = NDArray[Any]
 
@@ -34,10 +34,8 @@ class Recording:
     frames_emulated : by ALE's own count, of all ``act`` calls one by one
     """
 
-    agent: PolicyGradient
+    actor: KarpathyActor
     parameters: dict[str, Array]
-    emulator: Emulator
-    table: Array
     episode: int
     trajectory: Trajectory
     frame_actions: list[list[int]]
@@ -45,32 +43,25 @@ class Recording:
     rgb: Array
     frames_emulated: int
 
-    def play(self, buffers: Buffers) -> Trajectory:
+    @property
+    def emulator(self) -> Emulator:
+        return self.actor.emulator
+
+    def play(self) -> Trajectory:
         """Play the episode again, as a worker does."""
-        weights, step = self.parameters, self.agent.kernels.policy_step
-
-        def bind(screens: Array, indptr: Array, indices: Array, signs: Array, acts: Array) -> Step:
-            return step(
-                screens, self.table, weights["w1"], weights["w2"], indptr, indices, signs, acts
-            )
-
-        draw = uniforms(SEED, TRAIN, self.episode)
-        return play_episode(self.emulator, bind, draw, buffers=buffers)
-
-
-def make_agent(dtype: str = "float32", backend: str = "cython") -> PolicyGradient:
-    agent = agents.create("pg", PolicyGradient.Hyperparameters(), backend, dtype)
-    assert isinstance(agent, PolicyGradient)
-    return agent
+        return self.actor.play(self.episode, self.parameters)
 
 
 @functools.cache
 def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) -> Recording:
     """Play an episode, or its first frames, once with every frame counted; cached."""
-    agent = make_agent(dtype)
-    parameters = agent.initial_parameters(SEED)
-    emulator = Emulator(dataclasses.replace(find_variant(ENV), max_frames=max_frames))
-    table = emulator.foreground_table()
+    stage = only_stage("karpathy", ENV, dtype=dtype)
+    variant = dataclasses.replace(stage.variant, max_frames=max_frames)
+    stage = dataclasses.replace(stage, variant=variant)
+    parameters = stage.spec.initial_parameters(SEED)
+    actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
+    assert isinstance(actor, KarpathyActor)
+    emulator, weights = actor.emulator, (parameters["w1"], parameters["w2"])
     act, ale = emulator._act, emulator._ale
     acted: list[list[int]] = []
     screens: list[Array] = []
@@ -86,8 +77,8 @@ def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) 
         return points
 
     def bind(shown: Array, indptr: Array, indices: Array, signs: Array, actions: Array) -> Step:
-        step = agent.kernels.policy_step(
-            shown, table, parameters["w1"], parameters["w2"], indptr, indices, signs, actions
+        step = actor.kernels.policy_step(
+            shown, actor.table, *weights, indptr, indices, signs, actions
         )
 
         def recording_step(t: int, uniform: float) -> int:
@@ -109,6 +100,5 @@ def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) 
         emulator._act = act
     trajectory.check()
     return Recording(
-        agent, parameters, emulator, table, episode, trajectory, acted,
-        np.array(screens), np.array(rgb), emulated,
+        actor, parameters, episode, trajectory, acted, np.array(screens), np.array(rgb), emulated
     )  # fmt: skip

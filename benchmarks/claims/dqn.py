@@ -1,4 +1,4 @@
-"""The Q-learning agent: training against bare emulators, and what learning takes."""
+"""The agent dqn: training against bare emulators, and what learning takes."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from cases.stages import only_stage
 from claims import throughput
 from claims.kernels import PLAN
-from fastpong.agents.dqn.learner import QLearner
 from measure import Effort, Figure, Report, alternate, figure
 from numpy.typing import NDArray
 from programs.training import DQN_SETTINGS
 from shared import tolerances
 
 from fastpong import kernels
-from fastpong.acting.rollout import EnvState
-from fastpong.agents.dqn.agent import DeepQ
+from fastpong.agents.dqn.agent import DQN, DQNLearner
 from fastpong.agents.dqn.replay import Replay
-from fastpong.agents.dqn.settings import Settings
+from fastpong.agents.dqn.settings import DQNSettings
+from fastpong.agents.dqn.updater import QUpdater
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN
 
 ENV, ROUNDS = "ALE/Pong-v5", 6
-SETTINGS = Settings(replay=20_000)
+SETTINGS = DQNSettings(buffer_size=20_000)
 
 HOW = f"""\
 `fastpong train --agent dqn` ({ENV}, every setting at its default, but that learning begins after
-{DQN_SETTINGS["--warmup"]} decisions, before the first window) against bare emulators as under
+{DQN_SETTINGS["--learning-starts"]} steps, before the first window) against bare emulators as under
 "Throughput". Learning by itself: one update from {ROUNDS} rounds that the untrained agent played,
-{SETTINGS.lanes} x {SETTINGS.segment} decisions each, every one learned from {SETTINGS.reuse:g}
-times on average in minibatches of {SETTINGS.minibatch}, {SETTINGS.hidden} units; a decision is one
-that was played, and its time that of all {SETTINGS.reuse:g}. The weights are first checked against
-the oracle's. Multiply-adds are counted as for the actor-critic agent: 8 n H (n entries, upright and
-mirrored; forward for the decision, twice for the one that its return ends with, and backward), and
-18 H for the heads."""
+{SETTINGS.n_envs} x {SETTINGS.n_steps} steps each, every one learned from
+{SETTINGS.replay_ratio:g} times on average in minibatches of {SETTINGS.batch_size},
+{SETTINGS.hidden} units; a step is one that was played, and its time that of all
+{SETTINGS.replay_ratio:g}. The weights are first checked against the oracle's. Multiply-adds are
+counted as for the agent ppo: 8 n H (n entries, upright and mirrored; forward for the step, twice
+for the one that its return ends with, and backward), and 18 H for the heads."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What was played: the agent's weights and its state, with the replay."""
+    """What was played: the agent's weights and its state, with the replay buffer."""
 
     parameters: dict[str, NDArray[np.floating]]
     state: dict[str, NDArray]
@@ -49,11 +50,16 @@ class Data:
     def entries(self) -> float:
         """Entries of an observation, on average over what is kept."""
         replay = self.replay()
-        last = replay.starts[(int(replay.kept[1]) - 1) % len(replay.starts)]
+        last = replay.starts[(int(replay.stored[1]) - 1) % len(replay.starts)]
         return float(last[-1] - last[0]) / replay.size
 
     def replay(self) -> Replay:
-        return Replay(self.state, SETTINGS.lanes, SETTINGS.segment)
+        arrays = {
+            name.removeprefix("replay/"): array
+            for name, array in self.state.items()
+            if name.startswith("replay/")
+        }
+        return Replay(SETTINGS.n_envs, SETTINGS.n_steps, arrays)
 
     def copy(self) -> Data:
         return Data(*({k: v.copy() for k, v in d.items()} for d in (self.parameters, self.state)))
@@ -63,21 +69,21 @@ def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
     """Check, then measure."""
     figures, rates = throughput.compare(effort, workers, DQN_SETTINGS)
     figures += learning(effort)
-    return Report("The Q-learning agent", HOW, figures, [rates])
+    return Report("The agent dqn", HOW, figures, [rates])
 
 
 def play(dtype: str) -> Data:
     """Play so many rounds with the weights that an agent begins with, and keep them."""
-    agent = DeepQ(SETTINGS, kernels.get_backend("cython"), dtype)
-    data = Data(agent.initial_parameters(0), agent.initial_state())
-    player, lanes = agent.player(ENV, 0, TRAIN, False), [EnvState()] * SETTINGS.lanes
-    for task in range(ROUNDS * SETTINGS.lanes):
-        segment = player(task, data.parameters, lanes[task % SETTINGS.lanes])
-        lanes[task % SETTINGS.lanes] = segment.state
-        agent.add(segment, data.parameters, data.state)
-        if (task + 1) % SETTINGS.lanes == 0:
-            assert agent.update(data.parameters, data.state) == {}  # learning has not begun
-    return data
+    stage = only_stage("dqn", ENV, SETTINGS, dtype=dtype)
+    assert isinstance(stage.spec, DQN)
+    actor = stage.spec.actor(stage, Chance(0, TRAIN))
+    learner = DQNLearner(stage.spec, stage, stage.spec.initial_parameters(0), threads=1)
+    for task in range(ROUNDS * SETTINGS.n_envs):
+        rollout = actor.play(task, learner.parameters, learner.payload(task, None))
+        learner.add(rollout, learner.parameters)
+        if (task + 1) % SETTINGS.n_envs == 0:
+            assert learner.update() == {}  # learning has not begun
+    return Data(learner.parameters, learner.state())
 
 
 def learning(effort: Effort) -> list[Figure]:
@@ -85,13 +91,13 @@ def learning(effort: Effort) -> list[Figure]:
     rounds, _, _ = PLAN[effort]
     _check()
     data = play("float32")
-    decisions = data.replay().size
-    work = SETTINGS.reuse * SETTINGS.hidden * (8 * data.entries + 18) * decisions
+    steps = data.replay().size
+    work = SETTINGS.replay_ratio * SETTINGS.hidden * (8 * data.entries + 18) * steps
     found = alternate({"one": _update(data, 1), "two": _update(data, 2)}, rounds)
     figures = []
     for name, threads in (("one", "1 thread"), ("two", "2 threads")):
-        each = [1e6 * seconds / decisions for seconds in found[name]]
-        figures.append(figure(f"learning, a decision, {threads}", each, "µs"))
+        each = [1e6 * seconds / steps for seconds in found[name]]
+        figures.append(figure(f"learning, a step, {threads}", each, "µs"))
     for name, threads in (("one", "1 thread"), ("two", "2 threads")):
         rates = [work / seconds / 1e9 for seconds in found[name]]
         figures.append(figure(f"learning, multiply-adds, {threads}", rates, "G/s"))
@@ -100,12 +106,12 @@ def learning(effort: Effort) -> list[Figure]:
 
 def _update(data: Data, threads: int) -> Callable[[], float]:
     """Return an arm: the seconds of one update."""
-    learner = QLearner(SETTINGS, kernels.get_backend("cython"), "float32", threads)
+    updater = QUpdater(SETTINGS, kernels.get_backend("cython"), "float32", threads)
     own = data.copy()
 
     def arm() -> float:
         start = time.perf_counter()
-        learner.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate)
+        updater.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate.start)
         return time.perf_counter() - start
 
     arm()
@@ -115,11 +121,11 @@ def _update(data: Data, threads: int) -> Callable[[], float]:
 def _check() -> None:
     """Raise AssertionError unless an update's weights are the oracle's, in float64."""
     data, weights = play("float64"), []
-    settings = dataclasses.replace(SETTINGS, reuse=1.0)  # the oracle takes its time
+    settings = dataclasses.replace(SETTINGS, replay_ratio=1.0)  # the oracle takes its time
     for backend, threads in (("numpy", 1), ("cython", 2)):
         own = data.copy()
-        learner = QLearner(settings, kernels.get_backend(backend), "float64", threads)
-        learner.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate)
+        updater = QUpdater(settings, kernels.get_backend(backend), "float64", threads)
+        updater.learn(own.replay(), own.parameters, own.state, SETTINGS.learning_rate.start)
         weights.append(own.parameters)
     for name, want in weights[0].items():
         assert not np.array_equal(want, data.parameters[name])

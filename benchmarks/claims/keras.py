@@ -1,4 +1,4 @@
-"""The convolutional agent's training against the Keras reference's loop, where Keras is."""
+"""Training of the agent keras against the Keras reference's loop, where Keras is."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from measure import Effort, Helper, Report, Table, alternate, figure, quartiles, ratios
 from programs import keras_reference, training
-from programs.training import CONV_SETTINGS, Training
+from programs.training import KERAS_SETTINGS, Training
 
 # rounds, seconds of a window of training, most steps of a window of the reference
 PLAN = {"quick": (1, 0.5, 20), "normal": (1, 5.0, 400), "full": (3, 5.0, 100_000)}
 
 HOW = """\
-`fastpong train --agent conv` (batch 10, lag 1) with 1 and with 2 workers against the reference's
+`fastpong train --agent keras` (batch 10, lag 1) with 1 and with 2 workers against the reference's
 loop in one process: Keras on PyTorch, `predict` for every step of `gymnasium.make("Pong-v0")`, one
 `train_on_batch` for every episode, PyTorch with its default threads, nothing saved or printed. A
 window of the reference is an episode with its update. That both do the same mathematics is what
 tests/test_conv_keras.py shows. The ratios are round by round."""
-TITLE = "The convolutional agent against the Keras reference's loop"
+TITLE = "The agent keras against the Keras reference's loop"
 
 
 def measure(effort: Effort) -> Report:
@@ -30,11 +30,11 @@ def measure(effort: Effort) -> Report:
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as two,
         Helper("keras_reference") as helper,
-        Training(1, Path(one), settings=CONV_SETTINGS) as alone,
+        Training(1, Path(one), settings=KERAS_SETTINGS) as alone,
     ):
         alone.pause()
         training.check(alone.run, alone.rows())
-        with Training(2, Path(two), settings=CONV_SETTINGS) as pair:
+        with Training(2, Path(two), settings=KERAS_SETTINGS) as pair:
             pair.pause()
             arms = {
                 "the reference's loop": lambda: _reference(helper, steps),

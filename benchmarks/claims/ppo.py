@@ -1,4 +1,4 @@
-"""The actor-critic agent: training against bare emulators, and learning against its arithmetic."""
+"""The agent ppo: training against bare emulators, and learning against its arithmetic."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from cases import ppo_calls
 from cases.ppo_calls import SETTINGS
 from claims import throughput
 from claims.kernels import DTYPES, PLAN, table
-from fastpong.agents.ppo.learner import Learner
 from measure import Effort, Figure, Helper, Report, Table, alternate, figure, ratios
 from programs.training import PPO_SETTINGS
 from shared import tolerances
 
 from fastpong import kernels
+from fastpong.agents.ppo.updater import Updater
+
+RATES = (SETTINGS.learning_rate.start, SETTINGS.ent_coef.start)
 
 HOW = f"""\
 `fastpong train --agent ppo` ({ppo_calls.ENV}, every setting at its default) against bare
 emulators as under "Throughput". The learning pass by itself: one update from what the untrained
-agent played, {SETTINGS.lanes} x {SETTINGS.segment} decisions, {SETTINGS.epochs} passes,
-minibatches of {SETTINGS.minibatch}, {SETTINGS.hidden} units; its weights are first checked against
-the oracle's. Its multiply-adds are those of the formulas, 4 n H a decision and pass (n entries,
+agent played, {SETTINGS.n_envs} x {SETTINGS.n_steps} steps, {SETTINGS.n_epochs} passes,
+minibatches of {SETTINGS.batch_size}, {SETTINGS.hidden} units; its weights are first checked against
+the oracle's. Its multiply-adds are those of the formulas, 4 n H a step and pass (n entries,
 upright and mirrored, forward and backward) and 10 H for the heads; what the optimizer does is in
 the time and not in the count. The peak is NumPy's float32 matrix product on one thread, which may
 use fused multiply-adds, where our kernels do without so that every machine computes the same
@@ -33,16 +35,14 @@ def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
     """Check, then measure."""
     figures, rates = throughput.compare(effort, workers, PPO_SETTINGS, at_least=0.85)
     figures += learning(effort)
-    return Report("The actor-critic agent", HOW, figures, [rates, *tables(effort)])
+    return Report("The agent ppo", HOW, figures, [rates, *tables(effort)])
 
 
 def tables(effort: Effort) -> list[Table]:
     """Check and measure the kernels; return a table for each dtype."""
     rounds, seconds, _ = PLAN[effort]
     return [
-        table(
-            f"The actor-critic agent's kernels in {dtype}", ppo_calls.calls(dtype), rounds, seconds
-        )
+        table(f"Kernels of the agent ppo in {dtype}", ppo_calls.calls(dtype), rounds, seconds)
         for dtype in DTYPES
     ]
 
@@ -52,8 +52,8 @@ def learning(effort: Effort) -> list[Figure]:
     rounds, seconds, _ = PLAN[effort]
     _check()
     data = ppo_calls.play("float32")
-    decisions = len(data.batch.steps.actions)
-    work = SETTINGS.epochs * SETTINGS.hidden * (4 * data.entries + 10) * decisions
+    steps = len(data.batch.steps.actions)
+    work = SETTINGS.n_epochs * SETTINGS.hidden * (4 * data.entries + 10) * steps
     with Helper("matrix_peak") as peak:
 
         def matrix() -> float:
@@ -65,9 +65,9 @@ def learning(effort: Effort) -> list[Figure]:
         found = alternate(arms, rounds)
     rates = {name: [work / s for s in found[name]] for name in ("one", "two")}
     return [
-        figure("learning, a decision, 1 thread", _each(found["one"], decisions), "µs",
+        figure("learning, a step, 1 thread", _each(found["one"], steps), "µs",
                at_most=30.0),
-        figure("learning, a decision, 2 threads", _each(found["two"], decisions), "µs"),
+        figure("learning, a step, 2 threads", _each(found["two"], steps), "µs"),
         figure("learning, multiply-adds, 1 thread", [r / 1e9 for r in rates["one"]], "G/s"),
         figure("learning, multiply-adds, 2 threads", [r / 1e9 for r in rates["two"]], "G/s"),
         figure("matrix product, multiply-adds, 1 thread", [r / 1e9 for r in found["peak"]], "G/s"),
@@ -75,19 +75,19 @@ def learning(effort: Effort) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _each(seconds: list[float], decisions: int) -> list[float]:
-    """Return the microseconds of a decision, round by round."""
-    return [1e6 * s / decisions for s in seconds]
+def _each(seconds: list[float], steps: int) -> list[float]:
+    """Return the microseconds of a step, round by round."""
+    return [1e6 * s / steps for s in seconds]
 
 
 def _update(data: ppo_calls.Data, threads: int) -> Callable[[], float]:
     """Return an arm: the seconds of one update."""
-    learner = Learner(SETTINGS, kernels.get_backend("cython"), "float32", threads)
+    updater = Updater(SETTINGS, kernels.get_backend("cython"), "float32", threads)
     parameters, state = _fresh(data, "float32")
 
     def arm() -> float:
         start = time.perf_counter()
-        learner.learn(data.batch, parameters, state, 0.0)
+        updater.learn(data.batch, parameters, state, *RATES)
         return time.perf_counter() - start
 
     arm()
@@ -109,8 +109,8 @@ def _check() -> None:
     weights = []
     for backend, threads in (("numpy", 1), ("cython", 2)):
         parameters, state = _fresh(data, "float64")
-        learner = Learner(SETTINGS, kernels.get_backend(backend), "float64", threads)
-        learner.learn(data.batch, parameters, state, 0.0)
+        updater = Updater(SETTINGS, kernels.get_backend(backend), "float64", threads)
+        updater.learn(data.batch, parameters, state, *RATES)
         weights.append(parameters)
     for name, want in weights[0].items():
         tolerances.assert_close(weights[1][name], want, tolerances.TRAINING)

@@ -17,7 +17,7 @@ HOW = """\
 dense, float64, 200 hidden units, RGB observations of `gymnasium.make("Pong-v0")`, BLAS with its
 default threads, nothing saved or printed. A window of the reference is a batch of 10 episodes with
 its update, a window of training is as under "Throughput"; they alternate, each runs alone. Steps
-are the agent's decisions. The ratios are round by round."""
+are the agent's, three or so frames each. The ratios are round by round."""
 
 
 def measure(effort: Effort) -> Report:

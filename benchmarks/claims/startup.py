@@ -22,8 +22,6 @@ from measure import (
     seconds_of,
 )
 
-from fastpong.acting.episode import Buffers
-
 # rounds of imports, rounds of commands
 PLAN = {"quick": (1, 1), "normal": (5, 3), "full": (21, 9)}
 HEAVY = ("numba", "gymnasium", "ale_py")
@@ -83,13 +81,13 @@ def _import_cost(rounds: int) -> Figure:
 
 
 def _first_step(rounds: int) -> list[Figure]:
-    recording, buffers = record(), Buffers()
+    recording = record()
     starts, totals = [], []
     with tempfile.TemporaryDirectory() as directory:
         for number in range(rounds):
-            alone = seconds_of(lambda: recording.play(buffers))
+            alone = seconds_of(lambda: recording.play())
             total = _first_line(Path(directory) / str(number), recording.trajectory.length)
-            alone = min(alone, seconds_of(lambda: recording.play(buffers)))
+            alone = min(alone, seconds_of(lambda: recording.play()))
             totals.append(total)
             starts.append(total - alone)
     return [

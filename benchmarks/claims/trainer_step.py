@@ -17,17 +17,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cases.recorded import ENV, SEED, make_agent, record
+from cases.recorded import ENV, SEED, record
+from cases.stages import only_stage
 from measure import Figure, figure
 from shared import tolerances
 
 from fastpong.acting.trajectory import Trajectory
+from fastpong.agents import make_plan
 from fastpong.cli.display import Heading, open_display
 from fastpong.runtime.pool import Task
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
 from fastpong.storage.run import Run
 from fastpong.training.session import Session
+from fastpong.training.trainer import Trainer
 
 HOW_TRAINER = """\
 Trainer: the session of `fastpong train` (float32, batch 10, lag 1, metrics.csv, TensorBoard, a
@@ -68,16 +71,6 @@ class ReplayPool:
         self._tasks.clear()
 
 
-class ReplaySession(Session):
-    """The session of a run with a ``ReplayPool``."""
-
-    def __init__(self, config: Config, messages: list[bytes]) -> None:
-        self.config = config
-        self.agent = make_agent(config.dtype, config.backend)
-        self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
-        self.pool: Any = ReplayPool(self.weights, messages)
-
-
 class Stopwatch:
     """Seconds spent in calls that were given to ``wrap``; a few calls an episode, so it is free."""
 
@@ -97,6 +90,26 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
+class ReplaySession(Session):
+    """The session of a run with a ``ReplayPool``."""
+
+    def __init__(self, config: Config, messages: list[bytes]) -> None:
+        self.config = config
+        self.plan = make_plan(config.env, config.stages, config.backend, config.dtype)
+        first = self.plan.stages[0]
+        slots = first.stage.settings.lag + 1
+        self.weights = SharedArrays(first.spec.shapes, config.dtype, slots=slots)
+        self.pool: Any = ReplayPool(self.weights, messages)
+        self.watch = Stopwatch()
+
+    def _trainer(self, run: Run) -> tuple[Trainer, int]:
+        """Return the session's trainer, with a clock on its learner."""
+        trainer, saved = super()._trainer(run)
+        self.watch.wrap(trainer.learner, "add", "gradients")
+        self.watch.wrap(trainer.learner, "update", "updates")
+        return trainer, saved
+
+
 def record_messages(episodes: int) -> tuple[list[bytes], list[int]]:
     """Return the results of some episodes as workers send them, and their steps."""
     trajectories = [record(number).trajectory for number in range(episodes)]
@@ -110,20 +123,18 @@ def train(
     """Train on the messages; return seconds from the first result on, in all and by part."""
     config = Config(env=ENV, seed=SEED, backend="cython", workers=1, episodes=episodes, dtype=dtype)
     heading = Heading(
-        ENV, "pg", "cython", dtype, 1, episodes, str(directory), config.until, config.until_games
-    )
-    watch = Stopwatch()
+        ENV, config.agent, "cython", dtype, 1, episodes, str(directory), config.until,
+        config.until_episodes,
+    )  # fmt: skip
     with (
         open(os.devnull, "w") as nowhere,  # noqa: PTH123
         contextlib.redirect_stdout(nowhere),
         ReplaySession(config, messages) as session,
         Run.create(directory, config) as run,
     ):
-        display = open_display(heading, progress=True)
+        display, watch = open_display(heading, progress=True), session.watch
         for owner, method, part in (
             (session.pool, "unpickle", "unpickling"),
-            (session.agent, "add", "gradients"),
-            (session.agent, "update", "updates"),
             (run, "log", "logs"),
             (display, "update", "progress"),
         ):
@@ -155,14 +166,15 @@ def check(messages: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         train(messages, 10, Path(directory) / "run", "float64")
         found, _ = checkpoint.newest(Path(directory) / "run" / "checkpoints")
-    oracle = make_agent("float64", "numpy")
-    played, state = oracle.initial_parameters(SEED), oracle.initial_state()
+    stage = only_stage("karpathy", ENV, backend="numpy", dtype="float64")
+    played = stage.spec.initial_parameters(SEED)
+    learned = {name: array.copy() for name, array in played.items()}
+    oracle = stage.spec.learner(stage, learned, threads=1)
     for number in range(10):
         result = ReplayPool.unpickle(messages[number % len(messages)])
         assert isinstance(result, Trajectory)
-        oracle.add(result, played, state)
-    learned = {name: array.copy() for name, array in played.items()}
-    oracle.update(learned, state)
+        oracle.add(result, played)
+    oracle.update()
     for name, array in learned.items():
         tolerances.assert_close(found.arrays[f"parameters/0/{name}"], array, tolerances.TRAINING)
 

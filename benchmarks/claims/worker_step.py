@@ -103,15 +103,15 @@ def time_calls(
 
 def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
     """Return the four arms; each plays the whole episode and returns what ``check`` looks at."""
-    emulator, agent = recording.emulator, recording.agent
+    emulator, actor = recording.emulator, recording.actor
     by_step = recording.frame_actions
     flat = [action for step in by_step for action in step]
     uniform = [0.0 if right else 1.0 for right in recording.trajectory.actions]
-    buffers, replayed = Buffers(), Buffers(steps=len(by_step) + 1, entries=1 << 20)
+    replayed = Buffers(steps=len(by_step) + 1, entries=1 << 20)
     screens = tuple(replayed.screens)
     w1, w2 = recording.parameters["w1"], recording.parameters["w2"]
-    decide = agent.kernels.policy_step(
-        replayed.screens, recording.table, w1, w2,
+    choose = actor.kernels.policy_step(
+        replayed.screens, actor.table, w1, w2,
         replayed.indptr, replayed.indices, replayed.signs, replayed.actions,
     )  # fmt: skip
     task = pickle.dumps(Task(recording.episode, version=0))
@@ -144,14 +144,14 @@ def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
         for t, actions in enumerate(by_step):
             read_screen(screens[t & 1])
             emulator._at_start = False
-            decide(t, uniform[t])
+            choose(t, uniform[t])
             for action in actions:
                 points += act(action)
         return points
 
     def worker() -> Trajectory:
         pickle.loads(task)
-        trajectory = recording.play(buffers)
+        trajectory = recording.play()
         # The bytes that go through the pipe, with the kind of message before them.
         _ = b"R" + pickle.dumps(trajectory, pickle.HIGHEST_PROTOCOL)
         return trajectory

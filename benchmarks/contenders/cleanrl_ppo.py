@@ -3,13 +3,13 @@
     python benchmarks/contenders/cleanrl_ppo.py --seconds 200 --output build/cleanrl.json
 
 Settings are those of CleanRL's `ppo_atari_envpool` (vwxyzjn/cleanrl): the network of Mnih et al.
-(Nature, 2015), 8 games x 128 decisions, 4 epochs of 4 minibatches, Adam with 2.5e-4 that falls to 0
-over 10 million decisions, clip 0.1 for policy and value alike. Written anew here; what EnvPool does
+(Nature, 2015), 8 games x 128 steps, 4 epochs of 4 minibatches, Adam with 2.5e-4 that falls to 0
+over 10 million steps, clip 0.1 for policy and value alike. Written anew here; what EnvPool does
 there, ale-py's `AtariVectorEnv` does here: the emulators are threads of one process, frames are
 skipped, pooled, shrunk and stacked in C++. Threads are PyTorch's and ale-py's defaults.
 
 A game that ends is begun anew within the same step (`AutoresetMode.SAME_STEP`): the reward is the
-old game's, the observation the new one's. So every transition is a decision that was played, and
+old game's, the observation the new one's. So every transition is a step that was played, and
 only the advantage must not reach across the end.
 """
 
@@ -32,7 +32,7 @@ from fastpong.runtime.cputime import cpu_seconds
 SETTINGS = "CleanRL's for Atari: Nature CNN, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
 ENVS, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4
 BATCH = ENVS * STEPS
-DECISIONS = 10_000_000
+ALL_STEPS = 10_000_000
 LEARNING_RATE, CLIP, MAX_NORM = 2.5e-4, 0.1, 0.5
 GAMMA, LAMBDA = 0.99, 0.95
 ENTROPY_WEIGHT, VALUE_WEIGHT = 0.01, 0.5
@@ -67,7 +67,7 @@ class Agent(nn.Module):
 
 
 class Rollout:
-    """STEPS decisions of all games; ``over[t]``: decision t ended its game."""
+    """STEPS steps of all games; ``over[t]``: step t ended its game."""
 
     def __init__(self) -> None:
         self.screens = torch.zeros(STEPS, ENVS, 4, 84, 84, dtype=torch.uint8)
@@ -100,7 +100,7 @@ class Trainer:
         self.adam = torch.optim.Adam(self.agent.parameters(), lr=LEARNING_RATE, eps=1e-5)
         self.now = torch.from_numpy(self.env.reset(seed=seed)[0])
         self.rollout, self.scores = Rollout(), contender.Scores()
-        self.score, self.frames, self.decisions = np.zeros(ENVS), 0, 0
+        self.score, self.frames, self.steps = np.zeros(ENVS), 0, 0
 
     @torch.no_grad()
     def play(self) -> Tensor:
@@ -121,7 +121,7 @@ class Trainer:
 
     def count(self, points: Any, over: Any, frames: int) -> None:
         self.score += points
-        self.decisions += ENVS
+        self.steps += ENVS
         self.frames = frames
         for i in np.flatnonzero(over):
             self.scores.add(float(self.score[i]), frames)
@@ -133,7 +133,7 @@ class Trainer:
         names = ("screens", "actions", "log_p", "values")
         flat = [getattr(self.rollout, name).flatten(0, 1) for name in names]
         flat += [advantages.flatten(), (advantages + self.rollout.values).flatten()]
-        rate = LEARNING_RATE * max(0.0, 1.0 - (self.decisions - BATCH) / DECISIONS)
+        rate = LEARNING_RATE * max(0.0, 1.0 - (self.steps - BATCH) / ALL_STEPS)
         self.adam.param_groups[0]["lr"] = rate
         loss = torch.zeros(())
         for _ in range(EPOCHS):
@@ -194,9 +194,7 @@ def main() -> None:
     losses = []
     while contender.wall_seconds() < given.seconds:
         losses.append(trainer.learn(trainer.play()))
-    cost = contender.Cost(
-        contender.wall_seconds(), cpu_seconds(), trainer.decisions, trainer.frames
-    )
+    cost = contender.Cost(contender.wall_seconds(), cpu_seconds(), trainer.steps, trainer.frames)
     print(f"loss: {losses[0]:+.4f} at first, {losses[-1]:+.4f} after {len(losses)} updates")
     ways = {"sampled": False, "greedy": True} if given.games else {}
     evaluations = {name: evaluate(given, trainer.agent, greedy) for name, greedy in ways.items()}

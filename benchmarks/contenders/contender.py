@@ -86,7 +86,7 @@ class Cost:
 
     wall: float
     cpu: float
-    decisions: int
+    steps: int
     frames: int
 
 
@@ -124,7 +124,7 @@ def write(
         "threads": torch.get_num_threads(),
         "wall": cost.wall,
         "cpu": cost.cpu,
-        "decisions": cost.decisions,
+        "steps": cost.steps,
         "frames": cost.frames,
         "games": scores.games,
         "recent": scores.mean() if scores.games else None,

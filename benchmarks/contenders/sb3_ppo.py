@@ -4,9 +4,9 @@
     python benchmarks/contenders/sb3_ppo.py --env-variant ALE/Pong-v5 --seconds 600 --output b.json
 
 Settings: the entry "atari" of hyperparams/ppo.yml of DLR-RM/rl-baselines3-zoo; what it does not
-name is SB3's default. Learning rate and clip fall to 0 over its 10 million decisions, of which only
+name is SB3's default. Learning rate and clip fall to 0 over its 10 million steps, of which only
 the beginning is seen here. The game comes from SB3's own `make_atari_env`, as its users make it: an
-emulator of single frames, the four of a decision played by SB3's wrapper, 1 to 30 no-ops and FIRE
+emulator of single frames, the four of a step played by SB3's wrapper, 1 to 30 no-ops and FIRE
 at the beginning.
 
 The games are played by `DummyVecEnv`, in turn, rl-zoo's default, or in processes of their own by
@@ -24,7 +24,7 @@ import numpy as np
 from fastpong.runtime.cputime import cpu_seconds
 
 SETTINGS = "rl-zoo's for Atari: CnnPolicy, 8 games x 128, 4 epochs of 256, 2.5e-4, clip 0.1"
-DECISIONS = 10_000_000
+ALL_STEPS = 10_000_000
 GAME = {
     "PongDeterministic-v4": ("PongNoFrameskip-v4", {}),
     "ALE/Pong-v5": ("ALE/Pong-v5", {"frameskip": 1, "repeat_action_probability": 0.25}),
@@ -83,7 +83,7 @@ def train(given: argparse.Namespace, vec: str) -> tuple[Any, contender.Cost, con
                 scores.add(float(info["episode"]["r"]), int(frames.sum()))
         return contender.wall_seconds() < given.seconds
 
-    model.learn(DECISIONS, callback=after_step)
+    model.learn(ALL_STEPS, callback=after_step)
     wall = contender.wall_seconds()
     cost = contender.Cost(wall, cpu_seconds(), model.num_timesteps, int(frames.sum()))
     env.close()

@@ -35,13 +35,13 @@ SETTINGS = {
     "--hidden": "200",
     "--save-every": "100",
 }
-CONV_SETTINGS = {
+KERAS_SETTINGS = {
     **{name: value for name, value in SETTINGS.items() if name != "--hidden"},
-    "--agent": "conv",
+    "--agent": "keras",
 }
 PPO_SETTINGS = {"--agent": "ppo", "--env": "PongDeterministic-v4"}
-# Ten games last some 14,000 decisions.
-DQN_SETTINGS = {"--agent": "dqn", "--env": "ALE/Pong-v5", "--warmup": "4096"}
+# Ten episodes last some 14,000 steps.
+DQN_SETTINGS = {"--agent": "dqn", "--env": "ALE/Pong-v5", "--learning-starts": "4096"}
 PATIENCE_SECONDS = 120.0
 
 
@@ -151,7 +151,7 @@ class Training:
     def window(self, seconds: float) -> Window:
         """Let a paused run go on for so long, and for three episodes at least.
 
-        Games of lanes may end with one and the same update: it goes on until one ends with another.
+        Several may end with one update of rollouts: it goes on until one ends with another.
         """
         before = len(self.rows())
         self.go_on()
@@ -199,12 +199,12 @@ def check(run: Path, rows: list[Row]) -> None:
     assert list(run.glob("events.out.tfevents.*"))
     assert [row.episode for row in rows] == list(range(1, len(rows) + 1))
     if newest.manifest["agent"] in ("ppo", "dqn"):
-        return check_lanes(rows)
+        return check_rollouts(rows)
     assert newest.manifest["config"]["batch_size"] == int(SETTINGS["--batch-size"])
     assert rows[-1].total_frames == sum(row.frames for row in rows)
     assert rows[-1].total_steps == sum(row.length for row in rows)
-    if newest.manifest["agent"] == "conv":
-        trajectory = first_conv_episode()
+    if newest.manifest["agent"] == "keras":
+        trajectory = first_keras_episode()
         frames = trajectory.frames
     else:
         again = record(episode=0)
@@ -213,8 +213,8 @@ def check(run: Path, rows: list[Row]) -> None:
     assert rows[0].frames == trajectory.frames == frames
 
 
-def check_lanes(rows: list[Row]) -> None:
-    """Raise AssertionError unless these are games of an agent that plays in lanes.
+def check_rollouts(rows: list[Row]) -> None:
+    """Raise AssertionError unless these are episodes of an agent that plays rollouts.
 
     Of its frames some belong to games that have not ended; four make a step, but for the last step
     of a game, and up to thirty come before its first.
@@ -225,15 +225,14 @@ def check_lanes(rows: list[Row]) -> None:
     assert 4 * steps - 3 * games <= frames <= 4 * steps + 30 * games
 
 
-def first_conv_episode() -> Trajectory:
-    """Play the convolutional agent's first episode."""
-    from fastpong.agents.keras_conv import Settings
+def first_keras_episode() -> Trajectory:
+    """Play the first episode of the agent keras."""
+    from cases.stages import only_stage
 
-    from fastpong import agents
+    from fastpong.agents.protocol import Chance
     from fastpong.envs.draws import TRAIN
 
-    agent = agents.create("conv", Settings(), "cython", "float32")
-    trajectory: Trajectory = agent.player("Pong-v0", 0, TRAIN, False)(
-        0, agent.initial_parameters(0)
-    )
+    stage = only_stage("keras", "Pong-v0")
+    actor = stage.spec.actor(stage, Chance(0, TRAIN))
+    trajectory: Trajectory = actor.play(0, stage.spec.initial_parameters(0))
     return trajectory

@@ -71,7 +71,7 @@ class Pyramid:
         if self.base > MAX_INPUTS:
             raise ValueError(
                 f"cell_size: expected at most {MAX_INPUTS} inputs, got {self.base}; "
-                "take larger cells or less history"
+                "take larger cells or a smaller frame_history"
             )
         row, column = np.divmod(np.arange(places), self.side)
         self.mirror = self._all((self.side - 1 - row) * self.side + column, places)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,7 +27,10 @@ REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
 
 @dataclass(frozen=True)
 class Heading:
-    """Hold the constant facts of a run on display."""
+    """Hold the constant facts of a run on display.
+
+    total_timesteps : the run's length in steps, or None for a length in episodes
+    """
 
     env: str
     agent: str
@@ -38,6 +41,14 @@ class Heading:
     directory: str
     until: float | None
     until_episodes: int
+    total_timesteps: int | None = None
+
+    @property
+    def length(self) -> str:
+        """Return the length of the run in words."""
+        if self.total_timesteps is None:
+            return f"{self.episodes:,} episodes"
+        return f"{self.total_timesteps:,} steps"
 
 
 class Display(Protocol):
@@ -84,6 +95,13 @@ def say(text: str, *, error: bool = False) -> bool:
     return True
 
 
+def say_table(table: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, table))
+    for name, value in table.items():
+        say(f"{name:<{width}}  {value}")
+
+
 def announce(text: str) -> None:
     """Print a line that must arrive.
 
@@ -116,7 +134,7 @@ class Plain:
         self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
         self._heard = True
         self._line(
-            f"training {heading.agent} on {heading.env}: {heading.episodes:,} episodes, "
+            f"training {heading.agent} on {heading.env}: {heading.length}, "
             f"{heading.workers} worker{'s' * (heading.workers > 1)}, {heading.backend}, "
             f"{heading.dtype}; run directory {heading.directory}"
         )
@@ -132,7 +150,7 @@ class Plain:
         self._goal.update(stats.score)
         goal = self._goal.texts
         self._line(
-            f"episode {stats.episode}  reward {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
+            f"episode {stats.episode}  return {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
             + (f"  {' '.join(goal)}" if goal else "")
             + f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
             + (f"  restarts {restarts}" if restarts else "")
@@ -227,16 +245,19 @@ class Live:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        total = self._heading.episodes
-        done = self._stats.episode if self._stats else 0
-        left = (total - done) / self._rates.episodes if self._rates.episodes else None
+        heading, stats, rates = self._heading, self._stats, self._rates
+        done, total, rate = stats.episode if stats else 0, heading.episodes, rates.episodes
+        if heading.total_timesteps is not None:
+            done, total = stats.total_steps if stats else 0, heading.total_timesteps
+            rate = rates.steps
+        left = max(0.0, total - done) / rate if rate else None
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         for _ in range(3):
             grid.add_column(no_wrap=True, justify="right")
         grid.add_row(
             ProgressBar(total=max(total, 1), completed=done, complete_style="cyan"),
-            f"[bold]{done:,}[/] / {total:,} episodes",
+            f"[bold]{done:,}[/] / {heading.length}",
             f"elapsed {clock(self._meter.elapsed)}",
             f"left {clock(left) if left is not None else '-:--:--'}",
         )
@@ -251,11 +272,11 @@ class Live:
         grid.add_column(no_wrap=True)
         stats, rates, heading = self._stats, self._rates, self._heading
         waiting = "-"
-        reward = f"{stats.score:+.0f}" if stats else waiting
+        score = f"{stats.score:+.0f}" if stats else waiting
         mean = f"[bold]{stats.running_mean:+.2f}[/]" if stats else waiting
         length = f"{stats.length:,}" if stats else waiting
         update = f"{stats.update:,}" if stats else waiting
-        grid.add_row("episode reward", reward, "points")
+        grid.add_row("episodic return", score, "points")
         grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
         if goal := self._goal.texts:
             grid.add_row(*goal)

@@ -46,7 +46,8 @@ class GoalProgress:
         if self._until is None or self._until > PONG.best_score or not self._scores:
             return None
         mean = sum(self._scores) / len(self._scores)
-        return f"last {len(self._scores)} episodes", f"{mean:+.2f}", f"of {self._until:+g}"
+        count = len(self._scores)
+        return f"last {count} episode{'s' * (count > 1)}", f"{mean:+.2f}", f"of {self._until:+g}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import click
+
+from fastpong.cli.checkpoints import PATH
+from fastpong.cli.display import say
 from fastpong.envs.games import PONG
 
 if TYPE_CHECKING:
@@ -258,3 +262,21 @@ def _legend(axes: Axes, curves: Sequence[Curve], title: str) -> None:
         color=_INK,
         fontsize=8,
     )
+
+
+@click.command(short_help="Draw learning curves of one or several runs.")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
+@click.option("-o", "--output", required=True, type=PATH, metavar="FILE",
+              help="Picture to write: .png, .svg or .pdf.")  # fmt: skip
+@click.option("--x", "axis", type=click.Choice(list(AXES)), default="steps", show_default=True,
+              help="Axis to draw against.")  # fmt: skip
+@click.option("--title", default="", help="Title of the picture.  [default: the run's name]")
+def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
+    """Draw learning curves of one or several runs.
+
+    RUN is a run directory or a metrics.csv file. Every episode is a dot, the line is their running
+    mean. Needs Matplotlib: pip install "fastpong[plot]".
+    """
+    draw(runs, output, axis, title)
+    say(f"wrote {output}")
+    return 0

@@ -17,7 +17,7 @@ RECIPES = ("karpathy", "keras", "pong", "pong-sticky")
 DEFAULT = "karpathy"
 
 TRIED = {
-    "karpathy": ("Pong-v0", "PongDeterministic-v4"),
+    "karpathy": ("Pong-v0",),
     "keras": ("Pong-v0",),
     "ppo": ("PongDeterministic-v4", "ALE/Pong-v5"),
     "dqn": ("ALE/Pong-v5",),

@@ -91,7 +91,7 @@ class Config:
     env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
     workers: int = option(
         available_cores,
-        "worker processes; more play more games at once, up to the number of cores",
+        "worker processes; more play faster, up to the number of cores",
         minimum=1,
         maximum=1024,
     )
@@ -101,8 +101,7 @@ class Config:
     )
     until: float | None = option(
         None,
-        "end once the mean return of the last training episodes reaches this; larger trains "
-        "longer, and the best return in Pong is 21",
+        "end once the last training episodes have this mean return, up to 21; larger trains longer",
     )
     until_episodes: int = option(
         40, "episodes in that mean; more end later and more surely", minimum=1, maximum=100
@@ -150,7 +149,7 @@ class Config:
 
     @classmethod
     def build(cls, values: Table) -> Config:
-        """Make a Config from the values of a recipe or config file.
+        """Make a Config from a recipe's values.
 
         Other settings keep their defaults. An agent may have ``defaults`` of its own for settings
         that all agents share.
@@ -177,22 +176,30 @@ class Config:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, object]:
-        """Return all settings as ``build`` takes them, without those that are None."""
+        """Return all settings as ``build`` takes them.
+
+        None is left out.
+        """
         first, *later = write_stages(self.stages)
         return {**plain_values(self), **first, **({"stages": later} if later else {})}
 
     def fixed(self) -> dict[str, object]:
-        """Return the settings that a resumed run may not change, of every stage."""
-        found = {name: v for name, v in plain_values(self).items() if name not in CHANGEABLE}
+        """Return the settings that no resumed run may change.
+
+        Those of a later stage are named after it.
+        """
+        found: dict[str, object] = {
+            name: v for name, v in plain_values(self).items() if name not in CHANGEABLE
+        }
         for number, stage in enumerate(self.stages, 1):
-            table = {"agent": stage.agent, "frame_skip": stage.frame_skip}
+            table: dict[str, object] = {"agent": stage.agent, "frame_skip": stage.frame_skip}
             table |= plain_values(stage.settings)
             if number > 1:
                 table |= plain_values(stage)
             prefix = f"stage {number}: " if number > 1 else ""
-            found |= {prefix + name: v for name, v in table.items() if name not in CHANGEABLE}
-        return found
+            found |= {prefix + name: value for name, value in table.items()}
+        return {name: v for name, v in found.items() if name.split(": ")[-1] not in CHANGEABLE}
 
     def to_toml(self) -> str:
-        """Write the settings as TOML, each under its help line."""
+        """Write the settings as TOML with help lines."""
         return write_toml(self, self.stages)

@@ -4,7 +4,7 @@ One declaration serves the config file, the command line's help and the checks:
 
     @dataclass(frozen=True, kw_only=True)
     class Settings:
-        hidden: int = option(200, "hidden units; more cost time in proportion", minimum=1)
+        hidden: int = option(200, "hidden units, whose number costs time in proportion", minimum=1)
 
         def __post_init__(self) -> None:
             check(self)
@@ -58,7 +58,7 @@ class Field:
 
     @property
     def limits(self) -> str:
-        """Describe the bounds, as in ``>= 1`` or ``in [0, 1]``."""
+        """Describe the bounds, as in ``>= 1``."""
         low, high = self.bounds.get("minimum"), self.bounds.get("maximum")
         if low is not None and high is not None:
             return f"in [{low}, {high}]"
@@ -68,14 +68,16 @@ class Field:
 
     @property
     def expected(self) -> str:
-        """Describe the values, as in ``an integer >= 1`` or ``one of a, b``."""
+        """Describe the values, as in ``an integer >= 1``."""
         if self.choices is not None:
             return "one of " + ", ".join(self.choices)
         text = f"{_NAMES[self.kind]} {self.limits}".strip()
         return text + (", or linear:START:END:STEPS" if self.kind is Schedule else "")
 
     def convert(self, value: object) -> Value:
-        """Return a value as the field stores it. An int becomes a float or a Schedule.
+        """Return a value as the field stores it.
+
+        An int becomes a float or a Schedule where one is expected.
 
         Raises ValueError, naming the setting, for a wrong type or a broken bound.
         """
@@ -165,14 +167,20 @@ def check(instance: object) -> None:
 
 
 def plain(value: Value) -> Plain | None:
-    """Return a value as TOML has it. A constant schedule is a number."""
+    """Return a value as TOML has it.
+
+    A constant schedule is a number.
+    """
     if not isinstance(value, Schedule):
         return value
     return str(value) if value.steps else value.start
 
 
 def plain_values(instance: object) -> dict[str, Plain]:
-    """Return the settings of a dataclass instance by name. None is left out."""
+    """Return an instance's settings by name.
+
+    None is left out.
+    """
     values = {name: plain(getattr(instance, name)) for name in fields(type(instance))}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -183,7 +191,7 @@ def _hints(cls: type) -> Mapping[str, object]:
 
 
 def _kind(cls: type, name: str) -> tuple[type, bool]:
-    """Return the type of a field, and whether None is allowed."""
+    """Return a field's type, and whether None is allowed."""
     hint = _hints(cls)[name]
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
     assert len(kinds) == 1 and isinstance(kinds[0], type), f"{cls.__name__}.{name}: {hint}"

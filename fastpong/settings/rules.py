@@ -17,9 +17,9 @@ SAME_NETWORK = (
 
 
 def check_stages(env: str, stages: Sequence[Stage]) -> None:
-    """Raise ValueError for the first stage that cannot follow the one before.
+    """Check that every stage can follow the one before.
 
-    The message names the stage, numbered from 1, and the key.
+    Raises ValueError. The message names the stage, numbered from 1, and the key.
     """
     if stages[0].from_step:
         raise ValueError(
@@ -57,7 +57,7 @@ def _check_kind(number: int, stage: Stage, count: int) -> None:
 
 
 def _check_skip(number: int, stage: Stage, before: Stage | None, env: str) -> None:
-    """Raise ValueError unless an action's frames are the environment's, halved."""
+    """Require the environment's frame skip, halved any number of times."""
     skip, name = stage.frame_skip, _name(number, "frame_skip")
     if skip is None:
         return
@@ -103,7 +103,7 @@ def _steps_per_update(stage: Stage) -> int:
 
 
 def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> None:
-    """Raise ValueError unless ``stage`` can take over the network of ``before``."""
+    """Require a network that ``stage`` can take over."""
     if (before.agent, stage.agent) != ("dqn", "ppo"):
         raise ValueError(
             f"{_name(number, 'agent')}: expected {before.agent}, as before, or ppo after dqn, "
@@ -120,7 +120,7 @@ def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> Non
         if settings.lag:
             raise ValueError(
                 f"{_name(which, 'lag')}: expected 0 where another agent takes over, "
-                f"got {settings.lag}"
+                f"got {settings.lag}; leave it out"
             )
     assert isinstance(before.settings, DQNSettings)
     each = _steps_per_update(before)
@@ -134,7 +134,7 @@ def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> Non
 
 
 def _check_policy(number: int, stage: Stage, follows: bool) -> None:
-    """Raise ValueError where there are no values to make a policy of."""
+    """Refuse settings of a takeover elsewhere."""
     for name in ("policy_temperature", "sharpening"):
         if getattr(stage, name) != 1 and not follows:
             raise ValueError(

@@ -10,7 +10,7 @@ KINDS = ("linear",)
 
 @dataclass(frozen=True)
 class Schedule:
-    """A constant, or a straight line over a number of steps.
+    """Describe a constant, or a line over some steps.
 
     start, end : values at the beginning and from ``steps`` steps on
     steps      : 0 for a constant

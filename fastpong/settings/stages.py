@@ -22,11 +22,13 @@ class AgentSettings(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of a run. It lasts until the next one begins.
+    """Describe one stage of a run.
+
+    It lasts until the next one begins.
 
     from_step          : it begins with the first update at or after this step of the run
     agent              : name of the agent that trains
-    settings           : that agent's ``Settings``
+    settings           : that agent's settings
     frame_skip         : frames an action is played for. None for the environment's own
     policy_temperature : of the softmax that turns the values of the stage before into a policy
     sharpening         : factor of the policy's log odds at the end of ``ent_coef``'s schedule

@@ -24,7 +24,9 @@ FIRST_STAGE = {"frame_skip": STAGE["frame_skip"]}
 
 
 def find_agent(value: object) -> str:
-    """Return the agent of that name, which may be one of version 0.1.
+    """Return the agent of that name.
+
+    It may be a name of version 0.1.
 
     Raises ValueError for any other.
     """
@@ -46,12 +48,14 @@ def settings_of(agent: str) -> Mapping[str, Field]:
 
 
 def owners(name: str) -> list[str]:
-    """Return the agents that have a setting of that name."""
+    """Return the agents with a setting of that name."""
     return [agent for agent in AGENTS if name in settings_of(agent)]
 
 
 def stage_tables(values: Table) -> list[dict[str, object]]:
-    """Return the table of every stage, the first with the shared settings in it.
+    """Return the table of every stage.
+
+    The first has the shared settings in it.
 
     Raises ValueError where ``stages`` is no list of tables.
     """
@@ -72,7 +76,9 @@ def agents_of(tables: Sequence[Table]) -> list[str]:
 
 
 def read_stages(tables: Sequence[Table], shared: Collection[str]) -> tuple[Stage, ...]:
-    """Make the stages of their tables. ``shared`` settings are not for stages.
+    """Make the stages of their tables.
+
+    shared : settings of the whole run, not for stages
 
     Raises ValueError for an unknown key or a wrong value, naming the stage from the second on.
     """
@@ -101,8 +107,9 @@ def _read_stage(
     settings: dict[str, Value] = {}
     placed: dict[str, Value] = {"frame_skip": before[-1].frame_skip} if before else {}
     set_in: dict[str, int] = {}
+    kinds = {n: f.kind for n, f in settings_of(before[-1].agent).items()} if before else {}
     for name, field in own.items():
-        inherits = name not in given and before and hasattr(before[-1].settings, name)
+        inherits = name not in given and kinds.get(name) is field.kind
         if inherits:
             settings[name] = getattr(before[-1].settings, name)
         elif name in given:
@@ -117,7 +124,7 @@ def _read_stage(
 
 
 def write_stages(stages: Sequence[Stage]) -> list[dict[str, Plain]]:
-    """Return the tables of the stages, as ``read_stages`` takes them."""
+    """Return the stages' tables, for ``read_stages``."""
     first = stages[0]
     tables: list[dict[str, Plain]] = [{"agent": first.agent}]
     if first.frame_skip is not None:
@@ -129,7 +136,7 @@ def write_stages(stages: Sequence[Stage]) -> list[dict[str, Plain]]:
 
 
 def _changes(stage: Stage, before: Stage, number: int) -> dict[str, Plain]:
-    """Return what a stage sets: its first step, and what is not as before."""
+    """Return a stage's first step and its changed settings."""
     table: dict[str, Plain] = {"from_step": stage.from_step}
     if stage.agent != before.agent:
         table["agent"] = stage.agent
@@ -151,7 +158,9 @@ def override(values: Table, changes: Table) -> dict[str, object]:
     The first stage with a setting gets the new value, and the others inherit it.
     """
     tables = stage_tables(values)
-    agents = agents_of([tables[0] | {k: v for k, v in changes.items() if k == "agent"}, *tables[1:]])
+    agents = agents_of(
+        [tables[0] | {k: v for k, v in changes.items() if k == "agent"}, *tables[1:]]
+    )
     for name, value in changes.items():
         has = [name in settings_of(agent) for agent in agents]
         if not any(has):

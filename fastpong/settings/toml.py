@@ -13,7 +13,7 @@ HEADING = "# Settings of a fastpong run. Use them again with `fastpong train --c
 
 
 def write_toml(shared: object, stages: Sequence[Stage]) -> str:
-    """Write shared settings and stages, each setting under its help line.
+    """Write shared settings and stages with help lines.
 
     A setting that is None is a comment. A setting that was explained above is not explained again.
     """
@@ -22,7 +22,7 @@ def write_toml(shared: object, stages: Sequence[Stage]) -> str:
     lines += ["# Learning algorithm.", f"agent = {toml(first.pop('agent'))}", ""]
     for name, field in fields(type(shared)).items():
         lines += _explained(field, plain(getattr(shared, name)))
-    known = STAGE | settings_of(stages[0].agent)
+    known = {**STAGE, **settings_of(stages[0].agent)}
     for name, value in first.items():
         lines += _explained(known[name], value)
     for number, (stage, table) in enumerate(zip(stages[1:], later, strict=True), 2):
@@ -32,7 +32,7 @@ def write_toml(shared: object, stages: Sequence[Stage]) -> str:
 
 
 def _stage(stage: Stage, table: dict[str, Plain], explained: set[str]) -> Iterator[str]:
-    known = STAGE | settings_of(stage.agent)
+    known = {**STAGE, **settings_of(stage.agent)}
     for name, value in table.items():
         if name in known and name not in explained:
             explained.add(name)

@@ -118,7 +118,7 @@ OURS = {
 }
 """Other names -> ours."""
 
-_CPU = "everything runs on the CPU; workers sets the number of processes"
+_CPU = "everything runs on the CPU, in as many processes as workers says"
 _ONLINE = "nothing is sent anywhere; every run writes TensorBoard events and metrics.csv"
 _VIDEO = "no pictures are drawn while training; fastpong eval plays a run's games"
 _STAGES = "stages of a recipe say that; fastpong recipes pong-sticky shows some"
@@ -190,7 +190,7 @@ ABSENT = {
 
 
 def answer(name: str, spell: Callable[[str], str] = str) -> str | None:
-    """Return what to do about another program's name, or None.
+    """Explain another program's name. None: it is unknown.
 
     spell : writes one of our names, as in ``--n-envs``
     """
@@ -204,7 +204,7 @@ def answer(name: str, spell: Callable[[str], str] = str) -> str | None:
 def unknown(
     name: str, value: object, agent: str, owners: Sequence[str], known: Collection[str]
 ) -> str:
-    """Return the message for a key that is no setting of the agent.
+    """Return the message for an unknown key.
 
     owners : agents that have it
     known  : the keys that could stand there

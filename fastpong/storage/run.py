@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastpong.settings.config import CHANGEABLE, Config
+from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.files import write_atomically
@@ -309,28 +309,29 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     Raises RunError for one that may not change.
     """
     values = Config.load(directory / _CONFIG)
-    _refuse_changes(directory, Config.build(values).flat(), overrides, "asked for")
-    return Config.build({**values, **overrides})
+    config = Config.build({**values, **overrides})
+    _refuse_changes(directory, Config.build(values), config, "asked for")
+    return config
 
 
 def _past(directory: Path, config: Config, found: Checkpoint, refusals: list[str]) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
     try:
         total_steps = int(found.manifest["counters"]["total_steps"])
-        settings = dict(found.manifest["config"])
+        settings = Config.build(found.manifest["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{found.path}: expected a checkpoint of a run, got another kind") from error
-    _refuse_changes(directory, config.flat(), settings, f"in {found.path.name}")
+    _refuse_changes(directory, config, settings, f"in {found.path.name}")
     rows = cut_metrics(directory / "metrics.csv", found.episode)
     return _Past(found, refusals, rows, total_steps)
 
 
-def _refuse_changes(
-    directory: Path, run: Mapping[str, object], other: Mapping[str, object], where: str
-) -> None:
-    for name in run:
-        if name not in CHANGEABLE and other.get(name, run[name]) != run[name]:
+def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> None:
+    mine, others = run.fixed(), other.fixed()
+    for name in mine | others:
+        if mine.get(name) != others.get(name):
             raise RunError(
-                f"{directory}: {name} is {run[name]!r} in the run's {_CONFIG}, {other[name]!r} "
-                f"{where}; it cannot change within a run, begin a new one for that"
+                f"{directory}: {name} is {mine.get(name)!r} in the run's {_CONFIG}, "
+                f"{others.get(name)!r} {where}; it cannot change within a run, begin a new one "
+                "for that"
             )

@@ -118,7 +118,7 @@ def test_the_commit_is_that_of_the_checkout() -> None:
 def test_a_run_is_named_after_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Run.create(None, config(env="ALE/Pong-v5", seed=3)) as run:
-        assert re.fullmatch(r"runs/ALE-Pong-v5__pg__3__\d{8}T\d{6}Z", str(run.directory))
+        assert re.fullmatch(r"runs/ALE-Pong-v5__karpathy__3__\d{8}T\d{6}Z", str(run.directory))
         assert run.directory.is_dir()
 
 
@@ -214,7 +214,7 @@ def test_a_checkpoint_holds_the_snapshot_and_the_settings(tmp_path: Path) -> Non
         assert run.refusals == []
         assert manifest["counters"] == snapshot(4).counters
         assert manifest["config"] == config().flat()
-        assert [manifest[name] for name in ("agent", "env", "seed")] == ["pg", "Pong-v0", 0]
+        assert [manifest[name] for name in ("agent", "env", "seed")] == ["karpathy", "Pong-v0", 0]
         np.testing.assert_array_equal(
             run.checkpoint.arrays["parameters/0/w2"], snapshot(4).arrays["parameters/0/w2"]
         )
@@ -309,7 +309,7 @@ def edit(directory: Path, old: str, new: str) -> None:
         (lambda d: edit(d, "hidden = 3", "hidden = 4"), {}, "hidden is 4 .* 3 in 00000002.json"),
         (lambda d: (d / "metrics.csv").write_text("a,b\n"), {}, "expected the header"),
         (lambda d: None, {"hidden": 4}, "hidden is 3 .* 4 asked for; it cannot change"),
-        (lambda d: None, {"agent": "other"}, "agent is 'pg' .* 'other' asked for"),
+        (lambda d: None, {"agent": "other"}, "agent: expected one of karpathy"),
         (lambda d: None, {"seed": 1, "workers": 2}, "seed is 0"),
         (lambda d: None, {"workers": 0}, "workers: expected an integer in .1, 1024., got 0"),
         (lambda d: None, {"wokers": 2}, "the nearest is workers"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from fastpong.acting.rollout import EnvState
-from fastpong.cli import main as cli
+from fastpong.cli import errors as cli
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
@@ -34,12 +34,12 @@ def read(path: Path) -> tuple[dict[str, Array], str, dict[str, Any]]:
     return arrays, about["agent"], about["settings"]
 
 
-@pytest.mark.parametrize("agent", ["pg", "conv", "ppo", "dqn"])
+@pytest.mark.parametrize("agent", ["karpathy", "keras", "ppo", "dqn"])
 def test_safetensors_have_every_parameter_and_setting(
     agent: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = ["--agent", agent, "--env", ENV, "--workers", 1, "--episodes", 1, "--no-progress"]
-    if agent == "pg":
+    if agent == "karpathy":
         settings += ["--hidden", 6]
     assert run("train", *settings, "--run-dir", tmp_path / "a") == 0
     file = tmp_path / "weights.safetensors"
@@ -80,7 +80,7 @@ def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path
 
     arrays, _, hyper = read(tmp_path / "w.safetensors")
     rows, (bias, policy, value) = arrays["rows"], arrays["units"]
-    size = hyper["resolution"]
+    size = hyper["cell_size"]
     background = Emulator(find_variant(ENV)).foreground_table() == 0
     fields = ~background[first.state.screens[:, 35:195:2, ::2]]
     now, before = fields.reshape(2, 80 // size, size, 80 // size, size).sum(axis=(2, 4))

@@ -12,7 +12,7 @@ import keras_golden as golden
 import numpy as np
 import pytest
 
-from fastpong.cli import main as cli
+from fastpong.cli import errors as cli
 from fastpong.storage.checkpoint import newest
 from fastpong.storage.weights import exchange
 from fastpong.storage.weights import keras as keras_weights
@@ -32,7 +32,7 @@ def weights(mode: str = "row") -> dict[str, Any]:
 def test_what_is_written_is_read(tmp_path: Path, name: str, mode: str) -> None:
     keras_weights.write(tmp_path / name, weights(mode))
     found = exchange.read(tmp_path / name)
-    assert (found.agent, found.settings) == ("conv", {"image_conv": mode == "image"})
+    assert (found.agent, found.settings) == ("keras", {"image_conv": mode == "image"})
     for key, array in weights(mode).items():
         assert found.parameters[key].dtype == np.float64
         assert np.array_equal(found.parameters[key], array)
@@ -52,7 +52,7 @@ def test_layouts_are_those_of_keras(tmp_path: Path) -> None:
 
 def test_other_names_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(ForeignError, match=r"pong\.npz: expected a name ending in .*\.weights\.h5"):
-        exchange.write(tmp_path / "pong.npz", "conv", {}, weights())
+        exchange.write(tmp_path / "pong.npz", "keras", {}, weights())
     with pytest.raises(KeyError):
         keras_weights.write(tmp_path / "pong.h5", {})
     with pytest.raises(OSError):
@@ -115,7 +115,7 @@ def test_without_h5py_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "h5py", None)
     for call in (
         lambda: exchange.read(tmp_path / NAMES[0]),
-        lambda: exchange.write(tmp_path / NAMES[1], "conv", {}, weights()),
+        lambda: exchange.write(tmp_path / NAMES[1], "keras", {}, weights()),
     ):
         with pytest.raises(ForeignError, match=r'h5py.*pip install "fastpong\[keras\]"'):
             call()
@@ -132,7 +132,7 @@ def test_a_run_goes_to_keras_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = ["--agent", "conv", "--env", "PongDeterministic-v4", "--workers", 1]
+    settings = ["--agent", "keras", "--env", "PongDeterministic-v4", "--workers", 1]
     assert run("train", *settings, "--episodes", 1, "--run-dir", "a", "--no-progress") == 0
     assert run("export", "a", "pong.weights.h5") == 0
     assert run("export", "a", "pong.weights.h5") == 2
@@ -141,7 +141,7 @@ def test_a_run_goes_to_keras_and_back(
     assert run("export", "a", "pong.npz") == 1
     assert run("import", "pong.weights.h5", "b", "--image-conv") == 2
     assert "--image-conv: expected False, the model's" in capfd.readouterr().err
-    assert run("import", "pong.weights.h5", "b", "--agent", "pg") == 2
+    assert run("import", "pong.weights.h5", "b", "--agent", "karpathy") == 2
     assert run("import", "pong.weights.h5", "b", "--learning-rate", "0.5") == 0
     first, second = (newest(tmp_path / name / "checkpoints")[0] for name in "ab")
     assert second.manifest["config"]["learning_rate"] == 0.5 and second.episode == 0
@@ -161,7 +161,7 @@ def test_runs_of_the_other_agent_have_no_keras_form(
     assert run("train", *settings, "--episodes", 1, "--run-dir", "a", "--no-progress") == 0
     capfd.readouterr()
     assert run("export", "a", "pong.weights.h5") == 1
-    assert "expected a run of agent conv, got one of pg" in capfd.readouterr().err
+    assert "expected a run of agent keras, got one of karpathy" in capfd.readouterr().err
     assert run("export", "a", "pong.pt") == 1
     assert "expected a name ending in .safetensors" in capfd.readouterr().err
     assert not list(tmp_path.glob("pong*"))

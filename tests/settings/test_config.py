@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from fastpong.agents import AGENTS
 from fastpong.settings import config
-from fastpong.settings import fields as options
-from fastpong.settings.config import CHANGEABLE, Config
-from fastpong.settings.fields import check, option
+from fastpong.settings.config import Config
+from fastpong.settings.fields import check, fields, option
+from fastpong.settings.schedules import Schedule
+from fastpong.settings.stages import Stage
 
-REFERENCE = {"hidden": 200, "batch_size": 10, "learning_rate": 1e-4, "gamma": 0.99, "decay": 0.99}
+REFERENCE = {
+    **{"hidden": 200, "batch_size": 10, "learning_rate": 1e-4, "gamma": 0.99},
+    "rmsprop_decay": 0.99,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,13 +32,17 @@ class Settings:
     count: int = option(3, "things", minimum=1, maximum=5)
     rate: float = option(0.5, "speed", above=0, below=1)
     note: str = option("none", "any text")
+    limit: int | None = option(None, "a limit", minimum=1)
+    speed: Schedule = option(Schedule(1.0, 1.0), "a schedule", above=0)
+    lag: int = option(0, "updates")
 
     def __post_init__(self) -> None:
         check(self)
 
 
 class Agent:
-    Hyperparameters = Settings
+    Settings = Settings
+    defaults: ClassVar[dict[str, int]] = {"episodes": 7}
 
 
 @pytest.fixture
@@ -88,10 +96,10 @@ def test_text_survives_toml_exactly(tmp_path_factory: pytest.TempPathFactory, no
 
 def test_every_setting_has_its_help_line_in_toml() -> None:
     text = Config().to_toml()
-    for cls in (Config, AGENTS["pg"].Hyperparameters):
-        for name in options.types(cls):
-            assert options.help_text(cls, name) in text
-            assert f"\n{name} = " in text
+    for cls in (Config, AGENTS["karpathy"].Settings):
+        for name, field in fields(cls).items():
+            assert field.help[1:] in text
+            assert f"\n{name} = " in text or f"\n# {name}: none" in text
 
 
 def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
@@ -121,7 +129,7 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
         ("episodes", 0, "episodes: expected"),
         ("env", "Pong", "env: expected one of Pong-v0, .*, got 'Pong'"),
         ("env", ["Pong-v0"], "env: expected"),
-        ("agent", "a3c", "agent: expected one of pg, conv, ppo, dqn, got 'a3c'"),
+        ("agent", "a3c", "agent: expected one of karpathy, keras, ppo, dqn, got 'a3c'"),
         ("agent", {}, "agent: expected"),
         ("backend", "cuda", "backend: expected one of cython, numba, numpy, got 'cuda'"),
         ("dtype", "float16", "dtype: expected one of float32, float64, got 'float16'"),
@@ -129,6 +137,12 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
         ("batch-size", 3, "the nearest is batch_size"),
         ("Σ", 3, "Σ: .* unknown name"),
         ("hyper", {"hidden": 3}, "hyper: expected a setting, got a table"),
+        ("lr", 3, "lr: is called learning_rate here"),
+        ("epsilon", 3, "epsilon: not here, because .*rmsprop_eps .*adam_eps"),
+        ("stages", 3, "stages: expected tables"),
+        ("stages", [3], "stages: expected tables"),
+        ("from_step", 0, "from_step: .* unknown name"),
+        ("until", "never", "until: expected a number, got 'never'"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: Any, message: str) -> None:
@@ -143,19 +157,49 @@ def test_bounds_are_where_they_are_declared(agent: str) -> None:
         (name,) = bad
         with pytest.raises(ValueError, match=f"^{name}: expected"):
             Config.build({"agent": agent} | bad)
-    described = [options.describe(Settings, name) for name in ("count", "rate", "note")]
-    assert described == ["an integer in [1, 5]", "a number > 0 and < 1", "text"]
+    assert [fields(Settings)[name].expected for name in ("count", "rate", "note", "speed")] == [
+        *("an integer in [1, 5]", "a number > 0 and < 1", "text"),
+        "a number > 0, or linear:START:END:STEPS",
+    ]
+
+
+def test_a_schedule_is_a_number_or_text(agent: str, tmp_path: Path) -> None:
+    for value, schedule, text in [
+        (2, Schedule(2.0, 2.0), 2.0),
+        ("0.5", Schedule(0.5, 0.5), 0.5),
+        ("linear:2:1:9", Schedule(2.0, 1.0, 9), "linear:2.0:1.0:9"),
+    ]:
+        settings = Config.build({"agent": agent, "speed": value})
+        assert settings.settings == Settings(speed=schedule)
+        assert settings.flat()["speed"] == text
+        assert through_toml(settings, tmp_path) == settings
+    wrong = [0, "fast", "linear:1:0:9", "linear:1:1:0", "linear:1:1", "cubic:1:1:1", True, "nan"]
+    for value in [*wrong, 10**400, "linear:inf:1:1"]:
+        with pytest.raises(ValueError, match=r"^speed: expected a number > 0, or linear:START"):
+            Config.build({"agent": agent, "speed": value})
+
+
+def test_none_is_left_out(agent: str, tmp_path: Path) -> None:
+    settings = Config.build({"agent": agent})
+    assert settings.episodes == 7, "the agent's own default"
+    assert not {"limit", "until", "total_timesteps"} & {*settings.flat()}
+    assert Config.build({"agent": agent, "limit": None}) == settings
+    assert through_toml(settings, tmp_path) == settings
+    given = Config.build({"agent": agent, "limit": 3, "until": 18, "total_timesteps": 5})
+    assert (given.flat()["limit"], given.until, given.total_timesteps) == (3, 18.0, 5)
+    assert through_toml(given, tmp_path) == given
 
 
 def test_settings_belong_to_the_agent(agent: str) -> None:
     settings = Config.build({"agent": agent, "count": 4})
-    assert settings.hyper == Settings(count=4)
+    assert (settings.agent, settings.settings) == (agent, Settings(count=4))
     with pytest.raises(
-        ValueError, match="hidden: expected a setting of agent mine, got one of agent pg or ppo"
+        ValueError,
+        match="hidden: expected a setting of agent mine, got one of agent karpathy or p",
     ):
         Config.build({"agent": agent, "hidden": 4})
-    with pytest.raises(ValueError, match="hyper: expected the Hyperparameters of agent 'pg'"):
-        Config(hyper=Settings())
+    with pytest.raises(ValueError, match="settings: expected the Settings of agent 'karpathy'"):
+        Config(stages=(Stage(agent="karpathy", settings=Settings()),))
     with pytest.raises(ValueError, match="seed"):
         Config(seed=-1)
 
@@ -181,10 +225,15 @@ def test_what_is_no_toml_is_named_by_file_and_line(
 
 
 def test_a_resumed_run_may_change_only_what_the_weights_do_not_depend_on() -> None:
-    assert Config().flat().keys() - CHANGEABLE == {
-        *("agent", "env", "seed", "dtype", "hidden", "batch_size", "lag"),
-        *("learning_rate", "gamma", "decay", "epsilon"),
+    assert Config().fixed().keys() == {
+        *("agent", "env", "seed", "dtype", "frame_skip", "hidden", "batch_size", "lag"),
+        *("gamma", "rmsprop_decay", "rmsprop_eps"),
     }
+
+
+def test_names_of_version_0_1_are_accepted() -> None:
+    assert Config.build({"agent": "pg"}) == Config()
+    assert Config.build({"agent": "conv"}) == Config.build({"agent": "keras"})
 
 
 def test_the_default_of_workers_respects_a_container(
