@@ -37,7 +37,7 @@ class Variant:
             raise ValueError(f"max_frames: expected 1 or more, got {self.max_frames!r}")
 
     def with_frame_skip(self, frames: int) -> Variant:
-        """Return the variant with an action played for ``frames`` frames.
+        """Return the variant with another frame skip.
 
         Raises ValueError unless the frame skip is fixed and a multiple of ``frames``.
         """
@@ -50,21 +50,6 @@ class Variant:
                 f"{frames} frames, got {self.name}, which plays it for {fixed}"
             )
         return replace(self, frameskip=(frames,))
-
-    def halved(self, times: int) -> Variant:
-        """Return the variant with its frame skip halved repeatedly.
-
-        Raises ValueError unless the frame skip is fixed and a multiple of 2**times.
-        """
-        if not times:
-            return self
-        if len(self.frameskip) > 1 or self.frameskip[0] % 2**times:
-            frames = ", ".join(map(str, self.frameskip))
-            raise ValueError(
-                f"expected an environment that plays an action for a multiple of {2**times} "
-                f"frames, got {self.name}, which plays it for {frames}"
-            )
-        return replace(self, frameskip=(self.frameskip[0] // 2**times,))
 
 
 VARIANTS: dict[str, Variant] = {

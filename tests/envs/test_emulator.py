@@ -457,26 +457,34 @@ def test_variants_that_cannot_be_played(field: str, values: tuple[object, ...]) 
             Variant("x", **{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("times", [0, 1, 2])
-def test_the_steps_of_a_halved_variant_are_one_of_the_whole(times: int) -> None:
+@pytest.mark.parametrize("frames", [4, 2, 1])
+def test_steps_of_a_shorter_frame_skip_are_one_of_the_whole(frames: int) -> None:
     known = find_variant("PongDeterministic-v4")
-    whole, part = Emulator(known), Emulator(known.halved(times))
+    whole, part = Emulator(known), Emulator(known.with_frame_skip(frames))
     screens = np.zeros((2, 210, 160), np.uint8)
     whole.reset(uniforms(1, TRAIN, 0)), part.reset(uniforms(1, TRAIN, 0))
     for action in np.random.default_rng(2).choice([0, 3, 4], 200):
-        assert whole.step(action) == sum(part.step(action) for _ in range(2**times))
+        assert whole.step(action) == sum(part.step(action) for _ in range(4 // frames))
         assert whole.frames == part.frames
         whole.read_screen(screens[0]), part.read_screen(screens[1])
         assert np.array_equal(*screens)
-    assert find_variant("ALE/Pong-v5").halved(times).sticky == 0.25
+    assert find_variant("ALE/Pong-v5").with_frame_skip(frames).sticky == 0.25
 
 
-def test_frames_that_cannot_be_halved() -> None:
-    for name, times, frames in (("Pong-v4", 1, "2, 3, 4"), ("ALE/Pong-v5", 3, "4")):
-        match = f"expected .* multiple of {2**times} frames, got {name}, .* for {frames}$"
-        with pytest.raises(ValueError, match=match):
-            find_variant(name).halved(times)
-    assert find_variant("Pong-v4").halved(0) is find_variant("Pong-v4")
+@pytest.mark.parametrize(
+    ("name", "frames", "fixed"),
+    [("Pong-v4", 2, "2, 3, 4"), ("ALE/Pong-v5", 8, "4"), ("ALE/Pong-v5", 3, "4"),
+     ("ALE/Pong-v5", 0, "4"), ("PongNoFrameskip-v4", 2, "1")],
+)  # fmt: skip
+def test_a_frame_skip_that_is_no_divisor_is_refused(name: str, frames: int, fixed: str) -> None:
+    message = f"^frame_skip: expected .* multiple of {frames} frames, got {name}, .* for {fixed}$"
+    with pytest.raises(ValueError, match=message):
+        find_variant(name).with_frame_skip(frames)
+
+
+def test_the_variants_own_frame_skip_changes_nothing() -> None:
+    known = find_variant("ALE/Pong-v5")
+    assert known.with_frame_skip(4) is known
 
 
 def test_another_game_equals_gymnasium_too() -> None:
