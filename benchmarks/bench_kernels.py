@@ -1,13 +1,16 @@
-"""Claim d, see kernel_speed.py; here every kernel also gets its row in pytest-benchmark's table."""
+"""Claim d, see claims/kernels.py; every kernel also gets its row in pytest-benchmark's table."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-import kernel_speed
 import pytest
-from kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
+from cases import conv_calls, ppo_calls
+from cases.kernel_calls import BACKENDS, KERNELS, Call, calls, check, real_data
+from claims import kernels
+
+from fastpong.kernels import registry
 
 
 @functools.cache
@@ -30,8 +33,20 @@ def test_kernel(benchmark: Any, kernel: str, backend: str) -> None:
     benchmark(call.run)
 
 
+def test_every_declared_kernel_has_a_row(benchmark: Any) -> None:
+    """In one of the three tables: the registry's examples are too small to be timed."""
+
+    def rows() -> set[str]:
+        tables = (cases.calls("float32")["numpy"] for cases in (conv_calls, ppo_calls))
+        return set(KERNELS).union(*tables)
+
+    measured = benchmark.pedantic(rows, rounds=1)
+    names = {row.partition(",")[0].partition(" (")[0] for row in measured}
+    assert names == {kernel.function for kernel in registry.KERNELS.values()}
+
+
 @pytest.mark.timeout(300)
 def test_kernels_against_the_oracle(benchmark: Any, effort: Any, show: Any) -> None:
-    report = benchmark.pedantic(kernel_speed.measure, (effort,), rounds=1)
+    report = benchmark.pedantic(kernels.measure, (effort,), rounds=1)
     show(report)
     assert all(figure.value > 0 for figure in report.figures)

@@ -1,11 +1,11 @@
-"""Claim f, see memory.py."""
+"""Claim f, see claims/memory.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import memory
 import pytest
+from claims import memory
 
 
 @pytest.mark.timeout(300)

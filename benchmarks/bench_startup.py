@@ -1,11 +1,11 @@
-"""Claim e, see startup.py."""
+"""Claim e, see claims/startup.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import startup
+from claims import startup
 
 
 @pytest.mark.timeout(300)

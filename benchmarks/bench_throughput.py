@@ -1,11 +1,11 @@
-"""Claim a, see throughput.py."""
+"""Claim a, see claims/throughput.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import throughput
+from claims import throughput
 
 
 @pytest.mark.timeout(600)

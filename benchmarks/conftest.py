@@ -1,29 +1,32 @@
-"""What the benchmark files share: helper modules on the path, effort, figures at the end."""
+"""What the benchmark files share: effort, figures at the end."""
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-# --import-mode=importlib leaves sys.path alone. At its end: names of the tests' helpers win.
-sys.path.append(str(Path(__file__).parent))
-
 from measure import Effort, Figure, Report
 
 _FIGURES = pytest.StashKey[list[Figure]]()
-# --benchmark-max-time below this asks for one untimed pass.
-_QUICK_SECONDS = 0.1
+_QUICK = bool(os.environ.get("FASTPONG_BENCHMARK_QUICK"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Run every line once and measure nothing, where FASTPONG_BENCHMARK_QUICK is set."""
+    if _QUICK:
+        config.option.benchmark_min_rounds = 1
+        config.option.benchmark_max_time = 0.0
+        config.option.benchmark_warmup = False
+        config.option.benchmark_disable_gc = True
 
 
 @pytest.fixture(scope="session")
-def effort(request: pytest.FixtureRequest) -> Effort:
-    """How long to measure: as briefly as can be where --benchmark-max-time says so."""
-    brief = float(request.config.getoption("benchmark_max_time")) < _QUICK_SECONDS
-    return "quick" if brief else "normal"
+def effort() -> Effort:
+    """How long to measure."""
+    return "quick" if _QUICK else "normal"
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def show(request: pytest.FixtureRequest) -> Callable[[Report], None]:
 @pytest.fixture
 def against_bare(benchmark: Any, effort: Effort, show: Callable[[Report], None]) -> Any:
     """Measure training with some settings against bare emulators, and show the ratios."""
-    import throughput
+    from claims import throughput
 
     def measure(settings: Mapping[str, str], workers: int, at_least: float | None = None) -> None:
         figures, _ = benchmark.pedantic(
@@ -53,5 +56,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures:
         terminalreporter.section("figures")
     for figure in figures:
-        asked = f"   asked {figure.asked}" if figure.asked else ""
-        terminalreporter.line(f"{figure.what}: {figure.value:.3g} {figure.unit}{asked}")
+        target = f"   target {figure.target}" if figure.target else ""
+        terminalreporter.line(f"{figure.what}: {figure.value:.3g} {figure.unit}{target}")

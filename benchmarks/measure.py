@@ -15,9 +15,6 @@ from typing import Any, Literal, Self
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-# The one table of tolerances is the tests'; it must be found by the script as by pytest.
-if str(ROOT / "tests") not in sys.path:
-    sys.path.append(str(ROOT / "tests"))
 
 Effort = Literal["quick", "normal", "full"]
 """quick: every line runs once, figures mean nothing; normal: pytest; full: docs/results.md."""
@@ -36,14 +33,14 @@ class Figure:
     at_most: float | None = None
 
     @property
-    def asked(self) -> str:
+    def target(self) -> str:
         if self.at_least is not None:
             return f"≥ {self.at_least:g}"
         return f"≤ {self.at_most:g}" if self.at_most is not None else ""
 
     @property
     def met(self) -> bool | None:
-        """Whether it is what was asked for; None where nothing was."""
+        """Whether the value reaches its target; None without one."""
         if self.at_least is None and self.at_most is None:
             return None
         least = self.at_least if self.at_least is not None else float("-inf")
@@ -68,10 +65,10 @@ class Report:
     tables: list[Table] = field(default_factory=list)
 
 
-def figure(what: str, values: Sequence[float], unit: str = "", **asked: float | None) -> Figure:
+def figure(what: str, values: Sequence[float], unit: str = "", **target: float | None) -> Figure:
     """Make a figure of the values of all rounds."""
     low, middle, high = quartiles(values)
-    return Figure(what, middle, unit, low, high, **asked)
+    return Figure(what, middle, unit, low, high, **target)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -129,14 +126,14 @@ def fastpong_command() -> list[str]:
 
 
 class Helper:
-    """A process of ours that answers each line on its standard input by one line of JSON.
+    """A program of programs/ in a process of its own: a line in, a line of JSON out.
 
     It does nothing between two questions, so that whatever else is measured has the machine.
     """
 
-    def __init__(self, script: str, *arguments: str) -> None:
+    def __init__(self, program: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / script), *arguments],
+            [sys.executable, str(HERE / "helper.py"), program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,10 +1,10 @@
-"""Try settings of the actor-critic agent: how good it is after so many decisions, one run a trial.
+"""Try settings of the agent ppo: how good it is after so many steps, one run a trial.
 
-    python benchmarks/recipe_trials.py --env ALE/Pong-v5 --decisions 600000 --seed 3 -- --lanes 32
+    python benchmarks/recipe_trials.py --env ALE/Pong-v5 --steps 600000 --seed 3 -- --n-envs 32
 
-trains with one worker and the options after --, stops after so many decisions, and adds a line to
+trains with one worker and the options after --, stops after so many steps, and adds a line to
 docs/recipe-trials.csv and .md: the mean score of the last 25 training games at some points. What a
-run learns depends on decisions alone, so that trials may run side by side and beside other work.
+run learns depends on steps alone, so that trials may run side by side and beside other work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from measure import ROOT, fastpong_command, plain_environment
@@ -42,27 +41,27 @@ POINTS = (
     3.5,
     4.0,
 )
-"""Millions of decisions."""
-GAMES, POLL_SECONDS = 25, 0.5
+"""Millions of steps."""
+GAMES = 25
 TRIALS = ROOT / "docs" / "recipe-trials.csv"
 HEADING = f"""\
 # What was tried
 
-Trials of settings of the actor-critic agent, one run each: the mean score of the last {GAMES}
-training games after so many million decisions (4 frames each, about 190 µs of a core). Written by
+Trials of settings of the agent ppo, one run each: the mean score of the last {GAMES}
+training games after so many million steps (4 frames each, about 190 µs of a core). Written by
 `python benchmarks/recipe_trials.py`, which says how to add to them. The options are those that
-differ from the defaults, of the commit that stands before them. Two seeds of the same settings
-differ by up to a factor of two in decisions, so that a line alone says little.
+differ from the defaults, of the commit that stands before them and under its names. Two seeds
+of the same settings differ by up to a factor of two in steps, so that a line alone says little.
 
 The lines of 98bb28b are runs of `fastpong train` from that commit up to 96120b3, gathered from
 their metrics.csv by the same functions; many were cut off by a limit of time on a busy machine.
-Left out are runs too short for a point, and three with a cost for every decision, a patch.
+Left out are runs too short for a point, and three with a cost for every step, a patch.
 Those of da315a7 were made with today's defaults and gathered in the same way.
 """
 
 
 def scores(metrics: Path) -> tuple[list[int], list[float]]:
-    """Return the decisions made when each game ended, and its score."""
+    """Return the steps made when each game ended, and its score."""
     with metrics.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [int(row["total_steps"]) for row in rows], [float(row["return"]) for row in rows]
@@ -79,26 +78,15 @@ def means(metrics: Path) -> list[str]:
     ]
 
 
-def train(env: str, seed: int, decisions: int, options: list[str]) -> list[str]:
-    """Train until so many decisions are made; return the means."""
+def train(env: str, seed: int, steps: int, options: list[str]) -> list[str]:
+    """Train until so many steps are made; return the means."""
     with tempfile.TemporaryDirectory() as directory:
         run = Path(directory) / "run"
         command = [*fastpong_command(), "train", "--agent", "ppo", "--env", env, "--workers", "1"]
-        command += ["--seed", str(seed), "--run-dir", str(run), "--episodes", "1000000", *options]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=plain_environment())
-        try:
-            while process.poll() is None and not reached(run / "metrics.csv", decisions):
-                time.sleep(POLL_SECONDS)
-        finally:
-            process.terminate()
-            status = process.wait(60)
-        if status not in (0, 143):
-            raise SystemExit(f"training failed with status {status}: {shlex.join(command)}")
+        command += ["--seed", str(seed), "--run-dir", str(run), "--episodes", "1000000"]
+        command += ["--total-timesteps", str(steps), *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=plain_environment())
         return means(run / "metrics.csv")
-
-
-def reached(metrics: Path, decisions: int) -> bool:
-    return metrics.exists() and max(scores(metrics)[0], default=0) >= decisions
 
 
 def write(lines: list[list[str]]) -> None:
@@ -117,11 +105,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--env", default="PongDeterministic-v4")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--decisions", type=int, default=400_000)
+    parser.add_argument("--steps", type=int, default=400_000)
     parser.add_argument("--defaults", default="now", help="a name for the defaults of this commit")
     parser.add_argument("options", nargs="*", help="of fastpong train, after --")
     given = parser.parse_args()
-    found = train(given.env, given.seed, given.decisions, given.options)
+    found = train(given.env, given.seed, given.steps, given.options)
     line = [given.defaults, given.env, str(given.seed), shlex.join(given.options), *found]
     with TRIALS.open("a", newline="") as file:
         csv.writer(file).writerow(line)

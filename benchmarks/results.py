@@ -25,19 +25,11 @@ from typing import Any
 
 from measure import ROOT, Effort, Figure
 
-CLAIMS = {
-    "throughput": "throughput",
-    "reference": "against_reference",
-    "step": "step_cost",
-    "kernels": "kernel_speed",
-    "startup": "startup",
-    "memory": "memory",
-    "conv": "conv_speed",
-    "keras": "against_keras",
-    "ppo": "ppo_speed",
-    "dqn": "dqn_speed",
-}
-"""Name on the command line, and of bench_<name>.py -> module with ``measure(effort)``."""
+CLAIMS = (
+    "throughput", "reference", "step", "kernels", "startup", "memory",
+    "conv", "keras", "ppo", "dqn",
+)  # fmt: skip
+"""Modules of claims/ with ``measure(effort)``; each has its bench_<name>.py."""
 
 LIMIT_SECONDS = 1200.0
 
@@ -93,7 +85,7 @@ def commit() -> str:
 def measure_here(name: str, effort: Effort) -> dict[str, Any]:
     """Measure a claim in this process; return its report and circumstances, plain data."""
     load, start = os.getloadavg()[0], time.monotonic()
-    report = importlib.import_module(CLAIMS[name]).measure(effort)
+    report = importlib.import_module(f"claims.{name}").measure(effort)
     return {
         "report": dataclasses.asdict(report),
         "effort": effort,
@@ -130,9 +122,9 @@ def number(value: float) -> str:
 
 def figure_row(figure: Figure) -> list[str]:
     spread = "" if figure.low is None else f"{number(figure.low)} to {number(figure.high or 0.0)}"
-    verdict = {None: "", True: "yes", False: "**no**"}[figure.met]
+    verdict = {None: "", True: "yes", False: "no"}[figure.met]
     value = f"{number(figure.value)} {figure.unit}".strip()
-    return [figure.what, value, spread, figure.asked, verdict]
+    return [figure.what, value, spread, figure.target, verdict]
 
 
 def section(name: str, result: dict[str, Any]) -> list[str]:
@@ -140,7 +132,7 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
     report = result["report"]
     lines = [f"## {report['title']}", ""]
     lines += table(
-        ["what", "median", "quartiles", "asked", "met"],
+        ["what", "median", "quartiles", "target", "met"],
         [figure_row(Figure(**figure)) for figure in report["figures"]],
     )
     lines += ["", report["how"], ""]
@@ -165,7 +157,7 @@ def document(results: dict[str, Any]) -> str:
         for figure in result["report"]["figures"]
         if figure["at_least"] is not None or figure["at_most"] is not None
     ]
-    lines = [HEADING, *table(["what", "median", "quartiles", "asked", "met"], summary), ""]
+    lines = [HEADING, *table(["what", "median", "quartiles", "target", "met"], summary), ""]
     machines = {json.dumps(result["environment"]) for result in ordered.values()}
     for machine in sorted(machines):
         names = [n for n, r in ordered.items() if json.dumps(r["environment"]) == machine]

@@ -14,11 +14,11 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from reference import Reference, make_env
+from programs.reference import Reference, make_env
 
-from fastpong.settings.config import Config
+from fastpong.settings.config import available_cores, default_backend
 from fastpong.storage import checkpoint
-from fastpong.training.evaluation import Player, evaluate
+from fastpong.training.evaluation import evaluate, restore
 
 
 def through_gymnasium(w1: np.ndarray, w2: np.ndarray, games: int) -> list[tuple[float, int]]:
@@ -32,10 +32,8 @@ def through_gymnasium(w1: np.ndarray, w2: np.ndarray, games: int) -> list[tuple[
 
 def through_fastpong(found: checkpoint.Checkpoint, games: int) -> list[tuple[float, int]]:
     """Return score and steps of each game as `fastpong eval` plays them."""
-    config = Config.build(found.manifest["config"])
-    player = Player(config.agent, config.hyper, config.backend, config.dtype, "Pong-v0", seed=1)
-    parameters = {name: found.arrays[f"parameters/0/{name}"] for name in ("w1", "w2")}
-    played = evaluate(player, parameters, episodes=games, workers=config.workers)
+    player, parameters = restore(found, default_backend(), env="Pong-v0", seed=1)
+    played = evaluate(player, parameters, episodes=games, workers=available_cores())
     return [(game.score, game.length) for game in played]
 
 

@@ -11,7 +11,7 @@ docs/time-to-solve.json, or three times what fastpong just took where there is n
 200. What is evaluated, is off the clock.
 
 How a contender runs fastest is its own business and differs between machines: before its first run
-each way it offers is tried for half a minute, and the one that makes most decisions is taken.
+each way it offers is tried for half a minute, and the one that makes most steps is taken.
 
 Resumable: what is measured stands in docs/side-by-side.json. Nothing else should run on the
 machine. Writes docs/side-by-side.md.
@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import time_to_solve
-from contender import RECENT, STICKY
+from contenders.contender import RECENT, STICKY
 from measure import HERE, ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
@@ -68,10 +68,10 @@ THREADS: tuple[tuple[str, ...], ...] = ((), ("--threads", "1"))
 VECS: tuple[tuple[str, ...], ...] = ((), ("--vec", "fork"))
 CONTENDERS = {
     "sb3": Contender(
-        "Stable-Baselines3", "sb3_ppo.py", ("torch", "stable_baselines3", "cv2"),
+        "Stable-Baselines3", "contenders/sb3_ppo.py", ("torch", "stable_baselines3", "cv2"),
         tuple((*vec, *threads) for vec in VECS for threads in THREADS),
     ),
-    "cleanrl": Contender("CleanRL-style", "cleanrl_ppo.py", ("torch",), THREADS),
+    "cleanrl": Contender("CleanRL-style", "contenders/cleanrl_ppo.py", ("torch",), THREADS),
 }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def run(
     it: Contender, env: str, seed: int, seconds: float, options: Iterable[str]
 ) -> dict[str, Any]:
     """Run a contender in a process of its own; return what it wrote."""
-    output = RUNS / f"{it.script}.json"
+    output = RUNS / f"{Path(it.script).stem}.json"
     output.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / it.script), "--env-variant", env, "--seed", str(seed)]
     command += ["--seconds", f"{seconds:g}", "--output", str(output), *options]
@@ -102,12 +102,12 @@ def run(
 
 
 def quickest(it: Contender, env: str) -> dict[str, Any]:
-    """Try all ways of a contender; return the one with the most decisions, and the rates of all."""
+    """Try all ways of a contender; return the one with the most steps, and the rates of all."""
     rates = {}
     for way in it.ways:
         print(f"{it.title}: trying {' '.join(way) or 'its defaults'}", flush=True)
         tried = run(it, env, 1, TRIAL_SECONDS, (*way, "--games", "0"))
-        rates[way] = tried["decisions"] / tried["wall"]
+        rates[way] = tried["steps"] / tried["wall"]
     best = max(rates, key=lambda way: rates[way])
     return {"way": list(best), "rates": {" ".join(way): rate for way, rate in rates.items()}}
 
@@ -141,7 +141,7 @@ def ours(env: str, seed: int) -> dict[str, Any]:
         "settings": f"`--agent ppo --until {GOAL}`",
         "wall": wall,
         "cpu": counters["cpu_seconds"],
-        "decisions": counters["total_steps"],
+        "steps": counters["total_steps"],
         "frames": counters["total_frames"],
         "games": len(curve),
         "recent": curve[-1][2],
@@ -185,7 +185,7 @@ def median_wall(env: str) -> float | None:
     return middle if math.isfinite(middle) else None
 
 
-def measure(env: str, seed: int, asked: float | None, numbers: dict[str, Any]) -> None:
+def measure(env: str, seed: int, given: float | None, numbers: dict[str, Any]) -> None:
     """Run whoever has not yet run for so long."""
     done = numbers.setdefault("runs", {}).setdefault(env, {}).setdefault(str(seed), {})
     if OURS not in done:
@@ -193,7 +193,7 @@ def measure(env: str, seed: int, asked: float | None, numbers: dict[str, Any]) -
         done[OURS] = ours(env, seed)
         write(numbers)
     wall = median_wall(env) or done[OURS]["wall"]
-    seconds = asked or max(LEAST_SECONDS, 10.0 * math.ceil(TIMES * wall / 10))
+    seconds = given or max(LEAST_SECONDS, 10.0 * math.ceil(TIMES * wall / 10))
     for name, it in CONTENDERS.items():
         if missing := it.missing():
             print(f"{it.title}: left out, not installed: {', '.join(missing)}", flush=True)
@@ -226,7 +226,7 @@ def page(numbers: dict[str, Any]) -> str:
         "and not this file.", "",
         f"fastpong trained until the mean of its last {RECENT} games was {GOAL}, the others for a "
         "given wall time. Imports are included, evaluations are off the clock. The settings of the "
-        "others are those published for all Atari games, made for ten million decisions; "
+        "others are those published for all Atari games, made for ten million steps; "
         "fastpong's were found on Pong. So this compares what one gets, and not one algorithm with "
         "another.", "",
         *table(["measured on", ""], [[*x] for x in machine(numbers).items()]), "",
@@ -282,7 +282,7 @@ def ways(choices: dict[str, Any]) -> list[str]:
         for name, choice in choices.items()
         for way, rate in choice["rates"].items()
     ]
-    header = ["who", "options", "decisions/s, start included", "taken"]
+    header = ["who", "options", "steps/s, start included", "taken"]
     return [f"Each way was tried for {TRIAL_SECONDS:.0f} s.", "", *table(header, rows)]
 
 

@@ -36,7 +36,7 @@ from measure import ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
 
 from fastpong.settings.config import available_cores, default_backend
-from fastpong.storage import checkpoint
+from fastpong.storage import checkpoint, files
 from fastpong.training.evaluation import evaluate, restore
 
 GOALS = (0, 18, 20)
@@ -50,23 +50,24 @@ RUNS = ROOT / "build" / "time-to-solve"
 
 @dataclass(frozen=True)
 class Plan:
-    """How a variant is trained, and for how many core-minutes at most; core-minutes asked for.
+    """How a variant is trained, and for how many core-minutes at most; target in core-minutes.
 
+    recipe, options : what it is trained with, and what overrides the recipe
     near : how far training's games may stay below a goal; averaged weights play better than the
            newest, and fewer of the actions by values are blind than in training
     """
 
-    agent: str
+    recipe: str
     options: str
     core_minutes: float
-    asked: dict[int, float]
+    target: dict[int, float]
     near: dict[int, float]
     note: str = ""
 
 
 VARIANTS = {
     "PongDeterministic-v4": Plan(
-        "ppo",
+        "pong",
         "--until 20.5 --episodes 500 --save-every 8",
         15,
         {0: 1, 18: 2, 20: 3},
@@ -74,25 +75,24 @@ VARIANTS = {
         "Games of the evaluation are drawn from the policy.",
     ),
     "ALE/Pong-v5": Plan(
-        "dqn",
-        "--fine '400000 1500000' --anneal 1500000 --refine 3250000 --until 20 --episodes 9999 "
-        "--save-every 20",
+        "pong-sticky",
+        "--until 20 --save-every 20",
         16,
         {0: 3, 18: 15},
         {0: 6, 18: 2, 20: 2},
-        "An action is played for four frames, the variant's number, up to 400,000 decisions, then "
+        "An action is played for four frames, the variant's number, up to 400,000 steps, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
         "the time. From 3.25 million on the policy itself is learned, by PPO. Games of the "
         "evaluation are played with as many frames as training's at that stage. Where the policy "
         "is learned they are drawn from it; before, the better action is played, but one in a "
-        "thousand is drawn blindly. The run is ended at 16 core-minutes.",
+        "thousand is drawn blindly. The run ends with its recipe, or at 16 core-minutes.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that was kept, and what it had cost: seconds, frames, decisions."""
+    """A checkpoint that was kept, and what it had cost: seconds, frames, steps."""
 
     path: Path
     episode: int
@@ -115,7 +115,7 @@ def arguments(env: str, seed: int) -> list[str]:
     """Return those of the command that trains."""
     plan, where = VARIANTS[env], (home_of(env, seed) / "run").relative_to(ROOT)
     return [
-        *("train", "--agent", plan.agent, "--env", env, "--seed", str(seed)),
+        *("train", "--recipe", plan.recipe, "--seed", str(seed)),
         *("--run-dir", str(where), *shlex.split(plan.options)),
     ]
 
@@ -294,7 +294,7 @@ def curve(home: Path) -> list[list[float]]:
 
 def write(numbers: dict[str, Any]) -> None:
     """Write what has been measured so far; where that fails the file stays as it was."""
-    checkpoint.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
+    files.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def page(numbers: dict[str, Any]) -> str:
@@ -310,7 +310,7 @@ def page(numbers: dict[str, Any]) -> str:
         whole = {seed: entry for seed, entry in planned(env, seeds) if "goals" in entry}
         if whole:
             plan = VARIANTS[env]
-            command = f"fastpong train --agent {plan.agent} --env {env} {plan.options}"
+            command = f"fastpong train --recipe {plan.recipe} {plan.options}"
             lines += [
                 f"## {env}",
                 "",
@@ -346,15 +346,15 @@ def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
         def middle(name: str, found: list[Any] = found, far: float = far) -> float:
             return statistics.median([point[name] if point else far for point in found])
 
-        asked = VARIANTS[env].asked.get(goal)
+        target = VARIANTS[env].target.get(goal)
         rows.append([
             f"mean >= {goal}", f"{sum(p is not None for p in found)} of {len(found)}",
             *(("not reached", "") if middle("wall") == far
               else (f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}")),
-            f"{asked:g}" if asked else "",
+            f"{target:g}" if target else "",
             "" if middle("wall") == far else f"{middle('frames') / 1e6:.2f} M",
         ])  # fmt: skip
-    header = ["over 100 games", "seeds", "wall time", "core-minutes", "asked", "frames"]
+    header = ["over 100 games", "seeds", "wall time", "core-minutes", "target", "frames"]
     yield f"Medians of {len(seeds)} seeds:"
     yield ""
     yield from table(header, rows)

@@ -10,7 +10,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     try:
         # Here and not above: worker processes import this module again, and need none of it.
-        from fastpong.cli.main import run
+        from fastpong.cli.errors import run
 
         status = run()
     except KeyboardInterrupt:  # before the command has taken the signals over

@@ -18,5 +18,5 @@ Doubles: TypeAlias = NDArray[np.float64]
 Order: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.uint8]
 
-State: TypeAlias = Mapping[str, Array]
-"""Weights, or all that an agent keeps, by name."""
+Arrays: TypeAlias = Mapping[str, Array]
+"""Arrays by name: parameters, or an agent's state as a checkpoint holds it."""

@@ -1,8 +1,11 @@
-"""What all tests share: helper modules on the path, hypothesis without chance or clock."""
+"""What all tests share: signals as a terminal has them, hypothesis without chance or clock.
+
+Tests start Python with -P: what is tested is the installed package, in child processes too, and
+not the checkout that they are started in.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
 
 from hypothesis import settings
@@ -11,10 +14,6 @@ from hypothesis import settings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-# What is tested is the package that is installed, by child processes too, and not the checkout
-# that they are started in.
-os.environ["PYTHONSAFEPATH"] = "1"
 
 settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, max_examples=40

@@ -1,7 +1,7 @@
-"""Play one episode: an emulator and something that chooses, in; a `Trajectory`, out.
+"""Play one episode: an emulator and a policy in, a `Trajectory` out.
 
-The loop knows neither weights nor network. What chooses is a `Step`, bound to the buffers it
-reads screens from and writes its sparse frames to; the compiled kernels' ``PolicyStep`` is one.
+The loop knows neither weights nor network. The policy is a `Step`, bound to buffers: it reads
+screens from them and writes its sparse frames to them. The compiled kernels' ``PolicyStep`` is one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import numpy.typing as npt
 from fastpong.acting.trajectory import PIXELS, Trajectory
 from fastpong.envs.draws import Draw
 from fastpong.envs.emulator import Emulator
+from fastpong.envs.games import PONG
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-LEFT_RIGHT = (4, 3)
-"""ALE's numbers of Pong's LEFT, played for a choice of 0, and RIGHT, for 1."""
-
 Step = Callable[[int, float], int]
-"""``step(t, uniform)``: encode the screen of step t, record the choice and return it, from 0 on.
+"""``step(t, uniform)``: encode the screen of step t, record an action and return it, from 0 on.
 
 The screen is ``screens[t & 1]``, the one before ``screens[(t - 1) & 1]``, and at t = 0 none.
 Writes indices and signs from ``indptr[t]`` on, ``indptr[t + 1]`` and ``actions[t]``. Returns -1,
@@ -43,25 +41,29 @@ BindStep = Callable[
 
 
 class Buffers:
-    """Room for the episode being played, reused for the next ones; it grows by doubling.
+    """Hold the episode being played.
 
-    A worker keeps one for its lifetime: after its longest episode nothing more is allocated.
+    Buffers grow by doubling. A worker has one for its lifetime: after its longest episode nothing
+    more is allocated.
 
-    steps   : steps there is room for at first
-    entries : entries of sparse frames there is room for at first. A step needs 6400 free ones
-              and uses a few dozen. Memory never written to costs none.
+    steps   : capacity in steps at first
+    entries : capacity in entries of sparse frames at first. A step needs 6400 free ones and uses a
+              few dozen. Memory never written to costs none.
     """
 
     __slots__ = ("actions", "indices", "indptr", "screens", "signs")
 
     def __init__(
         self,
-        screen_shape: tuple[int, int] = (210, 160),
+        screen_shape: tuple[int, int] = PONG.geometry.screen,
         *,
         steps: int = 4096,
         entries: int = 1 << 18,
     ) -> None:
-        """Allocate; ValueError when steps or entries is below 1."""
+        """Allocate.
+
+        Raises ValueError when steps or entries is below 1.
+        """
         for name, value in (("steps", steps), ("entries", entries)):
             if value < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {value}")
@@ -72,14 +74,14 @@ class Buffers:
         self.signs = np.empty(entries, np.int8)
 
     def bind(self, bind_step: BindStep) -> Step:
-        """Return ``bind_step``'s step over the buffers as they are now."""
+        """Return ``bind_step``'s step over the present buffers."""
         return bind_step(self.screens, self.indptr, self.indices, self.signs, self.actions)
 
     def make_room(self, t: int) -> None:
-        """Double what is too small for step ``t``; the t steps recorded so far are kept.
+        """Double the arrays too small for step ``t``.
 
-        Raises RuntimeError when nothing is too small: the step that asked for room is wrong,
-        and would ask for ever.
+        The t steps recorded so far stay. Raises RuntimeError when nothing is too small: the step
+        that asked for room is wrong, and would ask for ever.
         """
         steps, entries, used = len(self.actions), len(self.indices), int(self.indptr[t])
         if t < steps and used + PIXELS <= entries:
@@ -102,19 +104,22 @@ def play_episode(
     bind_step: BindStep,
     draw: Draw,
     *,
-    ale_actions: tuple[int, ...] = LEFT_RIGHT,
+    ale_actions: tuple[int, ...] | None = None,
     buffers: Buffers | None = None,
 ) -> Trajectory:
-    """Play one episode to its end and return it; its arrays are copies, trimmed to size.
+    """Play one episode to its end and return it.
 
-    Each step draws first the chooser's uniform and then what the emulator draws, from the one
-    ``draw``: an episode is a function of it, of the variant and of the chooser.
+    Each step draws first the policy's uniform and then the emulator's, from the one ``draw``: an
+    episode is a function of it, of the variant and of the policy. The arrays of the result are
+    copies, trimmed to size.
 
-    ale_actions : ALE's numbers of what is played for a choice of 0, of 1, ...
-    buffers     : what to record into; pass the same one every time
+    ale_actions : ALE's numbers for the policy's 0, 1, ..., by default the game's two moves
+    buffers     : to record into, the same ones every time
 
     Raises ValueError when the game does not know one of ``ale_actions``.
     """
+    if ale_actions is None:
+        ale_actions = emulator.variant.game.move_actions
     _check_actions(emulator, ale_actions)
     if buffers is None:
         buffers = Buffers(emulator.screen_shape)
@@ -171,7 +176,7 @@ def _check_actions(emulator: Emulator, ale_actions: tuple[int, ...]) -> None:
 
 
 def _grown(array: npt.NDArray[_Scalar], used: int, size: int) -> npt.NDArray[_Scalar]:
-    """Return an array of ``size`` with the first ``used`` elements of ``array``."""
+    """Copy the first ``used`` elements to a larger array."""
     larger = np.empty(size, array.dtype)
     larger[:used] = array[:used]
     return larger

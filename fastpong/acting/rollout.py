@@ -30,7 +30,7 @@ Step = Callable[[int, float, bool, int], int]
 
 @dataclass(frozen=True)
 class Game:
-    """Describe an episode that ended: its score, steps and emulated frames."""
+    """Describe an ended episode: score, steps and frames."""
 
     score: float
     length: int
@@ -87,7 +87,9 @@ def _unpacked(
 
 @dataclass(eq=False)
 class Rollout:
-    """Hold T steps of an environment and its state after them.
+    """Hold T steps of one environment.
+
+    And its state after them.
 
     indptr, indices, counts : the inputs of T + 1 observations in CSR form, (T+2,) int64, (nnz,)
                 uint16 and int8. The last observation is the one after the last step
@@ -125,9 +127,9 @@ class Rollout:
 
 
 class Buffers:
-    """Hold a rollout being played, T steps and one more observation.
+    """Hold a rollout being played.
 
-    A player reuses them for every rollout.
+    There are T steps and one more observation. A player reuses them for every rollout.
 
     max_inputs  : most entries of one observation
     frames_kept : screens in the ring, the newest and its predecessors
@@ -211,7 +213,10 @@ class RolloutPlayer:
         return points
 
     def _begin(self, draw: Draw, t: int) -> None:
-        """Begin an episode at step ``t``, with its first screen everywhere."""
+        """Begin an episode at step ``t``.
+
+        Its first screen fills the ring.
+        """
         self.emulator.reset(draw)
         if self.noop_max:
             self.emulator.idle(int(draw() * (self.noop_max + 1)))

@@ -1,4 +1,4 @@
-"""What one episode was: sparse difference frames, actions and rewards, as plain arrays."""
+"""The record of one episode: sparse difference frames, actions and rewards, as plain arrays."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-PIXELS = 6400
-"""Pixels of a frame as the agent sees it, 80 x 80."""
+from fastpong.geometry import PONG
+
+PIXELS = PONG.pixels
+"""Pixels of a frame, 80 x 80."""
 
 
 @dataclass(slots=True, eq=False)
 class Trajectory:
-    """One episode of T steps; nnz is the number of pixels that changed, over all its steps.
+    """Hold one episode of T steps.
 
-    indptr    : (T+1,) int64; step t's pixels are indices[indptr[t]:indptr[t+1]]
+    nnz is the number of pixels that changed, over all its steps.
+
+    indptr    : (T+1,) int64, step t's pixels are indices[indptr[t]:indptr[t+1]]
     indices   : (nnz,) uint16 in [0, 6400), ascending within a step
     signs     : (nnz,) int8, -1 or +1: the difference to the frame of the step before
-    actions   : (T,) uint8, what was chosen at each step, as the agent numbers it
-    rewards   : (T,) float32, points made by the step
+    actions   : (T,) uint8, by the agent's numbers
+    rewards   : (T,) float32, points of each step
     frames    : emulated frames
     truncated : cut off at the variant's limit of frames, before the game had ended
     """
@@ -34,23 +38,25 @@ class Trajectory:
 
     @property
     def length(self) -> int:
-        """Steps of the episode, T."""
+        """Return the number of steps, T."""
         return len(self.actions)
 
     @property
     def score(self) -> float:
-        """Points of the episode, won minus lost."""
+        """Return the episodic return, points won minus lost."""
         return float(self.rewards.sum(dtype=np.float64))
 
     @property
     def games(self) -> tuple[Trajectory]:
-        """The one episode that it is."""
+        """Return the one episode itself."""
         return (self,)
 
     def check(self, choices: int = 2) -> None:
-        """Raise ValueError at the first thing that cannot be true of an episode; O(T + nnz).
+        """Raise ValueError for an impossible episode.
 
-        choices : number of actions that the agent chooses from
+        choices : number of the agent's actions
+
+        O(T + nnz).
         """
         steps, entries = len(self.actions), len(self.indices)
         dtypes = {

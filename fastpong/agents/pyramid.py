@@ -63,7 +63,7 @@ class Pyramid:
         field = FIELD // stride
         if not 1 <= resolution <= 10 or field % resolution:
             raise ValueError(
-                f"resolution: expected a divisor of {field} up to 10, got {resolution}"
+                f"cell_size: expected a divisor of {field} up to 10, got {resolution}"
             )
         self.resolution, self.levels, self.last_action = resolution, levels, last_action
         self.field, self.side, self.channels = field, field // resolution, 2 + history
@@ -71,8 +71,8 @@ class Pyramid:
         self.base = self.channels * places + 2 * last_action
         if self.base > MAX_INPUTS:
             raise ValueError(
-                f"resolution: expected at most {MAX_INPUTS} inputs, got {self.base}; "
-                "take larger cells or less history"
+                f"cell_size: expected at most {MAX_INPUTS} inputs, got {self.base}; "
+                "take larger cells or a smaller frame_history"
             )
         row, column = np.divmod(np.arange(places), self.side)
         self.mirror = self._all((self.side - 1 - row) * self.side + column, places)
@@ -100,13 +100,15 @@ class Pyramid:
     def _check(self, height: int, width: int) -> None:
         if height < 1 or width < 1 or height % self.resolution or width % self.resolution:
             raise ValueError(
-                f"levels: expected cells of multiples of {self.resolution} pixels, "
+                f"coarse_cells: expected cells of multiples of {self.resolution} pixels, "
                 f"got {height}x{width}"
             )
         if width > self.field:
-            raise ValueError(f"levels: expected widths up to {self.field}, got {width}")
+            raise ValueError(f"coarse_cells: expected widths up to {self.field}, got {width}")
         if self.field % height:
-            raise ValueError(f"levels: expected heights that divide {self.field}, got {height}")
+            raise ValueError(
+                f"coarse_cells: expected heights that divide {self.field}, got {height}"
+            )
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
@@ -122,9 +124,19 @@ def parse_levels(text: str) -> tuple[Level, ...]:
             level = Level(int(height), int(width), float(scale))
         except ValueError as error:
             raise ValueError(
-                f"levels: expected HEIGHTxWIDTH:SCALE, as in 4x4:0.35, got {word!r}"
+                f"coarse_cells: expected HEIGHTxWIDTH:SCALE, as in 4x4:0.35, got {word!r}"
             ) from error
         if not 0 < level.scale < 1e3:
-            raise ValueError(f"levels: expected scales > 0, below 1000, got {word!r}")
+            raise ValueError(f"coarse_cells: expected scales > 0, below 1000, got {word!r}")
         found.append(level)
     return tuple(found)
+
+
+def mark_seen(tree: Pyramid, indices: NDArray[np.uint16], seen: NDArray[np.uint8]) -> None:
+    """Mark the rows that inputs reach: their own, their mirror images', their parents'."""
+    lit = np.zeros(tree.base, bool)
+    lit[indices] = True
+    lit[tree.mirror[np.flatnonzero(lit)]] = True
+    seen[: tree.base][lit] = 1
+    above = tree.parents[:, lit]
+    seen[above[above >= 0]] = 1

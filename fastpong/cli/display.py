@@ -1,9 +1,8 @@
-"""What a person sees of a training run: one live display on a terminal, plain lines elsewhere.
+"""The display of a training run: a live panel on a terminal, plain lines elsewhere.
 
 Rates are of the last seconds, not of the whole run, and count emulated frames and the agent's
-decisions (steps). Nothing here runs in a thread: the caller's loop calls `tick`, so that whatever
-goes wrong with the screen goes wrong in one place, and is survived there. Rich is imported only
-for the live display.
+steps. Nothing here runs in a thread: the caller's loop calls `tick`, so every failure of the screen
+happens in one place, and is survived there. Rich is imported only for the live display.
 """
 
 from __future__ import annotations
@@ -11,24 +10,27 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from fastpong.cli.figures import Counters, GoalProgress, Meter, Rates, clock, sparkline
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats
+    from rich.panel import Panel
+    from rich.table import Table
 
-WINDOW_SECONDS = 15.0
-BEST_SCORE = 21
+    from fastpong.training.stats import EpisodeStats
+
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_SPARK_WIDTH = 32
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What stays the same while a run is displayed."""
+    """Hold the constant facts of a run on display.
+
+    total_timesteps : the run's length in steps, or None for a length in episodes
+    """
 
     env: str
     agent: str
@@ -37,90 +39,35 @@ class Heading:
     workers: int
     episodes: int
     directory: str
-    until: float
-    until_games: int
-
-
-class Goal:
-    """How far the games that decide about the end have come; nothing where no score ends a run."""
-
-    def __init__(self, heading: Heading) -> None:
-        self._score = heading.until
-        self._games: deque[float] = deque(maxlen=heading.until_games)
-
-    def begin(self, counters: Mapping[str, Any]) -> None:
-        """Take up the scores of the games before."""
-        self._games.extend(counters["recent"])
-
-    def update(self, score: float) -> None:
-        """Count a game in."""
-        self._games.append(score)
+    until: float | None
+    until_episodes: int
+    total_timesteps: int | None = None
 
     @property
-    def texts(self) -> tuple[str, str, str] | None:
-        """Return which games, their mean, and what it is to become."""
-        if self._score > BEST_SCORE or not self._games:
-            return None
-        mean = sum(self._games) / len(self._games)
-        return f"last {len(self._games)} games", f"{mean:+.2f}", f"of {self._score:+g}"
+    def length(self) -> str:
+        """Return the length of the run in words."""
+        if self.total_timesteps is None:
+            return f"{self.episodes:,} episodes"
+        return f"{self.total_timesteps:,} steps"
 
 
 class Display(Protocol):
-    """What the training session tells the person."""
+    """Show a training session to a person."""
 
-    def begin(self, counters: Mapping[str, Any]) -> None:
-        """Note where training begins or goes on; ``counters`` are the trainer's."""
+    def begin(self, counters: Counters) -> None:
+        """Begin at the trainer's counters."""
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
-        """Show an episode; ``restarts`` counts the workers replaced so far."""
+        """Show an episode and the workers replaced so far."""
 
     def tick(self) -> None:
-        """Give the display its turn; called several times a second, cheap."""
+        """Give the display its turn, several times a second."""
 
     def close(self) -> None:
-        """Leave the screen as a command should; may be called twice."""
+        """Restore the screen.
 
-
-@dataclass(frozen=True)
-class Rates:
-    """Per second, over the window."""
-
-    frames: float
-    steps: float
-    episodes: float
-
-
-class Meter:
-    """Rates over the last ``WINDOW_SECONDS``, or over the last two episodes if that is longer."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.started = clock()
-        self._marks: deque[tuple[float, int, int, int]] = deque()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the meter was made."""
-        return self._clock() - self.started
-
-    def begin(self, counters: Mapping[str, Any]) -> None:
-        """Count from here; ``counters`` are the trainer's."""
-        frames, steps, episodes = (counters[f] for f in ("total_frames", "total_steps", "episode"))
-        self._marks.append((self._clock(), frames, steps, episodes))
-
-    def update(self, stats: EpisodeStats) -> Rates:
-        """Count an episode in, after ``begin``."""
-        now = self._clock()
-        self._marks.append((now, stats.total_frames, stats.total_steps, stats.episode))
-        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW_SECONDS:
-            self._marks.popleft()
-        first = self._marks[0]
-        seconds = max(now - first[0], 1e-9)
-        return Rates(
-            (stats.total_frames - first[1]) / seconds,
-            (stats.total_steps - first[2]) / seconds,
-            (stats.episode - first[3]) / seconds,
-        )
+        May be called twice.
+        """
 
 
 _gone: set[bool] = set()
@@ -128,7 +75,9 @@ _gone: set[bool] = set()
 
 
 def say(text: str, *, error: bool = False) -> bool:
-    """Print one line to standard output or error; False, and silence from then on, if it is gone.
+    """Print one line to standard output or error.
+
+    Returns False, and stays silent from then on, if the stream is gone.
 
     A closed pipe, a vanished terminal or a full disk under the output must not end a run that
     has hours of work in it.
@@ -146,19 +95,32 @@ def say(text: str, *, error: bool = False) -> bool:
     return True
 
 
+def say_table(table: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, table))
+    for name, value in table.items():
+        say(f"{name:<{width}}  {value}")
+
+
 def announce(text: str) -> None:
-    """Say what must arrive, such as how to go on: where output is gone, on standard error."""
+    """Print a line that must arrive.
+
+    Without output it goes to standard error.
+    """
     if not say(text):
         warn(text)
 
 
 def warn(text: str) -> None:
-    """Say on standard error what must not be missed; above the panel, if there is one."""
+    """Print a warning on standard error, above any panel."""
     say(f"fastpong: {text}", error=True)
 
 
 def _silence(error: bool) -> None:
-    """Point the stream to nowhere, so that the interpreter's own flush at the end succeeds too."""
+    """Point a stream to nowhere.
+
+    So the interpreter's own flush at the end succeeds, too.
+    """
     _gone.add(error)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2 if error else 1)
@@ -166,18 +128,18 @@ def _silence(error: bool) -> None:
 
 
 class Plain:
-    """One line per episode."""
+    """Print one line per episode."""
 
     def __init__(self, heading: Heading) -> None:
-        self._meter, self._goal = Meter(), Goal(heading)
+        self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
         self._heard = True
         self._line(
-            f"training {heading.agent} on {heading.env}: {heading.episodes:,} episodes, "
+            f"training {heading.agent} on {heading.env}: {heading.length}, "
             f"{heading.workers} worker{'s' * (heading.workers > 1)}, {heading.backend}, "
             f"{heading.dtype}; run directory {heading.directory}"
         )
 
-    def begin(self, counters: Mapping[str, Any]) -> None:
+    def begin(self, counters: Counters) -> None:
         """Begin to count."""
         self._meter.begin(counters)
         self._goal.begin(counters)
@@ -188,7 +150,7 @@ class Plain:
         self._goal.update(stats.score)
         goal = self._goal.texts
         self._line(
-            f"episode {stats.episode}  reward {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
+            f"episode {stats.episode}  return {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
             + (f"  {' '.join(goal)}" if goal else "")
             + f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
             + (f"  restarts {restarts}" if restarts else "")
@@ -207,14 +169,14 @@ class Plain:
 
 
 class Live:
-    """A panel that is redrawn in place, by Rich."""
+    """Redraw a panel in place, by Rich."""
 
     def __init__(self, heading: Heading, *, width: int | None = None) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
         self._heading = heading
-        self._meter, self._goal = Meter(), Goal(heading)
+        self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
         self._stats: EpisodeStats | None = None
         self._rates = Rates(0.0, 0.0, 0.0)
         self._restarts = 0
@@ -231,13 +193,16 @@ class Live:
         )
         self._guarded(self._live.start)
 
-    def begin(self, counters: Mapping[str, Any]) -> None:
+    def begin(self, counters: Counters) -> None:
         """Begin to count."""
         self._meter.begin(counters)
         self._goal.begin(counters)
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
-        """Take in an episode; the screen follows at its own pace."""
+        """Add an episode.
+
+        The screen follows at its own pace.
+        """
         self._goal.update(stats.score)
         self._rates = self._meter.update(stats)
         self._stats, self._restarts = stats, restarts
@@ -252,20 +217,20 @@ class Live:
             self._guarded(lambda: self._live.update(self._panel(), refresh=True))
 
     def close(self) -> None:
-        """Draw the last state, and give cursor and streams back."""
+        """Draw the last state and release cursor and streams."""
         if self._open:
             self._guarded(lambda: self._live.update(self._panel(), refresh=True))
             self._guarded(self._live.stop)
             self._open = False
 
-    def _guarded(self, action: Callable[[], Any]) -> None:
+    def _guarded(self, action: Callable[[], object]) -> None:
         try:
             action()
         except (OSError, ValueError):  # the terminal is gone
             self._open = False
             _silence(error=False)
 
-    def _panel(self) -> Any:
+    def _panel(self) -> Panel:
         from rich.console import Group
         from rich.panel import Panel
         from rich.text import Text
@@ -276,26 +241,29 @@ class Live:
         body = Group(self._progress(), "", self._figures())
         return Panel(body, title=title, title_align="left", subtitle=footer, subtitle_align="left")
 
-    def _progress(self) -> Any:
+    def _progress(self) -> Table:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        total = self._heading.episodes
-        done = self._stats.episode if self._stats else 0
-        left = (total - done) / self._rates.episodes if self._rates.episodes else None
+        heading, stats, rates = self._heading, self._stats, self._rates
+        done, total, rate = stats.episode if stats else 0, heading.episodes, rates.episodes
+        if heading.total_timesteps is not None:
+            done, total = stats.total_steps if stats else 0, heading.total_timesteps
+            rate = rates.steps
+        left = max(0.0, total - done) / rate if rate else None
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         for _ in range(3):
             grid.add_column(no_wrap=True, justify="right")
         grid.add_row(
             ProgressBar(total=max(total, 1), completed=done, complete_style="cyan"),
-            f"[bold]{done:,}[/] / {total:,} episodes",
+            f"[bold]{done:,}[/] / {heading.length}",
             f"elapsed {clock(self._meter.elapsed)}",
             f"left {clock(left) if left is not None else '-:--:--'}",
         )
         return grid
 
-    def _figures(self) -> Any:
+    def _figures(self) -> Table:
         from rich.table import Table
 
         grid = Table.grid(padding=(0, 2))
@@ -304,11 +272,11 @@ class Live:
         grid.add_column(no_wrap=True)
         stats, rates, heading = self._stats, self._rates, self._heading
         waiting = "-"
-        reward = f"{stats.score:+.0f}" if stats else waiting
+        score = f"{stats.score:+.0f}" if stats else waiting
         mean = f"[bold]{stats.running_mean:+.2f}[/]" if stats else waiting
         length = f"{stats.length:,}" if stats else waiting
         update = f"{stats.update:,}" if stats else waiting
-        grid.add_row("episode reward", reward, "points")
+        grid.add_row("episodic return", score, "points")
         grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
         if goal := self._goal.texts:
             grid.add_row(*goal)
@@ -325,26 +293,8 @@ class Live:
         return self._console.options.ascii_only
 
 
-def clock(seconds: float) -> str:
-    """Write a duration as ``h:mm:ss``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def sparkline(values: list[float], *, ascii_only: bool = False) -> str:
-    """Draw ``values`` in one line of text from their lowest to their highest, the newest right."""
-    if len(values) < 2 or ascii_only:
-        return ""
-    count = min(_SPARK_WIDTH, len(values))
-    picked = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
-    low, high = min(picked), max(picked)
-    # A difference below one point is noise, and must not fill the height.
-    span = max(high - low, 1.0)
-    return "".join(_BLOCKS[min(7, int((value - low) / span * 8))] for value in picked)
-
-
 def open_display(heading: Heading, *, progress: bool) -> Display:
-    """Return the live display if standard output is a terminal that can show it, else lines."""
+    """Return a live display, or lines without terminal."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
         return Live(heading)

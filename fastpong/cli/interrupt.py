@@ -13,7 +13,10 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupted(BaseException):
-    """A signal came where there was nothing yet to save; like KeyboardInterrupt, no Exception."""
+    """Report a signal before there was anything to save.
+
+    Like KeyboardInterrupt, it is no Exception.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -21,15 +24,16 @@ class Interrupted(BaseException):
 
 
 class Interrupt:
-    """The stop flag of a run: SIGINT, SIGTERM or SIGHUP raise it; calling it reads it.
+    """Hold the stop flag of a run.
 
-    Used as a context manager in the main thread. Until ``deferred`` is set a signal raises
-    Interrupted in place; from then on it only raises the flag, which the training loop polls.
-    A SIGINT that comes after another signal kills the workers and ends the process, status 130:
-    nothing is cleaned up that would take time.
+    SIGINT, SIGTERM or SIGHUP raise it, calling it reads it. Used as a context manager in the main
+    thread. Until ``deferred`` is set a signal raises
+    Interrupted in place. From then on it only raises the flag, for the training loop to poll.
+    A SIGINT after another signal kills the workers and ends the process, status 130, without
+    any slow clean-up.
 
     deferred : whether a signal waits for the loop to notice
-    pids     : returns the processes a second Ctrl-C kills
+    pids     : returns the processes to kill at a second Ctrl-C
     number   : the first signal that came, 0 before
     """
 
@@ -45,12 +49,15 @@ class Interrupt:
 
     @property
     def status(self) -> int:
-        """The exit status that says which signal ended the run, as a shell would; 0 if none."""
+        """Return the exit status, as a shell counts signals.
+
+        0 if none came.
+        """
         return 128 + self.number if self.number else 0
 
     @property
     def name(self) -> str:
-        """The name of the first signal, as in SIGTERM; "a request" if none came."""
+        """Return the first signal's name, or "a request"."""
         return signal.Signals(self.number).name if self.number else "a request"
 
     def __enter__(self) -> Interrupt:

@@ -1,30 +1,37 @@
 """Command-line options made from the settings' own declarations.
 
-Every field of ``Config`` and of every registered agent's ``Hyperparameters`` becomes an option:
-its help line, default and range are the field's. Registering an agent adds its options to the
-command line, and nothing here changes. The values given are text until it is known which agent
-they are for; then the field's own check converts them.
+Every field of ``Config`` and of every registered agent's ``Settings`` becomes an option with the
+field's help line, default and range. A new agent adds its options by its registration. The values
+given are text until it is known which agent they are for. Then the field's own check converts them.
+
+The help shows the main options, and all settings of an agent that is named beside ``--help``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from fastpong.settings import fields as options
+from fastpong.settings.words import answer
 
 if TYPE_CHECKING:
-    from fastpong.settings.config import Config
+    from fastpong.settings.fields import Field, Value
 
-SHARED, OTHER = "Settings", "Run and screen"
-_METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
+MAIN = (
+    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
+    "config_file", "run_dir", "resume", "progress",
+)  # fmt: skip
+"""Options of the short help, in this order."""
+
+NEVER = ("never", "none")
+"""Words for a setting that is not limited."""
+
+_AGENT = "fastpong.agent"
 
 
 def flag(name: str) -> str:
@@ -32,36 +39,33 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-class Setting(click.Option):
-    """The option of one field; ``section`` is the heading of its part of the help."""
-
-    def __init__(self, name: str, section: str, help: str, kind: Any, metavar: str | None) -> None:
-        if kind is bool:
-            pair = f"{flag(name)}/{flag('no_' + name)}"
-            super().__init__([pair, name], help=help, default=None)
-        else:
-            super().__init__([flag(name), name], help=help, type=kind, metavar=metavar)
-        self.section = section
-
-
 class Names(click.ParamType):  # type: ignore[type-arg]
-    """One of the names in a table of a module, which is imported when it is needed."""
+    """Describe one of the names in a module's table.
+
+    The module is imported when needed.
+    """
 
     name = "name"
 
-    def __init__(self, module: str, table: str) -> None:
-        self._module, self._table = module, table
+    def __init__(self, module: str, table: str, aliases: str | None = None) -> None:
+        self._module, self._table, self._aliases = module, table, aliases
+
+    def _names(self, table: str) -> list[str]:
+        return list(getattr(import_module(self._module), table))
 
     def _choice(self) -> click.Choice[str]:
-        return click.Choice(list(getattr(import_module(self._module), self._table)))
+        return click.Choice(self._names(self._table))
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name; click.BadParameter lists those there are."""
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name. click.BadParameter lists those there are."""
+        if self._aliases is not None:
+            aliases: Mapping[str, str] = getattr(import_module(self._module), self._aliases)
+            value = aliases.get(value, value)
         return self._choice().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """Show the names in the help."""
-        return self._choice().get_metavar(param, ctx)
+        """Return the word for a value in the help."""
+        return "NAME"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -70,8 +74,60 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return self._choice().shell_complete(ctx, param, incomplete)
 
 
+class Setting(click.Option):
+    """Describe one setting's option, for all its agents.
+
+    owners : the setting's field for each agent, or for "" if all share it
+    """
+
+    def __init__(self, name: str, owners: Mapping[str, Field]) -> None:
+        from fastpong.settings.schedules import Schedule
+
+        self.owners = owners
+        field = next(iter(owners.values()))
+        if field.kind is bool:
+            super().__init__([f"{flag(name)}/{flag('no_' + name)}", name], default=None)
+        elif field.choices is not None:
+            kind = click.Choice(list(field.choices))
+            super().__init__([flag(name), name], type=kind, metavar="NAME")
+        else:
+            names = {int: "INTEGER", float: "NUMBER", Schedule: "NUMBER", str: "TEXT"}
+            super().__init__([flag(name), name], metavar=names[field.kind])
+
+    def record(self, ctx: click.Context, agent: str | None) -> tuple[str, str]:
+        """Return the help's two columns, perhaps of an agent."""
+        found = self.get_help_record(ctx)
+        assert found is not None
+        field = self.owners.get(agent or "") or next(iter(self.owners.values()))
+        text = field.help[0].upper() + field.help[1:]
+        if field.choices is not None:
+            text += ": " + ", ".join(field.choices)
+        return found[0], f"{text}.  [{'; '.join(_notes(field, agent))}]"
+
+
+def _notes(field: Field, agent: str | None) -> Iterator[str]:
+    from fastpong.agents import AGENTS
+
+    own = {name: cls.defaults[field.name] for name, cls in AGENTS.items()
+           if field.name in cls.defaults}  # fmt: skip
+    if agent is None:
+        others = {value: [n for n in own if own[n] == value] for value in own.values()}
+        notes = [f"{', '.join(names)}: {value}" for value, names in others.items()]
+        yield "; ".join([f"default: {_written(field, field.default)}", *notes])
+    else:
+        yield f"default: {_written(field, own.get(agent, field.default))}"
+        if field.limits:
+            yield field.limits
+
+
+def _written(field: Field, value: Value) -> str:
+    if isinstance(value, bool):
+        return flag(field.name if value else "no_" + field.name)[2:]
+    return NEVER[field.kind is int] if value is None else str(value)
+
+
 class SettingsCommand(click.Command):
-    """A command that takes every setting besides the options declared on it.
+    """Take every setting besides the declared options.
 
     The settings are looked up at the first parse, help or completion and not at import, which
     stays light.
@@ -83,222 +139,76 @@ class SettingsCommand(click.Command):
         """Return the declared parameters, the settings and ``--help``."""
         if not self._complete:
             self._complete = True
-            self.params += settings()
+            declared = {parameter.name for parameter in self.params}
+            self.params += [s for s in settings() if s.name not in declared]
         return super().get_params(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with an answer for other programs' options."""
+        ctx.meta[_AGENT] = _named_agent(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name.lstrip("-")
+            told = answer(name, flag) or answer(name.removeprefix("no-"), flag)
+            if told is None:
+                raise
+            raise click.UsageError(f"{error.option_name}: {told}", ctx) from None
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help in sections: the command's own options, shared settings, agents'."""
-        sections: dict[str, list[tuple[str, str]]] = {SHARED: []}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "section", OTHER), []).append(record)
-        sections[OTHER] = sections.pop(OTHER)
-        for title, records in sections.items():
+        """Write the main options, and a named agent's settings."""
+        agent: str | None = ctx.meta.get(_AGENT)
+        parameters = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        sections = {"Options": [name for name in MAIN if name in parameters]}
+        if agent is not None:
+            own = {
+                name: agent in getattr(p, "owners", ())
+                for name, p in parameters.items()
+                if name not in MAIN and {agent, ""} & {*getattr(p, "owners", ())}
+            }
+            sections["More settings of a run"] = [name for name in own if not own[name]]
+            sections[f"Settings of agent {agent}"] = [name for name in own if own[name]]
+        for title, names in sections.items():
             with formatter.section(title):
-                formatter.write_dl(records)
+                records = [_record(parameters[name], ctx, agent) for name in names]
+                if title == "Options" and (option := self.get_help_option(ctx)) is not None:
+                    records.append(_record(option, ctx, agent))
+                formatter.write_dl(records, col_max=27)
+
+
+def _record(option: click.Option, ctx: click.Context, agent: str | None) -> tuple[str, str]:
+    if isinstance(option, Setting):
+        return option.record(ctx, agent)
+    found = option.get_help_record(ctx)
+    assert found is not None
+    return found
+
+
+def _named_agent(args: Sequence[str]) -> str | None:
+    """Return the agent named, or that of the recipe."""
+    from fastpong import recipes
+    from fastpong.agents import AGENTS, ALIASES
+
+    words = [word for arg in args for word in arg.split("=", 1)]
+    named = dict(pairwise(words))
+    agent = ALIASES.get(named.get("--agent", ""), named.get("--agent"))
+    if agent is None and named.get("--recipe") in recipes.RECIPES:
+        agent = recipes.load(named["--recipe"]).agent
+    return agent if agent in AGENTS else None
 
 
 def settings() -> list[Setting]:
-    """Return an option for every field of ``Config`` and of all agents' hyperparameters."""
+    """Return an option for every setting there is."""
     from fastpong.agents import AGENTS
     from fastpong.settings.config import Config
+    from fastpong.settings.fields import fields
+    from fastpong.settings.tables import settings_of
 
-    found = [_setting(name, [("", Config)]) for name in options.types(Config)]
-    owners: dict[str, list[tuple[str, type]]] = {}
-    for agent, cls in AGENTS.items():
-        for name in options.types(cls.Hyperparameters):
-            owners.setdefault(name, []).append((agent, cls.Hyperparameters))
-    return found + [_setting(name, classes) for name, classes in owners.items()]
-
-
-def _setting(name: str, owners: list[tuple[str, type]]) -> Setting:
-    """Make the option of a field that the classes ``owners`` declare, by agent."""
-    first = owners[0][1]
-    agents = ", ".join(agent for agent, _ in owners)
-    text = "  ".join(_texts(name, owners))
-    notes = "; ".join(dict.fromkeys(_notes(name, owners)))
-    kind = options.types(first)[name]
-    choices = list(_choices(name, owners))
-    section = f"Settings of agent {agents}" if agents else SHARED
-    return Setting(
-        name,
-        section,
-        f"{text}  [{notes}]",
-        # Completion alone is the choice's work here; the field's own check comes later.
-        bool if kind is bool else click.Choice(choices) if choices else str,
-        None if choices else _METAVARS.get(kind),
-    )
-
-
-def _texts(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
-    """Return the help line, and whatever else an agent has to say of an option of that name."""
-    said: dict[str, list[str]] = {}
-    for agent, cls in owners:
-        said.setdefault(options.help_text(cls, name), []).append(agent)
-    for number, (text, agents) in enumerate(said.items()):
-        whose = f"{', '.join(agents)}: {text}" if number else text[0].upper() + text[1:]
-        yield whose.rstrip(".") + "."
-
-
-def _notes(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
-    for agent, cls in owners:
-        whose = f"{agent}: " if len(owners) > 1 else ""
-        value = default(cls, name)
-        if isinstance(value, bool):
-            yield f"{whose}default: {flag(name if value else 'no_' + name)[2:]}"
-            continue
-        yield f"{whose}default: {value}"
-        yield from () if agent else _own_defaults(name)
-    for agent, cls in owners:
-        bounds = options.describe(cls, name).split(" ", 2)[2:]  # without "an integer"
-        same = all(options.describe(c, name) == options.describe(cls, name) for _, c in owners)
-        if bounds and not list(_choices(name, owners)) and options.types(cls)[name] is not bool:
-            yield bounds[0] if same else f"{agent}: {bounds[0]}"
-
-
-def _own_defaults(name: str) -> Iterator[str]:
-    from fastpong.agents import AGENTS
-    from fastpong.settings.config import own_defaults
-
+    owners: dict[str, dict[str, Field]] = {}
+    for name, field in fields(Config).items():
+        if name != "recipe":  # an option of its own
+            owners[name] = {"": field}
     for agent in AGENTS:
-        if name in own_defaults(agent):
-            yield f"{agent}: {own_defaults(agent)[name]}"
-
-
-def _choices(name: str, owners: list[tuple[str, type]]) -> Iterator[str]:
-    """Return the values an option may have, where they can be listed."""
-    for _, cls in owners:
-        (field,) = (field for field in dataclasses.fields(cls) if field.name == name)
-        yield from field.metadata.get("choices", ())
-
-
-def default(cls: type, name: str) -> Any:
-    """Return the default of a field."""
-    (field,) = (field for field in dataclasses.fields(cls) if field.name == name)
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def build(
-    config_file: Path | None,
-    given: Mapping[str, Any],
-    fixed: Mapping[str, Any] = MappingProxyType({}),
-) -> Config:
-    """Return the settings of a new run: command line before config file before defaults.
-
-    ``fixed`` are those of a model that the run is made of; nothing else may be asked for.
-    Raises click.UsageError, naming the option, or the file and its key.
-    """
-    asked = {**_read(config_file), **_given(given)}
-    for name, value in fixed.items():
-        if str(asked.get(name, value)) != str(value):
-            raise click.UsageError(
-                f"{flag(name)}: expected {value}, the model's, or none, got {asked[name]}"
-            )
-    words = {n: v if isinstance(v, bool) else str(v) for n, v in fixed.items()}
-    return _merge({}, config_file, {**given, **words})
-
-
-def overrides(
-    own: Path, config_file: Path | None, given: Mapping[str, str | None]
-) -> dict[str, Any]:
-    """Return what command line and config file ask for beside a run's ``own`` config.toml.
-
-    Raises click.UsageError as ``build``; not for a broken config.toml, which is for who resumes.
-    """
-    from fastpong.settings.config import Config
-
-    names = {*_read(config_file), *_given(given)}
-    try:
-        base = Config.load(own)
-    except (OSError, ValueError):
-        return {}
-    if not names:
-        return {}
-    own_agent = base.get("agent", Config.agent)
-    agent = {**_read(config_file), **_given(given)}.get("agent", own_agent)
-    if agent != own_agent:
-        raise click.UsageError(
-            f"{flag('agent')}: expected {own_agent}, the run's, or none, got {agent}"
-        )
-    flat = _merge(base, config_file, given).flat()
-    return {name: flat[name] for name in names if name in flat}
-
-
-def _merge(base: Mapping[str, Any], config_file: Path | None, given: Mapping[str, Any]) -> Config:
-    from fastpong.agents import AGENTS
-    from fastpong.settings.config import Config
-
-    words = _given(given)
-    values = {**base, **_read(config_file)}
-    agent = words.get("agent", values.get("agent", Config.agent))
-    known = isinstance(agent, str) and agent in AGENTS  # else Config.build says what it is
-    hyper = [AGENTS[agent].Hyperparameters] if known else []
-    chosen = _typed(words, [Config, *hyper])
-    try:
-        return Config.build(values | chosen)
-    except ValueError as error:
-        by_file = config_file is not None and _refused(values)
-        raise click.UsageError(f"{config_file}: {error}" if by_file else str(error)) from error
-
-
-def _refused(values: Mapping[str, Any]) -> bool:
-    """Whether settings are refused by themselves."""
-    from fastpong.settings.config import Config
-
-    try:
-        Config.build(values)
-    except ValueError:
-        return True
-    return False
-
-
-def _given(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: text for name, text in given.items() if text is not None}
-
-
-def _read(config_file: Path | None) -> dict[str, Any]:
-    from fastpong.settings.config import Config
-
-    if config_file is None:
-        return {}
-    try:
-        return Config.load(config_file)
-    except OSError as error:
-        raise click.UsageError(f"--config: cannot read {config_file}: {error.strerror}") from error
-    except ValueError as error:
-        raise click.UsageError(f"--config: {error}") from error
-
-
-def _typed(given: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:
-    """Convert the options given on the command line by the fields they are for.
-
-    ``classes`` are Config and the hyperparameters of the agent in use. Raises click.UsageError,
-    naming the option, what was expected and what came.
-    """
-    from fastpong.settings.config import owners
-
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        owner = next((cls for cls in classes if name in options.types(cls)), None)
-        if owner is None:
-            whose = owners(name)
-            raise click.UsageError(
-                f"{flag(name)}: a setting of agent {whose}; give --agent {whose.split()[0]}, or "
-                f"leave it out"
-            )
-        try:
-            values[name] = options.convert(owner, name, _parse(options.types(owner)[name], text))
-        except ValueError as error:
-            raise click.UsageError(str(error).replace(name, flag(name), 1)) from error
-    return values
-
-
-def _parse(kind: type, text: str) -> Any:
-    """Read a number; what is none stays text, and the field's check says what was expected."""
-    try:
-        return kind(text)
-    except ValueError:
-        return text
+        for name, field in settings_of(agent).items():
+            owners.setdefault(name, {})[agent] = field
+    return [Setting(name, fields) for name, fields in owners.items()]

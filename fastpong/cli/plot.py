@@ -1,23 +1,33 @@
 """Learning curves of one or several runs, drawn from their metrics.csv.
 
 The return of every episode is drawn light, its running mean strong, so that a picture of 8,000
-episodes shows the trend and the spread. Matplotlib (the ``plot`` extra) is imported only to draw;
-its object interface is used, never pyplot, so that no display and no global state are touched.
+episodes shows the trend and the spread. Matplotlib (the ``plot`` extra) is imported only to draw.
+Its object interface is used, never pyplot, so no display and no global state are touched.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from fastpong.cli.checkpoints import PATH
+from fastpong.cli.display import say
+from fastpong.envs.games import PONG
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
+
+Axes: TypeAlias = Any
+"""Matplotlib's, imported only when needed and without types."""
 
 AXES = {
-    "steps": ("total_steps", "decisions of the agent (steps)"),
+    "steps": ("total_steps", "steps of the agent"),
     "frames": ("total_frames", "emulated frames"),
     "episodes": ("episode", "episodes"),
     "wall": ("wall_seconds", "wall time"),
@@ -26,29 +36,38 @@ SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, which people of every colour vision tell apart (yellow left out: too
 # pale on white).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
+_TICK = 7  # points between two ticks
 _INK, _FAINT = "#333333", "#B8B8B8"
 _CLOCK = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 
 
 class PlotError(Exception):
-    """A curve that cannot be drawn; the message says which file, and why."""
+    """Report a curve that cannot be drawn.
+
+    The message names the file and the reason.
+    """
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's metrics: ``x`` (N,), ``returns`` (N,), ``means`` (N,), all float64."""
+    """Hold one run's metrics.
+
+    ``x`` (N,), ``returns`` (N,), ``means`` (N,), all float64.
+    """
 
     name: str
-    x: np.ndarray[Any, Any]
-    returns: np.ndarray[Any, Any]
-    means: np.ndarray[Any, Any]
+    x: NDArray[np.float64]
+    returns: NDArray[np.float64]
+    means: NDArray[np.float64]
 
 
 def read_curve(source: Path, axis: str) -> Curve:
-    """Read a run directory or a metrics.csv, against one of ``AXES``.
+    """Read a run directory or a metrics.csv.
 
-    A last line that is still being written is left out. Raises PlotError, naming the file and the
-    line, when there is nothing to draw.
+    axis : one of ``AXES``
+
+    A last line that is still being written is left out. Raises PlotError with the file and the line
+    when there is nothing to draw.
     """
     import numpy as np
 
@@ -70,7 +89,7 @@ def read_curve(source: Path, axis: str) -> Curve:
     return Curve(_run_name(path), table[:, 0], table[:, 1], table[:, 2])
 
 
-def _rows(path: Path, lines: Any, columns: Sequence[str]) -> list[list[float]]:
+def _rows(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> list[list[float]]:
     header: list[str] = next(lines, [])
     missing = [name for name in columns if name not in header]
     if missing:
@@ -100,10 +119,10 @@ def _run_name(path: Path) -> str:
 
 
 def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str = "") -> None:
-    """Draw the learning curves of ``sources`` into ``output`` (PNG, SVG or PDF by its suffix).
+    """Draw learning curves into a PNG, SVG or PDF.
 
-    Raises PlotError when a source cannot be read, the suffix is another one, the picture cannot be
-    written or Matplotlib is not installed.
+    Raises PlotError when a source cannot be read, the suffix of ``output`` is another one, the
+    picture cannot be written or Matplotlib is not installed.
     """
     if output.suffix.lower() not in SUFFIXES:
         raise PlotError(f"{output}: expected a name that ends in {', '.join(SUFFIXES)}")
@@ -124,16 +143,17 @@ def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str 
             raise PlotError(f"cannot write {output}: {error}") from error
 
 
-def _draw_axes(axes: Any, curves: Sequence[Curve], axis: str, title: str) -> None:
+def _draw_axes(axes: Axes, curves: Sequence[Curve], axis: str, title: str) -> None:
     scale, label = _scale(curves, axis)
     for place, curve in enumerate(curves):
         _draw_curve(axes, curve, scale, _COLOURS[place % len(_COLOURS)], len(curves))
     highest = max(float(curve.returns.max()) for curve in curves)
-    top = next((tick for tick in range(-14, 21, 7) if tick > highest), 21)
+    low, high = PONG.score_range
+    top = next((tick for tick in range(low + _TICK, high, _TICK) if tick > highest), high)
     if top >= 0:
         _draw_parity(axes)
-    axes.set_ylim(-21.8, top + 0.8)
-    axes.set_yticks(range(-21, top + 1, 7))
+    axes.set_ylim(low - 0.8, top + 0.8)
+    axes.set_yticks(range(low, top + 1, _TICK))
     axes.set_xlim(left=0)
     axes.margins(x=0.02)
     axes.set_xlabel(label, color=_INK)
@@ -142,7 +162,7 @@ def _draw_axes(axes: Any, curves: Sequence[Curve], axis: str, title: str) -> Non
     _legend(axes, curves, title)
 
 
-def _draw_parity(axes: Any) -> None:
+def _draw_parity(axes: Axes) -> None:
     axes.axhline(0, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         "parity with the built-in player",
@@ -156,8 +176,11 @@ def _draw_parity(axes: Any) -> None:
     )
 
 
-def _draw_curve(axes: Any, curve: Curve, scale: float, colour: str, curves: int) -> None:
-    """Draw one run; the episodes fade as there are more of them, so that the mean stays on top."""
+def _draw_curve(axes: Axes, curve: Curve, scale: float, colour: str, curves: int) -> None:
+    """Draw one run.
+
+    The episodes fade as there are more of them, so that the mean stays on top.
+    """
     import numpy as np
 
     x = curve.x / scale
@@ -189,7 +212,10 @@ def _draw_curve(axes: Any, curve: Curve, scale: float, colour: str, curves: int)
 
 
 def _scale(curves: Sequence[Curve], axis: str) -> tuple[float, str]:
-    """Return what to divide x by and the label of the axis; wall time gets a unit that fits."""
+    """Return the divisor of x and the axis's label.
+
+    Wall time gets a unit that fits.
+    """
     label = AXES[axis][1]
     if axis != "wall":
         return 1.0, label
@@ -200,7 +226,7 @@ def _scale(curves: Sequence[Curve], axis: str) -> tuple[float, str]:
     return 1.0, f"{label} (seconds)"
 
 
-def _dress(axes: Any, axis: str) -> None:
+def _dress(axes: Axes, axis: str) -> None:
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
     if axis in ("steps", "frames"):
@@ -219,8 +245,8 @@ def _dress(axes: Any, axis: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(axes: Any, curves: Sequence[Curve], title: str) -> None:
-    """Name a single run in the title, several in a legend."""
+def _legend(axes: Axes, curves: Sequence[Curve], title: str) -> None:
+    """Name one run in the title, several beside."""
     if len(curves) == 1:
         title = title or curves[0].name
     else:
@@ -236,3 +262,21 @@ def _legend(axes: Any, curves: Sequence[Curve], title: str) -> None:
         color=_INK,
         fontsize=8,
     )
+
+
+@click.command(short_help="Draw learning curves of one or several runs.")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
+@click.option("-o", "--output", required=True, type=PATH, metavar="FILE",
+              help="Picture to write: .png, .svg or .pdf.")  # fmt: skip
+@click.option("--x", "axis", type=click.Choice(list(AXES)), default="steps", show_default=True,
+              help="Axis to draw against.")  # fmt: skip
+@click.option("--title", default="", help="Title of the picture.  [default: the run's name]")
+def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
+    """Draw learning curves of one or several runs.
+
+    RUN is a run directory or a metrics.csv file. Every episode is a dot, the line is their running
+    mean. Needs Matplotlib: pip install "fastpong[plot]".
+    """
+    draw(runs, output, axis, title)
+    say(f"wrote {output}")
+    return 0

@@ -4,137 +4,158 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from fastpong.cli.checkpoints import PATH
+from fastpong.cli.choice import Choice, changes, choose
 from fastpong.cli.display import Heading, announce, open_display, say, warn
 from fastpong.cli.interrupt import Interrupt
-from fastpong.cli.options import SettingsCommand, build, overrides
+from fastpong.cli.options import Names, SettingsCommand
 
 if TYPE_CHECKING:
     from fastpong.settings.config import Config
     from fastpong.storage.checkpoint import Checkpoint
     from fastpong.storage.run import Run
-    from fastpong.training.session import Session
+    from fastpong.training.session import Outcome, Session
 
 NEWEST = "newest"
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(
     cls=SettingsCommand,
+    short_help="Train an agent.",
     epilog="""\b
 Examples:
   fastpong train --workers 8
-  fastpong train --episodes 20000 --learning-rate 3e-4 --run-dir runs/faster
-  fastpong train --agent ppo --env PongDeterministic-v4 --until 18
-  fastpong train --agent dqn --env ALE/Pong-v5
-  fastpong train --resume                    the newest run under runs/
-  fastpong train --resume runs/faster --episodes 40000
-
-Ctrl-C (or SIGTERM) writes a checkpoint and ends within two seconds; a second Ctrl-C ends at once.
-"fastpong --help" says how to turn on completion.""",
+  fastpong train --recipe pong --run-dir runs/first
+  fastpong train --resume runs/first --until 20
+More:
+  fastpong train --agent ppo --help    all settings of an agent, with its defaults
+  fastpong recipes                     the recipes, and what they reach in what time
+Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""",
 )
-@click.option("--config", "config_file", type=_PATH, metavar="FILE.toml",
-              help="Settings from a file; those of the command line come first.")  # fmt: skip
-@click.option("--run-dir", type=_PATH, metavar="DIRECTORY",
-              help="Directory of the new run.  [default: runs/<env>__<agent>__<seed>__<UTC time>]",
+@click.option("--recipe", type=Names("fastpong.recipes", "RECIPES"),
+              help="Named settings, which other options override: karpathy, keras, pong, "
+              "pong-sticky.  [default: karpathy]",
               )  # fmt: skip
-@click.option("--resume", is_flag=False, flag_value=NEWEST, type=_PATH, metavar="[RUN]",
-              help="Go on with a run, with its own settings; without RUN, with the newest one "
-              "under runs/. Only --workers, --episodes, --until, --until-games, --save-every and "
-              "--backend may change.",
+@click.option("--agent", type=Names("fastpong.agents", "AGENTS", "ALIASES"),
+              help="Learning algorithm: karpathy, keras, ppo, dqn. Alone it takes its recipe.",
+              )  # fmt: skip
+@click.option("--config", "config_file", type=PATH, metavar="FILE.toml",
+              help="Settings from a file in the form of a recipe.")  # fmt: skip
+@click.option("--run-dir", type=PATH, metavar="DIRECTORY",
+              help="Directory of the new run.  [default: runs/<env>__<agent>__<seed>__<time>]",
+              )  # fmt: skip
+@click.option("--resume", is_flag=False, flag_value=NEWEST, type=PATH, metavar="[RUN]",
+              help="Go on with a run, or with the newest. Limits, workers and learning rate may "
+              "change.",
               )  # fmt: skip
 @click.option("--progress/--no-progress", default=True,
-              help="A live display, on a terminal; else a line per episode.  [default: progress]",
+              help="A live display or a line per episode.",
               )  # fmt: skip
 def train(
+    recipe: str | None,
     config_file: Path | None,
     run_dir: Path | None,
     resume: Path | None,
     progress: bool,
-    **given: Any,
+    **given: str | bool | None,
 ) -> int:
-    """Train an agent; begin a run, or go on with one.
+    """Train an agent, in a new or a resumed run.
 
     A run is a directory with its settings, metrics.csv (a row per episode), TensorBoard events and
-    checkpoints. The running mean of scores is 0.99 old + 0.01 new, the reference's, and lags far
-    behind; --until goes by the last games. Rates are per second of the last moments: frames are
-    emulated frames, steps are decisions of the agent.
+    checkpoints.
     """
     if resume is not None and run_dir is not None:
         raise click.UsageError(
             "--resume and --run-dir: expected one of them; a resumed run keeps its directory"
         )
     with Interrupt() as interrupt:
-        if resume is not None:
-            return _resume(_find_run(resume), config_file, given, progress, interrupt)
-        return _begin(build(config_file, given), run_dir, progress, interrupt)
+        if resume is None:
+            return _begin(choose(recipe, config_file, given), run_dir, progress, interrupt)
+        directory = _find_run(resume)
+        asked = changes(directory / "config.toml", recipe, config_file, given)
+        return _resume(directory, asked, progress, interrupt)
 
 
-def _begin(config: Config, run_dir: Path | None, progress: bool, interrupt: Interrupt) -> int:
+def _begin(choice: Choice, run_dir: Path | None, progress: bool, interrupt: Interrupt) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
 
+    config = choice.config
     with Session(config) as session, Run.create(run_dir, config, warn=warn) as run:
+        for note in choice.notes:
+            say(note)
         return _train(session, run, progress, interrupt)
 
 
-def _resume(
-    directory: Path,
-    config_file: Path | None,
-    given: dict[str, str | None],
-    progress: bool,
-    interrupt: Interrupt,
-) -> int:
+def _resume(directory: Path, asked: dict[str, object], progress: bool, interrupt: Interrupt) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
 
-    changes = overrides(directory / "config.toml", config_file, given)
-    with Run.resume(directory, overrides=changes, warn=warn) as run:
+    with Run.resume(directory, overrides=asked, warn=warn) as run:
         assert run.checkpoint is not None
         for refusal in run.refusals:
             warn(f"checkpoint refused: {refusal}")
-        if (said := _nothing_left(directory, run.config, run.checkpoint)) is not None:
-            say(said)
+        if (reason := _nothing_left(directory, run.config, run.checkpoint)) is not None:
+            say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
+        if "learning_rate" in asked:
+            recipe = f", and the run is no longer that of recipe {run.config.recipe}"
+            say(
+                f"learning rate {asked['learning_rate']} from here on"
+                + (recipe if run.config.recipe else "")
+            )
         with Session(run.config) as session:
             return _train(session, run, progress, interrupt)
 
 
 def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
-    """Return what to say of a run that has all it was asked for; None where it has not."""
-    from fastpong.training.trainer import Goal
+    """Explain why a run is over. None: it is not.
 
+    The text says how to train on.
+    """
+    from fastpong.training.session import goal_of
+
+    counters = found.manifest["counters"]
     again = f"to train on: fastpong train --resume {shlex.quote(str(directory))}"
     if found.episode >= config.episodes:
         return (
             f"{directory} has {found.episode:,} episodes, and {config.episodes:,} were asked for; "
             f"{again} --episodes {2 * max(found.episode, 1)}"
         )
-    if Goal(config.until, config.until_games).reached(found.manifest["counters"]):
+    limit = config.total_timesteps
+    if limit is not None and counters["total_steps"] >= limit:
         return (
-            f"{directory} has reached a mean score of {config.until:g} over {config.until_games} "
-            f"games after {found.episode:,} episodes; {again} --until {config.until + 1:g}"
+            f"{directory} has {counters['total_steps']:,} steps, and {limit:,} were asked for; "
+            f"{again} --total-timesteps {2 * counters['total_steps']}"
+        )
+    if goal_of(config).reached(counters):
+        return (
+            f"{directory} has reached a mean return of {config.until:g} over "
+            f"{config.until_episodes} episodes after {found.episode:,} episodes; {again} "
+            f"--until never, or to a higher one"
         )
     return None
 
 
 def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> int:
-    """Train with a display; say where the checkpoint is and how to go on."""
+    """Train with a display, and report the end."""
     config = run.config
     heading = Heading(
         config.env,
-        config.agent,
+        " then ".join(dict.fromkeys(stage.agent for stage in config.stages)),
         config.backend,
         config.dtype,
         config.workers,
         config.episodes,
         str(run.directory),
         config.until,
-        config.until_games,
+        config.until_episodes,
+        config.total_timesteps,
     )
     interrupt.pids = lambda: session.pool.pids
     display = open_display(heading, progress=progress)
@@ -143,12 +164,19 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
         outcome = session.train(run, display=display, stop=interrupt)
     finally:
         display.close()
+    return _report(run, outcome, interrupt)
+
+
+def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
+    """Announce the checkpoint, and return the exit status."""
+    config = run.config
     manifest = run.directory / "checkpoints" / f"{outcome.saved:08d}.json"
     where = str(manifest) if outcome.saved >= 0 else "none, see above"
     run_name = shlex.quote(str(run.directory))
     if outcome.reached:
         announce(
-            f"reached a mean score of {config.until:g} over the last {config.until_games} games"
+            f"reached a mean return of {config.until:g} over the last {config.until_episodes} "
+            "episodes"
         )
     if outcome.finished:
         announce(f"trained {outcome.episode:,} episodes; checkpoint {where}")
@@ -160,7 +188,7 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
 
 
 def _find_run(resume: Path) -> Path:
-    """Return the run to go on with: the one named, or the one begun or resumed last."""
+    """Return the run named, or the newest."""
     from fastpong.storage.run import ROOT, RunError
 
     if resume != Path(NEWEST) or resume.is_dir():

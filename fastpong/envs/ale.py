@@ -22,19 +22,19 @@ Screen = NDArray[np.uint8]
 
 
 class AleState(Protocol):
-    """A saved state of the console."""
+    """Type a saved state of the console."""
 
     def serialize(self) -> bytes: ...
 
 
 class AleAction(Protocol):
-    """A member of ALE's enumeration of actions."""
+    """Type a member of ALE's enumeration of actions."""
 
     value: int
 
 
 class Ale(Protocol):
-    """The methods of ``ale_py.ALEInterface`` in use, by their names there."""
+    """Type the methods of ``ale_py.ALEInterface`` in use."""
 
     # ruff: noqa: D102
     def act(self, action: int) -> int: ...

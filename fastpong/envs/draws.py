@@ -17,7 +17,7 @@ Draw = Callable[[], float]
 
 
 def uniforms(seed: int, stream: int, episode: int) -> Draw:
-    """Return an endless source of float64 uniforms in [0, 1).
+    """Return an endless source of uniforms.
 
     They are those of ``Generator(PCG64(SeedSequence(seed, spawn_key=(stream, episode))))``, so
     every (seed, stream, episode) has a sequence of its own. Drawn in blocks and handed out by an

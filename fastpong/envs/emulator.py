@@ -97,7 +97,7 @@ class Emulator:
         self.over = False
 
     def step(self, ale_action: int) -> float:
-        """Play one action for a frame skip and return the reward.
+        """Play one action and return the reward.
 
         ``ale_action`` is a number of ALE's, one of ``actions``, and not gymnasium's index. ALE
         itself emulates nothing, and counts nothing, once the episode has ended or reached
@@ -127,7 +127,7 @@ class Emulator:
         return points
 
     def idle(self, frames: int) -> None:
-        """Emulate frames with no action, no stickiness and no draw."""
+        """Emulate frames without action or draw."""
         for _ in range(frames):
             self._act(NOOP)
         self._at_start = self._at_start and not frames

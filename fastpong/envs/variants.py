@@ -36,6 +36,21 @@ class Variant:
         if self.max_frames < 1:
             raise ValueError(f"max_frames: expected 1 or more, got {self.max_frames!r}")
 
+    def with_frame_skip(self, frames: int) -> Variant:
+        """Return the variant with an action played for ``frames`` frames.
+
+        Raises ValueError unless the frame skip is fixed and a multiple of ``frames``.
+        """
+        if self.frameskip == (frames,):
+            return self
+        if len(self.frameskip) > 1 or frames < 1 or self.frameskip[0] % frames:
+            fixed = ", ".join(map(str, self.frameskip))
+            raise ValueError(
+                f"frame_skip: expected an environment that plays an action for a multiple of "
+                f"{frames} frames, got {self.name}, which plays it for {fixed}"
+            )
+        return replace(self, frameskip=(frames,))
+
     def halved(self, times: int) -> Variant:
         """Return the variant with its frame skip halved repeatedly.
 

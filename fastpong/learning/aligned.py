@@ -1,4 +1,4 @@
-"""Arrays that begin on a cache line, for what kernels go over again and again.
+"""Arrays that begin on a cache line, for kernels that go over them again and again.
 
 NumPy's own begin anywhere at multiples of 16 bytes, and then every second vector lies on two lines.
 """
@@ -15,7 +15,7 @@ LINE = 64
 
 
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
-    """Return a C-contiguous array of zeros whose address is a multiple of 64."""
+    """Return a C-contiguous, cache-aligned array of zeros."""
     shape, kind = (shape,) if isinstance(shape, int) else shape, np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     room = np.zeros(size + LINE, np.uint8)

@@ -1,19 +1,19 @@
-"""What every agent asks of its gradient before it applies it."""
+"""Check of a gradient before an optimizer applies it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from fastpong.arrays import Array
 
 
-def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> float:
+def finite_norm(gradients: Iterable[Array], learning_rate: float) -> float:
     """Return the Euclidean norm of all gradients together.
 
-    Raises ArithmeticError where it is not finite: training has diverged, and one more update would
+    Raises ArithmeticError if it is not finite: training has diverged, and one more update would
     spoil every weight.
     """
     squares = 0.0
@@ -24,14 +24,14 @@ def finite_norm(gradients: Iterable[NDArray[Any]], learning_rate: float) -> floa
     return check_finite(squares, learning_rate)
 
 
-def check_finite(squares: float, learning_rate: float, option: str = "--learning-rate") -> float:
-    """Return the root of ``squares``, a gradient's; raises as ``finite_norm``.
+def check_finite(squares: float, learning_rate: float) -> float:
+    """Return the root of a gradient's sum of squares.
 
-    option : which sets that rate
+    Raises ArithmeticError as ``finite_norm`` does.
     """
     if not math.isfinite(squares):
         raise ArithmeticError(
             "training diverged: the gradient is not finite any more; begin again with a smaller "
-            f"{option} than {learning_rate}, or go on from an older checkpoint"
+            f"--learning-rate than {learning_rate:g}, or go on from an older checkpoint"
         )
     return math.sqrt(squares)

@@ -16,7 +16,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.arrays import Floats, State
+from fastpong.arrays import Arrays, Floats
 from fastpong.learning import aligned
 
 Work = Callable[[int], None]
@@ -85,7 +85,7 @@ class Part:
         made: Floats = aligned.zeros(shape, self.dtype).view(self.dtype)
         return made
 
-    def take(self, whole: State) -> None:
+    def take(self, whole: Arrays) -> None:
         """Copy the columns.
 
         Raises ValueError where an array is not of the expected dtype and height.
@@ -99,7 +99,7 @@ class Part:
                 )
             mine[...] = theirs[:, self.columns]
 
-    def give(self, whole: State) -> None:
+    def give(self, whole: Arrays) -> None:
         """Write the columns back."""
         for name, mine in self.arrays.items():
             whole[name][:, self.columns] = mine

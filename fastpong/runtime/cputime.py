@@ -1,4 +1,4 @@
-"""CPU time of this process and of all that it has started, directly or not."""
+"""CPU time of this process and of its descendants."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds used since this process began, by it and its descendants.
+    """Return CPU seconds of this process and its descendants.
 
-    Counted are those that live, and those that died and were waited for by their parent. Where
-    there is no /proc only this process and its own dead children are. About 0.1 ms.
+    It counts the living, and the dead that their parent waited for. Without /proc it counts this
+    process and its own dead children alone. About 0.1 ms.
     """
     own = os.times()
     total = own.user + own.system + own.children_user + own.children_system
@@ -23,7 +23,7 @@ def cpu_seconds() -> float:
 
 
 def _seconds_of(pid: str) -> float:
-    """Return the CPU seconds of a process, its dead children and its living descendants."""
+    """Return CPU seconds of a process and its descendants."""
     try:
         # The name, in parentheses, may hold spaces; utime, stime, cutime, cstime are 14 to 17.
         fields = (_PROC / pid / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -34,7 +34,7 @@ def _seconds_of(pid: str) -> float:
 
 
 def _children(process: Path) -> Iterator[str]:
-    """Return the process ids of a process's living children, those of each of its threads."""
+    """Yield the process ids of all threads' living children."""
     try:
         threads = [*(process / "task").iterdir()]
     except OSError:

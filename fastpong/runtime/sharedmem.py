@@ -1,7 +1,7 @@
 """Nameless shared memory for arrays: one writer, many readers, nothing left behind.
 
 The block has no name in any file system: it is a memfd, or a temporary file that is unlinked from
-birth. It lives as long as a process holds it open, so that a SIGKILL of all of them frees it.
+birth. It lives as long as a process holds it open, so a SIGKILL of all of them frees it.
 Named blocks (``multiprocessing.shared_memory``) stay in /dev/shm after a SIGKILL.
 """
 
@@ -15,10 +15,12 @@ import weakref
 from collections.abc import Callable, Mapping
 from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
+
+from fastpong.arrays import Array
 
 __all__ = ["ALIGNMENT", "SharedArrays"]
 
@@ -33,15 +35,17 @@ class _DuplicatedDescriptor(Protocol):
 
 
 class SharedArrays:
-    """Hold ``slots`` copies of a set of named arrays in one anonymous shared block.
+    """Hold several copies of named arrays in shared memory.
 
-    shapes  : name -> shape, the same in every slot; C-contiguous, 64-byte aligned, zeros at first
-    dtype   : of all arrays; any fixed-size dtype without Python objects
-    slots   : >= 1
+    They lie in one anonymous block.
+
+    shapes  : name -> shape, the same in every slot. C-contiguous, 64-byte aligned, zeros at first
+    dtype   : of all arrays, any fixed-size dtype without Python objects
+    slots   : number of copies, >= 1
     backing : "memfd" (memory), "file" (an unlinked temporary file, mapped) or None for memfd
-              where the system has it, else file
+              if the system has it, else file
 
-    Give it to a process as an argument at its start, under any start method; the child maps the
+    Give it to a process as an argument at its start, under any start method. The child maps the
     same memory. It cannot be pickled at any other time (RuntimeError), for it carries a file
     descriptor.
 
@@ -65,7 +69,7 @@ class SharedArrays:
         self._own(create(self.nbytes))
 
     def _layout(self) -> None:
-        """Place the arrays of one slot one after the other, each at the next multiple of 64."""
+        """Place a slot's arrays at multiples of 64."""
         self._offsets: dict[str, int] = {}
         end = 0
         for name, shape in self.shapes.items():
@@ -79,8 +83,8 @@ class SharedArrays:
         self._maps: dict[bool, mmap.mmap] = {}
         self._finalizer = weakref.finalize(self, os.close, descriptor)
 
-    def slot(self, index: int, writeable: bool = True) -> dict[str, NDArray[Any]]:
-        """Return views of slot ``index``: name -> array of the declared shape and dtype.
+    def slot(self, index: int, writeable: bool = True) -> dict[str, Array]:
+        """Return views of a slot's arrays by name.
 
         With ``writeable=False`` the memory itself is mapped read-only: NumPy refuses to write,
         and a stray pointer ends the process instead of corrupting everyone's weights.
@@ -96,10 +100,11 @@ class SharedArrays:
             for name, shape in self.shapes.items()
         }
 
-    def write(self, index: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Copy ``arrays``, of exactly the declared names, shapes and dtype, into a slot.
+    def write(self, index: int, arrays: Mapping[str, Array]) -> None:
+        """Copy ``arrays`` into a slot.
 
-        Nothing is written unless all of them fit. Raises ValueError or TypeError naming the array.
+        They have exactly the declared names, shapes and dtype. Nothing is written unless all fit.
+        Raises ValueError or TypeError naming the array.
         """
         target = self.slot(index)
         if arrays.keys() != target.keys():
@@ -116,10 +121,10 @@ class SharedArrays:
             np.copyto(target[name], array)
 
     def close(self) -> None:
-        """Let go of the block; may be called again.
+        """Release the block.
 
-        The memory is freed when every process has closed it and the last view of it is gone:
-        views handed out before stay valid.
+        May be called again. The memory is freed when every process has closed it and the last view
+        of it is gone: views handed out before stay valid.
         """
         self._maps.clear()  # not mmap.close(): it refuses while views exist
         self._finalizer()
@@ -134,7 +139,7 @@ class SharedArrays:
             )
         return self._maps[writeable]
 
-    def __reduce__(self) -> tuple[Callable[..., SharedArrays], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., SharedArrays], tuple[object, ...]]:
         if not self._finalizer.alive:
             raise ValueError("these shared arrays are closed; make new ones")
         if get_spawning_popen() is None:
@@ -190,7 +195,7 @@ def _round_up(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def _checked_count(name: str, value: Any, *, minimum: int) -> int:
+def _checked_count(name: str, value: object, *, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"expected {name} to be an int, got {value!r}")
     if value < minimum:
@@ -207,7 +212,7 @@ def _checked_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[in
     }
 
 
-def _checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+def _checked_dtype(dtype: DTypeLike) -> np.dtype[np.generic]:
     checked = np.dtype(dtype)
     if checked.hasobject or checked.itemsize == 0:
         raise TypeError(f"expected a fixed-size dtype without Python objects, got {checked}")

@@ -1,4 +1,4 @@
-"""The other side of the pool: what happens inside a worker process, and how it is prepared.
+"""The worker's side of the pool: its preparation and its answers to tasks.
 
 This file imports no NumPy: a worker sets the number of BLAS threads before it loads any.
 """
@@ -29,18 +29,20 @@ _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 
-# First byte of a worker's message; the rest is a pickled result or the text of a traceback.
+# First byte of a worker's message. The rest is a pickled result or the text of a traceback.
 READY, RESULT, ERROR, BROKEN = b"K", b"R", b"E", b"B"
 
 
 @contextlib.contextmanager
 def inheritable_settings(method: str) -> Iterator[None]:
-    """Let processes started inside begin with SIGINT blocked, one thread per library, our path.
+    """Prepare the environment for processes started inside.
+
+    They begin with SIGINT blocked, one thread per library and our path.
 
     A new interpreter would otherwise print a KeyboardInterrupt when Ctrl-C comes before it can
     ignore it, and BLAS reads its variables once, when it is loaded. The fork server is told our
-    sys.path but does not use it, and would preload whatever package of our name lies in the
-    current directory: a checkout's, say, without its compiled kernels.
+    sys.path but does not use it. It would preload any package of our name in the current
+    directory: a checkout's, say, without its compiled kernels.
     """
     if method != "fork":
         resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
@@ -69,13 +71,14 @@ def _thread_variables(numba_loaded: bool) -> list[str]:
 
 
 class Cargo:
-    """Carry a value to a process, where it is unpickled on request rather than on arrival.
+    """Carry a value, unpickled on request, to a process.
 
     So the worker's imports come after its threads are pinned and its watcher runs, and if they fail
-    it can report that. Pickled while the process starts, it may hold what is shared by descriptor.
+    it can report that. It is pickled while the process starts, so it may hold memory shared by
+    descriptor.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: tuple[object, ...]) -> None:
         self._value = value
         self._pickled: bytes | None = None
 
@@ -92,16 +95,27 @@ class Cargo:
         self._pickled = pickled
 
     def unpack(self) -> Any:
-        """Return the value; what unpickling it raises is for the caller to report."""
+        """Return the value.
+
+        The caller reports any exception of unpickling it.
+        """
         return self._value if self._pickled is None else pickle.loads(self._pickled)
 
 
-def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
-    """Be a worker: report readiness, then answer one task after the other until the pipe ends."""
+def prepare(inherited: list[Connection]) -> None:
+    """Prepare a supervised process, first of all.
+
+    It will end with its parent, ignores a terminal's signals and closes ``inherited`` connections.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _reset_signals()
     for other in inherited:
         other.close()
+
+
+def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+    """Report readiness, then answer tasks until the pipe ends."""
+    prepare(inherited)
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
         try:
             # Again: a fork server that someone else launched has its own environment.
@@ -118,7 +132,7 @@ def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> N
             connection.send_bytes(_answer(play, views, connection.recv_bytes()))
 
 
-def _answer(play: Callable[..., Any], views: Sequence[Any], message: bytes) -> bytes:
+def _answer(play: Callable[..., object], views: Sequence[object], message: bytes) -> bytes:
     try:
         task = pickle.loads(message)
         result = play(task, views[task.version % len(views)])
@@ -128,7 +142,10 @@ def _answer(play: Callable[..., Any], views: Sequence[Any], message: bytes) -> b
 
 
 def _traceback() -> bytes:
-    """The text alone is sent: not every exception survives pickling."""
+    """Return the traceback's text.
+
+    Only text is sent: not every exception survives pickling.
+    """
     return traceback.format_exc().encode(errors="backslashreplace")
 
 
@@ -140,7 +157,7 @@ def _end_with_parent() -> None:
 
 
 def _reset_signals() -> None:
-    """Leave what a terminal sends to the parent, take SIGTERM; forget a fork's handlers."""
+    """Ignore a terminal's signals, take SIGTERM, drop inherited handlers."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -149,7 +166,10 @@ def _reset_signals() -> None:
 
 
 def _pin_loaded_blas() -> None:
-    """Set an OpenBLAS that a fork brought along to one thread; its variable comes too late."""
+    """Set an OpenBLAS inherited by fork to one thread.
+
+    Its environment variable comes too late.
+    """
     try:
         mapped = Path("/proc/self/maps").read_text()
     except OSError:

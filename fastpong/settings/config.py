@@ -1,37 +1,69 @@
-"""The one configuration of a run: frozen, checked, and flat in TOML.
+"""The configuration of a run: frozen, checked, and the same in TOML.
 
-An agent's hyperparameters stand beside the shared settings, in the file as on the command line;
-which names there are depends on the agent alone. A new field needs a use, a default, a help line
-and a check, and gets its line in config.toml and its option by being declared here.
+A run is a list of stages, most often one. Shared settings and those of the first stage's agent
+stand side by side, in the file as on the command line. A later stage is a table ``[[stages]]``:
+
+    agent = "dqn"
+    env = "ALE/Pong-v5"
+    learning_rate = "linear:5e-4:5e-5:1500000"
+
+    [[stages]]
+    from_step = 400_000
+    frame_skip = 2
+
+It inherits every setting that it does not name from the stage before. A schedule counts the steps
+from the first update of the stage that names it.
+
+A new field needs a use, a default, a help line and a check. It gets its line in config.toml and its
+option by its declaration.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import math
 import os
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fastpong import kernels
 from fastpong.agents import AGENTS
 from fastpong.envs.variants import VARIANTS
-from fastpong.settings import fields as options
-from fastpong.settings.fields import option
+from fastpong.settings.fields import check, fields, option, plain_values
+from fastpong.settings.rules import check_stages
+from fastpong.settings.stages import AgentSettings, Stage
+from fastpong.settings.tables import (
+    DEFAULT_AGENT,
+    Table,
+    find_agent,
+    read_stages,
+    settings_class,
+    stage_tables,
+    write_stages,
+)
+from fastpong.settings.toml import write_toml
 
-#: What a resumed run may change, because the weights do not depend on it. (Backends agree up to
-#: rounding, so that a run may go on with another one.)
-CHANGEABLE = frozenset({"workers", "episodes", "until", "until_games", "save_every", "backend"})
+CHANGEABLE = frozenset({
+    "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
+    "backend", "learning_rate",
+})  # fmt: skip
+"""Settings that a resumed run may change.
+
+The weights do not depend on them (backends agree up to rounding), but for the learning rate, which
+one lowers to go on.
+"""
+
+ABOUT = ("description", "reaches")
+"""Keys of a recipe that are no settings."""
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> int:
-    """Return the cores this process may use: its affinity, within its container's quota."""
+    """Return the cores this process may use.
+
+    That is its affinity, within its container's quota.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
@@ -42,148 +74,132 @@ def available_cores() -> int:
 
 
 def default_backend() -> str:
-    """Return the name of the kernels' default: FASTPONG_BACKEND, else the best there is."""
+    """Return the kernels' default: FASTPONG_BACKEND, else the best."""
     return kernels.get_backend().name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a run is, besides its directory.
+    """The settings of a run, besides its directory.
 
-    hyper : the agent's ``Hyperparameters``; None gives its defaults
+    stages : at least one. Without any, one of the default agent with its default settings
 
-    Raises ValueError, naming the field, what was expected and what came.
+    Raises ValueError, naming the setting, what was expected and what came.
     """
 
-    agent: str = option("pg", "learning algorithm", choices=AGENTS)
-    env: str = option("Pong-v0", "environment, by its gymnasium name", choices=VARIANTS)
+    recipe: str = option("", "recipe that the run was begun with; others override its values")
+    env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
     workers: int = option(
         available_cores,
-        "worker processes; as many as there are cores is fastest",
+        "worker processes; more play faster, up to the number of cores",
         minimum=1,
         maximum=1024,
     )
-    episodes: int = option(
-        8000,
-        "episodes to train for, in all; ppo, dqn: and those that end with the same update",
-        minimum=1,
+    episodes: int = option(8000, "end after so many episodes; more train longer", minimum=1)
+    total_timesteps: int | None = option(
+        None, "end with the update that reaches so many steps; more train longer", minimum=1
     )
-    until: float = option(
-        22.0,
-        "stop as soon as the mean score of the last games of training is this; Pong's best is 21, "
-        "so the default is never reached",
+    until: float | None = option(
+        None,
+        "end once the last training episodes have this mean return, up to 21; larger trains longer",
     )
-    until_games: int = option(40, "games that this mean is taken of", minimum=1, maximum=100)
+    until_episodes: int = option(
+        40, "episodes in that mean; more end later and more surely", minimum=1, maximum=100
+    )
     seed: int = option(
-        0, "of all randomness: equal seeds and settings give equal weights", minimum=0
+        0, "seed of all randomness; equal seeds and settings give equal weights", minimum=0
     )
     backend: str = option(
         default_backend,
-        "kernels to compute with; numpy is the slow oracle",
+        "kernels to compute with; numpy is the slow reference",
         choices=kernels.MODULES,
     )
     dtype: str = option(
         "float32",
-        "of weights and gradients; float64 for comparisons",
+        "precision of weights and gradients; float64 is slower, for comparisons",
         choices=("float32", "float64"),
     )
-    save_every: int = option(100, "episodes from one checkpoint to the next", minimum=1)
-    hyper: Any = None
+    save_every: int = option(100, "episodes between checkpoints; more save less often", minimum=1)
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check every field and fill in the agent's defaults."""
-        options.check(self)
-        cls = AGENTS[self.agent].Hyperparameters
-        if self.hyper is None:
-            object.__setattr__(self, "hyper", cls())
-        elif not isinstance(self.hyper, cls):
-            raise ValueError(
-                f"hyper: expected the Hyperparameters of agent {self.agent!r}, "
-                f"got {type(self.hyper).__name__}"
-            )
-        if hasattr(self.hyper, "check_env"):
-            self.hyper.check_env(self.env)
+        """Check every setting and fill in the default stage."""
+        check(self)
+        if not self.stages:
+            stage = Stage(agent=DEFAULT_AGENT, settings=settings_class(DEFAULT_AGENT)())
+            object.__setattr__(self, "stages", (stage,))
+        for stage in self.stages:
+            cls = settings_class(find_agent(stage.agent))
+            if type(stage.settings) is not cls:
+                raise ValueError(
+                    f"settings: expected the Settings of agent {stage.agent!r}, "
+                    f"got {type(stage.settings).__module__}.{type(stage.settings).__qualname__}"
+                )
+        check_stages(self.env, self.stages)
+
+    @property
+    def agent(self) -> str:
+        """Return the agent of the first stage."""
+        return self.stages[0].agent
+
+    @property
+    def settings(self) -> AgentSettings:
+        """Return the settings of the first stage."""
+        return self.stages[0].settings
 
     @classmethod
-    def build(cls, values: Mapping[str, Any]) -> Config:
-        """Make a Config from flat values; whatever is not given keeps its default.
+    def build(cls, values: Table) -> Config:
+        """Make a Config from a recipe's values.
 
-        An agent may have ``defaults`` of its own for settings that all agents share.
-        Raises ValueError for an unknown key, naming the nearest known one, and for a wrong value.
+        Other settings keep their defaults. An agent may have ``defaults`` of its own for settings
+        that all agents share.
+
+        Raises ValueError for an unknown key, naming the nearest, and for a wrong value.
         """
-        agent = options.convert(cls, "agent", values.get("agent", cls.agent))
-        hyper = AGENTS[agent].Hyperparameters
-        owners = {name: owner for owner in (hyper, cls) for name in options.types(owner)}
-        given: dict[type, dict[str, Any]] = {cls: {}, hyper: {}}
-        for name, value in {**own_defaults(agent), **values}.items():
-            if name not in owners:
-                raise ValueError(_unknown(name, value, agent, owners))
-            given[owners[name]][name] = options.convert(owners[name], name, value)
-        return cls(**given[cls], hyper=hyper(**given[hyper]))
+        tables = stage_tables({name: v for name, v in values.items() if name not in ABOUT})
+        shared = fields(cls)
+        given = {name: tables[0].pop(name) for name in shared if name in tables[0]}
+        stages = read_stages(tables, shared)
+        given = {**AGENTS[stages[0].agent].defaults, **given}
+        converted = {name: shared[name].convert(value) for name, value in given.items()}
+        return cls(**converted, stages=stages)  # type: ignore[arg-type]
 
     @staticmethod
-    def load(path: str | Path) -> dict[str, Any]:
-        """Read a TOML file's keys and values, for ``build``, perhaps after others were merged in.
+    def load(path: str | Path) -> dict[str, object]:
+        """Read a TOML file's values, for ``build``.
 
-        Raises ValueError, naming file and line, where it is no TOML; OSError where it cannot be
-        read.
+        Raises ValueError, naming file and line, for what is no TOML, and OSError.
         """
         try:
             return tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
-    def flat(self) -> dict[str, Any]:
-        """Return all settings as ``build`` takes them: name -> int, float, str or bool."""
-        return {
-            name: kind(getattr(owner, name))
-            for owner in (self, self.hyper)
-            for name, kind in options.types(type(owner)).items()
+    def flat(self) -> dict[str, object]:
+        """Return all settings as ``build`` takes them.
+
+        None is left out.
+        """
+        first, *later = write_stages(self.stages)
+        return {**plain_values(self), **first, **({"stages": later} if later else {})}
+
+    def fixed(self) -> dict[str, object]:
+        """Return the settings that no resumed run may change.
+
+        Those of a later stage are named after it.
+        """
+        found: dict[str, object] = {
+            name: v for name, v in plain_values(self).items() if name not in CHANGEABLE
         }
+        for number, stage in enumerate(self.stages, 1):
+            table: dict[str, object] = {"agent": stage.agent, "frame_skip": stage.frame_skip}
+            table |= plain_values(stage.settings)
+            if number > 1:
+                table |= plain_values(stage)
+            prefix = f"stage {number}: " if number > 1 else ""
+            found |= {prefix + name: value for name, value in table.items()}
+        return {name: v for name, v in found.items() if name.split(": ")[-1] not in CHANGEABLE}
 
     def to_toml(self) -> str:
-        """Write the settings as TOML, each under its help line; ``load`` gives ``flat()`` again."""
-        lines = ["# Settings of a fastpong run. Use them again with `fastpong train --config`.\n"]
-        for owner in (self, self.hyper):
-            cls = type(owner)
-            for name, kind in options.types(cls).items():
-                help, values = options.help_text(cls, name), options.describe(cls, name)
-                lines += [f"# {help} ({values})", f"{name} = {_toml(kind(getattr(owner, name)))}\n"]
-        return "\n".join(lines)
-
-
-def owners(name: str) -> str:
-    """Return the agents that have a setting of that name of their own, or nothing."""
-    return " or ".join(
-        agent for agent, cls in AGENTS.items() if name in options.types(cls.Hyperparameters)
-    )
-
-
-def own_defaults(agent: str) -> Mapping[str, Any]:
-    """Return the shared settings for which an agent has another default than all: name -> value."""
-    found: Mapping[str, Any] = getattr(AGENTS[agent], "defaults", {})
-    return found
-
-
-def _unknown(name: str, value: Any, agent: str, known: Mapping[str, Any]) -> str:
-    if isinstance(value, dict):
-        return f"{name}: expected a setting, got a table; put its keys above the first [table]"
-    if whose := owners(name):
-        return (
-            f"{name}: expected a setting of agent {agent}, got one of agent {whose}; choose agent "
-            f"{whose}, or leave it out"
-        )
-    (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return (
-        f"{name}: expected a setting of agent {agent!r}, got an unknown name; "
-        f"the nearest is {nearest}, all are {', '.join(sorted(known))}"
-    )
-
-
-def _toml(value: int | float | str | bool) -> str:
-    """Write a TOML value: Python's repr of numbers is TOML, and JSON's of text is but for DEL."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)
+        """Write the settings as TOML with help lines."""
+        return write_toml(self, self.stages)

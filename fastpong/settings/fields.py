@@ -1,15 +1,15 @@
-"""Options: dataclass fields that know their help text and what values they take.
+"""Settings as dataclass fields that know their help line and bounds.
 
 One declaration serves the config file, the command line's help and the checks:
 
     @dataclass(frozen=True, kw_only=True)
-    class Hyperparameters:
-        hidden: int = option(200, "hidden units", minimum=1)
+    class Settings:
+        hidden: int = option(200, "hidden units, whose number costs time in proportion", minimum=1)
 
         def __post_init__(self) -> None:
             check(self)
 
-Only ``int``, ``float``, ``str`` and ``bool`` fields exist; a config that needs more is too clever.
+Fields are of type ``int``, ``float``, ``str``, ``bool`` or ``Schedule``, and perhaps None.
 """
 
 from __future__ import annotations
@@ -17,13 +17,103 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, get_type_hints
+from functools import cache
+from types import NoneType
+from typing import Any, TypeAlias, get_args, get_type_hints
 
-_NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+from fastpong.settings.schedules import Schedule
+
+Plain: TypeAlias = int | float | str | bool
+"""A value as TOML and JSON have it."""
+Value: TypeAlias = Plain | Schedule | None
+"""A value as a field has it."""
+
+_NAMES = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Schedule: "a number",
+}
+_SIGNS = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A setting: its name, type, help line and bounds.
+
+    kind     : int, float, str, bool or Schedule
+    optional : whether it may be None
+    bounds   : minimum, maximum (inclusive), above, below (exclusive), as far as given
+    choices  : the only values, if they are limited
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    help: str
+    default: Value
+    bounds: Mapping[str, float]
+    choices: Collection[str] | None
+
+    @property
+    def limits(self) -> str:
+        """Describe the bounds, as in ``>= 1``."""
+        low, high = self.bounds.get("minimum"), self.bounds.get("maximum")
+        if low is not None and high is not None:
+            return f"in [{low}, {high}]"
+        return " and ".join(
+            f"{sign} {self.bounds[name]}" for name, sign in _SIGNS.items() if name in self.bounds
+        )
+
+    @property
+    def expected(self) -> str:
+        """Describe the values, as in ``an integer >= 1``."""
+        if self.choices is not None:
+            return "one of " + ", ".join(self.choices)
+        text = f"{_NAMES[self.kind]} {self.limits}".strip()
+        return text + (", or linear:START:END:STEPS" if self.kind is Schedule else "")
+
+    def convert(self, value: object) -> Value:
+        """Return a value as the field stores it.
+
+        An int becomes a float or a Schedule where one is expected.
+
+        Raises ValueError, naming the setting, for a wrong type or a broken bound.
+        """
+        if value is None and self.optional:
+            return None
+        try:
+            found = Schedule.parse(value) if self.kind is Schedule else self._number(value)
+        except ValueError:
+            found = None
+        if found is None or not self._within(found):
+            raise ValueError(f"{self.name}: expected {self.expected}, got {value!r}")
+        return found
+
+    def _number(self, value: object) -> Plain | None:
+        """Return the value, or None for a wrong type."""
+        if isinstance(value, bool) or self.kind is bool:
+            return value if isinstance(value, bool) and self.kind is bool else None
+        if self.kind is float:
+            return _as_float(value)
+        if isinstance(value, (int, str)) and isinstance(value, self.kind):
+            return value
+        return None
+
+    def _within(self, value: Plain | Schedule) -> bool:
+        if isinstance(value, Schedule):
+            return all(math.isfinite(x) and self._within(x) for x in (value.start, value.end))
+        if isinstance(value, str):
+            return self.choices is None or value in self.choices
+        below, above = self.bounds.get("below", math.inf), self.bounds.get("above", -math.inf)
+        if value >= below < math.inf or value <= above > -math.inf:
+            return False
+        return self.bounds.get("minimum", value) <= value <= self.bounds.get("maximum", value)
 
 
 def option(
-    default: Any,
+    default: object,
     help: str,
     *,
     minimum: float | None = None,
@@ -32,110 +122,90 @@ def option(
     below: float | None = None,
     choices: Collection[str] | None = None,
 ) -> Any:
-    """Declare a dataclass field with its default, help line and bounds.
+    """Declare a field with default, help line and bounds.
 
-    default        : the value, or a function without arguments that computes it
-    minimum, maximum : inclusive bounds;  above, below : exclusive bounds
-    choices        : the only values allowed; a register given here may grow later
-
-    Returns a ``dataclasses.field`` whose metadata hold ``help`` and the bounds that were given.
+    default          : the value, or a function without arguments that computes it
+    minimum, maximum : inclusive bounds
+    above, below     : exclusive bounds
+    choices          : the only values allowed. A register given here may grow later
     """
-    bounds = {
-        "minimum": minimum,
-        "maximum": maximum,
-        "above": above,
-        "below": below,
+    bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    metadata = {
+        "help": help,
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "choices": choices,
     }
-    metadata = {name: value for name, value in bounds.items() if value is not None} | {"help": help}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def types(cls: type) -> Mapping[str, type]:
-    """Return the type of every option of a dataclass: name -> int, float, str or bool."""
-    hints = get_type_hints(cls)
+def fields(cls: type) -> Mapping[str, Field]:
+    """Return the settings of a dataclass by name."""
     return {
-        field.name: hints[field.name]
+        field.name: Field(
+            field.name,
+            *_kind(cls, field.name),
+            field.metadata["help"],
+            _default(field),
+            field.metadata["bounds"],
+            field.metadata["choices"],
+        )
         for field in dataclasses.fields(cls)
         if "help" in field.metadata
     }
 
 
-def expected(kind: type, bounds: Mapping[str, Any]) -> str:
-    """Describe the values an option takes, as in ``an integer >= 1`` or ``one of a, b``."""
-    if "choices" in bounds:
-        return "one of " + ", ".join(str(choice) for choice in bounds["choices"])
-    low, high = bounds.get("minimum"), bounds.get("maximum")
-    if low is not None and high is not None:
-        return f"{_NAMES[kind]} in [{low}, {high}]"
-    words = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
-    limits = [f"{sign} {bounds[name]}" for name, sign in words.items() if name in bounds]
-    return " ".join([_NAMES[kind], " and ".join(limits)]).strip()
+def check(instance: object) -> None:
+    """Check and convert every setting of a dataclass instance.
 
-
-def describe(cls: type, name: str) -> str:
-    """Describe the values of the option ``name`` of the dataclass ``cls``, for a help text."""
-    return expected(types(cls)[name], _field(cls, name).metadata)
-
-
-def help_text(cls: type, name: str) -> str:
-    """Return the help line of the option ``name`` of the dataclass ``cls``."""
-    return str(_field(cls, name).metadata["help"])
-
-
-def convert(cls: type, name: str, value: Any) -> Any:
-    """Return ``value`` as the option stores it: an int given for a float becomes a float.
-
-    Raises ValueError, naming the option, when the type is wrong or a bound is broken.
+    Raises ValueError for the first that is ill-typed or out of range. An int is accepted for a
+    float, a bool for no number, and NaN and the infinities are refused.
     """
-    kind, bounds = types(cls)[name], _field(cls, name).metadata
-    if not (_has_type(kind, value) and _within(bounds, value)):
-        wanted = expected(kind, bounds)
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return kind(value)
+    for name, field in fields(type(instance)).items():
+        object.__setattr__(instance, name, field.convert(getattr(instance, name)))
 
 
-def check(instance: Any) -> None:
-    """Raise ValueError for the first ill-typed or out-of-range option of a dataclass instance.
+def plain(value: Value) -> Plain | None:
+    """Return a value as TOML has it.
 
-    An int is accepted for a float (``convert`` turns it into one), a bool for no number,
-    and NaN and the infinities are refused.
+    A constant schedule is a number.
     """
-    cls = type(instance)
-    for name in types(cls):
-        convert(cls, name, getattr(instance, name))
+    if not isinstance(value, Schedule):
+        return value
+    return str(value) if value.steps else value.start
 
 
-def _field(cls: type, name: str) -> dataclasses.Field[Any]:
-    for field in dataclasses.fields(cls):
-        if field.name == name:
-            return field
-    raise KeyError(name)
+def plain_values(instance: object) -> dict[str, Plain]:
+    """Return an instance's settings by name.
+
+    None is left out.
+    """
+    values = {name: plain(getattr(instance, name)) for name in fields(type(instance))}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _has_type(kind: type, value: Any) -> bool:
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    if kind is float:
-        return isinstance(value, (int, float)) and _is_finite(value)
-    return isinstance(value, kind)
+@cache
+def _hints(cls: type) -> Mapping[str, object]:
+    return get_type_hints(cls)
 
 
-def _is_finite(value: float) -> bool:
+def _kind(cls: type, name: str) -> tuple[type, bool]:
+    """Return a field's type, and whether None is allowed."""
+    hint = _hints(cls)[name]
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    assert len(kinds) == 1 and isinstance(kinds[0], type), f"{cls.__name__}.{name}: {hint}"
+    return kinds[0], NoneType in get_args(hint)
+
+
+def _default(field: dataclasses.Field[Value]) -> Value:
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()  # type: ignore[return-value]
+
+
+def _as_float(value: object) -> float | None:
     try:
-        return math.isfinite(value)
+        found = float(value) if isinstance(value, (int, float)) else math.nan
     except OverflowError:  # an int beyond the range of floats
-        return False
-
-
-def _within(bounds: Mapping[str, Any], value: Any) -> bool:
-    if "choices" in bounds and value not in bounds["choices"]:
-        return False
-    return not (
-        ("minimum" in bounds and value < bounds["minimum"])
-        or ("maximum" in bounds and value > bounds["maximum"])
-        or ("above" in bounds and value <= bounds["above"])
-        or ("below" in bounds and value >= bounds["below"])
-    )
+        return None
+    return found if math.isfinite(found) else None

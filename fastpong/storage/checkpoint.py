@@ -5,9 +5,9 @@ its manifest: schema version, size and sha256 of the data file, names, shapes an
 arrays, the caller's own fields, and a digest over all of this. safetensors has no checksum of its
 own (a quarter of single-bit flips load silently), hence the manifest's.
 
-Both files are written under temporary names and reach the disk before the first rename; the data
-file is renamed first and the manifest last, so that the manifest's rename is the one moment at
-which the checkpoint comes into being. A crash leaves temporary files, which the next save removes.
+Both files are written under temporary names and reach the disk before the first rename. The data
+file is renamed first and the manifest last, so the checkpoint comes into being at one moment, the
+manifest's rename. A crash leaves temporary files. The next save removes them.
 
 Nothing here knows agents or training: arrays and JSON in, arrays and JSON out.
 """
@@ -28,36 +28,48 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-SCHEMA = 1
-#: A manifest is a few kilobytes; more than this is refused unread.
+from fastpong.arrays import Array
+from fastpong.storage.files import TEMPORARY, make_directory, write_files
+
+#: Version of the format. fastpong 0.1 wrote 1, with settings of other names.
+SCHEMA = 2
+#: A manifest is a few kilobytes. A larger one is refused unread.
 MAX_MANIFEST_BYTES = 16 << 20
 DTYPES = (
     *("float16", "float32", "float64", "bool"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
+Fields: TypeAlias = dict[str, Any]
+"""A manifest, or a part of it: JSON."""
 
-_TEMPORARY = ".tmp"
 _NAME = re.compile(r"(\d{8,})(\.1)?\.(json|safetensors)")
 _OURS = frozenset({"schema", "episode", "data", "arrays", "digest"})
 
 
 class CheckpointError(Exception):
-    """A checkpoint that is missing, cut short, altered or of another schema."""
+    """Report a checkpoint missing, cut short, altered or unknown."""
+
+
+class OlderVersionError(CheckpointError):
+    """Report a checkpoint of an older version of fastpong."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: its manifest's path, the manifest, the arrays (writable copies)."""
+    """Hold a verified checkpoint.
+
+    path   : of the manifest
+    arrays : writable copies
+    """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Fields
     arrays: dict[str, Array]
 
     @property
     def episode(self) -> int:
-        """The number of episodes after which it was saved."""
+        """Return the number of episodes before it."""
         return int(self.manifest["episode"])
 
 
@@ -65,18 +77,20 @@ def save(
     directory: str | Path,
     episode: int,
     arrays: Mapping[str, Array],
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, object],
     keep: int = 3,
 ) -> Path:
-    """Save arrays and manifest fields as the checkpoint of ``episode``; return the manifest's path.
+    """Save a checkpoint and return its manifest's path.
+
+    episode  : the number of episodes so far
 
     arrays   : name -> array of a numeric dtype, any shape and layout
-    manifest : the caller's fields, JSON; floats come back exactly
+    manifest : the caller's fields, JSON. Floats come back exactly
     keep     : checkpoints older than the newest ``keep``, this one included, are deleted
 
-    Raises ValueError for what cannot be stored (NaN in the manifest, a reserved field, an object
-    array), and OSError when the disk fails or is full: then every older checkpoint is intact, also
-    one of the same episode, and the temporary files are gone.
+    Raises ValueError for values without a stored form (NaN in the manifest, a reserved field, an
+    object array), and OSError when the disk fails or is full: then every older checkpoint is
+    intact, also one of the same episode, and the temporary files are gone.
     """
     if episode < 0 or keep < 1:
         raise ValueError(f"expected episode >= 0 and keep >= 1, got {episode} and {keep}")
@@ -86,18 +100,18 @@ def save(
     target = _free_data_path(path)
     data = safetensors.numpy.save(stored)
     text = _manifest_text(episode, target.name, data, stored, manifest)
-    _make_directory(directory)
+    make_directory(directory)
     _remove_leftovers(directory)
-    _write_files({target: data, path: text})
+    write_files({target: data, path: text})
     _delete_old(directory, episode, keep, target)
     return path
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Load one checkpoint, named by its manifest or by its data file.
+    """Load one checkpoint by its manifest or data file.
 
     The manifest's digest and the data's size and sha256 are verified before the data is parsed.
-    Raises CheckpointError, saying what was expected, what came and what to do.
+    Raises CheckpointError with the expectation, the finding and the remedy.
     """
     given = Path(path)
     if given.suffix not in (".json", ".safetensors"):
@@ -120,28 +134,23 @@ def load(path: str | Path) -> Checkpoint:
 
 
 def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
-    """Return the newest whole checkpoint of a directory and why each newer one was refused.
+    """Return a directory's newest whole checkpoint and refusals.
 
-    Raises CheckpointError when there is none, with the reasons.
+    There is a reason for each newer one that was refused. Raises CheckpointError, with the
+    reasons, when none is whole, and OlderVersionError at the first one of an older version.
     """
     refusals: list[str] = []
     for episode in sorted({number for number, _ in _files(Path(directory))}, reverse=True):
         try:
             return load(Path(directory) / f"{episode:08d}.json"), refusals
+        except OlderVersionError:
+            raise
         except CheckpointError as error:
             refusals.append(str(error))
     found = "; ".join(refusals) or "there is none"
     raise CheckpointError(
         f"{directory}: expected a whole checkpoint: {found}; begin again in another directory"
     )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file: after a crash it holds either the old or the new content.
-
-    Raises OSError; then the old content stands and the temporary file is gone.
-    """
-    _write_files({path: data})
 
 
 def _storable(name: str, array: Array) -> Array:
@@ -154,7 +163,7 @@ def _storable(name: str, array: Array) -> Array:
 
 
 def _manifest_text(
-    episode: int, file: str, data: bytes, arrays: Mapping[str, Array], fields: Mapping[str, Any]
+    episode: int, file: str, data: bytes, arrays: Mapping[str, Array], fields: Mapping[str, object]
 ) -> bytes:
     if taken := _OURS & fields.keys():
         raise ValueError(f"manifest fields {sorted(taken)} are reserved; rename yours")
@@ -167,34 +176,38 @@ def _manifest_text(
     return _render(manifest | {"digest": _digest(manifest)})
 
 
-def _signature(arrays: Mapping[str, Array]) -> dict[str, Any]:
+def _signature(arrays: Mapping[str, Array]) -> Fields:
     return {
         name: {"shape": list(array.shape), "dtype": array.dtype.name}
         for name, array in arrays.items()
     }
 
 
-def _render(manifest: Mapping[str, Any]) -> bytes:
-    """Write JSON in its one canonical form; Python's floats survive it bit for bit."""
+def _render(manifest: Mapping[str, object]) -> bytes:
+    """Write JSON in its one canonical form.
+
+    Python's floats survive it bit for bit.
+    """
     text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False, default=_plain)
     return text.encode("ascii") + b"\n"
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise ValueError(f"manifest: expected JSON values, got a {type(value).__name__}")
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def _digest(manifest: Mapping[str, object]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "digest"}
     return hashlib.sha256(_render(rest)).hexdigest()
 
 
 def _free_data_path(manifest: Path) -> Path:
-    """Choose the data file's name so that saving an episode again spares the old data file.
+    """Choose an unused name for the data file.
 
-    The old manifest keeps pointing to the old data until the new manifest replaces it.
+    Saving an episode again spares its old data file. The old manifest keeps pointing to it until
+    the new manifest replaces it.
     """
     stem = manifest.with_suffix("")
     plain, other = stem.with_suffix(".safetensors"), stem.with_suffix(".1.safetensors")
@@ -205,51 +218,10 @@ def _free_data_path(manifest: Path) -> Path:
     return other if used == plain.name else plain
 
 
-def _make_directory(directory: Path) -> None:
-    if not directory.is_dir():
-        directory.mkdir(parents=True)
-        _sync(directory.parent)
-
-
-def _write_files(contents: Mapping[Path, bytes]) -> None:
-    """Write files of one directory under temporary names, then rename them, all in order."""
-    temporary = {path: path.with_name(path.name + _TEMPORARY) for path in contents}
-    renamed: list[Path] = []
-    try:
-        for path, data in contents.items():
-            _write(temporary[path], data)
-        for path in contents:
-            temporary[path].replace(path)
-            renamed.append(path)
-    except OSError:
-        # The last rename did not happen, so nothing refers to the files before it.
-        for path in [*temporary.values(), *renamed]:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
-    for directory in {path.parent for path in contents}:
-        _sync(directory)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of a save that was killed."""
-    for path in directory.glob(f"*{_TEMPORARY}"):
-        if _NAME.fullmatch(path.name.removesuffix(_TEMPORARY)):
+    """Remove a killed save's temporary files."""
+    for path in directory.glob(f"*{TEMPORARY}"):
+        if _NAME.fullmatch(path.name.removesuffix(TEMPORARY)):
             path.unlink(missing_ok=True)
 
 
@@ -260,11 +232,11 @@ def _files(directory: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
-    """Delete all but the newest ``keep`` checkpoints up to ``episode``, just saved with ``data``.
+    """Delete all but the newest ``keep`` checkpoints.
 
-    Higher episodes can only be refused ones of an abandoned future: they must not crowd out
-    good ones. What cannot be deleted now is tried again by the next save, which is no reason
-    to call this one failed.
+    They count up to ``episode``, just saved with ``data``. Higher episodes can only be refused ones
+    of an abandoned future: they must not crowd out good ones. A file that cannot be deleted now is
+    tried again by the next save, no reason to call this one failed.
     """
     files = [(number, path) for number, path in _files(directory) if number <= episode]
     kept = sorted({number for number, _ in files})[-keep:]
@@ -275,14 +247,20 @@ def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """Read a manifest and verify its schema, digest and structure."""
+def _read_manifest(path: Path) -> Fields:
+    """Read and verify a manifest."""
     raw = _read(path, MAX_MANIFEST_BYTES)
     try:
         manifest = json.loads(raw)
         schema = manifest["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _broken(path, "is not a checkpoint's manifest") from error
+    if type(schema) is int and schema < SCHEMA:
+        raise OlderVersionError(
+            f"{path}: is from an older version of fastpong (schema {schema}, expected {SCHEMA}), "
+            "whose runs cannot be resumed or played; begin a new one, or use the fastpong that "
+            "wrote it"
+        )
     if schema != SCHEMA:
         raise CheckpointError(
             f"{path}: expected schema {SCHEMA}, got {schema!r}; use the fastpong that wrote it"
@@ -299,8 +277,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _parse(path: Path, manifest: Mapping[str, Any]) -> dict[str, Array]:
-    """Verify the data file by size and sha256, then parse it and check it against the manifest."""
+def _parse(path: Path, manifest: Fields) -> dict[str, Array]:
+    """Verify and parse the data file."""
     size, digest = manifest["data"]["bytes"], manifest["data"]["sha256"]
     raw = _read(path, size)
     if len(raw) != size:
@@ -317,7 +295,7 @@ def _parse(path: Path, manifest: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """Read a file of at most ``limit`` bytes, or refuse it."""
+    """Read a file of at most ``limit`` bytes."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -1,10 +1,10 @@
 """The logs of a run: metrics.csv for people and programs, event files for TensorBoard.
 
-Both grow by whole rows, and outlive a full disk: what could not be written is kept in memory and
-tried again with the next row.
+Both grow by whole rows, and outlive a full disk: rows that could not be written stay in memory and
+are tried again with the next one.
 
 tensorboardX gives the format (protocol buffers and checksums) but not the writer. Its writer
-hands events to a thread through a queue of ten; the first failed write ends the thread, and the
+hands events to a thread through a queue of ten. The first failed write ends the thread, and the
 eleventh event after that blocks the run for ever.
 """
 
@@ -18,10 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats
+    from fastpong.training.stats import EpisodeStats
 
 Warn = Callable[[str], None]
 
@@ -30,7 +30,7 @@ WINDOW = 100
 
 
 class Row(NamedTuple):
-    """A row of metrics.csv, one episode."""
+    """Hold a row of metrics.csv, one episode."""
 
     episode: int
     score: float
@@ -45,40 +45,34 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, stats: EpisodeStats) -> Row:
-        """Take a row from an episode's statistics."""
+        """Make a row of an episode's statistics."""
         return cls(*(getattr(stats, name) for name in cls._fields))
 
     @classmethod
     def parse(cls, line: bytes) -> Row:
-        """Read a line of metrics.csv, of an earlier version too; ValueError where it is none."""
-        columns = line.decode("ascii").split(",")
-        if len(columns) == FORMER_COLUMNS:
-            columns.append("0.0")
-        named = zip(cls._fields, columns, strict=True)
-        values: list[Any] = [float(v) if name in _REAL else int(v) for name, v in named]
-        return cls(*values)
+        """Parse a line of metrics.csv.
 
-    def line(self, columns: int | None = None) -> bytes:
-        """Write a line of metrics.csv; floats by their repr, so that they are read back exactly.
-
-        columns : write only so many, those of an earlier version
+        Raises ValueError for any other line.
         """
-        named = zip(self._fields[:columns], self[:columns], strict=True)
+        named = zip(cls._fields, line.decode("ascii").split(","), strict=True)
+        return cls._make(float(v) if name in _REAL else int(v) for name, v in named)
+
+    def line(self) -> bytes:
+        """Return the row as a line of metrics.csv.
+
+        Floats are written by their repr, so that they are read back exactly.
+        """
+        named = zip(self._fields, self, strict=True)
         values = (repr(float(v)) if name in _REAL else str(int(v)) for name, v in named)
         return (",".join(values) + "\n").encode("ascii")
 
 
 _REAL = frozenset({"score", "running_mean", "wall_seconds", "cpu_seconds"})
-#: A run that was begun before there were cpu_seconds keeps its columns.
-FORMER_COLUMNS = len(Row._fields) - 1
-HEADER, FORMER_HEADER = (
-    (",".join(Row._fields[:columns]).replace("score", "return") + "\n").encode("ascii")
-    for columns in (None, FORMER_COLUMNS)
-)
+HEADER = (",".join(Row._fields).replace("score", "return") + "\n").encode("ascii")
 
 
 class AppendFile:
-    """A file that grows by whole rows, of a program that must not fail with the disk.
+    """Append whole rows to a file, despite disk failures.
 
     ``warn`` hears of the first failure, of the recovery, and of rows that were lost in the end.
     """
@@ -92,7 +86,7 @@ class AppendFile:
         self._failing = False
 
     def append(self, row: bytes) -> None:
-        """Write a row, after those that still wait; on failure keep it for the next time."""
+        """Write a row after the pending ones."""
         self._pending.append(row)
         try:
             self._flush()
@@ -104,13 +98,16 @@ class AppendFile:
                 self._warn(f"{self.path}: there is room again, every row is written")
 
     def sync(self) -> None:
-        """Make what is written survive a power cut, if the disk lets us."""
+        """Flush the written rows to the disk."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Try a last time, say how many rows are lost, close. May be called again."""
+        """Try a last time, report lost rows, close.
+
+        May be called again.
+        """
         if self._pending:
             try:
                 self._flush()
@@ -134,7 +131,7 @@ class AppendFile:
         self._pending.clear()
 
     def _recover(self, error: OSError) -> None:
-        """Cut off the part of a row that may have been written."""
+        """Cut off a partly written row."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
@@ -147,18 +144,18 @@ class AppendFile:
 
 
 def cut_metrics(path: Path, episode: int) -> list[Row]:
-    """Cut metrics.csv back to the rows up to ``episode``; return the last of them.
+    """Cut metrics.csv back and return its last rows.
 
     Returns at most WINDOW + 1 rows. A torn last row goes, too. The file is shortened in place, one
     operation that needs no room on the disk and does no harm when repeated: writing a shorter
     copy and renaming it fails on the very disk that was full.
-    Raises ValueError where it is another file, OSError where it cannot be read or shortened.
+    Raises ValueError for another file, OSError if it cannot be read or shortened.
     """
     rows: deque[Row] = deque(maxlen=WINDOW + 1)
     size = 0
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         for line in file:
-            if size == 0 and not any(h.startswith(line) for h in (HEADER, FORMER_HEADER)):
+            if size == 0 and not HEADER.startswith(line):
                 raise ValueError(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}")
             if not line.endswith(b"\n"):
                 break
@@ -180,33 +177,32 @@ def _parsed(line: bytes) -> Row | None:
 
 
 class Metrics:
-    """metrics.csv: a header and a row per episode."""
+    """Write metrics.csv: a header and a row per episode."""
 
     def __init__(self, path: Path, warn: Warn) -> None:
         self._file = AppendFile(path, warn)
-        self._columns: int | None = None
         if not path.exists() or path.stat().st_size == 0:
             self._file.append(HEADER)
-        elif path.open("rb").readline() == FORMER_HEADER:
-            self._columns = FORMER_COLUMNS
         self.sync, self.close = self._file.sync, self._file.close
 
     def log(self, row: Row) -> None:
         """Append the row of an episode."""
-        self._file.append(row.line(self._columns))
+        self._file.append(row.line())
 
 
 class TensorBoard:
-    """An event file of scalars, under the names that Stable-Baselines3 and CleanRL users know.
+    """Write an event file of scalars, with well-known names.
+
+    They are those of Stable-Baselines3 and CleanRL.
 
     rollout/ep_rew_mean, ep_len_mean : means over the last WINDOW episodes
     time/fps                         : emulated frames per second over them
-    charts/SPS                       : steps, the agent's decisions, per second over them
+    charts/SPS                       : the agent's steps per second over them
     charts/episodic_return, _length  : of the episode
     train/<name>                     : the agent's diagnostics
 
-    The x axis is the run's total of steps. With ``purge_step`` TensorBoard drops what earlier files
-    of the directory have from that step on.
+    The x axis is the run's total of steps. With ``purge_step`` TensorBoard drops the scalars of
+    earlier files of the directory from that step on.
     """
 
     def __init__(
@@ -229,7 +225,10 @@ class TensorBoard:
         self._append(step=row.total_steps, summary=summary_pb2.Summary(value=values))
 
     def close(self) -> None:
-        """Close the file. May be called again."""
+        """Close the file.
+
+        May be called again.
+        """
         if self._file is not None:
             self._file.close()
 
@@ -248,7 +247,7 @@ class TensorBoard:
             scalars["charts/SPS"] = (row.total_steps - first.total_steps) / seconds
         return scalars
 
-    def _append(self, **event: Any) -> None:
+    def _append(self, **event: object) -> None:
         if self._file is None:
             self._file = AppendFile(self._new_path(), self._warn)
             self._file.append(_record(file_version="brain.Event:2"))
@@ -257,7 +256,7 @@ class TensorBoard:
         self._file.append(_record(**event))
 
     def _new_path(self) -> Path:
-        """Name the file so that TensorBoard, which sorts by name, reads it after the others."""
+        """Return a name that TensorBoard sorts after the others."""
         start = int(time.time())
         for path in self._directory.glob("events.out.tfevents.*"):
             with contextlib.suppress(ValueError, IndexError):
@@ -269,8 +268,11 @@ class TensorBoard:
 _START = Row(0, 0.0, 0, 0, 0.0, 0, 0, 0, 0.0)
 
 
-def _record(**event: Any) -> bytes:
-    """Frame an event as TensorBoard reads it: length, its checksum, the event, its checksum."""
+def _record(**event: object) -> bytes:
+    """Frame an event as TensorBoard reads it.
+
+    The frame is the length, its checksum, the event and its checksum.
+    """
     from tensorboardX.proto import event_pb2
     from tensorboardX.record_writer import masked_crc32c
 

@@ -1,14 +1,14 @@
-"""The directory of a run: what it was made with, its logs, its checkpoints, and going on with it.
+"""The directory of a run: its settings, logs and checkpoints, and its resumption.
 
     config.toml     the settings
-    versions.json   of all that computes; under "resumed" those of every resumption
+    versions.json   of all software that computes, under "resumed" those of every resumption
     metrics.csv     a row per episode
     events.out.*    the same for TensorBoard
     checkpoints/    the newest few
     .lock           held by the process that trains
 
-A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit;
-``warn`` hears of it. What can be put right before the training begins is a RunError.
+A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit, and
+``warn`` hears of it. Troubles that can be put right before the training begins are RunErrors.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fastpong.settings.config import CHANGEABLE, Config
+from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
-from fastpong.storage.checkpoint import Checkpoint, CheckpointError, write_atomically
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
 
 if TYPE_CHECKING:
-    from fastpong.training.trainer import EpisodeStats, TrainerState
+    from fastpong.training.state import TrainerState
+    from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
@@ -40,11 +42,14 @@ _CONFIG, _VERSIONS, _LOCK = "config.toml", "versions.json", ".lock"
 
 
 class RunError(Exception):
-    """A run that cannot be created or resumed; says why and what to do."""
+    """Report a run that cannot be created or resumed.
+
+    The message gives the reason and the remedy.
+    """
 
 
 class _Past(NamedTuple):
-    """What a resumed run goes on from."""
+    """Hold the past of a resumed run."""
 
     checkpoint: Checkpoint
     refusals: list[str]
@@ -53,11 +58,13 @@ class _Past(NamedTuple):
 
 
 class Run:
-    """An open run, made by ``create`` or ``resume``; a context manager that closes itself.
+    """Log and save an open run.
+
+    Made by ``create`` or ``resume``. It is a context manager that closes itself.
 
     directory  : of the run
     config     : its settings
-    checkpoint : where to go on from; None for a new run
+    checkpoint : the one to resume from, None for a new run
     refusals   : a sentence for each newer checkpoint that was refused
     """
 
@@ -77,9 +84,11 @@ class Run:
     def create(
         cls, directory: str | Path | None, config: Config, *, warn: Warn = warnings.warn
     ) -> Run:
-        """Begin a run in a new or empty directory; None names one after its settings and the time.
+        """Begin a run in a new or empty directory.
 
-        Raises RunError where the directory is not empty, in use, or cannot be written.
+        directory : None for one named after the settings and the time
+
+        Raises RunError for a directory that is not empty, in use, or cannot be written.
         """
         directory = default_directory(config) if directory is None else Path(directory)
         try:
@@ -100,23 +109,26 @@ class Run:
         cls,
         directory: str | Path,
         *,
-        overrides: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, object] | None = None,
         warn: Warn = warnings.warn,
     ) -> Run:
-        """Open a run to go on from its newest whole checkpoint.
+        """Resume a run from its newest whole checkpoint.
 
-        overrides : settings, flat, instead of the run's; only such as do not change the mathematics
+        overrides : settings, flat, instead of the run's, none that changes the mathematics
 
-        What the logs have from after the checkpoint is cut off. Raises RunError where there is no
-        run, no whole checkpoint or one of other settings, or where another process trains here.
+        Rows of the logs from after the checkpoint are cut off. Raises RunError if there is no run,
+        no whole checkpoint or one of other settings or of an older version, or if another process
+        trains here.
         """
         directory = Path(directory)
         if not (directory / _CONFIG).is_file():
             raise RunError(f"{directory}: expected a run, a directory with a {_CONFIG}; found none")
         try:
             with _claimed(directory) as lock:
+                # First: settings of an older version have other names.
+                found, refusals = checkpoint.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
-                past = _past(directory, config)
+                past = _past(directory, config, found, refusals)
                 run = cls(directory, config, lock, warn, past)
                 run._note_resumption()
                 return run
@@ -126,13 +138,19 @@ class Run:
             raise RunError(f"{directory}: cannot be resumed: {_reason(error)}") from error
 
     def log(self, stats: EpisodeStats) -> None:
-        """Log an episode, in metrics.csv and for TensorBoard; never fails with the disk."""
+        """Log an episode, in metrics.csv and for TensorBoard.
+
+        It never fails with the disk.
+        """
         row = Row.of(stats)
         self._metrics.log(row)
         self._tensorboard.log(row, stats.diagnostics)
 
     def save(self, snapshot: TrainerState) -> bool:
-        """Save a checkpoint; False, and a warning, where the disk does not let us."""
+        """Save a checkpoint and return the success.
+
+        A disk that fails is a warning.
+        """
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
             "counters": snapshot.counters,
@@ -153,7 +171,10 @@ class Run:
         return True
 
     def close(self) -> None:
-        """Write what still waits, close the files, release the directory. May be called again."""
+        """Write pending rows, close the files, release the directory.
+
+        May be called again.
+        """
         self._metrics.close()
         self._tensorboard.close()
         if self._lock is not None:
@@ -171,7 +192,9 @@ class Run:
     def _note_resumption(self) -> None:
         """Record the settings and versions from here on."""
         assert self.checkpoint is not None
-        now = {"episode": self.checkpoint.episode} | versions(self.config.backend)
+        now: dict[str, object] = {"episode": self.checkpoint.episode} | versions(
+            self.config.backend
+        )
         try:
             history = json.loads((self.directory / _VERSIONS).read_bytes())
             history["resumed"] = [*history.get("resumed", []), now]
@@ -190,12 +213,12 @@ def default_directory(config: Config) -> Path:
     return ROOT / f"{env}__{config.agent}__{config.seed}__{time}"
 
 
-def versions(backend: str) -> dict[str, Any]:
-    """Return what computes here: time, versions of packages, machine, commit; imports nothing.
+def versions(backend: str) -> dict[str, object]:
+    """Return the time, versions of packages, machine and commit.
 
-    None stands for what is not installed or not known.
+    It imports nothing. None stands for a missing package or an unknown value.
     """
-    found: dict[str, Any] = {name: _version(name) for name in _PACKAGES}
+    found: dict[str, object] = {name: _version(name) for name in _PACKAGES}
     return found | {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -222,7 +245,10 @@ def _cpu() -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout that fastpong runs from, with -dirty if it was changed."""
+    """Return the commit of fastpong's checkout.
+
+    It ends in -dirty if the checkout was changed.
+    """
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():  # installed: a repository further up is not ours
         return None
@@ -243,8 +269,8 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _write_settings(directory: Path, config: Config, history: Mapping[str, Any]) -> None:
-    """Write versions.json and config.toml; the latter last, since it is what makes a run."""
+def _write_settings(directory: Path, config: Config, history: Mapping[str, object]) -> None:
+    """Write versions.json, then config.toml, the mark of a run."""
     text = json.dumps(history, indent=1) + "\n"
     write_atomically(directory / _VERSIONS, text.encode())
     write_atomically(directory / _CONFIG, config.to_toml().encode())
@@ -252,7 +278,9 @@ def _write_settings(directory: Path, config: Config, history: Mapping[str, Any])
 
 @contextlib.contextmanager
 def _claimed(directory: Path) -> Iterator[int]:
-    """Lock a run's directory for this process; an exception releases it.
+    """Lock a run's directory for this process.
+
+    An exception releases it.
 
     Yields the descriptor that holds the lock. The kernel releases it when the process ends,
     however it ends.
@@ -275,32 +303,35 @@ def _claimed(directory: Path) -> Iterator[int]:
         raise
 
 
-def _resumed_config(directory: Path, overrides: Mapping[str, Any]) -> Config:
-    """Return the run's settings with the overrides; RunError for one that may not change."""
+def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
+    """Return the run's settings with the overrides.
+
+    Raises RunError for one that may not change.
+    """
     values = Config.load(directory / _CONFIG)
-    _refuse_changes(directory, Config.build(values).flat(), overrides, "asked for")
-    return Config.build({**values, **overrides})
+    config = Config.build({**values, **overrides})
+    _refuse_changes(directory, Config.build(values), config, "asked for")
+    return config
 
 
-def _past(directory: Path, config: Config) -> _Past:
-    """Find where the run goes on, and cut metrics.csv back to there."""
-    found, refusals = checkpoint.newest(_checkpoints(directory))
+def _past(directory: Path, config: Config, found: Checkpoint, refusals: list[str]) -> _Past:
+    """Compare settings and cut metrics.csv back to the checkpoint."""
     try:
         total_steps = int(found.manifest["counters"]["total_steps"])
-        settings = dict(found.manifest["config"])
+        settings = Config.build(found.manifest["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{found.path}: expected a checkpoint of a run, got another kind") from error
-    _refuse_changes(directory, config.flat(), settings, f"in {found.path.name}")
+    _refuse_changes(directory, config, settings, f"in {found.path.name}")
     rows = cut_metrics(directory / "metrics.csv", found.episode)
     return _Past(found, refusals, rows, total_steps)
 
 
-def _refuse_changes(
-    directory: Path, run: Mapping[str, Any], other: Mapping[str, Any], where: str
-) -> None:
-    for name in run:
-        if name not in CHANGEABLE and other.get(name, run[name]) != run[name]:
+def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> None:
+    mine, others = run.fixed(), other.fixed()
+    for name in mine | others:
+        if mine.get(name) != others.get(name):
             raise RunError(
-                f"{directory}: {name} is {run[name]!r} in the run's {_CONFIG}, {other[name]!r} "
-                f"{where}; it cannot change within a run, begin a new one for that"
+                f"{directory}: {name} is {mine.get(name)!r} in the run's {_CONFIG}, "
+                f"{others.get(name)!r} {where}; it cannot change within a run, begin a new one "
+                "for that"
             )

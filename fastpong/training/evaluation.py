@@ -6,22 +6,24 @@ and the same ones for any number of workers.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastpong import agents
+from fastpong.agents import make_plan
+from fastpong.agents.plan import Plan
+from fastpong.agents.protocol import Chance
+from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import EVAL
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
+from fastpong.settings.stages import Stage
 from fastpong.storage.checkpoint import CheckpointError
+from fastpong.training.players import PRELOAD, make_player
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fastpong.storage.checkpoint import Checkpoint
 
 POLL_SECONDS = 0.1
@@ -29,49 +31,64 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Player:
-    """An agent as it plays: everything but its weights."""
+    """A run's agent as it plays: everything but its weights.
 
-    agent: str
-    hyper: Any
+    stage : number of the stage that the run has come to
+    """
+
+    env: str
+    stages: tuple[Stage, ...]
+    stage: int
     backend: str
     dtype: str
-    env: str
     seed: int
     greedy: bool = False
+
+    @property
+    def agent(self) -> str:
+        """Return the name of the agent."""
+        return self.stages[self.stage].agent
+
+    def plan(self) -> Plan:
+        """Return the plan of the run."""
+        return make_plan(self.env, self.stages, self.backend, self.dtype)
 
 
 def restore(
     found: Checkpoint, backend: str, *, env: str | None = None, seed: int = 0, greedy: bool = False
-) -> tuple[Player, Mapping[str, NDArray[Any]]]:
-    """Return the agent of a run's checkpoint, as it is to play, and its final parameters.
+) -> tuple[Player, Arrays]:
+    """Return the agent of a run's checkpoint, and its evaluation parameters.
 
-    env : another variant than the run's
+    env : another environment than the run's
 
-    Raises CheckpointError where it is no run's, its weights do not fit its settings, or its agent
-    cannot play that variant.
+    Raises CheckpointError for a checkpoint of another kind, weights that do not fit its settings,
+    or an environment that its agent cannot play.
     """
 
-    def arrays(prefix: str) -> dict[str, NDArray[Any]]:
+    def arrays(prefix: str) -> dict[str, Array]:
         names = [name for name in found.arrays if name.startswith(prefix)]
         return {name.removeprefix(prefix): found.arrays[name] for name in names}
 
     try:
         config = Config.build(found.manifest["config"])
-        agent = agents.create(config.agent, config.hyper, backend, config.dtype)
-        parameters = agent.final_parameters(arrays("parameters/0/"), arrays("state/"))
-        config = dataclasses.replace(config, hyper=agent.settled(arrays("state/")))
-        for name, shape in agent.shapes.items():
+        plan = make_plan(config.env, config.stages, backend, config.dtype)
+        planned = plan.at(int(found.manifest["counters"]["task"]))
+        spec = planned.spec
+        parameters = spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
+        for name, shape in spec.shapes.items():
             if parameters[name].shape != shape:
                 raise ValueError(f"{name}: expected {shape}, got {parameters[name].shape}")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error
+    # Stages yet to come may not fit another environment.
+    stages = config.stages[: planned.index + 1]
+    player = Player(env or config.env, stages, planned.index, backend, config.dtype, seed, greedy)
     try:
-        config = dataclasses.replace(config, env=env or config.env)
+        player.plan()
     except ValueError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
-    player = Player(config.agent, config.hyper, backend, config.dtype, config.env, seed, greedy)
     return player, parameters
 
 
@@ -123,7 +140,7 @@ def summarize(scores: Sequence[float], lengths: Sequence[int]) -> Summary:
 
 def evaluate(
     player: Player,
-    parameters: Mapping[str, NDArray[Any]],
+    parameters: Arrays,
     *,
     episodes: int,
     workers: int,
@@ -136,16 +153,12 @@ def evaluate(
 
     Raises ValueError for settings or parameters that do not fit, WorkerError as the pool does.
     """
-    agent = agents.create(player.agent, player.hyper, player.backend, player.dtype)
-    weights = SharedArrays(agent.shapes, player.dtype, slots=1)
+    spec = player.plan().stages[player.stage].spec
+    weights = SharedArrays(spec.shapes, player.dtype, slots=1)
+    chance = Chance(player.seed, EVAL, player.greedy)
+    arguments = (player.env, player.stages, player.backend, player.dtype, chance, player.stage)
     try:
-        with Pool(
-            agents.make_player,
-            _arguments(player),
-            weights,
-            workers=workers,
-            preload=agents.PRELOAD,
-        ) as pool:
+        with Pool(make_player, arguments, weights, workers=workers, preload=PRELOAD) as pool:
             pool.publish(0, parameters)
             for number in range(episodes):
                 pool.submit(Task(number, version=0))
@@ -163,17 +176,3 @@ def _in_order(pool: Pool, episodes: int, stop: Callable[[], bool]) -> Iterator[G
         while number in played:
             yield played.pop(number)
             number += 1
-
-
-def _arguments(player: Player) -> tuple[Any, ...]:
-    """Return what ``agents.make_player`` takes."""
-    return (
-        player.agent,
-        player.hyper,
-        player.backend,
-        player.dtype,
-        player.env,
-        player.seed,
-        EVAL,
-        player.greedy,
-    )

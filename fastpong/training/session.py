@@ -11,20 +11,35 @@ wait for them, so that the run directory, the display and the first checkpoint a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Any, Protocol, Self
 
-from fastpong import agents
+from fastpong.agents import make_plan
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
-from fastpong.training.trainer import Goal, Trainer, TrainerState
+from fastpong.training.goal import Goal
+from fastpong.training.players import PRELOAD, make_player
+from fastpong.training.state import TrainerState
+from fastpong.training.stats import EpisodeStats
+from fastpong.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from fastpong.cli.display import Display
+
+class Display(Protocol):
+    """What a session shows its progress on."""
+
+    def begin(self, counters: Mapping[str, Any]) -> None:
+        """Show where training begins."""
+
+    def update(self, stats: EpisodeStats, restarts: int) -> None:
+        """Show an episode that ended."""
+
+    def tick(self) -> None:
+        """Refresh. Called about ten times a second."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +67,15 @@ class Session:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.agent = agents.create(config.agent, config.hyper, config.backend, config.dtype)
-        self.agent.threads = min(config.workers, available_cores())
-        self.weights = SharedArrays(self.agent.shapes, config.dtype, slots=self.agent.lag + 1)
-        arguments = (
-            *(config.agent, config.hyper, config.backend, config.dtype),
-            *(config.env, config.seed, TRAIN, False),
-        )
+        self.plan = make_plan(config.env, config.stages, config.backend, config.dtype)
+        first = self.plan.stages[0]
+        slots = first.stage.settings.lag + 1
+        self.weights = SharedArrays(first.spec.shapes, config.dtype, slots=slots)
+        chance = Chance(config.seed, TRAIN)
+        arguments = (config.env, config.stages, config.backend, config.dtype, chance, None)
         try:
             self.pool = Pool(
-                agents.make_player,
-                arguments,
-                self.weights,
-                workers=config.workers,
-                preload=agents.PRELOAD,
+                make_player, arguments, self.weights, workers=config.workers, preload=PRELOAD
             )
         except BaseException:
             self.weights.close()
@@ -119,12 +129,12 @@ class Session:
             state = TrainerState(run.checkpoint.manifest["counters"], run.checkpoint.arrays)
         try:
             trainer = Trainer(
-                self.agent,
+                self.plan,
                 self.pool,
                 self.weights,
                 seed=config.seed,
-                episodes=config.episodes,
-                goal=Goal(config.until, config.until_games),
+                goal=goal_of(config),
+                threads=min(config.workers, available_cores()),
                 state=state,
             )
         except (ValueError, TypeError, KeyError) as error:
@@ -143,6 +153,11 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def goal_of(config: Config) -> Goal:
+    """Return the end of training that a configuration asks for."""
+    return Goal(config.episodes, config.total_timesteps, config.until, config.until_episodes)
 
 
 def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], bool]:

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastpong.acting.episode import LEFT_RIGHT, BindStep, Buffers, Step, play_episode
+from fastpong.acting.episode import BindStep, Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.envs.draws import TRAIN, Draw, uniforms
 from fastpong.envs.emulator import Emulator
+from fastpong.envs.games import PONG
 from fastpong.envs.variants import Variant, find_variant
 
 Array = npt.NDArray[np.generic]
@@ -242,7 +243,7 @@ def test_buffers_without_room() -> None:
 def test_left_and_right_are_ales_numbers() -> None:
     import ale_py
 
-    left, right = LEFT_RIGHT
+    left, right = PONG.move_actions
     assert (left, right) == (ale_py.Action.LEFT.value, ale_py.Action.RIGHT.value)
 
 

@@ -149,7 +149,7 @@ print(sum(sum(kernel.dispatcher.stats.cache_misses.values()) for kernel in KERNE
 
 
 def start(names: Sequence[str], cache: Path, **environment: str) -> Any:
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, *names]
+    command = [sys.executable, "-P", "-W", "error", "-c", PROGRAM, *names]
     environ = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
 

@@ -1,14 +1,15 @@
-"""The strong agent: PPO with one hidden layer that sees several resolutions and the mirror image.
+"""PPO with one hidden layer that sees several resolutions and the mirror image.
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)        x' is x upside down
     RIGHT with probability sigmoid(2 (h - h') . a), else LEFT;   value (h + h') . v
 
-The input x is the frame and the difference frame, and with ``history`` earlier ones, in cells; see
-``pyramid``. L emulators play side
-by side, a task is a segment of T decisions of one of them, and an update is made from the segments
-of all: several passes over them in minibatches, with the clipped loss of PPO, an entropy bonus and
-the squared error of the value, by Adam. Every point ends the return: nothing that happens after it
-counts for what led to it.
+An update is several passes over the rollouts of all environments in minibatches, with the clipped
+loss of PPO, an entropy bonus and the squared error of the value, by Adam.
+
+A stage of PPO can follow one of Q-learning: see ``dqn``. It begins with that network as a policy,
+and sharpens it: PPO alone makes a policy surer only slowly, and sampling costs points. So the log
+odds are multiplied by ``sharpening`` in all, evenly on a logarithmic scale over the second half of
+``ent_coef``'s schedule.
 
 Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), and "High-Dimensional
 Continuous Control Using Generalized Advantage Estimation" (2016).
@@ -16,77 +17,77 @@ Continuous Control Using Generalized Advantage Estimation" (2016).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from numpy.typing import DTypeLike
 
-from numpy.typing import DTypeLike, NDArray
-
-from fastpong.agents.multi_env import LaneAgent, LaneSettings
-from fastpong.agents.ppo.learner import Batch, Learner
+from fastpong.agents.plan import PlannedStage
+from fastpong.agents.ppo.settings import PPOSettings
+from fastpong.agents.ppo.updater import Batch, Updater
+from fastpong.agents.protocol import Chance
+from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
+from fastpong.arrays import Array
 from fastpong.kernels import Backend
-from fastpong.settings.fields import option
-
-Array = NDArray[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(LaneSettings):
-    """The recipe; ``docs/learning.md`` says what else was tried."""
+class PPO(RolloutSpec):
+    """See ``RolloutSpec``."""
 
-    learning_rate: float = option(1.5e-3, "Adam's step size at the beginning", above=0)
-    final_rate: float = option(
-        0.1, "the share of the learning rate that is left in the end", minimum=0, maximum=1
-    )
-    anneal: int = option(
-        800_000,
-        "decisions over which learning rate and entropy weight fall, in a straight line",
-        minimum=1,
-    )
-    gamma: float = option(0.98, "discount of rewards, per decision", minimum=0, maximum=1)
-    gae_lambda: float = option(
-        0.98, "weight of later decisions in an advantage", minimum=0, maximum=1
-    )
-    epochs: int = option(6, "passes over a batch", minimum=1)
-    minibatch: int = option(512, "decisions to a step of Adam, about", minimum=1)
-    clip: float = option(0.2, "how far a probability's ratio is rewarded", minimum=0, below=1)
-    entropy: float = option(0.005, "weight of the entropy bonus at the beginning", minimum=0)
-    final_entropy: float = option(
-        0.1, "the share of the entropy's weight that is left in the end", minimum=0, maximum=1
-    )
-    value_weight: float = option(0.5, "weight of the value's loss", minimum=0)
-    max_norm: float = option(0.5, "longest gradient that is not cut down", above=0)
-    beta1: float = option(0.9, "Adam's decay of gradients", minimum=0, below=1)
-    beta2: float = option(0.999, "Adam's decay of squared gradients", minimum=0, below=1)
-    epsilon: float = option(1e-5, "added to Adam's root", minimum=1e-12)
+    Settings = PPOSettings
+
+    def __init__(self, settings: PPOSettings, kernels: Backend, dtype: DTypeLike) -> None:
+        super().__init__(settings, kernels, dtype)
+        self.settings = settings
+
+    def actor(self, stage: PlannedStage, chance: Chance) -> RolloutActor:
+        """Return an actor that samples. Greedy: the likelier action."""
+        return RolloutActor(self, self.settings, stage, chance)
+
+    def learner(
+        self, stage: PlannedStage, parameters: dict[str, Array], threads: int
+    ) -> PPOLearner:
+        """Return a learner."""
+        return PPOLearner(self, stage, parameters, threads)
 
 
-class ActorCritic(LaneAgent):
-    """See ``LaneAgent``."""
+class PPOLearner(RolloutLearner):
+    """Makes an update of PPO from the rollouts of all environments."""
 
-    Hyperparameters = Settings
-    defaults: ClassVar[dict[str, Any]] = {"episodes": 1000, "save_every": 50}
+    def __init__(
+        self, spec: PPO, stage: PlannedStage, parameters: dict[str, Array], threads: int
+    ) -> None:
+        super().__init__(spec, spec.settings, stage, parameters, threads)
+        self.settings = spec.settings
+        self._updater = Updater(spec.settings, spec.kernels, spec.dtype, threads)
 
-    def __init__(self, hyper: Settings, kernels: Backend, dtype: DTypeLike) -> None:
-        super().__init__(hyper, kernels, dtype)
-        self._learner: Learner | None = None
+    def advance(self, stage: PlannedStage) -> PPOLearner:
+        """Return this learner with the settings of the next stage."""
+        assert isinstance(stage.spec, PPO)
+        learner = PPOLearner(stage.spec, stage, self.parameters, self.threads)
+        learner.rollout_state = self.rollout_state
+        return learner
 
-    @property
-    def learner(self) -> Learner:
-        """What makes updates, on as many threads as are allowed now."""
-        if self._learner is None or self._learner.threads != self.threads:
-            self._learner = Learner(self.hyper, self.kernels, self.dtype, self.threads)
-        return self._learner
+    def update(self) -> dict[str, float]:
+        """Learn from the rollouts. See ``Updater``."""
+        rollouts, steps = self.begin_update()
+        settings, spec = self.settings, self.spec
+        batch = Batch.of(rollouts, settings, spec.kernels, spec.dtype, self.game.point_ends_return)
+        rate = settings.learning_rate.at(self.stage.since("learning_rate", steps))
+        ent_coef = settings.ent_coef.at(self.stage.since("ent_coef", steps))
+        metrics = self._updater.learn(batch, self.parameters, self.state(), rate, ent_coef)
+        self._sharpen(steps)
+        self.average()
+        return metrics
 
-    def update(self, parameters: dict[str, Array], state: dict[str, Array]) -> dict[str, float]:
-        """Learn from the segments of all lanes; see ``Learner``.
+    def _sharpen(self, steps: int) -> None:
+        """Multiply the log odds by this update's share of ``sharpening``."""
+        if self.stage.stage.sharpening == 1:
+            return
+        after = self._sharpness(steps + self.stage.steps_per_update)
+        # Log odds are linear in a; the averages' too, or older weights would count for less.
+        for a in (self.parameters["units"][1], self.rollout_state.average["units"][1]):
+            a *= after / self._sharpness(steps)
 
-        Raises ArithmeticError where a gradient is not finite.
-        """
-        batch = Batch.of(self._segments, self.hyper, self.kernels, self.dtype)
-        self._segments.clear()
-        decisions = int(state["updates"][0]) * self.hyper.lanes * self.hyper.segment
-        done = min(1.0, decisions / self.hyper.anneal)
-        state["updates"] += 1
-        found = self.learner.learn(batch, parameters, state, done)
-        self.average(parameters, state, int(state["updates"][0]))
-        return found
+    def _sharpness(self, steps: int) -> float:
+        """Return the factor of the log odds after ``steps`` steps of the run."""
+        since = self.stage.since("ent_coef", steps)
+        share = min(1.0, max(0.0, 2 * since / self.settings.ent_coef.steps - 1))
+        return float(self.stage.stage.sharpening**share)

@@ -1,4 +1,4 @@
-"""Weights from and to other programs: which file is whose, and what it says of the settings."""
+"""Weights from and to other programs, by the format of the file."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.arrays import Array
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights import keras as keras_weights
 from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Weights of another program: the agent's name, the settings they imply, the parameters."""
+    """Hold weights of another program.
+
+    settings : of the agent, as the weights imply them
+    """
 
     agent: str
-    settings: dict[str, Any]
+    settings: dict[str, int | bool]
     parameters: dict[str, Array]
 
 
 def read(path: str | Path) -> Foreign:
-    """Read the file of a reference program: a pickle, or weights of Keras. Raises ForeignError."""
+    """Read a reference program's pickle or Keras weights.
+
+    Raises ForeignError.
+    """
     path = Path(path)
     if path.suffix == ".safetensors":
         raise ForeignError(
@@ -47,22 +50,22 @@ def _read_pickle(path: Path) -> Foreign:
     model = read_reference_pickle(path)
     # The reference keeps a row per hidden unit, we a row per pixel.
     parameters = {"w1": np.ascontiguousarray(model["W1"].T), "w2": model["W2"]}
-    return Foreign("pg", {"hidden": len(model["W2"])}, parameters)
+    return Foreign("karpathy", {"hidden": len(model["W2"])}, parameters)
 
 
 def _read_keras(path: Path) -> Foreign:
     parameters = keras_weights.read(path)
-    return Foreign("conv", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
+    return Foreign("keras", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
 
 
 def write(
-    path: str | Path, agent: str, settings: Mapping[str, Any], parameters: Mapping[str, Array]
+    path: str | Path, agent: str, settings: Mapping[str, object], parameters: Mapping[str, Array]
 ) -> None:
-    """Write an agent's parameters, for Keras (.h5, agent conv) or for anybody (.safetensors).
+    """Write an agent's parameters for another program.
 
-    The latter has the arrays by their names, as the agent's class describes them, and as metadata,
-    under "fastpong", the agent's name and its settings as JSON. Whole or not at all; raises
-    ForeignError, OSError.
+    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody. The latter has the
+    arrays by their names, as the agent's class describes them, and as metadata, under "fastpong",
+    the agent's name and its settings as JSON. Whole or not at all. Raises ForeignError, OSError.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
@@ -74,9 +77,9 @@ def write(
         raise ForeignError(
             f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"
         )
-    elif agent != "conv":
+    elif agent != "keras":
         raise ForeignError(
-            f"{path}: expected a run of agent conv, got one of {agent}, which Keras's reference "
+            f"{path}: expected a run of agent keras, got one of {agent}, which Keras's reference "
             f"has no model for; name a .safetensors file"
         )
     else:

@@ -3,8 +3,8 @@
     *.weights.h5   Keras 3's: layers/<class>[_<k>]/vars/<n>, in the order of the model
     *.h5           the older one: groups named in the attribute layer_names, arrays in weight_names
 
-Keras itself chooses the layout by the file's name, and so does ``write``; ``read`` looks inside.
-What is read is floating-point arrays of the network's shapes and nothing else.
+Keras itself chooses the layout by the file's name, and so does ``write``. ``read`` looks inside. It
+reads floating-point arrays of the network's shapes and nothing else.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastpong.agents.keras_conv import shapes
+from fastpong.agents.keras.agent import shapes
+from fastpong.arrays import Array
 from fastpong.kernels import NETWORK
-from fastpong.storage.checkpoint import write_atomically
+from fastpong.storage.files import write_atomically
 from fastpong.storage.weights.pickle import ForeignError
 
-Array = NDArray[Any]
+Untyped: TypeAlias = Any
+"""An object of h5py, imported only when needed and without types."""
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # The layers of the reference's model that have weights, and what Keras calls these.
@@ -32,9 +33,10 @@ PARTS = ("kernel", "bias")
 
 
 def read(path: str | Path) -> dict[str, Array]:
-    """Read a weights file of the reference's model, or of its image form, in float64.
+    """Read weights of the reference's model.
 
-    Raises ForeignError for any other file, and where h5py is not installed.
+    In float64. Its image form is allowed, too. Raises ForeignError for any other file, and without
+    h5py.
     """
     h5py = _h5py()
     try:
@@ -58,10 +60,10 @@ def read(path: str | Path) -> dict[str, Array]:
 
 
 def write(path: str | Path, parameters: Mapping[str, Array]) -> None:
-    """Write a weights file that the reference's model loads, in float32; whole or not at all.
+    """Write weights for the reference's model.
 
-    Keras goes by the name: .weights.h5 for Keras 3, another .h5 for the older layout. Raises
-    ForeignError without h5py, OSError as the disk.
+    In float32, whole or not at all. Keras goes by the name: .weights.h5 for Keras 3, another .h5
+    for the older layout. Raises ForeignError without h5py, OSError as the disk.
     """
     path = Path(path)
     h5py = _h5py()
@@ -73,7 +75,7 @@ def write(path: str | Path, parameters: Mapping[str, Array]) -> None:
     write_atomically(path, content.getvalue())
 
 
-def _write_keras3(file: Any, arrays: list[Array]) -> None:
+def _write_keras3(file: Untyped, arrays: list[Array]) -> None:
     for layer in ("reshape", "flatten"):  # layers without weights have an empty group
         file.create_group(f"layers/{layer}/vars")
     for k, array in enumerate(arrays):
@@ -81,7 +83,7 @@ def _write_keras3(file: Any, arrays: list[Array]) -> None:
     file.create_group("vars")
 
 
-def _write_older(file: Any, arrays: list[Array]) -> None:
+def _write_older(file: Untyped, arrays: list[Array]) -> None:
     names = ("reshape", "conv2d", "flatten", *LAYERS[1:])
     # Text of fixed length, which every h5py gives back as the bytes that old Keras decodes.
     file.attrs["layer_names"] = np.array([name.encode() for name in names], "S")
@@ -95,8 +97,8 @@ def _write_older(file: Any, arrays: list[Array]) -> None:
             group[part] = arrays[2 * LAYERS.index(name) + k]
 
 
-def _names(h5py: Any, file: Any) -> list[str]:
-    """Return the paths of the weights in the order of the model, whichever the layout."""
+def _names(h5py: Untyped, file: Untyped) -> list[str]:
+    """Return the weights' paths in the model's order."""
     if "layer_names" in file.attrs:
         layers = [_text(name) for name in file.attrs["layer_names"]]
         return [
@@ -107,12 +109,15 @@ def _names(h5py: Any, file: Any) -> list[str]:
     return [f"layers/{layer}/vars/{k}" for layer in LAYERS for k in (0, 1)]
 
 
-def _text(name: Any) -> str:
+def _text(name: object) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _array(h5py: Any, file: Any, name: str) -> Array:
-    """Return a dataset of floats; ValueError for one that stands elsewhere or is too large."""
+def _array(h5py: Untyped, file: Untyped, name: str) -> Array:
+    """Return a dataset of floats.
+
+    Raises ValueError for one in another file or too large.
+    """
     parts = name.split("/")
     for k in range(len(parts)):  # no step of the way may lead out of the file
         if not isinstance(file.get("/".join(parts[: k + 1]), getlink=True), h5py.HardLink):
@@ -126,7 +131,7 @@ def _array(h5py: Any, file: Any, name: str) -> Array:
     return np.asarray(data[()], np.float64)
 
 
-def _h5py() -> Any:
+def _h5py() -> Untyped:
     try:
         import h5py
     except ImportError as error:

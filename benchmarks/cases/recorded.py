@@ -1,0 +1,104 @@
+"""Real Pong data: one training episode, with the screens it showed and the frames it took."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cases.stages import only_stage
+from numpy.typing import NDArray
+
+from fastpong.acting.episode import Buffers, Step, play_episode
+from fastpong.acting.trajectory import Trajectory
+from fastpong.agents.karpathy.agent import KarpathyActor
+from fastpong.agents.protocol import Chance
+from fastpong.envs.draws import TRAIN, uniforms
+from fastpong.envs.emulator import Emulator
+
+Array = NDArray[Any]
+
+ENV, SEED = "Pong-v0", 0
+KEPT_SCREENS = 512
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Episode ``episode`` of seed 0, as the weights at the very beginning play it.
+
+    frame_actions : ALE's action of every frame, step by step
+    screens       : (n, 210, 160) uint8 palette indices, of the first steps
+    rgb           : (2, 210, 160, 3) uint8, of the last two frames
+    frames_emulated : by ALE's own count, of all ``act`` calls one by one
+    """
+
+    actor: KarpathyActor
+    parameters: dict[str, Array]
+    episode: int
+    trajectory: Trajectory
+    frame_actions: list[list[int]]
+    screens: Array
+    rgb: Array
+    frames_emulated: int
+
+    @property
+    def emulator(self) -> Emulator:
+        return self.actor.emulator
+
+    def play(self) -> Trajectory:
+        """Play the episode again, as a worker does."""
+        return self.actor.play(self.episode, self.parameters)
+
+
+@functools.cache
+def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) -> Recording:
+    """Play an episode, or its first frames, once with every frame counted; cached."""
+    stage = only_stage("karpathy", ENV, dtype=dtype)
+    variant = dataclasses.replace(stage.variant, max_frames=max_frames)
+    stage = dataclasses.replace(stage, variant=variant)
+    parameters = stage.spec.initial_parameters(SEED)
+    actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
+    assert isinstance(actor, KarpathyActor)
+    emulator, weights = actor.emulator, (parameters["w1"], parameters["w2"])
+    act, ale = emulator._act, emulator._ale
+    acted: list[list[int]] = []
+    screens: list[Array] = []
+    rgb = [ale.getScreenRGB(), ale.getScreenRGB()]
+    emulated = 0
+
+    def counting_act(action: int) -> int:
+        nonlocal emulated
+        acted[-1].append(action)
+        before = ale.getEpisodeFrameNumber()
+        points = act(action)
+        emulated += ale.getEpisodeFrameNumber() - before
+        return points
+
+    def bind(shown: Array, indptr: Array, indices: Array, signs: Array, actions: Array) -> Step:
+        step = actor.kernels.policy_step(
+            shown, actor.table, *weights, indptr, indices, signs, actions
+        )
+
+        def recording_step(t: int, uniform: float) -> int:
+            acted.append([])
+            if len(screens) < KEPT_SCREENS:
+                screens.append(shown[t & 1].copy())
+                rgb[t & 1] = ale.getScreenRGB()
+            return step(t, uniform)
+
+        return recording_step
+
+    emulator._act = counting_act
+    try:
+        # Room for any episode, so that no step is asked for twice.
+        buffers = Buffers(steps=60_000, entries=1 << 23)
+        draw = uniforms(SEED, TRAIN, episode)
+        trajectory = play_episode(emulator, bind, draw, buffers=buffers)
+    finally:
+        emulator._act = act
+    trajectory.check()
+    return Recording(
+        actor, parameters, episode, trajectory, acted, np.array(screens), np.array(rgb), emulated
+    )  # fmt: skip

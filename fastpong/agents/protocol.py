@@ -1,0 +1,140 @@
+"""The parts of an agent: a Spec, an Actor in the workers, a Learner in the trainer.
+
+An agent is mathematics only: it knows neither processes nor files nor screens.
+
+A task is the unit of playing. Task n is a pure function of (seed, stream, n, parameters, payload),
+so any worker can play it, and play it again. Update u is made from the tasks of one batch, played
+with the parameters of version max(0, u - lag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from fastpong.agents.plan import PlannedStage
+from fastpong.arrays import Array, Arrays
+
+
+class Game(Protocol):
+    """An episode that ended, as the trainer reads it."""
+
+    @property
+    def score(self) -> float:
+        """Points won minus points lost."""
+
+    @property
+    def length(self) -> int:
+        """Its steps."""
+
+    @property
+    def frames(self) -> int:
+        """Its emulated frames."""
+
+
+class Result(Protocol):
+    """The result of a task, as the trainer reads it. The rest is between actor and learner."""
+
+    frames: int
+
+    @property
+    def length(self) -> int:
+        """Steps of the task."""
+
+    @property
+    def games(self) -> Sequence[Game]:
+        """The episodes that ended in the task, in order."""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The randomness of playing.
+
+    seed, stream : every task draws from a generator of (seed, stream, task)
+    greedy       : take the likeliest action in whole episodes
+    """
+
+    seed: int
+    stream: int
+    greedy: bool = False
+
+
+class Actor(Protocol):
+    """Plays tasks in a worker."""
+
+    def play(self, task: int, parameters: Arrays, payload: Any = None) -> Any:
+        """Play task number ``task``. Without a payload, play one whole episode."""
+
+
+class Learner(Protocol):
+    """Learns from the results of tasks, and owns all that learning changes.
+
+    parameters : the newest, by name
+    """
+
+    parameters: dict[str, Array]
+
+    def payload(self, task: int, before: Any) -> Any:
+        """Return the plain data that a task needs besides its parameters, or None.
+
+        before : the result of the task before in the same environment, if it is not added yet
+        """
+
+    def add(self, result: Any, parameters: Arrays) -> dict[str, float]:
+        """Add a task's result to the coming update, and return metrics.
+
+        parameters : those that the task was played with
+
+        Called in the order of the tasks.
+        """
+
+    def update(self) -> dict[str, float]:
+        """Update the parameters in place and return metrics.
+
+        Raises ArithmeticError for a gradient that is not finite.
+        """
+
+    def advance(self, stage: PlannedStage) -> Learner:
+        """Return the learner of the next stage, which takes over from this one."""
+
+    def state(self) -> dict[str, Array]:
+        """Return all that a resumed run needs besides the parameters, as views by name."""
+
+    def verify(self) -> None:
+        """Raise ValueError for a state, read from a file, that cannot be trusted."""
+
+
+class Spec(Protocol):
+    """An agent with its settings: shapes, the size of its tasks, its actors and learners.
+
+    Settings         : its dataclass of options
+    defaults         : its own defaults of settings that all agents share
+    shapes           : of the parameters, by name
+    tasks_per_update : tasks in a batch
+    steps_per_task   : steps of a task, None for a whole episode
+    """
+
+    Settings: ClassVar[type[Any]]
+    defaults: ClassVar[Mapping[str, Any]]
+    shapes: Mapping[str, tuple[int, ...]]
+    tasks_per_update: int
+    steps_per_task: int | None
+
+    def screens_needed(self, frame_spread: int) -> int:
+        """Return the screens that an environment must keep."""
+
+    def initial_parameters(self, seed: int) -> dict[str, Array]:
+        """Draw the parameters of version 0."""
+
+    def evaluation_parameters(self, parameters: Arrays, state: Arrays) -> Arrays:
+        """Return the parameters that are evaluated and exported."""
+
+    def actor(self, stage: PlannedStage, chance: Chance) -> Actor:
+        """Return an actor. Called in a worker."""
+
+    def learner(self, stage: PlannedStage, parameters: dict[str, Array], threads: int) -> Learner:
+        """Return a learner that has learned nothing yet.
+
+        threads : cores that it may use. Nothing that it computes depends on them
+        """

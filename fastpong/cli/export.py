@@ -1,0 +1,40 @@
+"""The command ``fastpong export``: a run's weights for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fastpong.cli.checkpoints import PATH, find_checkpoint
+from fastpong.cli.display import say
+
+
+@click.command(short_help="Write a run's weights for other programs.")
+@click.argument("checkpoint", type=PATH)
+@click.argument("file", type=PATH, metavar="FILE")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
+    """Write the weights of a run for other programs.
+
+    CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints. A FILE
+    ending in .safetensors has the arrays by their names, with the agent and its settings as
+    metadata. docs/design/exported-weights.md explains them. One ending in .h5, of agent keras, is
+    for Keras's model.load_weights: .weights.h5 for Keras 3, another .h5 for the older layout.
+    Keras's files need h5py: pip install "fastpong[keras]".
+    """
+    from fastpong.settings.config import default_backend
+    from fastpong.settings.fields import plain_values
+    from fastpong.storage.weights import exchange
+    from fastpong.training.evaluation import restore
+
+    if file.exists() and not overwrite:
+        raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
+    if not file.parent.is_dir():
+        raise click.UsageError(f"{file}: expected a directory {file.parent}, found none; make it")
+    found = find_checkpoint(checkpoint)
+    player, parameters = restore(found, default_backend())
+    settings = plain_values(player.stages[player.stage].settings)
+    exchange.write(file, player.agent, settings, parameters)
+    say(f"wrote {file}: {player.agent} after {found.episode:,} episodes")
+    return 0

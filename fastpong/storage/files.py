@@ -1,0 +1,65 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""End of a temporary file's name. A crash leaves such a file."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file's content whole or not at all.
+
+    After a crash it holds either the old or the new content. Raises OSError: then the old content
+    stands and the temporary file is gone.
+    """
+    write_files({path: data})
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory that survives a power cut."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True)
+        _sync(directory.parent)
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Write temporary files, then rename them in order.
+
+    They are of one directory.
+    """
+    temporary = {path: path.with_name(path.name + TEMPORARY) for path in contents}
+    renamed: list[Path] = []
+    try:
+        for path, data in contents.items():
+            _write(temporary[path], data)
+        for path in contents:
+            temporary[path].replace(path)
+            renamed.append(path)
+    except OSError:
+        # The last rename did not happen, so nothing refers to the files before it.
+        for path in [*temporary.values(), *renamed]:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    for directory in {path.parent for path in contents}:
+        _sync(directory)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

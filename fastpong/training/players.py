@@ -1,0 +1,36 @@
+"""What a worker plays with: the actors of a run's stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastpong.agents import make_plan
+from fastpong.agents.protocol import Actor, Chance
+from fastpong.arrays import Arrays
+from fastpong.runtime.pool import Task
+from fastpong.settings.stages import Stage
+
+PRELOAD = (__name__, "ale_py")
+"""Modules that every player imports. A fork server does it once for all workers."""
+
+
+def make_player(
+    env: str, stages: Sequence[Stage], backend: str, dtype: str, chance: Chance, stage: int | None
+) -> Callable[[Task, Arrays], Any]:
+    """Return ``play(task, parameters)`` for a worker.
+
+    stage : number of the stage that all tasks are played in, None for that of each task
+
+    The arguments travel to the worker as plain data.
+    """
+    plan = make_plan(env, stages, backend, dtype)
+    actors: dict[int, Actor] = {}
+
+    def play(task: Task, parameters: Arrays) -> Any:
+        planned = plan.at(task.number) if stage is None else plan.stages[stage]
+        if planned.index not in actors:
+            actors[planned.index] = planned.spec.actor(planned, chance)
+        return actors[planned.index].play(task.number, parameters, task.payload)
+
+    return play

@@ -1,0 +1,47 @@
+"""The state of a run between two updates, as a checkpoint holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastpong.agents.plan import Plan
+from fastpong.arrays import Array
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """A run between two updates, as plain numbers and arrays.
+
+    counters : task, episode, update, total_steps, total_frames, running_mean (None at the very
+               beginning), recent (the last 100 returns), wall_seconds, cpu_seconds
+    arrays   : "parameters/<k>/<name>", the weights k versions back, k = 0..lag as far as there
+               are so many, and "state/<name>", the learner's
+    """
+
+    counters: dict[str, Any]
+    arrays: dict[str, Array]
+
+    @classmethod
+    def initial(cls, plan: Plan, parameters: dict[str, Array]) -> TrainerState:
+        """Return the state before the first episode, with given weights."""
+        first = plan.stages[0]
+        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
+        state = first.spec.learner(first, parameters, 1).state()
+        arrays |= {f"state/{name}": array for name, array in state.items()}
+        return cls(initial_counters(), arrays)
+
+
+def initial_counters() -> dict[str, Any]:
+    """Return the counters before the first episode."""
+    return {
+        "task": 0,
+        "episode": 0,
+        "update": 0,
+        "total_steps": 0,
+        "total_frames": 0,
+        "running_mean": None,
+        "recent": [],
+        "wall_seconds": 0.0,
+        "cpu_seconds": 0.0,
+    }

@@ -1,0 +1,35 @@
+"""The statistics of training: one record for every episode that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class EpisodeStats:
+    """Describe an episode that ended, and the run after it.
+
+    episode       : number of the episode, from 1
+    score         : its return, points won minus points lost
+    length        : its steps
+    frames        : its emulated frames
+    running_mean  : of the scores, 0.99 old + 0.01 new, beginning with the first score
+    update        : updates made so far
+    total_steps, total_frames : of the whole run, all processed so far
+    wall_seconds  : of the whole run, interruptions not counted
+    cpu_seconds   : of the whole run, of all processes; each time from the start of the process
+    diagnostics   : the agent's metrics by name, of the newest update since the last episode
+    """
+
+    episode: int
+    score: float
+    length: int
+    frames: int
+    running_mean: float
+    update: int
+    total_steps: int
+    total_frames: int
+    wall_seconds: float
+    cpu_seconds: float = 0.0
+    diagnostics: Mapping[str, float] = field(default_factory=dict)

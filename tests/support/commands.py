@@ -1,0 +1,83 @@
+"""The command as a person uses it: real processes, real runs of a few episodes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-P", "-m", "fastpong"]
+# A small network on the variant without chance of its own.
+SMALL = ["--env", "PongDeterministic-v4", "--hidden", "4", "--batch-size", "2", "--workers", "1"]
+STOP_SECONDS = 5  # promised are 2, on a machine that does nothing else
+
+
+def fastpong(
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        **options,
+    )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one error message of a command that failed as it should."""
+    lines = done.stderr.splitlines()
+    assert done.returncode in (1, 2), done
+    assert "Traceback" not in done.stderr
+    assert [line for line in lines if line.startswith("fastpong: error: ")] == lines[-1:], lines
+    return lines[-1]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def played(run: Path) -> list[dict[str, str]]:
+    """Return a run's rows without the times, which alone may differ from run to run."""
+    times = ("wall_seconds", "cpu_seconds")
+    return [{name: v for name, v in row.items() if name not in times} for row in rows(run)]
+
+
+def read_terminal(terminal: int) -> bytes:
+    """Return the bytes of a terminal, none once its other side is closed."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other side is closed
+        return b""
+
+
+@contextlib.contextmanager
+def training(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a long run in a session of its own; go on when its first episode is played."""
+    process = subprocess.Popen(
+        [*COMMAND, "train", *SMALL, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("episode "):
+                break
+        else:
+            raise AssertionError(process.communicate())
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
