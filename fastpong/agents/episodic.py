@@ -1,9 +1,9 @@
-"""The parts that agents share whose task is one episode: the Spec's, the Learner's."""
+"""The shared parts of agents whose tasks are episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,15 +20,23 @@ The hidden layer of so many stays in the cache (200 float32 x 512 = 400 kB), and
 """
 
 
+class EpisodicSettings(Protocol):
+    """What the settings of these agents have."""
+
+    @property
+    def batch_size(self) -> int:
+        """Return the episodes per update."""
+
+
 class EpisodicSpec:
     """A Spec whose tasks are episodes, each by itself."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, object]] = {}
     shapes: Mapping[str, tuple[int, ...]]
     steps_per_task = None
 
-    def __init__(self, settings: Any, kernels: Backend, dtype: DTypeLike) -> None:
-        self.settings, self.kernels, self.dtype = settings, kernels, np.dtype(dtype)
+    def __init__(self, settings: EpisodicSettings, kernels: Backend, dtype: DTypeLike) -> None:
+        self.kernels, self.dtype = kernels, np.dtype(dtype)
         self.tasks_per_update: int = settings.batch_size
 
     def screens_needed(self, frame_spread: int) -> int:
@@ -41,7 +49,7 @@ class EpisodicSpec:
 
 
 class EpisodicLearner:
-    """A Learner whose tasks need no payload and whose state leads nowhere."""
+    """A Learner whose tasks need no payload."""
 
     def payload(self, task: int, before: object) -> None:
         """Return None: a task's number says it all."""
@@ -49,11 +57,11 @@ class EpisodicLearner:
     def verify(self) -> None:
         """Do nothing: the state is numbers that index nothing."""
 
-    def advance(self, stage: PlannedStage) -> Any:
+    def advance(self, stage: PlannedStage) -> NoReturn:
         """Refuse: a run of this agent has one stage."""
         raise AssertionError(f"stage {stage.index} cannot follow an agent of whole episodes")
 
 
 def by_name(kind: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the arrays under the names that a checkpoint gives them."""
+    """Return the arrays under a checkpoint's names."""
     return {f"{kind}/{name}": array for name, array in arrays.items()}

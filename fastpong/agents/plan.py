@@ -1,4 +1,4 @@
-"""The plan of a run: which stage a task belongs to, and how many steps were made before it.
+"""The plan of a run: stages in steps.
 
 All is arithmetic on the settings, so that trainer and workers agree without a word. A stage begins
 with the first update at or after its ``from_step``. Only agents with rollouts of a fixed length can
@@ -49,12 +49,12 @@ class PlannedStage:
         return self.spec.tasks_per_update * self.spec.steps_per_task
 
     def steps_before(self, task: int) -> int:
-        """Return the steps of the run before the update of ``task``."""
+        """Return the run's steps before ``task``'s update."""
         updates = (task - self.first_task) // self.spec.tasks_per_update
         return self.first_step + updates * self.steps_per_update
 
     def since(self, schedule: str, steps: int) -> int:
-        """Return the steps of a schedule after ``steps`` steps of the run."""
+        """Return a schedule's steps after ``steps`` of the run."""
         return steps - self.starts.get(schedule, 0)
 
 
@@ -83,7 +83,10 @@ class Plan:
             )
 
     def _begin(self, from_step: int) -> tuple[int, int]:
-        """Return the tasks and steps before the first update at or after ``from_step``."""
+        """Return tasks and steps before the next stage.
+
+        It begins with the first update at or after ``from_step``.
+        """
         last = self.stages[-1]
         updates = -(-(from_step - last.first_step) // last.steps_per_update)
         if updates < 1:
@@ -100,7 +103,7 @@ class Plan:
 
 
 def _spread(first: Variant, later: Variant) -> int:
-    """Return the steps of a later stage in one of the first."""
+    """Return the later steps in one of the first."""
     if later is first:
         return 1
     (whole,), (part,) = first.frameskip, later.frameskip
@@ -112,7 +115,7 @@ def _spread(first: Variant, later: Variant) -> int:
 
 
 def _check_follows(first: Stage, spec: Spec, later: Stage, later_spec: Spec) -> None:
-    """Raise ValueError for a stage that cannot take over a run."""
+    """Raise ValueError for a stage that cannot follow."""
     if later is first:
         return
     if spec.steps_per_task is None or later_spec.steps_per_task is None:

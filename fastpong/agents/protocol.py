@@ -1,6 +1,7 @@
-"""The parts of an agent: a Spec, an Actor in the workers, a Learner in the trainer.
+"""The parts of an agent: Spec, Actor, Learner.
 
-An agent is mathematics only: it knows neither processes nor files nor screens.
+A Spec makes Actors in the workers and a Learner in the trainer. An agent is mathematics only: it
+knows neither processes nor files nor screens.
 
 A task is the unit of playing. Task n is a pure function of (seed, stream, n, parameters, payload),
 so any worker can play it, and play it again. Update u is made from the tasks of one batch, played
@@ -34,7 +35,10 @@ class Game(Protocol):
 
 
 class Result(Protocol):
-    """The result of a task, as the trainer reads it. The rest is between actor and learner."""
+    """A task's result, as the trainer reads it.
+
+    The rest is between actor and learner.
+    """
 
     frames: int
 
@@ -61,14 +65,17 @@ class Chance:
 
 
 class Actor(Protocol):
-    """Plays tasks in a worker."""
+    """Play tasks in a worker."""
 
-    def play(self, task: int, parameters: Arrays, payload: Any = None) -> Any:
-        """Play task number ``task``. Without a payload, play one whole episode."""
+    def play(self, task: int, parameters: Arrays, payload: Any = None) -> Result:
+        """Play task number ``task``.
+
+        Without a payload, play one whole episode.
+        """
 
 
 class Learner(Protocol):
-    """Learns from the results of tasks, and owns all that learning changes.
+    """Learn, and owns all that learning changes.
 
     parameters : the newest, by name
     """
@@ -76,13 +83,15 @@ class Learner(Protocol):
     parameters: dict[str, Array]
 
     def payload(self, task: int, before: Any) -> Any:
-        """Return the plain data that a task needs besides its parameters, or None.
+        """Return a task's data besides its parameters, or None.
 
         before : the result of the task before in the same environment, if it is not added yet
         """
 
     def add(self, result: Any, parameters: Arrays) -> dict[str, float]:
-        """Add a task's result to the coming update, and return metrics.
+        """Add a task's result to the coming update.
+
+        Returns metrics.
 
         parameters : those that the task was played with
 
@@ -96,17 +105,23 @@ class Learner(Protocol):
         """
 
     def advance(self, stage: PlannedStage) -> Learner:
-        """Return the learner of the next stage, which takes over from this one."""
+        """Return the next stage's learner, which takes over."""
 
     def state(self) -> dict[str, Array]:
-        """Return all that a resumed run needs besides the parameters, as views by name."""
+        """Return views by name of all besides the parameters.
+
+        A resumed run writes a checkpoint's arrays into them.
+        """
 
     def verify(self) -> None:
-        """Raise ValueError for a state, read from a file, that cannot be trusted."""
+        """Raise ValueError for a state that cannot be.
+
+        It was read from a file.
+        """
 
 
 class Spec(Protocol):
-    """An agent with its settings: shapes, the size of its tasks, its actors and learners.
+    """An agent with its settings.
 
     Settings         : its dataclass of options
     defaults         : its own defaults of settings that all agents share
@@ -116,7 +131,7 @@ class Spec(Protocol):
     """
 
     Settings: ClassVar[type[Any]]
-    defaults: ClassVar[Mapping[str, Any]]
+    defaults: ClassVar[Mapping[str, object]]
     shapes: Mapping[str, tuple[int, ...]]
     tasks_per_update: int
     steps_per_task: int | None

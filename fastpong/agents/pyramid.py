@@ -1,6 +1,6 @@
-"""Where the inputs of the agents in lanes lie: cells of several sizes, and their mirror images.
+"""Cells of several sizes, the inputs of rollout agents.
 
-The field, 160x160 pixels or every second row and column of them, is cut into base cells; an input
+The field, 160x160 pixels or every second row and column of them, is cut into base cells. An input
 is the number of active pixels in one, of the frame (channel 0), of its difference to the frame
 before (channel 1), of the frame before to its own predecessor (channel 2) and so on. Each base
 cell also feeds the coarser cells that it lies in, so that what is learned at one place serves its
@@ -9,10 +9,10 @@ neighbourhood:
     z = sum_i x_i (W_i + sum_l s_l W_{parent_l(i)}) = sum_i x_i E_i
 
 The effective rows E are all that playing needs. A gradient by E is one by W too: that of a coarse
-row is s_l times the sum over its base cells. So the weights W need not be kept at all; an optimizer
-keeps its moments for all rows, and E takes the steps of a base row and of its parents together.
+row is s_l times the sum over its base cells. So the weights W are nowhere stored. An optimizer has
+moments for all rows, and E takes the steps of a base row and of its parents together.
 
-Pong upside down is Pong with UP and DOWN exchanged; ``mirror`` maps a row to that of its mirror
+Pong upside down is Pong with its two actions exchanged. ``mirror`` maps a row to that of its mirror
 image, the field's first row to its last.
 """
 
@@ -23,13 +23,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FIELD = 160
+from fastpong.geometry import PONG
+
 MAX_INPUTS = 1 << 16
 """As many as uint16 can number."""
 
 
 class Level(NamedTuple):
-    """Coarser cells: height and width in the field's pixels; by what their weights are scaled."""
+    """Describe coarser cells: size in pixels, scale of weights."""
 
     height: int
     width: int
@@ -37,17 +38,17 @@ class Level(NamedTuple):
 
 
 class Pyramid:
-    """The numbering of rows. B base rows come first, then the coarser levels', R in all.
+    """Number the rows, those of base cells first.
 
-    resolution  : pixels along a side of a base cell, a divisor of the field's side up to 10
-    levels      : the coarser cells, multiples of the resolution; at the right edge of the
-                  field they may be cut short, from top to bottom they fit, for the mirror's sake
-    last_action : two more rows, of the action chosen last: LEFT, RIGHT, exchanged in the mirror
-    stride      : 2 where every second row and column of the screen is looked at, 1 where all are
-    history     : channels of earlier differences
+    cell_size     : pixels along a side of a base cell, a divisor of the field's side up to 10
+    levels        : the coarser cells, multiples of ``cell_size``. At the right edge of the field
+                    they may be cut short. From top to bottom they fit, because of the mirror
+    last_action   : two more rows, for LEFT and RIGHT, exchanged in the mirror
+    pixel_stride  : 2 for every second row and column of the screen, 1 for all
+    frame_history : channels of earlier differences
 
     side    : base cells along a side, S
-    base    : B = (2 + history) S S, channel by channel, row by row (+ 2)
+    base    : B = (2 + frame_history) S S, channel by channel, row by row (+ 2)
     rows    : R
     mirror  : (B,) int32
     parents : (levels, B) int32, -1 for none
@@ -57,16 +58,14 @@ class Pyramid:
     """
 
     def __init__(
-        self, resolution: int, levels: tuple[Level, ...], last_action: bool, stride: int = 2,
-        history: int = 0,
+        self, cell_size: int, levels: tuple[Level, ...], last_action: bool, pixel_stride: int = 2,
+        frame_history: int = 0,
     ) -> None:  # fmt: skip
-        field = FIELD // stride
-        if not 1 <= resolution <= 10 or field % resolution:
-            raise ValueError(
-                f"cell_size: expected a divisor of {field} up to 10, got {resolution}"
-            )
-        self.resolution, self.levels, self.last_action = resolution, levels, last_action
-        self.field, self.side, self.channels = field, field // resolution, 2 + history
+        field = PONG.height // pixel_stride
+        if not 1 <= cell_size <= 10 or field % cell_size:
+            raise ValueError(f"cell_size: expected a divisor of {field} up to 10, got {cell_size}")
+        self.cell_size, self.levels, self.last_action = cell_size, levels, last_action
+        self.field, self.side, self.channels = field, field // cell_size, 2 + frame_history
         places = self.side**2
         self.base = self.channels * places + 2 * last_action
         if self.base > MAX_INPUTS:
@@ -82,7 +81,7 @@ class Pyramid:
         for height, width, _ in levels:
             self._check(height, width)
             across = -(-field // width)
-            cell = (row * resolution // height) * across + column * resolution // width
+            cell = (row * cell_size // height) * across + column * cell_size // width
             count = field // height * across
             parents.append(self._all(self.rows + cell, count))
             self.rows += self.channels * count
@@ -90,7 +89,10 @@ class Pyramid:
         self.scales = np.array([level.scale for level in levels], np.float64)
 
     def _all(self, first: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-        """Return the rows of all channels, ``count`` apart; -1 for the last action's."""
+        """Return the rows of all channels, ``count`` apart.
+
+        Those of the last action are -1.
+        """
         rows = np.full(self.base, -1, np.int32)
         rows[: self.channels * len(first)] = np.concatenate(
             [first + channel * count for channel in range(self.channels)]
@@ -98,9 +100,9 @@ class Pyramid:
         return rows
 
     def _check(self, height: int, width: int) -> None:
-        if height < 1 or width < 1 or height % self.resolution or width % self.resolution:
+        if height < 1 or width < 1 or height % self.cell_size or width % self.cell_size:
             raise ValueError(
-                f"coarse_cells: expected cells of multiples of {self.resolution} pixels, "
+                f"coarse_cells: expected cells of multiples of {self.cell_size} pixels, "
                 f"got {height}x{width}"
             )
         if width > self.field:
@@ -112,9 +114,9 @@ class Pyramid:
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
-    """Read levels as the settings have them, such as ``4x4:0.35 8x8:0.35``; empty for none.
+    """Read levels such as ``4x4:0.35 8x8:0.35``.
 
-    Raises ValueError, saying what was expected.
+    Raises ValueError for other text. Empty text has no levels.
     """
     found = []
     for word in text.split():
@@ -133,7 +135,10 @@ def parse_levels(text: str) -> tuple[Level, ...]:
 
 
 def mark_seen(tree: Pyramid, indices: NDArray[np.uint16], seen: NDArray[np.uint8]) -> None:
-    """Mark the rows that inputs reach: their own, their mirror images', their parents'."""
+    """Mark the rows that inputs reach.
+
+    Those are their own, their mirror images' and the parents of both.
+    """
     lit = np.zeros(tree.base, bool)
     lit[indices] = True
     lit[tree.mirror[np.flatnonzero(lit)]] = True

@@ -1,4 +1,4 @@
-"""The parts that agents share that play rollouts: their network, actors and learners.
+"""The shared parts of agents that play rollouts.
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)        x' is x upside down
     logit = 2 (h - h') . a,   value = (h + h') . v
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -59,7 +59,7 @@ class RolloutSpec:
     """
 
     initial_deviation: ClassVar[float] = 0.05
-    defaults: ClassVar[Mapping[str, Any]] = {"episodes": 1000, "save_every": 50}
+    defaults: ClassVar[Mapping[str, object]] = {"episodes": 1000, "save_every": 50}
 
     def __init__(self, settings: RolloutSettings, kernels: Backend, dtype: DTypeLike) -> None:
         self.kernels, self.dtype = kernels, np.dtype(dtype)
@@ -70,11 +70,17 @@ class RolloutSpec:
         kernels.prepare(dtype, *KERNELS)
 
     def screens_needed(self, frame_spread: int) -> int:
-        """Return the screens that an environment must keep, those in between included."""
+        """Return the screens that an environment must keep.
+
+        Those between compared screens are among them.
+        """
         return 1 + (self.pyramid.channels - 1) * frame_spread
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
-        """Draw W from N(0, initial_deviation^2), a and v from N(0, 0.1^2 / H). b is 0."""
+        """Draw the parameters of version 0.
+
+        W from N(0, initial_deviation^2), a and v from N(0, 0.1^2 / H). b is 0.
+        """
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(INIT,)))
         tree, hidden = self.pyramid, self.hidden
         w = self.initial_deviation * rng.standard_normal((tree.rows, hidden))
@@ -93,7 +99,7 @@ class RolloutSpec:
 
 
 class RolloutActor:
-    """Plays rollouts, and whole episodes for evaluation.
+    """Play rollouts, and whole episodes for evaluation.
 
     Screens are compared over the same time in every stage, ``frame_spread`` steps apart.
     """
@@ -110,7 +116,10 @@ class RolloutActor:
     def play(
         self, task: int, parameters: Arrays, payload: EnvState | None = None
     ) -> Rollout | Game:
-        """Play a rollout from an environment's state on, or without one a whole episode."""
+        """Play a rollout from an environment's state on.
+
+        Without one, play a whole episode.
+        """
         step = self.policy(self._step(parameters), task, payload is None)
         draw = uniforms(self.chance.seed, self.chance.stream, task)
         if payload is None:
@@ -118,7 +127,10 @@ class RolloutActor:
         return self.player.play_rollout(step, payload, draw)
 
     def policy(self, step: Step, task: int, whole_episode: bool) -> Step:
-        """Return the policy of a task. ``step`` samples from the logits."""
+        """Return a task's policy.
+
+        ``step`` samples from the logits.
+        """
         return step
 
     def _step(self, parameters: Arrays) -> Step:
@@ -133,7 +145,7 @@ class RolloutActor:
 
 @dataclass(frozen=True, eq=False)
 class EnvStates:
-    """The states of N environments between two updates, as arrays."""
+    """Hold N environments' states between two updates."""
 
     saved: Array
     saved_bytes: Array
@@ -202,7 +214,7 @@ class RolloutState:
 
     @classmethod
     def initial(cls, spec: RolloutSpec, frames_kept: int) -> RolloutState:
-        """Return zero moments, nothing seen, no updates, and environments yet to begin."""
+        """Return the state before the first update."""
         rows = spec.pyramid.rows
         return cls(
             np.zeros((rows + 3, spec.hidden), spec.dtype),
@@ -225,7 +237,10 @@ _NESTED = ("average", "envs")
 
 
 class RolloutLearner:
-    """A Learner whose tasks are rollouts. Agents add ``update`` and ``advance``."""
+    """A Learner whose tasks are rollouts.
+
+    Agents add ``update`` and ``advance``.
+    """
 
     def __init__(
         self,
@@ -251,7 +266,7 @@ class RolloutLearner:
         return self.rollout_state.arrays()
 
     def verify(self) -> None:
-        """Do nothing: whoever plays an environment looks at its state."""
+        """Do nothing: actors look at environments' states."""
 
     def payload(self, task: int, before: Rollout | None) -> EnvState:
         """Return the state of the task's environment."""
@@ -260,13 +275,16 @@ class RolloutLearner:
         return self.rollout_state.envs.get(task % self.spec.tasks_per_update)
 
     def add(self, result: Rollout, parameters: Arrays) -> dict[str, float]:
-        """Store a rollout for the update, and its environment's state."""
+        """Store a rollout and its environment's state."""
         self.rollouts.append(result)
         self.rollout_state.envs.put(result.state)
         return {}
 
     def begin_update(self) -> tuple[list[Rollout], int]:
-        """Count an update. Return its rollouts and the steps of the run before it."""
+        """Count an update.
+
+        Returns its rollouts and the steps of the run before it.
+        """
         rollouts, self.rollouts = self.rollouts, []
         task = int(self.rollout_state.updates[0]) * self.spec.tasks_per_update
         self.rollout_state.updates[0] += 1

@@ -1,1 +1,1 @@
-"""Training and evaluation: the update schedule and all that is wired around it."""
+"""Training and evaluation, around the update schedule."""

@@ -1,7 +1,7 @@
-"""Play episodes with fixed weights over a pool, and say how the agent did.
+"""Evaluation: episodes with fixed weights over a pool.
 
-Episode n is played with the stream EVAL's draws of (seed, n): the games are none of training's,
-and the same ones for any number of workers.
+Episode n is played with the stream EVAL's draws of (seed, n). So the episodes are none of
+training's, and the same ones for any number of workers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Player:
-    """A run's agent as it plays: everything but its weights.
+    """Describe a run's agent, all but its weights.
 
     stage : number of the stage that the run has come to
     """
@@ -57,7 +57,7 @@ class Player:
 def restore(
     found: Checkpoint, backend: str, *, env: str | None = None, seed: int = 0, greedy: bool = False
 ) -> tuple[Player, Arrays]:
-    """Return the agent of a run's checkpoint, and its evaluation parameters.
+    """Return a checkpoint's agent and evaluation parameters.
 
     env : another environment than the run's
 
@@ -94,7 +94,13 @@ def restore(
 
 @dataclass(frozen=True)
 class Game:
-    """One episode: its number from 0, points won minus lost, steps and emulated frames."""
+    """Describe an episode that was played.
+
+    number : from 0
+    score  : points won minus points lost
+    length : steps
+    frames : emulated frames
+    """
 
     number: int
     score: float
@@ -104,9 +110,9 @@ class Game:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a number of episodes came to.
+    """Summarize a number of episodes.
 
-    mean, deviation, lowest, highest : of the scores; the deviation is the population's
+    mean, deviation, lowest, highest : of the scores. The deviation is the population's
     wins        : episodes with more points won than lost
     mean_length : steps an episode
     """
@@ -121,7 +127,10 @@ class Summary:
 
 
 def summarize(scores: Sequence[float], lengths: Sequence[int]) -> Summary:
-    """Summarize episodes by their scores (points) and lengths (steps); ValueError for none."""
+    """Summarize episodes by their scores and lengths.
+
+    Raises ValueError for none.
+    """
     if not scores or len(scores) != len(lengths):
         raise ValueError(
             f"expected scores and lengths of the same episodes, at least one, "
@@ -146,10 +155,10 @@ def evaluate(
     workers: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Game]:
-    """Play ``episodes`` games and yield each in the order of their numbers.
+    """Play episodes, and yield them in their order.
 
     parameters : the agent's, by name, of the shapes that the agent declares
-    stop       : polled several times a second; once it is true, what is still played is dropped
+    stop       : polled several times a second. Once it is true, running episodes are dropped
 
     Raises ValueError for settings or parameters that do not fit, WorkerError as the pool does.
     """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+Counters: TypeAlias = Mapping[str, Any]
+"""Of ``TrainerState``."""
 
 RECENT = 100
 """The last episodic returns that are stored: the longest window of a ``Goal``."""
@@ -12,7 +15,7 @@ RECENT = 100
 
 @dataclass(frozen=True)
 class Goal:
-    """The end of training: a number of episodes or of steps, or a mean return.
+    """Describe the end of training.
 
     episodes        : number of the last episode. A whole batch may end with a later one
     total_timesteps : steps of the run, up to the update that reaches them, or None
@@ -25,7 +28,7 @@ class Goal:
     until: float | None = None
     until_episodes: int = 40
 
-    def reached(self, counters: Mapping[str, Any]) -> bool:
+    def reached(self, counters: Counters) -> bool:
         """Return whether the mean return is reached."""
         if self.until is None:
             return False
@@ -33,7 +36,7 @@ class Goal:
         enough = len(scores) == self.until_episodes
         return enough and sum(scores) / self.until_episodes >= self.until
 
-    def over(self, counters: Mapping[str, Any]) -> bool:
+    def over(self, counters: Counters) -> bool:
         """Return whether nothing is left to train."""
         if self.reached(counters) or counters["episode"] >= self.episodes:
             return True

@@ -1,12 +1,11 @@
-"""What a worker plays with: the actors of a run's stages."""
+"""A worker's player: the actors of a run's stages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from fastpong.agents import make_plan
-from fastpong.agents.protocol import Actor, Chance
+from fastpong.agents.protocol import Actor, Chance, Result
 from fastpong.arrays import Arrays
 from fastpong.runtime.pool import Task
 from fastpong.settings.stages import Stage
@@ -17,7 +16,7 @@ PRELOAD = (__name__, "ale_py")
 
 def make_player(
     env: str, stages: Sequence[Stage], backend: str, dtype: str, chance: Chance, stage: int | None
-) -> Callable[[Task, Arrays], Any]:
+) -> Callable[[Task, Arrays], Result]:
     """Return ``play(task, parameters)`` for a worker.
 
     stage : number of the stage that all tasks are played in, None for that of each task
@@ -27,7 +26,7 @@ def make_player(
     plan = make_plan(env, stages, backend, dtype)
     actors: dict[int, Actor] = {}
 
-    def play(task: Task, parameters: Arrays) -> Any:
+    def play(task: Task, parameters: Arrays) -> Result:
         planned = plan.at(task.number) if stage is None else plan.stages[stage]
         if planned.index not in actors:
             actors[planned.index] = planned.spec.actor(planned, chance)

@@ -1,4 +1,4 @@
-"""A training session: agent, workers, trainer, run directory and display wired together.
+"""A training session: all parts wired together.
 
 Used by the command line, and as it is by benchmarks and tests:
 
@@ -11,9 +11,9 @@ wait for them, so that the run directory, the display and the first checkpoint a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
@@ -22,7 +22,7 @@ from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
-from fastpong.training.goal import Goal
+from fastpong.training.goal import Counters, Goal
 from fastpong.training.players import PRELOAD, make_player
 from fastpong.training.state import TrainerState
 from fastpong.training.stats import EpisodeStats
@@ -32,7 +32,7 @@ from fastpong.training.trainer import Trainer
 class Display(Protocol):
     """What a session shows its progress on."""
 
-    def begin(self, counters: Mapping[str, Any]) -> None:
+    def begin(self, counters: Counters) -> None:
         """Show where training begins."""
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
@@ -49,7 +49,7 @@ class Outcome:
     episode  : the last one trained on
     finished : whether no more were asked for
     reached  : whether it ended because the goal is reached
-    saved    : the episode of the newest checkpoint; less than ``episode`` if the disk is full
+    saved    : the episode of the newest checkpoint, less than ``episode`` if the disk is full
     """
 
     episode: int
@@ -59,7 +59,9 @@ class Outcome:
 
 
 class Session:
-    """The workers of a run and what they share; a context manager that ends them.
+    """Hold a run's workers and their shared weights.
+
+    A context manager ends them.
 
     Raises ValueError or ImportError where agent and backend do not fit, as ``Pool`` does where
     processes cannot be started.
@@ -88,7 +90,9 @@ class Session:
         display: Display | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Train to the last episode, the goal or until ``stop()``, logging and saving into ``run``.
+        """Train, logging and saving into ``run``.
+
+        It ends with the last episode, at the goal or once ``stop()`` is true.
 
         ``stop`` is polled about ten times a second. There is a checkpoint at the start (so that a
         run can be resumed from its first moment on), after every ``save_every`` episodes, and at
@@ -122,7 +126,7 @@ class Session:
         return Outcome(episode, trainer.done, trainer.reached, keeper.episode)
 
     def _trainer(self, run: Run) -> tuple[Trainer, int]:
-        """Return the trainer and the episode of the checkpoint that it goes on from, else -1."""
+        """Return the trainer and its checkpoint's episode, else -1."""
         config, state, saved = self.config, None, -1
         if run.checkpoint is not None:
             saved = run.checkpoint.episode
@@ -144,7 +148,10 @@ class Session:
         return trainer, saved
 
     def close(self) -> None:
-        """End the workers and free what they shared; may be called again."""
+        """End the workers and free their shared weights.
+
+        It may be called again.
+        """
         self.pool.close()
         self.weights.close()
 
@@ -156,12 +163,12 @@ class Session:
 
 
 def goal_of(config: Config) -> Goal:
-    """Return the end of training that a configuration asks for."""
+    """Return the end of training of a configuration."""
     return Goal(config.episodes, config.total_timesteps, config.until, config.until_episodes)
 
 
 def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a stop flag that gives the display its turn whenever it is asked."""
+    """Return a stop flag that refreshes the display."""
     if display is None:
         return stop
 
@@ -173,10 +180,10 @@ def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], boo
 
 
 class _Keeper:
-    """Saves where a trainer stands, unless the last checkpoint is there.
+    """Save a trainer's state unless it is saved already.
 
-    episode : of the last checkpoint, -1 without one. Where a task is not an episode there may be
-              several checkpoints of one episode: where a trainer stands, its tasks say.
+    episode : of the last checkpoint, -1 without one. With rollouts there may be several checkpoints
+              of one episode, so that tasks are compared
     """
 
     def __init__(self, run: Run, trainer: Trainer, episode: int) -> None:

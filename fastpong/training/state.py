@@ -1,4 +1,4 @@
-"""The state of a run between two updates, as a checkpoint holds it."""
+"""The state of a run between two updates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastpong.arrays import Array
 
 @dataclass(frozen=True)
 class TrainerState:
-    """A run between two updates, as plain numbers and arrays.
+    """Hold a run between two updates, for a checkpoint.
 
     counters : task, episode, update, total_steps, total_frames, running_mean (None at the very
                beginning), recent (the last 100 returns), wall_seconds, cpu_seconds
@@ -24,7 +24,7 @@ class TrainerState:
 
     @classmethod
     def initial(cls, plan: Plan, parameters: dict[str, Array]) -> TrainerState:
-        """Return the state before the first episode, with given weights."""
+        """Return the state before training of given weights."""
         first = plan.stages[0]
         arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
         state = first.spec.learner(first, parameters, 1).state()

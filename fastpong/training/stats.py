@@ -1,4 +1,4 @@
-"""The statistics of training: one record for every episode that ended."""
+"""The statistics of training, episode by episode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EpisodeStats:
-    """Describe an episode that ended, and the run after it.
+    """Describe an ended episode, and the run after it.
 
     episode       : number of the episode, from 1
     score         : its return, points won minus points lost
@@ -18,7 +18,7 @@ class EpisodeStats:
     update        : updates made so far
     total_steps, total_frames : of the whole run, all processed so far
     wall_seconds  : of the whole run, interruptions not counted
-    cpu_seconds   : of the whole run, of all processes; each time from the start of the process
+    cpu_seconds   : of the whole run, of all processes, each from its start on
     diagnostics   : the agent's metrics by name, of the newest update since the last episode
     """
 

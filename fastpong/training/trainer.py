@@ -1,4 +1,4 @@
-"""The update schedule: the tasks of each update, and the weights that play them.
+"""The update schedule: tasks of updates, and their weights.
 
 Update u is made from the tasks [u B, (u + 1) B), all played with the weights of version
 max(0, u - lag). Version v is the weights after v updates. With lag 0 that is the reference's
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastpong.agents.plan import Plan, PlannedStage
-from fastpong.agents.protocol import Game, Learner
+from fastpong.agents.protocol import Game, Learner, Result
 from fastpong.arrays import Array
 from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool
@@ -38,7 +38,7 @@ POLL_SECONDS = 0.1
 
 
 class Trainer:
-    """Trains the agents of one plan over one pool.
+    """Train the agents of one plan over one pool.
 
     pool    : plays tasks. ``weights`` must be the block that its workers read
     weights : lag + 1 slots of the agent's parameters
@@ -74,13 +74,15 @@ class Trainer:
         else:
             self.learner = self._restore(state, threads)
         self._submitted = int(self.counters["task"])
-        self._played: dict[int, Any] = {}
+        self._played: dict[int, Result] = {}
         self._diagnostics: dict[str, float] = {}
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
         self._cpu_before = float(self.counters["cpu_seconds"])
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[EpisodeStats]:
-        """Train until ``done``, and yield every episode. Return early once ``stop()`` is true.
+        """Train until ``done``, and yield every episode.
+
+        Returns early once ``stop()`` is true.
 
         Raises the pool's errors. Nothing is half done then, nor after the last episode of
         ``counters`` was yielded.
@@ -100,16 +102,16 @@ class Trainer:
 
     @property
     def reached(self) -> bool:
-        """Whether the mean return is reached."""
+        """Return whether the mean return is reached."""
         return self.goal.reached(self.counters)
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to train."""
+        """Return whether nothing is left to train."""
         return self.goal.over(self.counters)
 
     def snapshot(self) -> TrainerState:
-        """Return all that a later run needs to go on exactly from here. Arrays are copies."""
+        """Return all that a resumed run needs, as copies."""
         newest = self.counters["update"]
         versions = range(newest, max(0, newest - self.lag) - 1, -1)
         arrays = {
@@ -122,16 +124,19 @@ class Trainer:
         return TrainerState({**self.counters, "recent": recent}, arrays)
 
     def _complete(self) -> bool:
-        """Return whether the next tasks to be processed have been played."""
+        """Return whether the next tasks have been played."""
         return all(number in self._played for number in self._next())
 
     def _next(self) -> range:
-        """Return the tasks that are processed next: one, or a whole batch."""
+        """Return the next tasks: one, or a whole batch."""
         first = int(self.counters["task"])
         return range(first, first + (self.batch if self.by_batches else 1))
 
     def _process(self) -> list[EpisodeStats]:
-        """Process the next tasks, and update if they complete a batch. Return what ended."""
+        """Process the next tasks, and return ended episodes.
+
+        They make an update if they complete a batch.
+        """
         counters = self.counters
         played_with = self._version(max(0, counters["update"] - self.lag))
         ended: list[tuple[Game, dict[str, Any]]] = []
@@ -166,7 +171,10 @@ class Trainer:
         ]
 
     def _update(self) -> None:
-        """Make an update, begin the next stage if it is time, and go on playing."""
+        """Make an update, and go on playing.
+
+        The next stage begins here if it is time.
+        """
         self._diagnostics |= self.learner.update()
         self.counters["update"] += 1
         stage = self.plan.at(int(self.counters["task"]))
@@ -176,7 +184,7 @@ class Trainer:
         self._submit()
 
     def _count(self, game: Game) -> dict[str, Any]:
-        """Count an episode, and return the counters that are its own."""
+        """Count an episode, and return its own counters."""
         counters, keep = self.counters, RUNNING_MEAN_DECAY
         mean = counters["running_mean"]
         counters["running_mean"] = (
@@ -187,7 +195,7 @@ class Trainer:
         return {name: counters[name] for name in ("episode", "running_mean")}
 
     def _submit(self) -> None:
-        """Submit every task that can be played by now, in their order."""
+        """Submit all tasks that can be played."""
         ready = (self.counters["update"] + self.lag + 1) * self.batch
         if not self.by_batches:
             ready = min(ready, self.goal.episodes)
@@ -208,7 +216,7 @@ class Trainer:
         self.pool.publish(version, parameters)
 
     def _restore(self, state: TrainerState, threads: int) -> Learner:
-        """Return the learner of the stage, with its state, and publish the weights."""
+        """Restore the stage's learner, and publish the weights."""
         newest, spec = int(self.counters["update"]), self.stage.spec
         ages = min(self.lag, newest) + 1
         versions = [_taken(state.arrays, f"parameters/{age}/", spec.shapes) for age in range(ages)]
@@ -229,7 +237,10 @@ class Trainer:
 def _taken(
     arrays: Mapping[str, Array], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
-    """Return the arrays of these shapes. Raises ValueError for others."""
+    """Return the arrays of these shapes.
+
+    Raises ValueError for others.
+    """
     taken = {}
     for name, shape in shapes.items():
         array = arrays.get(prefix + name)

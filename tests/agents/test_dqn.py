@@ -1,133 +1,158 @@
-"""The Q-learning agent over real workers and the real emulator: exact, however it is run."""
+"""Q-learning over real workers and the real emulator: exact, however it is run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from itertools import count, islice
-from pathlib import Path
+import dataclasses
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
-from fastpong.agents.dqn.learner import QLearner
 from tolerances import TRAINING, assert_close
+from training_cases import SEED, Made, Stages, Trained, after, course, same_arrays, stages_of
+from training_cases import train as train_stages
 
 from fastpong.acting.rollout import EnvState, Game
-from fastpong.agents import create, make_player
+from fastpong.agents import make_plan
 from fastpong.agents.dqn.replay import Replay
-from fastpong.agents.dqn.settings import Settings
-from fastpong.agents.ppo import agent as ppo
+from fastpong.agents.dqn.settings import DQNSettings
+from fastpong.agents.dqn.updater import QUpdater
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import EVAL, TRAIN
-from fastpong.runtime.pool import Pool
-from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.envs.games import PONG
+from fastpong.envs.variants import VARIANTS, Variant
 from fastpong.settings.config import Config
-from fastpong.storage.checkpoint import Checkpoint, CheckpointError
-from fastpong.training.evaluation import Player, evaluate, restore
-from fastpong.training.trainer import Trainer
+from fastpong.training.evaluation import Player, evaluate
 
-ENV, SEED = "ALE/Pong-v5", 5
+ENV = "ALE/Pong-v5"
 
-
-def small(**changes: Any) -> Settings:
-    given: dict[str, Any] = {
-        **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "reuse": 2.0, "returns": 7},
-        **{"resolution": 8, "levels": "16x16:0.35 160x8:0.2", "anneal": 500, "warmup": 200},
-        **{"learning_rate": 1e-2, "replay": 500, "target": 7, "explore": 300, "max_norm": 0.05},
-        **{"refine_segment": 60, "refine_anneal": 240},  # sharper in the first two of its rounds
-    }
-    return Settings(**{**given, **changes})
-
-
-def train(
-    settings: Settings, updates: int, *, backend: str = "cython", dtype: str = "float32",
-    workers: int = 2, threads: int = 1, state: Any = None,
-) -> Any:  # fmt: skip
-    """Train for real until so many updates are made; return the last snapshot."""
-    agent = create("dqn", settings, backend, dtype)
-    agent.threads = threads
-    weights = SharedArrays(agent.shapes, dtype, settings.lag + 1)
-    arguments = ("dqn", settings, backend, dtype, ENV, SEED, TRAIN, False)
-    with Pool(make_player, arguments, weights, workers=workers) as pool:
-        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=10**6, state=state)
-        list(trainer.run(lambda: bool(trainer.counters["update"] >= updates)))
-        return trainer.snapshot()
+SMALL: dict[str, Any] = {
+    **{"hidden": 20, "n_envs": 3, "n_steps": 40, "batch_size": 50, "replay_ratio": 2.0},
+    **{"cell_size": 8, "coarse_cells": "16x16:0.35 160x8:0.2", "n_step": 7},
+    **{"learning_rate": "linear:1e-2:1e-3:500", "learning_starts": 200, "buffer_size": 500},
+    **{"target_update_interval": 7, "exploration_steps": 300, "max_grad_norm": 0.05},
+}
+POLICY: dict[str, Any] = {
+    **{"agent": "ppo", "n_steps": 60, "learning_rate": "linear:0.02:0.01:240"},
+    **{"ent_coef": "linear:0.1:0.01:240", "gamma": 0.9**0.5, "gae_lambda": 0.8**0.5},
+    **{"n_epochs": 2, "batch_size": 30, "max_grad_norm": 0.5},
+    **{"policy_temperature": 0.5, "sharpening": 4.0},
+}
 
 
-def played(settings: Settings, updates: int) -> Any:
-    """Make updates in one process; return agent, parameters, state and what the last one said."""
-    return next(islice(course(settings), updates - 1, None))
+def small(*later: dict[str, Any], env: str = ENV, **changes: Any) -> Stages:
+    """Return a first stage, and later ones. Updates are of 120 steps."""
+    return stages_of("dqn", env=env, stages=later, **{**SMALL, **changes})
 
 
-def course(settings: Settings) -> Iterator[Any]:
-    """Make updates in one process; yield the same after each."""
-    agent = create("dqn", settings, "cython", "float64")
-    parameters, state = agent.initial_parameters(1), agent.initial_state()
-    play = agent.player(ENV, SEED, TRAIN, False)
-    lanes = [EnvState()] * settings.lanes
-    for task in count():
-        segment = play(task, parameters, lanes[task % settings.lanes])
-        lanes[task % settings.lanes] = segment.state
-        agent.add(segment, parameters, state)
-        if (task + 1) % settings.lanes == 0:
-            yield agent, parameters, state, agent.update(parameters, state)
+def finer(from_step: int, frame_skip: int = 2, **changes: Any) -> dict[str, Any]:
+    return {"from_step": from_step, "frame_skip": frame_skip, **changes}
 
 
-def same(first: Any, second: Any) -> bool:
-    assert first.arrays.keys() == second.arrays.keys()
-    return all(np.array_equal(a, second.arrays[name]) for name, a in first.arrays.items())
+def policy(from_step: int, **changes: Any) -> dict[str, Any]:
+    return {"from_step": from_step, **POLICY, **changes}
+
+
+def train(stages: Stages, updates: int, **how: Any) -> Trained:
+    return train_stages(ENV, stages, updates=updates, **how)
+
+
+def played(stages: Stages, updates: int, **how: Any) -> Made:
+    return after(updates, ENV, stages, seed=1, **how)
+
+
+def rounds(stages: Stages, updates: int) -> list[Made]:
+    """Make updates in one process, and return the last."""
+    return list(islice(course(ENV, stages, seed=1), updates))
 
 
 # --- training -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("lag", "fine", "refine"), [(0, "", 0), (1, "", 0), (1, "240", 0), (0, "120", 360)]
+    ("lag", "later"),
+    [(0, ()), (1, ()), (1, (finer(240),)), (0, (finer(120), policy(360)))],
+    ids=["plain", "lag", "lag-finer", "policy"],
 )
-def test_weights_depend_on_neither_workers_nor_threads(lag: int, fine: str, refine: int) -> None:
-    settings = small(lag=lag, hidden=150, fine=fine, refine=refine, warmup=100)
-    one = train(settings, 5, workers=1, threads=1)
+def test_weights_depend_on_neither_workers_nor_threads(lag: int, later: Any) -> None:
+    stages = small(*later, lag=lag, hidden=150, learning_starts=100)
+    one = train(stages, 5, workers=1, threads=1)
     assert one.arrays["state/steps"][0] > 0
     for workers, threads in ((2, 3), (3, 2)):
-        assert same(one, train(settings, 5, workers=workers, threads=threads))
+        assert same_arrays(one.arrays, train(stages, 5, workers=workers, threads=threads).arrays)
 
 
 @pytest.mark.parametrize(
-    ("lag", "until", "fine", "refine"),
+    ("lag", "until", "later"),
     [
-        *((0, 1, "", 0), (0, 4, "", 0), (1, 3, "", 0), (0, 2, "240", 0), (1, 3, "120 360", 0)),
-        *((0, until, "120", 360) for until in (2, 3, 4)),  # round 3 is the first of the policy
+        *((0, 1, ()), (0, 4, ()), (1, 3, ()), (0, 2, (finer(240),))),
+        *((1, until, (finer(120), finer(360, 1))) for until in (2, 3, 4)),
+        *((0, until, (finer(120), policy(360))) for until in (1, 2, 3, 4)),
     ],
 )
-def test_an_interrupted_run_goes_on_bit_for_bit(
-    lag: int, until: int, fine: str, refine: int
-) -> None:
-    settings = small(lag=lag, fine=fine, refine=refine, warmup=100)
-    half = train(settings, until)
+def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, later: Any) -> None:
+    """In the middle of every stage, and where one ends."""
+    stages = small(*later, lag=lag, learning_starts=100)
+    half = train(stages, until)
     assert half.counters["update"] == until
-    whole, rest = train(settings, 6), train(settings, 6, state=half)
-    assert same(whole, rest)
+    whole, rest = train(stages, 6), train(stages, 6, state=half.snapshot)
+    assert same_arrays(whole.arrays, rest.arrays)
     for name in ("task", "episode", "update", "total_steps", "total_frames", "running_mean"):
         assert whole.counters[name] == rest.counters[name]
 
 
+@pytest.mark.parametrize("lag", [0, 1])
+def test_follows_the_schedule_over_stages_bit_for_bit(lag: int) -> None:
+    later = (finer(120), finer(360, 1)) if lag else (finer(120), policy(360))
+    stages = small(*later, lag=lag, learning_starts=100)
+    found = train(stages, 5)
+    made = after(5, ENV, stages, dtype="float32")
+    for name, array in made.arrays().items():
+        assert np.array_equal(found.arrays[name], array), name
+    assert found.counters["total_steps"] == (600 if lag else 360 + 2 * 180)
+
+
+def test_a_rollout_begins_where_the_one_before_ended() -> None:
+    """Over stages and with lag, too: payloads hand over the environments' states."""
+    stages = small(finer(120), lag=1)
+    found = train(stages, 3, workers=2)
+    firsts = [task.payload for task in found.tasks if task.number < 3]
+    assert [state.saved for state in firsts] == [b"", b"", b""]
+    assert [task.payload.env for task in found.tasks] == [task.number % 3 for task in found.tasks]
+    stage = make_plan(ENV, stages, "cython", "float32").at
+    states: dict[int, EnvState] = {}
+    parameters = stage(0).spec.initial_parameters(SEED)  # of version 0 are the first two batches
+    for task in found.tasks[:6]:
+        planned = stage(task.number)
+        actor: Any = planned.spec.actor(planned, Chance(SEED, TRAIN))
+        if task.number >= 3:
+            assert task.payload.saved == states[task.number % 3].saved
+            assert np.array_equal(task.payload.screens, states[task.number % 3].screens)
+        states[task.number % 3] = actor.play(task.number, parameters, task.payload).state
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("refine", [0, 360])
-def test_compiled_backends_agree_with_the_oracle(refine: int) -> None:
-    settings = small(
-        hidden=70, lanes=2, segment=60, learning_rate=1e-3, warmup=0, fine="240", finest_reuse=4.0,
-        refine=refine, refine_segment=80, refine_minibatch=40, refine_anneal=160,
+@pytest.mark.parametrize("refined", [False, True])
+def test_compiled_backends_agree_with_the_oracle(refined: bool) -> None:
+    last = policy(
+        361, n_steps=80, batch_size=40, n_epochs=3, learning_rate="linear:1e-3:1e-4:160",
+        ent_coef="linear:0.002:0.0002:160",
     )  # fmt: skip
-    exact = train(settings, 4, backend="numpy", dtype="float64")
-    # Five of the ten from fine play; or three passes over four minibatches, numbered anew.
-    assert exact.arrays["state/steps"][0] == (12 if refine else 10)
+    stages = small(
+        finer(240, replay_ratio=2.0), *([last] if refined else []),
+        hidden=70, n_envs=2, n_steps=60, learning_rate="linear:1e-3:1e-4:500", learning_starts=0,
+    )  # fmt: skip
+    updates = 6 if refined else 4
+    exact = train(stages, updates, backend="numpy", dtype="float64")
+    # Ten of values, coarse and finer. Three passes over four minibatches, twice.
+    assert exact.arrays["state/steps"][0] == (24 if refined else 10)
     for backend in ("cython", "numba"):
-        snapshot = train(settings, 4, backend=backend, dtype="float64")
+        found = train(stages, updates, backend=backend, dtype="float64")
         for name, array in exact.arrays.items():
             if name.startswith(("parameters/", "state/target", "state/average")):
-                assert_close(snapshot.arrays[name], array, TRAINING)
-            elif name.startswith(("state/lanes", "state/replay")) or name.endswith("seen"):
-                assert np.array_equal(snapshot.arrays[name], array), name
+                assert_close(found.arrays[name], array, TRAINING)
+            elif name.startswith(("state/envs", "state/replay")) or name.endswith("seen"):
+                assert np.array_equal(found.arrays[name], array), name
 
 
 def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,269 +163,247 @@ def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.Monke
     assert train(small(), 4).counters["cpu_seconds"] == 7.0
 
 
-# --- playing finely -----------------------------------------------------------------------------
+# --- stages with a shorter frame skip -----------------------------------------------------------
 
-FINE = {
-    **{"fine": "360 600", "fine_gamma": 0.9, "fine_returns": 3, "fine_reuse": 2.0, "warmup": 120},
-    **{"finest_gamma": 0.8, "finest_reuse": 4.0, "finest_exploration": 0.25},
-}
-"""Of ``small`` the rounds 0 to 2 are played for 4 frames, 3 and 4 for 2, and then for 1."""
+FINE = (
+    finer(360, 2, gamma=0.9 ** (1 / 2), n_step=6, replay_ratio=1.0),
+    finer(600, 1, gamma=0.8 ** (1 / 4), n_step=12, replay_ratio=1.0, exploration_final_eps=0.25),
+)
+"""With ``small`` updates 0 to 2 are of 4 frames a step, 3 and 4 of 2, and then of 1."""
 
 
-def test_frames_are_halved_after_so_many_decisions() -> None:
-    settings = small(**FINE, history=1)
-    agent = create("dqn", settings, "cython", "float64")
-    parameters, state = agent.initial_parameters(1), agent.initial_state()
-    assert state["lanes/screens"].shape[1] == 9  # those of three channels and three between each
-    play = agent.player(ENV, SEED, TRAIN, False)
-    lane, expected = EnvState(), [4, 4, 4, 2, 2, 1, 1, 1]
+def fine(*later: dict[str, Any], **changes: Any) -> Stages:
+    return small(*FINE, *later, **{"learning_starts": 120, **changes})
+
+
+def test_frames_of_an_action_are_those_of_the_stage() -> None:
+    stages = fine(frame_history=1)
+    plan = make_plan(ENV, stages, "cython", "float64")
+    first = plan.stages[0]
+    parameters = first.spec.initial_parameters(1)
+    learner = first.spec.learner(first, parameters, 1)
+    # Those of three channels and three between each.
+    assert learner.state()["envs/screens"].shape[1] == 9
+    state, expected = EnvState(), [4, 4, 4, 2, 2, 1, 1, 1]
     for number, frames in enumerate(expected):
-        segment = play(3 * number, parameters, lane)
-        lane = segment.state
-        assert (
-            segment.frames == 40 * frames or not number
-        )  # a game begins with some of doing nothing
-    game = play(0, parameters)
-    assert 0 <= game.frames - game.length <= settings.noops
-
-
-def test_whole_games_are_played_as_at_that_stage() -> None:
-    settings = small(**FINE)
-    agent = create("dqn", settings, "cython", "float64")
-    state = agent.initial_state()
-    for updates, fine, frames in ((2, "", 4), (3, "360", 2), (4, "360", 2), (5, "360 600", 1)):
-        state["updates"][0] = updates
-        settled = agent.settled(state)
-        assert settled.fine == fine
-        play = create("dqn", settled, "cython", "float64").player(ENV, SEED, EVAL, True)
-        game = play(0, agent.initial_parameters(1))
-        assert 0 <= game.frames - frames * game.length <= settings.noops
-
-
-def test_a_checkpoint_is_evaluated_as_it_was_played_then(tmp_path: Path) -> None:
-    config = Config.build({"agent": "dqn", "env": ENV, **asdict(small(**FINE))})
-    for updates, fine in ((2, ""), (4, "360"), (6, "360 600")):
-        _, parameters, state, _ = played(small(**FINE), updates)
-        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
-        arrays |= {f"state/{name}": array for name, array in state.items()}
-        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
-        assert restore(found, "cython")[0].hyper == small(**{**FINE, "fine": fine})
-        for env in ("PongNoFrameskip-v4", "Pong-v0"):
-            if fine:
-                with pytest.raises(CheckpointError, match=rf"it\.json: fine: expected .*{env}"):
-                    restore(found, "cython", env=env)
-            else:
-                assert restore(found, "cython", env=env)[0].env == env
+        stage = plan.at(3 * number)
+        actor: Any = stage.spec.actor(stage, Chance(SEED, TRAIN))
+        rollout = actor.play(3 * number, parameters, state)
+        state = rollout.state
+        # An episode begins with some frames without action.
+        assert rollout.frames == 40 * frames or not number
+    game = actor.play(0, parameters)
+    assert 0 <= game.frames - game.length <= 30
 
 
 def test_averages_begin_with_learning() -> None:
-    """Where play becomes finer before anything has been learned, too."""
-    for fine, first in (("", 3), ("360", 3), ("240", 5), ("120 240", 5), ("1", 4), ("200 360", 6)):
-        settings = small(fine=fine, warmup=240)
-        for _, _, state, said in islice(rounds := course(settings), first - 1):
-            assert not said and not state["steps"][0]
-        agent, parameters, state, said = next(rounds)
-        assert said
-        for name, average in agent.final_parameters(parameters, state).items():
-            assert_close(average, parameters[name])
+    """Where a stage begins before anything has been learned, too."""
+    for begins, first in (((), 3), ((360,), 3), ((240,), 5), ((120, 240), 5), ((1,), 4),
+                          ((200, 360), 6)):  # fmt: skip
+        later = [finer(step, 2 - k) for k, step in enumerate(begins)]
+        made = rounds(small(*later, learning_starts=240), first)
+        for before in made[:-1]:
+            assert not before.metrics
+        assert made[-1].metrics and made[-1].state["learning_since"][0] == first - 1
+        for name, average in made[-1].evaluated().items():
+            assert_close(average, made[-1].parameters[name])
 
 
-def test_fine_play_compares_screens_over_the_same_time() -> None:
-    settings = small(**FINE, history=1, exploration=0.0, explore=1)
-    agent: Any = create("dqn", settings, "cython", "float64")
-    parameters = agent.initial_parameters(1)
-    play = agent.player("PongDeterministic-v4", SEED, TRAIN, False)
-    lane, places = play(0, parameters, EnvState()).state, agent.pyramid.side**2
-    for number, apart in ((9, 2), (15, 4)):
-        segment = play(number, parameters, lane)
-        lane, seen = segment.state, np.zeros((41, agent.pyramid.base))
+def test_finer_play_compares_screens_over_the_same_time() -> None:
+    stages = fine(frame_history=1, exploration_final_eps=0.0, exploration_steps=1)
+    stages = [dataclasses.replace(stage) for stage in stages]
+    plan = make_plan("PongDeterministic-v4", stages, "cython", "float64")
+    spec: Any = plan.stages[0].spec
+    parameters, places = spec.initial_parameters(1), spec.pyramid.side**2
+    state = None
+    for number, apart in ((0, 1), (9, 2), (15, 4)):
+        stage = plan.at(number)
+        actor: Any = stage.spec.actor(stage, Chance(SEED, TRAIN))
+        rollout = actor.play(number, parameters, state or EnvState())
+        state, seen = rollout.state, np.zeros((41, spec.pyramid.base))
         for t in range(41):
-            mine = slice(*segment.indptr[t : t + 2])
-            seen[t, segment.indices[mine]] = segment.counts[mine]
+            mine = slice(*rollout.indptr[t : t + 2])
+            seen[t, rollout.indices[mine]] = rollout.counts[mine]
         frame, difference, earlier = (seen[:, k * places : (k + 1) * places] for k in range(3))
-        since = 2 * apart  # before that screens of the coarser segment are compared
+        since = 2 * apart  # before that screens of the coarser rollout are compared
         assert np.array_equal(difference[since:], frame[since:] - frame[since - apart : -apart])
         assert np.array_equal(earlier[since:], difference[since - apart : -apart])
         assert np.any(frame[1:] != frame[:-1], axis=1).sum() > 10
 
 
-def test_what_was_played_otherwise_is_forgotten() -> None:
+def test_what_was_played_otherwise_is_dropped() -> None:
     """And nothing learned until there is as much again as at the beginning."""
-    kept, steps = [], []
-    for _, _, state, said in islice(course(small(**FINE)), 9):
-        kept.append(Replay(state, 3, 40).decisions)
-        steps.append(int(state["steps"][0]))
-        assert bool(said) == bool(kept[-1])
-    assert kept == [0, 120, 240, 0, 120, 0, 120, 240, 360]
-    # reuse: 2 for 4 frames; 2 / 2 for 2 frames, 4 / 4 for one
+    stored, steps = [], []
+    for made in islice(course(ENV, fine(), seed=1), 9):
+        stored.append(made.by.replay.steps)
+        steps.append(int(made.state["steps"][0]))
+        assert bool(made.metrics) == bool(stored[-1])
+        if made.learner is not made.by:
+            assert not made.learner.replay.steps and made.state["replay/stored"][1] == 0
+    assert stored == [0, 120, 240, 0, 120, 0, 120, 240, 360]
+    # Twice for 4 frames, once for 2 and for 1.
     assert np.diff(steps).tolist() == [5, 5, 0, 2, 0, 2, 2, 2]
 
 
-def test_the_rate_falls_and_once_more_where_play_is_finest() -> None:
-    """Rounds are 120 decisions long: the finest begins at 600, the round after 500."""
-    falls = {"learning_rate": 0.5, "final_rate": 0.1, "anneal": 400}
-    again = {"finest_learning_rate": 0.2, "finest_anneal": 300}
-    agent: Any = create("dqn", small(**falls, **again, fine="240 500"), "cython", "f8")
-    plain: Any = create("dqn", small(**falls, **again), "cython", "f8")
-    before = ((0, 0.5), (200, 0.275), (400, 0.05), (599, 0.05))
-    for decisions, rate in (*before, (600, 0.2), (750, 0.11), (900, 0.02), (9999, 0.02)):
-        assert agent.learning_rate(decisions) == pytest.approx(rate)
-        assert plain.learning_rate(decisions) == pytest.approx(rate if decisions < 600 else 0.05)
-    rounds = course(small(**FINE, **falls, **again))
-    said = {
-        n * 120: report.get("learning_rate") for n, (*_, report) in enumerate(islice(rounds, 8))
-    }
+def test_a_stage_may_have_a_buffer_and_rollouts_of_its_own() -> None:
+    stages = small(finer(240, buffer_size=900, n_steps=60, n_step=9), learning_starts=0)
+    made = course(ENV, stages, seed=1)
+    replays = [(len(one.by.replay.starts), one.by.replay.steps) for one in islice(made, 4)]
+    assert replays == [(4, 0), (4, 120), (5, 0), (5, 180)]
+    half = train(stages, 3)
+    assert same_arrays(train(stages, 5, state=half.snapshot).arrays, train(stages, 5).arrays)
+
+
+def test_a_schedule_goes_on_over_stages_or_begins_anew() -> None:
+    """Updates are 120 steps long: the last stage begins at 600."""
+    falls = {"learning_rate": "linear:0.5:0.05:400"}
+    again = {**FINE[1], "learning_rate": "linear:0.2:0.02:300"}
+    stages = small(FINE[0], again, learning_starts=120, **falls)
+    said = {n * 120: one.metrics.get("learning_rate") for n, one in enumerate(rounds(stages, 8))}
     assert said == {0: None, 120: pytest.approx(0.365), 240: pytest.approx(0.23), 360: None,
                     480: pytest.approx(0.05), 600: None, 720: pytest.approx(0.128),
                     840: pytest.approx(0.056)}  # fmt: skip
+    plain = rounds(fine(**falls), 8)
+    assert plain[7].metrics["learning_rate"] == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize(
-    ("fine", "halvings", "kind"),
-    [("360 600", 1, "fine"), ("360 600", 2, "finest"), ("360", 1, "finest")],
-)
-def test_a_discount_and_returns_are_for_the_same_time(fine: str, halvings: int, kind: str) -> None:
-    _, parameters, state, _ = played(small(**FINE), 9)
+def test_a_stage_learns_with_its_own_settings() -> None:
+    """The settings of one stage that are written down, and each of them matters."""
+    made = played(fine(), 9)
+    replay = made.learner.replay
 
-    def learn(halvings: int, **changes: Any) -> Any:
-        agent: Any = create("dqn", small(**{**FINE, "fine": fine, **changes}), "cython", "float64")
-        mine = {key: array.copy() for key, array in (parameters | state).items()}
-        agent.learner.learn(Replay(mine, 3, 40), mine, mine, 1e-2, halvings)
+    def learn(**changes: Any) -> Any:
+        stages = small(**{"gamma": 0.8 ** (1 / 4), "n_step": 12, "replay_ratio": 1.0, **changes})
+        spec: Any = made.learner.spec
+        mine = {key: a.copy() for key, a in (made.parameters | made.state).items()}
+        updater = QUpdater(settings_of(stages), spec.kernels, "float64", 1)
+        updater.learn(replay, mine, mine, 1e-2)
         return mine["rows"]
 
-    found, parts = learn(halvings), 2**halvings
-    gamma, reuse = f"{kind}_gamma", f"{kind}_reuse"
-    plain = {"gamma": FINE[gamma] ** (1 / parts), "returns": 3 * parts}
-    plain["reuse"] = FINE[reuse] / parts
-    assert np.array_equal(found, learn(0, **plain))
-    for changed, value in ((gamma, 0.5), ("fine_returns", 1), (reuse, 20.0)):
-        assert not np.array_equal(found, learn(halvings, **{changed: value}))
+    mine = {key: a.copy() for key, a in (made.parameters | made.state).items()}
+    made.learner._updater.learn(replay, mine, mine, 1e-2)
+    assert np.array_equal(mine["rows"], learn())
+    for changed in ({"gamma": 0.5}, {"n_step": 1}, {"replay_ratio": 20.0}):
+        assert not np.array_equal(mine["rows"], learn(**changed))
 
 
-REFINED = {
-    **{
-        **FINE,
-        "fine": "360",
-        "refine": 700,
-        "finest_gamma": 0.9,
-        "refine_lambda": 0.8,
-        "refine_temperature": 0.5,
-    },
-    **{"refine_learning_rate": 0.02, "final_rate": 0.5, "refine_anneal": 240},
-    "refine_sharpening": 4.0,
-    **{"refine_epochs": 2, "refine_minibatch": 30, "refine_entropy": 0.1, "warmup": 0},
-    "finest_exploration": 0.0,
-}
-"""Of ``small`` the rounds from 3 on are played for two frames, from 6 on for the policy."""
+def settings_of(stages: Stages, stage: int = 0) -> DQNSettings:
+    found = stages[stage].settings
+    assert isinstance(found, DQNSettings)
+    return found
 
 
-def test_the_policy_begins_with_the_averages() -> None:
-    plain, _, values, _ = played(small(**{**REFINED, "refine": 0}), 6)
-    rounds = course(small(**REFINED))
-    agent, parameters, state, said = next(islice(rounds, 5, None))
-    assert "td_error" in said  # of the round that was played for values
-    expected = {name: values[f"average/{name}"].copy() for name in plain.shapes}
+# --- a stage of a policy ------------------------------------------------------------------------
+
+HALF = finer(360, 2, gamma=0.9 ** (1 / 2), n_step=6, replay_ratio=2.0, exploration_final_eps=0.0)
+
+
+def refined(**changes: Any) -> Stages:
+    """Updates from 3 on are of two frames a step, from 6 on of the policy."""
+    return small(HALF, policy(700, **changes), learning_starts=0)
+
+
+def at_the_policys_beginning() -> Any:
+    values = played(small(HALF, learning_starts=0), 6)
+    expected = {name: values.state[f"average/{name}"].copy() for name in ("rows", "units")}
     expected["units"][1] /= 0.5
-    for name, weights in agent.final_parameters(parameters, state).items():
+    return values, expected
+
+
+def test_the_policy_begins_with_the_averaged_weights() -> None:
+    values, expected = at_the_policys_beginning()
+    made = played(refined(), 6)
+    assert "td_error" in made.metrics  # of the update that was of values
+    for name, weights in made.evaluated().items():
         assert np.array_equal(weights, expected[name])
-        assert np.array_equal(parameters[name], expected[name])
-        assert np.array_equal(state[f"average/{name}"], expected[name])
-    assert not any(state[name].any() for name in ("mean", "square", "steps"))
-    _, parameters, state, said = next(rounds)
-    assert "policy_loss" in said and state["steps"][0] == 12
-    for name, weights in parameters.items():  # after the first update they are the average anew
+        assert np.array_equal(made.parameters[name], expected[name])
+        assert np.array_equal(made.state[f"average/{name}"], expected[name])
+    for name in ("mean", "square", "steps"):
+        assert values.state[name].any() and not made.state[name].any()
+    assert np.array_equal(made.state["seen"], values.state["seen"]) and made.state["seen"].any()
+    for name in ("saved", "screens", "score", "length"):
+        assert np.array_equal(made.state[f"envs/{name}"], values.state[f"envs/{name}"])
+    assert made.state["updates"][0] == made.state["learning_since"][0] == 6
+    following = played(refined(), 7)
+    assert "policy_loss" in following.metrics and following.state["steps"][0] == 12
+    for name, weights in following.parameters.items():  # the average begins anew
         assert not np.array_equal(weights, expected[name])
-        assert_close(state[f"average/{name}"], weights)
+        assert_close(following.state[f"average/{name}"], weights)
 
 
-def test_the_policy_is_learned_as_the_actor_critic_agent_does() -> None:
-    """Weights of three rounds, against that agent with settings written down here."""
-    settings = small(**REFINED)
-    rounds = course(settings)
-    agent, parameters, state, _ = next(islice(rounds, 5, None))
-    other = create("ppo", ppo.Settings(
-        hidden=20, lanes=3, segment=60, resolution=8, levels=settings.levels, stride=1, history=2,
-        last_action=True, learning_rate=0.02, final_rate=0.5, anneal=240, gamma=0.9**0.5,
-        gae_lambda=0.8**0.5, epochs=2, minibatch=30, entropy=0.1,
-    ), "cython", "float64")  # fmt: skip
-    weights = {name: a.copy() for name, a in parameters.items()}
-    theirs = other.initial_state()
-    for name in ("seen", *(f"average/{name}" for name in weights)):
-        theirs[name][...] = state[name]
-    theirs["updates"][0] = state["updates"][0]
-    play = agent.player(ENV, SEED, TRAIN, False)
-    lanes = [agent.payload(18 + k, None, state) for k in range(3)]
-    rates = []
-    # Log odds times 4 over decisions 120 to 240 of the policy's: after 180 and 360 by the root, 4.
+def test_the_policy_is_learned_as_ppo_does() -> None:
+    """Weights of three updates, against a PPO of its own with settings written down here."""
+    plain = small(HALF, policy(700, sharpening=1.0), learning_starts=0)
+    made = rounds(refined(), 9)
+    assert [one.metrics["learning_rate"] for one in made[6:]] == [0.02, 0.0125, 0.01]
+    planned = make_plan(ENV, plain, "cython", "float64").stages[2]
+    start = played(refined(), 6)
+    weights = {name: array.copy() for name, array in start.parameters.items()}
+    other: Any = planned.spec.learner(planned, weights, 1)
+    for name, array in other.state().items():
+        array[...] = start.state[name]
+    actor: Any = planned.spec.actor(planned, Chance(SEED, TRAIN))
+    # Log odds times 4 over steps 120 to 240 of the policy's: after 180 and 360 by the root, 4.
     for number, sharper in ((6, 2.0), (7, 2.0), (8, 1.0)):
         for k in range(3):
-            segment = play(3 * number + k, weights, lanes[k])
-            assert (segment.length, segment.frames) == (60, 120)
-            lanes[k] = segment.state
-            other._segments.append(segment)
-        batch = ppo.Batch.of(other._segments, other.hyper, other.kernels, other.dtype)
-        other._segments.clear()
-        theirs["updates"][0] += 1
-        done = min(1.0, (number - 6) * 180 / 240)
-        rates.append(other.learner.learn(batch, weights, theirs, done)["learning_rate"])
-        _, parameters, state, said = next(rounds)
-        assert said["learning_rate"] == rates[-1]
+            task = 18 + 3 * (number - 6) + k
+            rollout = actor.play(task, weights, other.payload(task, None))
+            assert (rollout.length, rollout.frames) == (60, 120)
+            other.add(rollout, weights)
+        average = {name: other.state()[f"average/{name}"].copy() for name in weights}
+        other.update()  # its own average has weights that are not yet sharper
         weights["units"][1] *= sharper
-        theirs["average/units"][1] *= sharper
-        other.average(weights, theirs, number - 5)
+        average["units"][1] *= sharper
+        times = number - 5
+        share = (1 + 8.0) / (times + 8.0)
         for name, array in weights.items():
-            assert np.array_equal(parameters[name], array)
-            assert np.array_equal(state[f"average/{name}"], theirs[f"average/{name}"])
-    assert rates == [0.02, 0.0125, 0.01]
+            average[name] += share * (array - average[name])
+            other.state()[f"average/{name}"][...] = average[name]
+    last = played(refined(), 9)
+    for name, array in weights.items():
+        assert np.array_equal(last.parameters[name], array)
+        assert np.array_equal(last.state[f"average/{name}"], other.state()[f"average/{name}"])
 
 
 def test_log_odds_are_multiplied_over_the_second_half() -> None:
-    settings = small(refine_anneal=240, refine_sharpening=4.0)
+    learner = played(refined(), 6).learner
+    begins = learner.stage.first_step
     expected = {0: 1, 120: 1, 180: 2, 210: 2**1.5, 240: 4, 9999: 4}
-    assert {since: settings.sharpness(since) for since in expected} == expected
+    assert begins == 720
+    assert {since: learner._sharpness(begins + since) for since in expected} == expected
 
 
-def test_the_policy_plays_as_the_actor_critic_agent_does() -> None:
-    """Segments and whole games are drawn from its probabilities, nothing blindly."""
-    settings = small(refine=240, warmup=100, exploration=0.5, evaluation_exploration=0.5, history=1)
-    seen = {f: getattr(settings, f) for f in ("hidden", "lanes", "resolution", "levels")}
-    other = create("ppo", ppo.Settings(**seen, segment=60, stride=1, history=1, last_action=True),
-                   "cython", "float64")  # fmt: skip
-    agent, parameters, state, _ = played(settings, 2)
-    lane = agent.payload(6, None, state)
-    mine, theirs = (one.player(ENV, SEED, TRAIN, False) for one in (agent, other))
-    drawn, expected = mine(6, parameters, lane), theirs(6, parameters, lane)
-    assert np.array_equal(drawn.actions, expected.actions)
-    assert np.array_equal(drawn.logits, expected.logits)
-    assert not np.array_equal(
-        mine(3, parameters, lane).actions, theirs(3, parameters, lane).actions
-    )
+def test_the_policy_plays_as_ppo_does() -> None:
+    """Rollouts and whole episodes are sampled from its probabilities, no action at random."""
+    stages = small(
+        policy(240, sharpening=1.0), learning_starts=100, exploration_final_eps=0.5, eval_eps=0.5,
+        frame_history=1,
+    )  # fmt: skip
+    made = played(stages, 2)
+    alone = stages_of(
+        "ppo", env=ENV, **{name: getattr(stages[1].settings, name) for name in (
+            "hidden", "n_envs", "n_steps", "cell_size", "coarse_cells", "pixel_stride",
+            "frame_history", "last_action",
+        )},
+    )  # fmt: skip
+
+    def actors(chance: Chance, stage: int) -> tuple[Any, Any]:
+        mine = make_plan(ENV, stages, "cython", "float64").stages[stage]
+        theirs = make_plan(ENV, alone, "cython", "float64").stages[0]
+        return mine.spec.actor(mine, chance), theirs.spec.actor(theirs, chance)
+
+    mine, theirs = actors(Chance(SEED, TRAIN), 1)
+    state = made.learner.payload(6, None)
+    sampled = mine.play(6, made.parameters, state)
+    expected = theirs.play(6, made.parameters, state)
+    assert np.array_equal(sampled.actions, expected.actions)
+    assert np.array_equal(sampled.logits, expected.logits)
+    values = actors(Chance(SEED, TRAIN), 0)[0].play(3, made.parameters, state)
+    assert not np.array_equal(values.actions, theirs.play(3, made.parameters, state).actions[:40])
     for greedy in (False, True):
-        mine, theirs = (one.player(ENV, SEED, EVAL, greedy) for one in (agent, other))
+        mine, theirs = actors(Chance(SEED, EVAL, greedy), 1)
         for number in (0, 6):
-            assert mine(number, parameters) == theirs(number, parameters)
-
-
-def test_a_checkpoint_tells_whether_the_policy_plays(tmp_path: Path) -> None:
-    settings = small(**REFINED)
-    config = Config.build({"agent": "dqn", "env": ENV, **asdict(settings)})
-    for updates, refine in ((5, 0), (6, 700), (7, 700)):
-        _, parameters, state, _ = played(settings, updates)
-        arrays = {f"parameters/0/{name}": array for name, array in parameters.items()}
-        arrays |= {f"state/{name}": array for name, array in state.items()}
-        found = Checkpoint(tmp_path / "it.json", {"config": config.flat()}, arrays)
-        player, averages = restore(found, "cython")
-        assert player.hyper == small(**{**REFINED, "refine": refine})
-        assert np.array_equal(averages["units"], state["average/units"])
-
-
-def test_an_environment_whose_frames_cannot_be_halved_is_refused() -> None:
-    for env, fine in (("Pong-v0", "9"), ("PongNoFrameskip-v4", "9"), ("ALE/Pong-v5", "9 10 11")):
-        with pytest.raises(ValueError, match=f"^fine: expected an environment .*, got {env}, "):
-            Config.build({"agent": "dqn", "fine": fine, "env": env})
-        Config.build({"agent": "dqn", "env": env})
-    for env in ("ALE/Pong-v5", "PongDeterministic-v4"):
-        Config.build({"agent": "dqn", "fine": "9 10", "env": env})
+            assert mine.play(number, made.parameters) == theirs.play(number, made.parameters)
 
 
 # --- learning -----------------------------------------------------------------------------------
@@ -410,7 +413,7 @@ def dense(replay: Replay, numbers: Any, base: int) -> Any:
     x = np.zeros((len(numbers), base))
     for row, number in zip(x, numbers, strict=True):
         mine = slice(*replay.indptr[number : number + 2])
-        row[replay.indices[mine]] += replay.values[mine]
+        row[replay.indices[mine]] += replay.counts[mine]
     return x
 
 
@@ -423,20 +426,22 @@ def values(x: Any, mirror: Any, rows: Any, units: Any) -> Any:
 
 def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
     """One minibatch against a dense program: targets, loss, and its central differences."""
-    settings = small(reuse=0.01, minibatch=40, max_norm=1e9, history=1, warmup=10**6)
-    agent, parameters, state, _ = played(settings, 3)
-    replay = Replay(state, settings.lanes, settings.segment)
+    stages = small(replay_ratio=0.01, batch_size=40, max_grad_norm=1e9, frame_history=1,
+                   learning_starts=10**6)  # fmt: skip
+    made = played(stages, 3)
+    parameters, state, learner = made.parameters, made.state, made.learner
+    replay, tree = learner.replay, learner.spec.pyramid
     rng = np.random.default_rng(0)
     target = {name: a + 0.1 * rng.standard_normal(a.shape) for name, a in parameters.items()}
     for name, array in target.items():
         state[f"target/{name}"][...] = array
     state["steps"][0] = 1  # so that the target is not renewed first
     before = {name: array.copy() for name, array in parameters.items()}
-    agent.learner.learn(replay, parameters, state, agent.hyper.learning_rate)
+    learner._updater.learn(replay, parameters, state, 1e-2)
 
     draw = np.random.default_rng(int(state["updates"][0]))
-    sample = replay.draw(draw, 40, settings.returns, settings.gamma)
-    mirror, base, each = agent.pyramid.mirror, agent.pyramid.base, np.arange(40)
+    sample = replay.sample(draw, 40, learner.settings.n_step, learner.settings.gamma)
+    mirror, base, each = tree.mirror, tree.base, np.arange(40)
     now, later = (dense(replay, part, base) for part in (sample.now, sample.later))
 
     def loss(rows: Any, units: Any) -> float:
@@ -446,7 +451,7 @@ def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
         error = values(now, mirror, rows, units)[each, sample.actions] - wanted
         return float(np.mean(error**2) / 2)
 
-    found, total = state["mean"] / (1 - settings.beta1), agent.pyramid.rows
+    found, total = state["mean"] / (1 - 0.9), tree.rows
     places = [("units", (k, j), (total + k, j)) for k in range(3) for j in range(0, 20, 7)]
     lit = np.flatnonzero(np.abs(found[:base]).max(axis=1) > 1e-5)[::9]
     places += [("rows", (row, 3), (row, 3)) for row in lit]
@@ -461,131 +466,191 @@ def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
         assert found[where] == pytest.approx(slope, rel=1e-4, abs=1e-8)
 
 
-def test_nothing_is_learned_before_the_warm_up() -> None:
-    agent, parameters, state, said = played(small(warmup=240), 2)
-    fresh = agent.initial_parameters(1)
-    assert not said and not state["steps"][0]
-    assert all(np.array_equal(parameters[name], fresh[name]) for name in fresh)
-    assert agent.final_parameters(parameters, state) is parameters
-    agent, parameters, state, said = played(small(warmup=240), 3)
-    assert state["steps"][0] == round(2 * 120 / 50) and said["learning_rate"] < 1e-2
-    assert {"td_error", "value", "action_gap", "gradient_norm"} <= set(said)
-    for name, average in agent.final_parameters(parameters, state).items():
-        assert_close(average, parameters[name])
+def test_nothing_is_learned_before_learning_starts() -> None:
+    made = played(small(learning_starts=240), 2)
+    fresh = made.learner.spec.initial_parameters(1)
+    assert not made.metrics and not made.state["steps"][0]
+    assert all(np.array_equal(made.parameters[name], fresh[name]) for name in fresh)
+    assert all(np.array_equal(made.evaluated()[name], fresh[name]) for name in fresh)
+    made = played(small(learning_starts=240), 3)
+    assert made.state["steps"][0] == round(2 * 120 / 50) and made.metrics["learning_rate"] < 1e-2
+    assert {"td_error", "value", "action_gap", "gradient_norm"} <= set(made.metrics)
+    for name, average in made.evaluated().items():
+        assert_close(average, made.parameters[name])
 
 
 def test_the_target_is_renewed_after_so_many_steps() -> None:
     """Five steps an update: with 10 every other one begins by renewing it."""
-    past = [played(small(warmup=240, target=10), updates) for updates in range(2, 7)]
-    assert [int(state["steps"][0]) for _, _, state, _ in past] == [0, 5, 10, 15, 20]
+    stages = small(learning_starts=240, target_update_interval=10)
+    past = [played(stages, updates) for updates in range(2, 7)]
+    assert [int(made.state["steps"][0]) for made in past] == [0, 5, 10, 15, 20]
     for updates, source in ((1, 0), (2, 0), (3, 2), (4, 2)):
         for name in ("rows", "units"):
-            target = past[updates][2][f"target/{name}"]
-            assert np.array_equal(target, past[source][1][name])
-            assert not np.array_equal(target, past[updates][1][name])
+            target = past[updates].state[f"target/{name}"]
+            assert np.array_equal(target, past[source].parameters[name])
+            assert not np.array_equal(target, past[updates].parameters[name])
 
 
 def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_weights() -> None:
-    agent, parameters, state, _ = played(small(), 3)
+    made = played(small(), 3)
+    parameters, state = made.parameters, made.state
     parameters["units"][2, 0] = np.inf
     before = {name: array.copy() for name, array in (parameters | state).items()}
-    replay = Replay(state, 3, 40)
     with pytest.raises(ArithmeticError, match="diverged"):
-        agent.learner.learn(replay, parameters, state, agent.hyper.learning_rate)
+        made.learner._updater.learn(made.learner.replay, parameters, state, 1e-2)
     for name, array in (parameters | state).items():
         assert np.array_equal(array, before[name])
 
 
-def test_training_that_diverges_names_the_rate_to_lower() -> None:
-    for settings, name in (
-        (small(learning_rate=1e200), "--learning-rate"),
-        (small(fine="120", warmup=240, finest_learning_rate=1e200), "--finest-learning-rate"),
-        (small(**{**REFINED, "refine_learning_rate": 1e200}), "--refine-learning-rate"),
-    ):
-        with pytest.raises(ArithmeticError, match=rf"smaller {name} than 1e\+200,"):
-            played(settings, 9)
+@pytest.mark.parametrize(
+    "stages",
+    [
+        small(learning_rate=1e200),
+        small(finer(120, learning_rate=1e200), learning_starts=240),
+        small(HALF, policy(700, learning_rate=1e200), learning_starts=0),
+    ],
+    ids=["first", "second", "policy"],
+)
+def test_training_that_diverges_names_the_rate_to_lower(stages: Stages) -> None:
+    with pytest.raises(ArithmeticError, match=r"learning.rate than 1e\+200"):
+        played(stages, 9)
 
 
 def test_a_replay_that_cannot_be_is_refused_before_it_is_used() -> None:
-    half = train(small(), 3)
+    half = train(small(), 3).snapshot
     half.arrays["state/replay/actions"][0, 0] = 7
-    with pytest.raises(ValueError, match=r"^replay: expected what training keeps"):
+    with pytest.raises(ValueError, match=r"^replay: expected what training stores"):
         train(small(), 4, state=half)
 
 
 def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent, parameters, state, _ = played(small(hidden=150), 3)
-    learner = QLearner(agent.hyper, agent.kernels, "float64", 2)
-    assert learner.team.size == 2 and len(learner.parts) == 3
-    for part in learner.parts[:2]:
+    stages = small(hidden=150)
+    made = played(stages, 3)
+    updater = QUpdater(settings_of(stages), made.learner.spec.kernels, "float64", 2)
+    arguments = made.learner.replay, made.parameters, made.state, 1e-2
+    assert updater.team.size == 2 and len(updater.parts) == 3
+    for part in updater.parts[:2]:
 
         def fail(*_: Any) -> None:
             raise MemoryError("no room")
 
         monkeypatch.setattr(part, "_heads", fail)
         with pytest.raises(MemoryError, match="no room"):
-            learner.learn(Replay(state, 3, 40), parameters, state, 1e-2)
+            updater.learn(*arguments)
         monkeypatch.undo()
-    learner.learn(Replay(state, 3, 40), parameters, state, 1e-2)
+    updater.learn(*arguments)
+
+
+def test_a_game_whose_mirror_image_is_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = dataclasses.replace(PONG, mirror_swaps_actions=False)
+    monkeypatch.setitem(VARIANTS, "Other-v0", Variant("Other-v0", game, frameskip=(4,)))
+    stage = make_plan("Other-v0", small(), "cython", "float64").stages[0]
+    with pytest.raises(ValueError, match=r"^env: expected a game whose actions exchange"):
+        stage.spec.learner(stage, stage.spec.initial_parameters(1), 1)
 
 
 # --- playing ------------------------------------------------------------------------------------
 
 
-def test_some_actions_are_drawn_blindly_fewer_and_fewer() -> None:
-    settings = small(lanes=2, explore=400, exploration=0.1, evaluation_exploration=0.05)
-    agent = create("dqn", settings, "cython", "float32")
-    shares = [agent.exploration(task) for task in range(14)]  # type: ignore[attr-defined]
+def epsilons(stages: Stages, tasks: range) -> list[float]:
+    plan = make_plan(ENV, stages, "cython", "float32")
+    found = []
+    for task in tasks:
+        stage: Any = plan.at(task)
+        found.append(stage.spec.actor(stage, Chance(SEED, TRAIN)).epsilon(task))
+    return found
+
+
+def test_fewer_and_fewer_actions_are_random() -> None:
+    explores = {"exploration_steps": 400, "exploration_final_eps": 0.1}
+    stages = small(n_envs=2, **explores, eval_eps=0.05)
+    shares = epsilons(stages, range(14))
     np.testing.assert_allclose(shares[::2], [1, 0.82, 0.64, 0.46, 0.28, 0.1, 0.1])
     assert shares[::2] == shares[1::2]
-    fine: Any = create("dqn", small(**FINE, explore=400, exploration=0.1), "cython", "float32")
-    shares = [fine.exploration(3 * number) for number in range(7)]  # the finest begins at 600
+    shares = epsilons(fine(**explores), range(0, 21, 3))  # the last stage begins at 600
     np.testing.assert_allclose(shares, [1, 0.73, 0.46, 0.19, 0.1, 0.25, 0.25])
 
     def step(t: int, uniform: float, fresh: bool, last: int) -> int:
         return int(uniform < 0.9)  # RIGHT is far likelier
 
+    stage = make_plan(ENV, stages, "cython", "float32").stages[0]
+    actor: Any = stage.spec.actor(stage, Chance(SEED, TRAIN))
     uniforms = np.random.default_rng(1).random(20_000).tolist()
     for task, whole, share in ((4, False, 0.64), (12, False, 0.1), (0, True, 0.05)):
-        choose = agent.chooser(step, task, whole)  # type: ignore[attr-defined]
+        choose = actor.policy(step, task, whole)
         left = 1 - np.mean([choose(0, u, False, 0) for u in uniforms])
         assert left == pytest.approx(share / 2, abs=0.01)
-    assert agent.chooser(step, 0, True)(0, 0.5, False, 0) == 1  # type: ignore[attr-defined]
+    assert actor.policy(step, 0, True)(0, 0.5, False, 0) == 1
 
 
 def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> None:
-    settings = small(history=3)
-    parameters = create("dqn", settings, "cython", "float32").initial_parameters(1)
+    stages = tuple(small(frame_history=3))
+    stage = make_plan(ENV, stages, "cython", "float32").stages[0]
+    parameters = stage.spec.initial_parameters(1)
     for greedy in (False, True):
-        player = Player("dqn", settings, "cython", "float32", ENV, SEED, greedy)
+        player = Player(ENV, stages, 0, "cython", "float32", SEED, greedy)
         runs = [
             list(evaluate(player, parameters, episodes=2, workers=workers)) for workers in (1, 2)
         ]
         assert runs[0] == runs[1]
-        play = create("dqn", settings, "cython", "float32").player(ENV, SEED, EVAL, greedy)
+        actor: Any = stage.spec.actor(stage, Chance(SEED, EVAL, greedy))
         for game in runs[0]:
-            assert play(game.number, parameters) == Game(game.score, game.length, game.frames)
+            assert actor.play(game.number, parameters) == Game(game.score, game.length, game.frames)
 
 
 def test_settings_are_checked() -> None:
-    for bad in ({"levels": "3x3:1"}, {"resolution": 3}, {"stride": 3}, {"history": 9},
-                {"returns": 129}, {"returns": 0}, {"fine": "0"}, {"fine": "5 5"},
-                {"fine": "later"}, {"fine_returns": 65, "fine": "9"},
-                {"finest_gamma": 1.1}, {"finest_reuse": 0.0}, {"finest_learning_rate": 0.0},
-                {"finest_anneal": 0}, {"finest_exploration": 0.6},
-                {"refine": -1}, {"refine": 29999, "fine": "30000"}, {"refine": 20_480},
-                {"refine": 36_864, "fine": "15000"}, {"refine_segment": 0},
-                {"refine": 30000, "lag": 1},
-                {"refine_temperature": 0.0}, {"refine_epochs": 0}, {"refine_lambda": 1.1},
-                {"refine_sharpening": 0.5}, {"refine_sharpening": 1001.0},
-                {"evaluation_exploration": 0.6}, {"replay": 0}, {"exploration": 0.6},
-                {"minibatch": 0}, {"reuse": 0.0}, {"target": 0}, {"gamma": 1.5},
-                {"resolution": 1, "levels": ""}, {"replay": 8191},
-                {"replay": 10**9}, {"minibatch": 10**5}):  # fmt: skip
+    for bad in ({"coarse_cells": "3x3:1"}, {"cell_size": 3}, {"pixel_stride": 3},
+                {"frame_history": 9}, {"n_step": 129}, {"n_step": 0}, {"eval_eps": 0.6},
+                {"buffer_size": 0}, {"exploration_final_eps": 0.6}, {"exploration_steps": 0},
+                {"batch_size": 0}, {"replay_ratio": 0.0}, {"target_update_interval": 0},
+                {"gamma": 1.5}, {"learning_rate": 0.0}, {"cell_size": 1, "coarse_cells": ""},
+                {"buffer_size": 8191}, {"buffer_size": 10**9}, {"batch_size": 10**5}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "dqn", **bad})
-    for good in ({"refine": 30000, "fine": "30000"}, {"refine": 20_481},
-                 {"refine": 36_865, "fine": "15000"}):  # fmt: skip
-        Config.build({"agent": "dqn", "env": ENV, **good})
     config = Config.build({"agent": "dqn"})
     assert Config.build(config.flat()) == config
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ({"from_step": 0}, "from_step"),
+        ({"from_step": 9, "frame_skip": 3}, "frame_skip"),
+        ({"from_step": 9, "frame_skip": 0}, "frame_skip"),
+        ({"from_step": 9, "n_step": 129}, "n_step"),
+        ({"from_step": 9, "gamma": 1.1}, "gamma"),
+        ({"from_step": 9, "replay_ratio": 0.0}, "replay_ratio"),
+        ({"from_step": 9, "exploration_final_eps": 0.6}, "exploration_final_eps"),
+        ({"from_step": 20_480, "agent": "ppo"}, "from_step"),
+        ({"from_step": 30_000, "agent": "ppo", "n_steps": 0}, "n_steps"),
+        ({"from_step": 30_000, "agent": "ppo", "lag": 1}, "lag"),
+        ({"from_step": 30_000, "agent": "ppo", "policy_temperature": 0.0}, "policy_temperature"),
+        ({"from_step": 30_000, "agent": "ppo", "n_epochs": 0}, "n_epochs"),
+        ({"from_step": 30_000, "agent": "ppo", "gae_lambda": 1.1}, "gae_lambda"),
+        ({"from_step": 30_000, "agent": "ppo", "sharpening": 0.5}, "sharpening"),
+        ({"from_step": 30_000, "agent": "ppo", "sharpening": 1001.0}, "sharpening"),
+    ],
+)
+def test_settings_of_a_later_stage_are_checked(stage: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f"^stage 2: {name}: expected"):
+        Config.build({"agent": "dqn", "env": ENV, "stages": [stage]})
+
+
+def test_a_policy_may_follow_once_something_is_learned() -> None:
+    for stages in ([{"from_step": 20_481, "agent": "ppo"}],
+                   [finer(15_000), {"from_step": 36_865, "agent": "ppo"}]):  # fmt: skip
+        Config.build({"agent": "dqn", "env": ENV, "stages": stages})
+    with pytest.raises(ValueError, match=r"^stage 3: from_step: expected more than 36864"):
+        stages = [finer(15_000), {"from_step": 36_864, "agent": "ppo"}]
+        Config.build({"agent": "dqn", "env": ENV, "stages": stages})
+
+
+def test_an_environment_whose_frame_skip_is_not_fixed_or_too_short_is_refused() -> None:
+    skips = (("Pong-v0", (2,)), ("PongNoFrameskip-v4", (2,)), (ENV, (2, 1, 8)))
+    for env, frames in skips:
+        later = [finer(10_000 * k, skip) for k, skip in enumerate(frames, 1)]
+        with pytest.raises(ValueError, match=rf"^stage \d: frame_skip: expected .*{env}"):
+            Config.build({"agent": "dqn", "env": env, "stages": later})
+        Config.build({"agent": "dqn", "env": env})
+    for env in (ENV, "PongDeterministic-v4"):
+        Config.build({"agent": "dqn", "env": env, "stages": [finer(9000), finer(99_000, 1)]})

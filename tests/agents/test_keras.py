@@ -1,4 +1,4 @@
-"""The convolutional agent over real workers and the real emulator: exact, however it is run."""
+"""The Keras reference's agent over real workers and the real emulator: exact, however run."""
 
 from __future__ import annotations
 
@@ -7,65 +7,66 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastpong.agents.keras_conv import Settings, shapes
 from tolerances import TRAINING
+from training_cases import SEED, Stages, Trained, same_arrays, stages_of
+from training_cases import train as train_stages
 
 from fastpong import oracle
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents import create, make_player
+from fastpong.agents import make_plan
+from fastpong.agents.keras import agent as keras
+from fastpong.agents.keras.agent import shapes
+from fastpong.agents.keras.settings import KerasSettings
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
 from fastpong.kernels import NETWORK
-from fastpong.runtime.pool import Pool
-from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
 from fastpong.training.evaluation import Player, evaluate
-from fastpong.training.trainer import Trainer
+from fastpong.training.goal import Goal
 
-ENV, SEED = "Pong-v0", 5
+ENV = "Pong-v0"
 
 
-def train(
-    settings: Settings, episodes: int, *, backend: str = "cython", dtype: str = "float64",
-    workers: int = 2, state: Any = None, stop_after: int | None = None,
-) -> Any:  # fmt: skip
-    """Train for real; return the last snapshot and the stats."""
-    agent = create("conv", settings, backend, dtype)
-    weights = SharedArrays(agent.shapes, dtype, settings.lag + 1)
-    arguments = ("conv", settings, backend, dtype, ENV, SEED, TRAIN, False)
-    stats: list[Any] = []
-    with Pool(make_player, arguments, weights, workers=workers) as pool:
-        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=episodes, state=state)
-        for item in trainer.run(lambda: stop_after is not None and len(stats) >= stop_after):
-            stats.append(item)
-        return trainer.snapshot(), stats
+def conv(env: str = ENV, **settings: Any) -> Stages:
+    return stages_of("keras", env=env, **settings)
+
+
+def train(stages: Stages, episodes: int, **how: Any) -> Trained:
+    return train_stages(ENV, stages, goal=Goal(episodes), **how)
 
 
 def scores(stats: Any) -> Any:
     return [(item.score, item.length, item.frames, item.update) for item in stats]
 
 
-def agent_of(**changes: Any) -> Any:
-    return create("conv", Settings(**changes), "cython", "float64")
+def learner_of(**changes: Any) -> Any:
+    stage = make_plan(ENV, conv(**changes), "cython", "float64").stages[0]
+    return stage.spec.learner(stage, stage.spec.initial_parameters(1), 1)
+
+
+def actor_of(env: str, backend: str = "cython", greedy: bool = False, **changes: Any) -> Any:
+    stage = make_plan(env, conv(env, **changes), backend, "float64").stages[0]
+    return stage.spec.actor(stage, Chance(SEED, TRAIN, greedy))
 
 
 # --- mathematics --------------------------------------------------------------------------------
 
 
 def test_the_settings_are_the_references() -> None:
-    found = dataclasses.asdict(Settings())
+    found = dataclasses.asdict(KerasSettings())
     assert found == {
         **{"batch_size": 1, "lag": 0, "learning_rate": 1e-3, "target_step": 1e-3, "gamma": 0.99},
-        **{"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7, "image_conv": False},
+        **{"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_eps": 1e-7, "image_conv": False},
     }
-    assert Config.build({"agent": "conv"}).save_every == 10
-    assert Config.build({"agent": "conv", "save_every": 7}).save_every == 7
+    assert Config.build({"agent": "keras"}).save_every == 10
+    assert Config.build({"agent": "keras", "save_every": 7}).save_every == 7
 
 
 def test_weights_begin_as_keras_draws_them() -> None:
     for image_conv in (False, True):
-        weights = agent_of(image_conv=image_conv).initial_parameters(3)
+        weights = learner_of(image_conv=image_conv).spec.initial_parameters(3)
         assert {name: array.shape for name, array in weights.items()} == shapes(image_conv)
         fan = {"kernel": 36 if image_conv else 2880, "w2": 64, "w3": 32 + 6}
         fan["w1"] = (729 if image_conv else 27) * 32
@@ -105,15 +106,15 @@ def loss_of(weights: Any, targets: Any, frames: Any) -> float:
 
 
 def test_the_gradient_is_the_loss_differentiated() -> None:
-    agent = agent_of(batch_size=2, target_step=0.5, gamma=0.8)
-    weights, state = agent.initial_parameters(1), agent.initial_state()
+    learner = learner_of(batch_size=2, target_step=0.5, gamma=0.8)
+    weights, state = learner.parameters, learner.state()
     episodes = [
         trajectory([0, 0, 1, 0, -1], [0, 5, 3, 1, 2]), trajectory([0, -1, -1], [4, 4, 0], 2)
     ]  # fmt: skip
     returns = [np.array([0.64, 0.8, 1, -0.8, -1]), np.array([-0.8, -1, -1])]
     for name in ("bias", "b1", "b2", "b3"):  # away from the ReLUs' kink, where slopes are halved
         weights[name][:] = np.random.default_rng(4).uniform(-0.2, 0.2, len(weights[name]))
-    losses = [agent.add(e, weights, state)["loss"] for e in episodes]
+    losses = [learner.add(e, weights)["loss"] for e in episodes]
     targets = []
     for episode, value, loss in zip(episodes, returns, losses, strict=True):
         frames = episode.indptr, episode.indices, episode.signs
@@ -138,7 +139,7 @@ def test_the_gradient_is_the_loss_differentiated() -> None:
             assert state[f"gradient/{name}"].reshape(-1)[place] == pytest.approx(slope, abs=1e-7)
     before = {name: array.copy() for name, array in weights.items()}
     mean = {name: state[f"gradient/{name}"] / 8 for name in NETWORK}  # over all 8 steps
-    agent.update(weights, state)
+    learner.update()
     for name in NETWORK:
         want = 1e-3 * mean[name] / (np.abs(mean[name]) + 1e-7 / np.sqrt(1e-3))
         np.testing.assert_allclose(before[name] - weights[name], want, rtol=1e-6, atol=1e-15)
@@ -148,73 +149,60 @@ def test_the_gradient_is_the_loss_differentiated() -> None:
 def test_an_episode_of_equal_returns_changes_no_weight() -> None:
     """The reference divides by zero here, and all its weights become NaN."""
     for rewards in ([0, 0, 0], [-1, -1, -1]):
-        agent = agent_of()
-        weights, state = agent.initial_parameters(1), agent.initial_state()
+        learner = learner_of()
+        weights = learner.parameters
         before = {name: array.copy() for name, array in weights.items()}
-        agent.add(trajectory(rewards, [0, 1, 2]), weights, state)
-        agent.update(weights, state)
+        learner.add(trajectory(rewards, [0, 1, 2]), weights)
+        learner.update()
         for name in NETWORK:
             assert np.array_equal(weights[name], before[name])
 
 
-def test_long_episodes_are_learned_from_in_parts() -> None:
+def test_long_episodes_are_learned_from_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rewards = rng.choice([0, 0, 0, 1, -1], 1100)
     whole = trajectory(rewards, rng.integers(0, 6, 1100))
-    agent = agent_of()
-    weights, state = agent.initial_parameters(1), agent.initial_state()
-    agent.add(whole, weights, state)
-    agent._layers = {key: np.empty((1100, a.shape[1])) for key, a in agent._layers.items()}
-    import fastpong.agents.keras_conv as module
-
-    at_once = agent.initial_state()
-    chunk, module.CHUNK = module.CHUNK, 1100
-    try:
-        agent.add(whole, weights, at_once)
-    finally:
-        module.CHUNK = chunk
-    for name, array in at_once.items():
-        np.testing.assert_allclose(state[name], array, rtol=1e-9, atol=1e-12)
+    learner = learner_of()
+    learner.add(whole, learner.parameters)
+    monkeypatch.setattr(keras, "CHUNK", 1100)
+    at_once = learner_of()
+    at_once.add(whole, at_once.parameters)
+    for name, array in at_once.state().items():
+        np.testing.assert_allclose(learner.state()[name], array, rtol=1e-9, atol=1e-12)
 
 
 # --- playing ------------------------------------------------------------------------------------
 
 
 def test_all_six_actions_are_played_in_gyms_order() -> None:
-    agent = agent_of()
-    weights = agent.initial_parameters(1)
-    play = agent.player("PongDeterministic-v4", SEED, TRAIN, False)
-    episode = play(0, weights)
+    weights = learner_of().parameters
+    actor = actor_of("PongDeterministic-v4")
+    episode = actor.play(0, weights)
     episode.check(choices=6)
     assert np.bincount(episode.actions, minlength=6).min() > 50
     assert Emulator(find_variant(ENV)).actions == (0, 1, 3, 4, 11, 12)
     for biased, score in ((3, -21), (2, -21)):  # one that always goes one way loses
         weights["b3"][:], weights["b3"][biased] = 0, 100
-        episode = play(0, weights)
+        episode = actor.play(0, weights)
         assert set(episode.actions) == {biased} and episode.score == score
 
 
 def test_greedy_plays_the_likeliest_action() -> None:
-    agent = agent_of()
-    weights = agent.initial_parameters(1)
+    weights = learner_of().parameters
     weights["w3"][:] = 0
     weights["b3"][:] = [0, 1e-3, 0, 0, 0, 0]
-    episode = agent.player("PongDeterministic-v4", SEED, TRAIN, True)(0, weights)
+    episode = actor_of("PongDeterministic-v4", greedy=True).play(0, weights)
     assert set(episode.actions) == {1}
 
 
 @pytest.mark.parametrize("image_conv", [False, True])
 def test_actions_agree_with_the_oracle(image_conv: bool) -> None:
-    settings, env = Settings(image_conv=image_conv), "PongDeterministic-v4"
-    weights = agent_of(image_conv=image_conv).initial_parameters(SEED)
+    env = "PongDeterministic-v4"
+    weights = learner_of(image_conv=image_conv).spec.initial_parameters(SEED)
     weights["bias"][:] = np.linspace(-0.1, 0.1, 32)
-    plays = {
-        backend: create("conv", settings, backend, "float64").player(env, SEED, TRAIN, False)
-        for backend in ("numpy", "cython", "numba")
-    }
-    exact = plays["numpy"](0, weights)
+    exact = actor_of(env, "numpy", image_conv=image_conv).play(0, weights)
     for backend in ("cython", "numba"):
-        episode = plays[backend](0, weights)
+        episode = actor_of(env, backend, image_conv=image_conv).play(0, weights)
         for name in ("actions", "rewards", "indptr", "indices", "signs"):
             assert np.array_equal(getattr(episode, name), getattr(exact, name)), name
 
@@ -225,53 +213,50 @@ def test_actions_agree_with_the_oracle(image_conv: bool) -> None:
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.timeout(400)
 def test_compiled_backends_agree_with_the_oracle(lag: int) -> None:
-    settings = Settings(lag=lag, batch_size=2)
-    exact, exact_stats = train(settings, 4, backend="numpy")
+    stages = conv(lag=lag, batch_size=2)
+    exact = train(stages, 4, backend="numpy", dtype="float64")
     for backend in ("cython", "numba"):
-        snapshot, stats = train(settings, 4, backend=backend)
-        assert scores(stats) == scores(exact_stats)
+        found = train(stages, 4, backend=backend, dtype="float64")
+        assert scores(found.stats) == scores(exact.stats)
         for name, array in exact.arrays.items():
             if name.startswith("parameters/"):
                 scale = TRAINING * np.abs(array).max()
-                np.testing.assert_allclose(snapshot.arrays[name], array, rtol=TRAINING, atol=scale)
+                np.testing.assert_allclose(found.arrays[name], array, rtol=TRAINING, atol=scale)
 
 
 @pytest.mark.parametrize("image_conv", [False, True])
 def test_weights_do_not_depend_on_the_workers(image_conv: bool) -> None:
-    settings = Settings(lag=1, batch_size=2, image_conv=image_conv)
-    runs = [train(settings, 5, dtype="float32", workers=workers) for workers in (1, 2, 3)]
-    first, first_stats = runs[0]
-    for snapshot, stats in runs[1:]:
-        assert scores(stats) == scores(first_stats)
-        for name, array in first.arrays.items():
-            assert np.array_equal(snapshot.arrays[name], array), name
+    stages = conv(lag=1, batch_size=2, image_conv=image_conv)
+    first, *others = [train(stages, 5, workers=workers) for workers in (1, 2, 3)]
+    for found in others:
+        assert scores(found.stats) == scores(first.stats)
+        assert same_arrays(found.arrays, first.arrays)
 
 
 @pytest.mark.parametrize(("lag", "batch_size", "stop_after"), [(0, 1, 2), (1, 2, 3)])
 def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, batch_size: int, stop_after: int) -> None:
-    settings = Settings(lag=lag, batch_size=batch_size)
-    whole, whole_stats = train(settings, 5, dtype="float32")
-    half, first = train(settings, 5, dtype="float32", stop_after=stop_after)
-    rest, second = train(settings, 5, dtype="float32", state=half)
-    assert scores(first + second) == scores(whole_stats)
-    assert whole.arrays.keys() == rest.arrays.keys()
-    for name, array in whole.arrays.items():
-        assert np.array_equal(rest.arrays[name], array), name
+    stages = conv(lag=lag, batch_size=batch_size)
+    whole = train(stages, 5)
+    half = train(stages, 5, stop_after=stop_after)
+    rest = train(stages, 5, state=half.snapshot)
+    assert scores(half.stats + rest.stats) == scores(whole.stats)
+    assert same_arrays(whole.arrays, rest.arrays)
     assert int(whole.arrays["state/updates"][0]) == 5 // batch_size
 
 
 def test_evaluation_plays_the_same_games_with_any_workers() -> None:
-    weights = create("conv", Settings(), "cython", "float32").initial_parameters(1)
-    player = Player("conv", Settings(), "cython", "float32", ENV, SEED)
+    stages = tuple(conv())
+    player = Player(ENV, stages, 0, "cython", "float32", SEED)
+    weights = player.plan().stages[0].spec.initial_parameters(1)
     runs = [list(evaluate(player, weights, episodes=3, workers=workers)) for workers in (1, 2)]
     assert runs[0] == runs[1] and len({game.length for game in runs[0]}) > 1
 
 
 @pytest.mark.parametrize("name, value", [
     ("batch_size", 0), ("lag", -1), ("lag", 17), ("learning_rate", 0.0), ("target_step", 0.0),
-    ("target_step", "far"), ("gamma", 1.1), ("beta1", 1.0), ("beta2", -0.1), ("epsilon", 0.0),
-    ("image_conv", 1), ("image_conv", "yes"), ("hidden", 200),
+    ("target_step", "far"), ("gamma", 1.1), ("adam_beta1", 1.0), ("adam_beta2", -0.1),
+    ("adam_eps", 0.0), ("image_conv", 1), ("image_conv", "yes"), ("hidden", 200),
 ])  # fmt: skip
 def test_wrong_settings_are_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: expected"):
-        Config.build({"agent": "conv", name: value})
+        Config.build({"agent": "keras", name: value})

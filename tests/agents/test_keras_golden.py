@@ -1,4 +1,4 @@
-"""The convolutional agent against Keras: golden data always, Keras itself where it is installed."""
+"""The Keras reference's agent against Keras: golden data, and Keras where it is installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import keras_golden as golden
 import numpy as np
 import pytest
-from fastpong.agents.keras_conv import Settings, shapes
 from kernel_cases import BACKENDS
 from tolerances import KERAS, KERAS_FLOAT32, assert_close
+from training_cases import stages_of
 
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents import create
+from fastpong.agents import make_plan
+from fastpong.agents.keras.agent import shapes
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +44,18 @@ def probabilities(kernels: Any, p: dict[str, Any], episode: Any) -> Any:
 
 def run(mode: str, backend: str, dtype: str, updates: int = golden.UPDATES) -> dict[str, Any]:
     """Train as the golden data's maker trains Keras; return what it returns."""
-    agent: Any = create("conv", Settings(image_conv=mode == "image"), backend, dtype)
+    stages = stages_of("keras", env="Pong-v0", image_conv=mode == "image")
+    stage: Any = make_plan("Pong-v0", stages, backend, dtype).stages[0]
     weights = {name: a.astype(dtype) for name, a in golden.initial_weights(mode).items()}
-    state = agent.initial_state()
+    learner = stage.spec.learner(stage, weights, 1)
     before, losses = [], []
     for e in golden.episodes()[:updates]:
-        before.append(probabilities(agent.kernels, weights, e))
+        before.append(probabilities(stage.spec.kernels, weights, e))
         episode = Trajectory(
             e.indptr, e.indices, e.signs, e.actions, e.rewards, frames=0, truncated=False
         )
-        losses.append(agent.add(episode, weights, state)["loss"])
-        agent.update(weights, state)
+        losses.append(learner.add(episode, weights)["loss"])
+        learner.update()
     found = {"probability": np.array(before), "loss": np.array(losses)}
     return found | golden.digest(weights)
 

@@ -1,90 +1,56 @@
-"""The actor-critic agent over real workers and the real emulator: exact, however it is run."""
+"""PPO over real workers and the real emulator: exact, however it is run."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fastpong.agents.ppo.learner import Batch, Learner
 from tolerances import TRAINING, assert_close
+from training_cases import SEED, Stages, Trained, after, course, same_arrays, stages_of
+from training_cases import train as train_stages
 
 from fastpong.acting.rollout import EnvState, Game
-from fastpong.agents import create, make_player
-from fastpong.agents.ppo.agent import Settings
+from fastpong.agents import make_plan
+from fastpong.agents.ppo.settings import PPOSettings
+from fastpong.agents.ppo.updater import Batch, Updater
+from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.kernels import get_backend
-from fastpong.learning import aligned
-from fastpong.learning.team import shares
-from fastpong.runtime.pool import Pool
-from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
 from fastpong.storage.checkpoint import newest
 from fastpong.storage.run import Run
 from fastpong.training.evaluation import Player, evaluate
 from fastpong.training.session import Session
-from fastpong.training.trainer import Trainer, TrainerState
+from fastpong.training.state import TrainerState
 
-ENV, SEED = "PongDeterministic-v4", 5
+ENV = "PongDeterministic-v4"
 
-
-def small(**changes: Any) -> Settings:
-    given: dict[str, Any] = {
-        **{"hidden": 20, "lanes": 3, "segment": 40, "minibatch": 50, "epochs": 2},
-        **{"resolution": 4, "levels": "8x8:0.35", "anneal": 500, "learning_rate": 1e-2},
-    }
-    return Settings(**{**given, **changes})
+SMALL: dict[str, Any] = {
+    **{"hidden": 20, "n_envs": 3, "n_steps": 40, "batch_size": 50, "n_epochs": 2},
+    **{"cell_size": 4, "coarse_cells": "8x8:0.35", "learning_rate": "linear:1e-2:1e-3:500"},
+    "ent_coef": "linear:0.005:0.0005:500",
+}
 
 
-def train(
-    settings: Settings, updates: int, *, backend: str = "cython", dtype: str = "float32",
-    workers: int = 2, threads: int = 1, state: Any = None, env: str = ENV, hurt: Any = None,
-) -> Any:  # fmt: skip
-    """Train for real until so many updates are made; return the last snapshot and the stats."""
-    agent = create("ppo", settings, backend, dtype)
-    agent.threads = threads
-    weights = SharedArrays(agent.shapes, dtype, settings.lag + 1)
-    arguments = ("ppo", settings, backend, dtype, env, SEED, TRAIN, False)
-    stats: list[Any] = []
-    with Pool(make_player, arguments, weights, workers=workers) as pool:
-        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=10**6, state=state)
-
-        def stop() -> bool:
-            if hurt is not None:
-                hurt(pool, trainer)
-            return bool(trainer.counters["update"] >= updates)
-
-        stats += trainer.run(stop)
-        return trainer.snapshot(), stats, pool.restarts
+def small(env: str = ENV, **changes: Any) -> Stages:
+    return stages_of("ppo", env=env, **{**SMALL, **changes})
 
 
-def train_plainly(settings: Settings, updates: int, dtype: str) -> Any:
-    """Train in one process, lane by lane, as the schedule is written in words."""
-    agent = create("ppo", settings, "cython", dtype)
-    play = agent.player(ENV, SEED, TRAIN, False)
-    versions, state = [agent.initial_parameters(SEED)], agent.initial_state()
-    lanes = [EnvState()] * settings.lanes
-    for update in range(updates):
-        behaviour = versions[max(0, update - settings.lag)]
-        for k in range(settings.lanes):
-            segment = play(update * settings.lanes + k, behaviour, lanes[k])
-            lanes[k] = segment.state
-            agent.add(segment, behaviour, state)
-        newest = {name: array.copy() for name, array in versions[-1].items()}
-        agent.update(newest, state)
-        versions.append(newest)
-    return versions[-1], state
+def settings_of(stages: Stages) -> PPOSettings:
+    found = stages[0].settings
+    assert isinstance(found, PPOSettings)
+    return found
 
 
-def same(first: Any, second: Any) -> bool:
-    assert first.arrays.keys() == second.arrays.keys()
-    return all(np.array_equal(a, second.arrays[name]) for name, a in first.arrays.items())
+def train(stages: Stages, updates: int, *, env: str = ENV, **how: Any) -> Trained:
+    return train_stages(env, stages, updates=updates, **how)
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -92,143 +58,168 @@ def same(first: Any, second: Any) -> bool:
 
 def test_evaluation_plays_with_the_average_of_the_updates() -> None:
     """Against the closed form: weights of w_t proportional to t (t + 1) ... (t + eta - 1)."""
-    settings, updates = small(averaging=2.0), 4
-    agent = create("ppo", settings, "cython", "float64")
-    parameters, state = agent.initial_parameters(SEED), agent.initial_state()
-    assert agent.final_parameters(parameters, state) is parameters
+    stages, updates = small(weight_averaging=2.0), 4
+    stage = make_plan(ENV, stages, "cython", "float64").stages[0]
+    parameters = stage.spec.initial_parameters(SEED)
+    state = stage.spec.learner(stage, parameters, 1).state()
+    assert stage.spec.evaluation_parameters(parameters, state) is parameters
     seen = []
-    for u in range(1, updates + 1):
-        newest, state = train_plainly(settings, u, "float64")
-        seen.append(newest)
+    for made in islice(course(ENV, stages), updates):
+        seen.append({name: array.copy() for name, array in made.parameters.items()})
     share = np.array([t * (t + 1) for t in range(1, updates + 1)], float)
-    for name, average in agent.final_parameters(newest, state).items():
+    for name, average in made.evaluated().items():
         assert_close(average, np.tensordot(share / share.sum(), [w[name] for w in seen], 1))
-        assert not np.allclose(average, newest[name], rtol=1e-4, atol=1e-7)
-    plain = train_plainly(small(averaging=0.0), 2, "float64")[1]
+        assert not np.allclose(average, made.parameters[name], rtol=1e-4, atol=1e-7)
+    plain = after(2, ENV, small(weight_averaging=0.0)).state
     assert_close(plain["average/units"], (seen[0]["units"] + seen[1]["units"]) / 2)
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_follows_the_schedule_bit_for_bit(lag: int) -> None:
-    settings = small(lag=lag)
-    snapshot, _, _ = train(settings, 4)
-    parameters, state = train_plainly(settings, 4, "float32")
-    for name, array in parameters.items():
-        assert np.array_equal(snapshot.arrays[f"parameters/0/{name}"], array)
-    for name, array in state.items():
-        assert np.array_equal(snapshot.arrays[f"state/{name}"], array)
-    assert snapshot.counters["update"] == 4 and snapshot.counters["task"] == 12
-    assert snapshot.counters["total_steps"] == 4 * 3 * 40
-    assert all(f"parameters/{k}/rows" in snapshot.arrays for k in range(lag + 1))
+    stages = small(lag=lag)
+    found = train(stages, 4)
+    for name, array in after(4, ENV, stages, dtype="float32").arrays().items():
+        assert np.array_equal(found.arrays[name], array), name
+    assert found.counters["update"] == 4 and found.counters["task"] == 12
+    assert found.counters["total_steps"] == 4 * 3 * 40
+    assert all(f"parameters/{k}/rows" in found.arrays for k in range(lag + 1))
 
 
 @pytest.mark.parametrize("lag", [0, 1])
 def test_weights_depend_on_neither_workers_nor_threads(lag: int) -> None:
-    settings = small(lag=lag, hidden=50)
-    one = train(settings, 3, workers=1, threads=1, env="ALE/Pong-v5")[0]
+    env = "ALE/Pong-v5"
+    stages = small(env, lag=lag, hidden=50)
+    one = train(stages, 3, workers=1, threads=1, env=env)
     for workers, threads in ((2, 3), (3, 2)):
-        other = train(settings, 3, workers=workers, threads=threads, env="ALE/Pong-v5")[0]
-        assert same(one, other)
+        other = train(stages, 3, workers=workers, threads=threads, env=env)
+        assert same_arrays(one.arrays, other.arrays)
 
 
 @pytest.mark.parametrize(("lag", "until"), [(0, 1), (1, 1), (1, 3), (2, 2)])
 def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int) -> None:
-    settings = small(lag=lag, last_action=True)
-    whole, stats, _ = train(settings, 5, env="Pong-v0")
-    half, first, _ = train(settings, until, env="Pong-v0")
+    env = "Pong-v0"
+    stages = small(env, lag=lag, last_action=True)
+    whole = train(stages, 5, env=env)
+    half = train(stages, until, env=env)
     assert half.counters["update"] == until
-    rest, second, _ = train(settings, 5, env="Pong-v0", state=half)
-    assert same(whole, rest)
+    rest = train(stages, 5, env=env, state=half.snapshot)
+    assert same_arrays(whole.arrays, rest.arrays)
     for name in ("task", "episode", "update", "total_steps", "total_frames", "running_mean"):
         assert whole.counters[name] == rest.counters[name]
-    assert [s.score for s in first + second] == [s.score for s in stats]
+    assert [s.score for s in half.stats + rest.stats] == [s.score for s in whole.stats]
 
 
-def test_a_worker_that_dies_in_a_segment_changes_nothing() -> None:
-    want = train(small(), 3)[0]
+TWO: dict[str, Any] = {
+    "stages": [{"from_step": 200, "n_steps": 30, "gamma": 0.9, "frame_skip": 2,
+                "ent_coef": "linear:0.01:0.001:300"}],
+}  # fmt: skip
+"""The second stage begins with update 2, after 240 steps."""
+
+
+@pytest.mark.parametrize(("lag", "until"), [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)])
+def test_a_run_of_two_stages_goes_on_bit_for_bit(lag: int, until: int) -> None:
+    stages = small(**TWO, lag=lag)
+    whole = train(stages, 4)
+    assert same_arrays(whole.arrays, train(stages, 4, state=train(stages, until).snapshot).arrays)
+    for name, array in after(4, ENV, stages, dtype="float32").arrays().items():
+        assert np.array_equal(whole.arrays[name], array), name
+    assert whole.counters["total_steps"] == 2 * 120 + 2 * 90
+
+
+def test_a_second_stage_has_its_own_settings_and_goes_on_with_the_rest() -> None:
+    rates, frames = [], []
+    for made in islice(course(ENV, small(**TWO)), 4):
+        rates.append(made.metrics["learning_rate"])
+        frames.append(made.by.stage.variant.frameskip[0])
+        assert made.by.settings.gamma == (0.98 if len(rates) < 3 else 0.9)
+    assert frames == [4, 4, 2, 2]
+    done = np.array([0, 120, 240, 330]) / 500  # the schedule is the first stage's
+    np.testing.assert_allclose(rates, 1e-2 * (1 - 0.9 * done))
+    assert made.state["steps"][0] == 2 * 2 * 2 + 2 * 2 * 2
+    assert made.state["learning_since"][0] == 0 and made.state["updates"][0] == 4
+
+
+def test_a_worker_that_dies_in_a_rollout_changes_nothing() -> None:
+    want = train(small(), 3)
     killed: list[int] = []
 
-    def hurt(pool: Any, trainer: Any) -> None:
-        ready = [w.process.pid for w in pool._workers if w.ready and w.job is not None]
+    def hurt(pool: Any, trainer: Any) -> bool:
+        ready = [worker.process.pid for worker in pool._jobs]
         if ready and len(killed) < 2 and trainer.counters["update"] == len(killed):
             killed.append(ready[0])
             os.kill(ready[0], signal.SIGKILL)
+        return False
 
-    got, _, restarts = train(small(), 3, hurt=hurt)
-    assert restarts == len(killed) == 2
-    assert same(want, got)
+    got = train(small(), 3, hook=hurt)
+    assert got.restarts == len(killed) == 2
+    assert same_arrays(want.arrays, got.arrays)
 
 
 def test_a_stop_in_the_middle_of_a_batch_stands_between_two_updates() -> None:
-    settings, polls = small(lanes=4, segment=30), []
-    agent = create("ppo", settings, "cython", "float32")
-    weights = SharedArrays(agent.shapes, "float32", 1)
-    arguments = ("ppo", settings, "cython", "float32", ENV, SEED, TRAIN, False)
-    with Pool(make_player, arguments, weights, workers=1) as pool:
-        trainer = Trainer(agent, pool, weights, seed=SEED, episodes=9)
+    stages, polls = small(n_envs=4, n_steps=30), []
 
-        def stop() -> bool:
-            polls.append(len(trainer._played))
-            return trainer.counters["update"] == 1 and 0 < len(trainer._played) < 4
+    def stop(pool: Any, trainer: Any) -> bool:
+        polls.append(len(trainer._played))
+        return bool(trainer.counters["update"] == 1 and 0 < len(trainer._played) < 4)
 
-        list(trainer.run(stop))
-        half = trainer.snapshot()
+    half = train(stages, 9, workers=1, hook=stop)
     assert half.counters["update"] == 1 and half.counters["task"] == 4 and polls[-1] > 0
-    rest = train(settings, 3, state=half)[0]
-    assert same(rest, train(settings, 3)[0])
+    rest = train(stages, 3, state=half.snapshot)
+    assert same_arrays(rest.arrays, train(stages, 3).arrays)
 
 
 @pytest.mark.timeout(240)
 def test_compiled_backends_agree_with_the_oracle() -> None:
-    settings = small(hidden=70, lanes=2, segment=60, levels="8x8:0.35 80x4:0.2", lag=1)
-    settings = dataclasses.replace(settings, last_action=True, learning_rate=1e-3)
-    exact = train(settings, 4, backend="numpy", dtype="float64")[0]
+    stages = small(
+        hidden=70, n_envs=2, n_steps=60, coarse_cells="8x8:0.35 80x4:0.2", lag=1, last_action=True,
+        learning_rate="linear:1e-3:1e-4:500",
+    )  # fmt: skip
+    exact = train(stages, 4, backend="numpy", dtype="float64")
     for backend in ("cython", "numba"):
-        snapshot = train(settings, 4, backend=backend, dtype="float64")[0]
+        found = train(stages, 4, backend=backend, dtype="float64")
         for name, array in exact.arrays.items():
             if name.startswith("parameters/"):
-                assert_close(snapshot.arrays[name], array, TRAINING)
-            elif name.startswith("state/lanes") or name.endswith("seen"):
-                assert np.array_equal(snapshot.arrays[name], array), name
+                assert_close(found.arrays[name], array, TRAINING)
+            elif name.startswith("state/envs") or name.endswith("seen"):
+                assert np.array_equal(found.arrays[name], array), name
 
 
 def test_the_oracle_learns_the_same_on_any_number_of_threads() -> None:
     one, other = (
-        train(small(hidden=48), 1, backend="numpy", dtype="float64", threads=t)[0] for t in (1, 3)
+        train(small(hidden=48), 1, backend="numpy", dtype="float64", threads=t) for t in (1, 3)
     )
-    assert same(one, other)
+    assert same_arrays(one.arrays, other.arrays)
 
 
-def test_a_run_that_stops_between_games_keeps_its_updates(tmp_path: Path) -> None:
-    """No game of these lanes ends within a few updates; each of them is saved all the same."""
-    settings = {"lanes": 2, "segment": 16, "hidden": 16, "workers": 1, "env": ENV}
+def test_a_run_that_stops_between_episodes_keeps_its_updates(tmp_path: Path) -> None:
+    """No episode ends within a few updates. Each of them is saved all the same."""
+    settings = {"n_envs": 2, "n_steps": 16, "hidden": 16, "workers": 1, "env": ENV}
     config = Config.build({"agent": "ppo", **settings})
 
-    def go_on(run: Run, updates: int) -> dict[str, Any]:
-        with run, Session(config) as session:
-            made: list[int] = []
-            update = session.agent.update
-            session.agent.update = lambda *a: made.append(1) or update(*a)  # type: ignore
-            outcome = session.train(run, stop=lambda: len(made) >= updates)
+    def go_on(run: Run, steps: int) -> dict[str, Any]:
+        goal = Config.build({"agent": "ppo", **settings, "total_timesteps": steps})
+        with run, Session(goal) as session:
+            outcome = session.train(run)
         found, refusals = newest(tmp_path / "run" / "checkpoints")
         assert (outcome.episode, outcome.saved, found.episode, refusals) == (0, 0, 0, [])
+        assert outcome.finished and not outcome.reached
         assert found.arrays["state/updates"][0] == found.manifest["counters"]["update"]
         return dict(found.manifest["counters"])
 
-    first = go_on(Run.create(tmp_path / "run", config), 2)
+    first = go_on(Run.create(tmp_path / "run", config), 64)
     assert first["update"] == 2 and first["total_steps"] == 64 and first["wall_seconds"] > 0
-    second = go_on(Run.resume(tmp_path / "run"), 1)
+    second = go_on(Run.resume(tmp_path / "run"), 96)
     assert second["update"] == 3 and second["wall_seconds"] > first["wall_seconds"]
 
 
-def test_counts_the_games_that_end_in_segments() -> None:
-    settings = small(segment=300, lanes=2, epochs=1)
-    snapshot, stats, _ = train(settings, 5)
-    assert len(stats) == snapshot.counters["episode"] >= 2
+def test_counts_the_episodes_that_end_in_rollouts() -> None:
+    found = train(small(n_steps=300, n_envs=2, n_epochs=1), 5)
+    stats = found.stats
+    assert len(stats) == found.counters["episode"] >= 2
     assert [s.episode for s in stats] == list(range(1, len(stats) + 1))
-    assert sum(s.frames for s in stats) < snapshot.counters["total_frames"]
-    lengths = snapshot.arrays["state/lanes/length"]
-    assert sum(s.length for s in stats) + lengths.sum() == snapshot.counters["total_steps"] == 3000
+    assert sum(s.frames for s in stats) < found.counters["total_frames"]
+    lengths = found.arrays["state/envs/length"]
+    assert sum(s.length for s in stats) + lengths.sum() == found.counters["total_steps"] == 3000
     for item in stats:
         assert item.score <= -10 and item.frames >= 4 * item.length - 3
         assert item.total_steps == 600 * item.update > 0
@@ -237,31 +228,35 @@ def test_counts_the_games_that_end_in_segments() -> None:
 
 
 def test_refuses_a_state_of_another_shape() -> None:
-    half = train(small(), 1)[0]
+    half = train(small(), 1).snapshot
     with pytest.raises(ValueError, match=r"does not fit the agent: .*expected"):
         train(small(hidden=21), 2, state=half)
     lost = {name: array for name, array in half.arrays.items() if "screens" not in name}
-    with pytest.raises(ValueError, match=r"state/lanes/screens.*missing"):
+    with pytest.raises(ValueError, match=r"state/envs/screens.*missing"):
         train(small(), 2, state=TrainerState(half.counters, lost))
 
 
 # --- learning -----------------------------------------------------------------------------------
 
 
-def learned(settings: Settings, threads: int = 1, dtype: str = "float64") -> Any:
-    agent = create("ppo", settings, "cython", dtype)
-    agent.threads = threads
-    parameters, state = agent.initial_parameters(1), agent.initial_state()
-    play = agent.player(ENV, SEED, TRAIN, False)
-    for k in range(settings.lanes):
-        agent.add(play(k, parameters, EnvState()), parameters, state)
-    return agent, parameters, state
+def learned(stages: Stages, threads: int = 1, dtype: str = "float64") -> Any:
+    """Return a learner that has the rollouts of its first update."""
+    stage = make_plan(ENV, stages, "cython", dtype).stages[0]
+    parameters = stage.spec.initial_parameters(1)
+    learner: Any = stage.spec.learner(stage, parameters, threads)
+    actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
+    for task in range(stage.spec.tasks_per_update):
+        learner.add(actor.play(task, parameters, EnvState(task)), parameters)
+    return learner
+
+
+def batch_of(learner: Any, dtype: str = "float64") -> Batch:
+    return Batch.of(learner.rollouts, learner.settings, learner.spec.kernels, dtype)
 
 
 def test_the_first_step_finds_the_policy_that_played() -> None:
     """One pass, one minibatch: ratios are 1, and the loss is minus the mean advantage, 0."""
-    agent, parameters, state = learned(small(epochs=1, minibatch=10**6, segment=120))
-    said = agent.update(parameters, state)
+    said = learned(small(n_epochs=1, batch_size=10**6, n_steps=120)).update()
     assert said["approx_kl"] == pytest.approx(0, abs=1e-15) and said["clip_fraction"] == 0
     assert said["policy_loss"] == pytest.approx(0, abs=1e-12)
     assert said["entropy_loss"] == pytest.approx(-np.log(2), rel=1e-2)
@@ -269,59 +264,68 @@ def test_the_first_step_finds_the_policy_that_played() -> None:
 
 
 def test_schedules_fall_to_their_ends() -> None:
-    settings = small(final_rate=0.25)
-    agent, parameters, state = learned(settings)
-    rates = []
-    for _ in range(7):
-        rates.append(agent.update(parameters, state)["learning_rate"])
-        play = agent.player(ENV, SEED, TRAIN, False)
-        for k in range(settings.lanes):
-            agent.add(play(k, parameters, EnvState()), parameters, state)
+    stages = small(learning_rate="linear:1e-2:2.5e-3:500")
+    rates = [made.metrics["learning_rate"] for made in islice(course(ENV, stages), 7)]
     done = np.minimum(1, np.arange(7) * 3 * 40 / 500)
     np.testing.assert_allclose(rates, 1e-2 * (1 - 0.75 * done))
 
 
+def test_a_constant_is_a_schedule() -> None:
+    stages = small(learning_rate=2e-3, ent_coef=0.0)
+    rates = [made.metrics["learning_rate"] for made in islice(course(ENV, stages), 2)]
+    assert rates == [2e-3, 2e-3]
+
+
 def test_every_point_ends_the_return() -> None:
-    settings = small(segment=200, gamma=0.9, gae_lambda=1.0)
-    agent, _, _ = learned(settings)
-    batch = Batch.of(agent._segments, settings, agent.kernels, "float64")
-    for k, segment in enumerate(agent._segments):
-        returns, expected = batch.steps.returns[200 * k : 200 * (k + 1)], segment.values[200]
-        assert (segment.rewards != 0).sum() >= 2
+    learner = learned(small(n_steps=200, gamma=0.9, gae_lambda=1.0))
+    batch = batch_of(learner)
+    for k, rollout in enumerate(learner.rollouts):
+        returns, expected = batch.steps.returns[200 * k : 200 * (k + 1)], rollout.values[200]
+        assert (rollout.rewards != 0).sum() >= 2
         for t in reversed(range(200)):
-            point = float(segment.rewards[t])
+            point = float(rollout.rewards[t])
             expected = point if point else 0.9 * expected
             assert returns[t] == pytest.approx(expected, rel=1e-9)
-        assert np.array_equal(batch.steps.actions[200 * k : 200 * (k + 1)], segment.actions)
+        assert np.array_equal(batch.steps.actions[200 * k : 200 * (k + 1)], rollout.actions)
         for t in (0, 77, 199):
             mine = slice(*batch.inputs.indptr[200 * k + t : 200 * k + t + 2])
-            theirs = slice(*segment.indptr[t : t + 2])
-            assert np.array_equal(batch.inputs.indices[mine], segment.indices[theirs])
-            assert np.array_equal(batch.inputs.values[mine], segment.counts[theirs])
+            theirs = slice(*rollout.indptr[t : t + 2])
+            assert np.array_equal(batch.inputs.indices[mine], rollout.indices[theirs])
+            assert np.array_equal(batch.inputs.values[mine], rollout.counts[theirs])
     assert batch.steps.advantage.mean() == pytest.approx(0, abs=1e-12)
     assert batch.steps.advantage.std() == pytest.approx(1)
+
+
+def test_where_a_point_ends_no_return_only_an_episode_does() -> None:
+    learner = learned(small(n_steps=200, gamma=0.9, gae_lambda=1.0))
+    kernels, settings = learner.spec.kernels, learner.settings
+    batch = Batch.of(learner.rollouts, settings, kernels, "float64", point_ends_return=False)
+    expected = learner.rollouts[0].values[200]
+    for t in reversed(range(200)):
+        expected = float(learner.rollouts[0].rewards[t]) + 0.9 * expected
+        assert batch.steps.returns[t] == pytest.approx(expected, rel=1e-9)
 
 
 def test_long_gradients_are_cut_down() -> None:
     steps = []
     for max_norm in (1e-12, 1e9):
-        agent, parameters, state = learned(small(epochs=1, max_norm=max_norm))
-        agent.update(parameters, state)
-        steps.append(np.abs(state["mean"]).max())
+        learner = learned(small(n_epochs=1, max_grad_norm=max_norm))
+        learner.update()
+        steps.append(np.abs(learner.state()["mean"]).max())
     assert steps[0] < 1e-12 < 1e-4 < steps[1]
 
 
 @pytest.mark.parametrize("backend", ["cython", "numba", "numpy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_update_has_the_same_bits_on_any_number_of_threads(dtype: str, backend: str) -> None:
-    settings = small(hidden=83, epochs=2, minibatch=37, max_norm=0.05)
+    stages = small(hidden=83, n_epochs=2, batch_size=37, max_grad_norm=0.05)
     ways = []
     for threads in (1, 2, 5):
-        agent, parameters, state = learned(settings, dtype=dtype)
-        kernels = get_backend(backend)
-        learner = Learner(settings, kernels, dtype, threads)
-        batch = Batch.of(agent._segments, settings, agent.kernels, dtype)
-        ways.append((parameters | state, learner.learn(batch, parameters, state, 0.25)))
+        learner = learned(stages, dtype=dtype)
+        updater = Updater(settings_of(stages), get_backend(backend), dtype, threads)
+        parameters, state = learner.parameters, learner.state()
+        said = updater.learn(batch_of(learner, dtype), parameters, state, 7.75e-3, 0.004)
+        ways.append((parameters | state, said))
     (want, want_said), *others = ways
     for got, said in others:
         assert said == want_said
@@ -329,12 +333,12 @@ def test_an_update_has_the_same_bits_on_any_number_of_threads(dtype: str, backen
             assert np.array_equal(got[name], want[name])
 
 
-def learner_of_two() -> tuple[Learner, tuple[Any, ...]]:
-    """A learner on two threads, and the arguments of an update."""
-    settings = small(hidden=48)
-    agent, parameters, state = learned(settings)
-    batch = Batch.of(agent._segments, settings, agent.kernels, "float64")
-    return Learner(settings, agent.kernels, "float64", 2), (batch, parameters, state, 0.0)
+def updater_of_two() -> tuple[Updater, tuple[Any, ...]]:
+    """An updater on two threads, and the arguments of an update."""
+    stages = small(hidden=48)
+    learner = learned(stages)
+    updater = Updater(settings_of(stages), learner.spec.kernels, "float64", 2)
+    return updater, (batch_of(learner), learner.parameters, learner.state(), 1e-2, 0.005)
 
 
 @pytest.mark.skipif(
@@ -342,10 +346,10 @@ def learner_of_two() -> tuple[Learner, tuple[Any, ...]]:
     reason="needs Linux and two processors",
 )
 def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> None:
-    learner, arguments = learner_of_two()
+    updater, arguments = updater_of_two()
     before, main = os.sched_getaffinity(0), threading.get_native_id()
     threads: dict[int, int] = {}
-    learner.team.each(lambda k: threads.update({k: threading.get_native_id()}))
+    updater.team.each(lambda k: threads.update({k: threading.get_native_id()}))
     helper = threads[1]
     found: list[tuple[set[int], set[int]]] = []
     done = threading.Event()
@@ -360,7 +364,7 @@ def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> No
     watcher.start()
     deadline = time.monotonic() + 20
     while not found and time.monotonic() < deadline:
-        learner.learn(*arguments)
+        updater.learn(*arguments)
     done.set()
     watcher.join()
     assert found and all(one != other for one, other in found)
@@ -372,8 +376,8 @@ def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> No
 def test_a_thread_that_fails_leaves_no_other_waiting_and_the_weights_alone(
     broken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner, arguments = learner_of_two()
-    part = learner.parts[broken]
+    updater, arguments = updater_of_two()
+    part = updater.parts[broken]
 
     def fail(_: Any) -> None:
         raise MemoryError("no room")
@@ -381,26 +385,27 @@ def test_a_thread_that_fails_leaves_no_other_waiting_and_the_weights_alone(
     monkeypatch.setattr(part, "take", fail)
     before = {name: array.copy() for name, array in arguments[1].items()}
     with pytest.raises(MemoryError, match="no room"):
-        learner.learn(*arguments)
+        updater.learn(*arguments)
     for name, array in arguments[1].items():
         assert np.array_equal(array, before[name])
     monkeypatch.undo()
-    learner.learn(*arguments)
+    updater.learn(*arguments)
     assert any(not np.array_equal(arguments[1][name], before[name]) for name in before)
 
 
 def test_a_gradient_that_is_not_finite_ends_training() -> None:
-    agent, parameters, state = learned(small())
-    parameters["units"][2, 0] = np.inf
+    learner = learned(small())
+    learner.parameters["units"][2, 0] = np.inf
     with pytest.raises(ArithmeticError, match="diverged"):
-        agent.update(parameters, state)
+        learner.update()
 
 
 def test_unseen_rows_move_with_their_parents_only() -> None:
-    agent, parameters, state = learned(small(epochs=1))
+    learner = learned(small(n_epochs=1))
+    parameters = learner.parameters
     before = parameters["rows"].copy()
-    agent.update(parameters, state)
-    tree, seen = agent.pyramid, state["seen"]
+    learner.update()
+    tree, seen = learner.spec.pyramid, learner.state()["seen"]
     moved = (parameters["rows"] != before).any(axis=1)
     above = tree.parents[0]
     assert (moved == (seen[above] != 0)).all() and 0 < moved.sum() < tree.base
@@ -411,38 +416,22 @@ def test_unseen_rows_move_with_their_parents_only() -> None:
         assert_close(step, brothers.setdefault(above[row], step), 1e-9)
 
 
-@pytest.mark.parametrize(("size", "count", "align"), [(128, 2, 16), (200, 3, 16), (7, 4, 16),
-                                                      (5, 9, 1), (0, 2, 1)])  # fmt: skip
-def test_shares_cover_all_once(size: int, count: int, align: int) -> None:
-    found = shares(size, count, align)
-    assert [n for a, b in found for n in range(a, b)] == list(range(size))
-    assert len(found) <= count and all(a % align == 0 for a, _ in found)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (3, 2, 5), (1000, 48)])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
-def test_aligned_arrays_begin_on_a_cache_line(shape: tuple[int, ...], dtype: str) -> None:
-    made = aligned.zeros(shape, dtype)
-    assert made.shape == shape and made.dtype == dtype and made.flags.c_contiguous
-    assert made.ctypes.data % 64 == 0 and not made.any()
-    made[...] = 1
-    assert made.sum() == made.size
-
-
-def test_learner_keeps_threads_only_where_there_is_work_for_them() -> None:
-    agent = create("ppo", small(), "cython", "float32")
+def test_an_updater_keeps_threads_only_where_there_is_work_for_them() -> None:
+    kernels = get_backend("cython")
     for hidden, threads, size in ((20, 1, 1), (16, 4, 1), (64, 4, 4)):
-        assert Learner(small(hidden=hidden), agent.kernels, "float32", threads).team.size == size
+        settings = settings_of(small(hidden=hidden))
+        assert Updater(settings, kernels, "float32", threads).team.size == size
 
 
 # --- settings and evaluation --------------------------------------------------------------------
 
 
 def test_settings_are_checked() -> None:
-    for bad in ({"levels": "3x3:1"}, {"levels": "4x4"}, {"resolution": 3}, {"lanes": 0},
-                {"minibatch": 0}, {"clip": 1.0}, {"gamma": 1.5}, {"epochs": 0},
-                {"noops": 201}, {"segment": 10**12}, {"epsilon": 1e-30},
-                {"levels": "4x100000000000000000000:1"}):  # fmt: skip
+    for bad in ({"coarse_cells": "3x3:1"}, {"coarse_cells": "4x4"}, {"cell_size": 3},
+                {"n_envs": 0}, {"batch_size": 0}, {"clip_range": 1.0}, {"gamma": 1.5},
+                {"n_epochs": 0}, {"noop_max": 201}, {"n_steps": 10**12}, {"learning_rate": 0.0},
+                {"learning_rate": "linear:1e-3:0:9"}, {"ent_coef": "linear:1:-1:9"},
+                {"coarse_cells": "4x100000000000000000000:1"}):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected"):
             Config.build({"agent": "ppo", **bad})
     config = Config.build({"agent": "ppo"})
@@ -451,15 +440,16 @@ def test_settings_are_checked() -> None:
 
 
 def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> None:
-    settings = small()
-    parameters = create("ppo", settings, "cython", "float32").initial_parameters(1)
+    stages = tuple(small())
+    stage = make_plan(ENV, stages, "cython", "float32").stages[0]
+    parameters = stage.spec.initial_parameters(1)
     for greedy in (False, True):
-        player = Player("ppo", settings, "cython", "float32", ENV, SEED, greedy)
+        player = Player(ENV, stages, 0, "cython", "float32", SEED, greedy)
         runs = [
             list(evaluate(player, parameters, episodes=3, workers=workers)) for workers in (1, 2)
         ]
         assert runs[0] == runs[1]
-        play = create("ppo", settings, "cython", "float32").player(ENV, SEED, EVAL, greedy)
+        actor: Any = stage.spec.actor(stage, Chance(SEED, EVAL, greedy))
         for game in runs[0]:
-            assert play(game.number, parameters) == Game(game.score, game.length, game.frames)
+            assert actor.play(game.number, parameters) == Game(game.score, game.length, game.frames)
             assert 15 <= abs(game.score) <= 21 and game.length > 500

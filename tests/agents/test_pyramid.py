@@ -12,13 +12,13 @@ from fastpong.agents.pyramid import Level, Pyramid, parse_levels
     ("last_action", "stride", "history"), [(False, 2, 0), (True, 2, 0), (True, 1, 0), (True, 2, 3)]
 )
 @pytest.mark.parametrize(
-    ("resolution", "levels"), [(1, "2x2:0.35 4x4:0.35 8x8:0.35"), (2, "4x8:0.3 80x2:1"), (8, "")]
+    ("cell_size", "levels"), [(1, "2x2:0.35 4x4:0.35 8x8:0.35"), (2, "4x8:0.3 80x2:1"), (8, "")]
 )
 def test_rows_mirror_and_parents(
-    resolution: int, levels: str, last_action: bool, stride: int, history: int
+    cell_size: int, levels: str, last_action: bool, stride: int, history: int
 ) -> None:
-    tree = Pyramid(resolution, parse_levels(levels), last_action, stride, history)
-    side, channels = 160 // stride // resolution, 2 + history
+    tree = Pyramid(cell_size, parse_levels(levels), last_action, stride, history)
+    side, channels = 160 // stride // cell_size, 2 + history
     assert tree.base == channels * side * side + 2 * last_action
     assert np.array_equal(tree.mirror[tree.mirror], np.arange(tree.base))
     assert tree.parents.shape == (len(tree.levels), tree.base)
@@ -33,7 +33,7 @@ def test_rows_mirror_and_parents(
         assert tree.mirror[row] == (channel * side + side - 1 - y) * side + x
         for (height, width, _), above in zip(tree.levels, tree.parents, strict=True):
             # All that lies in one cell, and nothing else, has one parent.
-            h, w = height // resolution, width // resolution
+            h, w = height // cell_size, width // cell_size
             other = (channel * side + y // h * h) * side + x // w * w
             elsewhere = (channel + 1) % channels * side * side + row % side**2
             assert above[other] == above[row] != above[elsewhere]
@@ -54,13 +54,13 @@ def test_levels_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resolution", "levels"),
+    ("cell_size", "levels"),
     [(3, ""), (0, ""), (16, ""), (2, "3x4:1"), (2, "4x3:1"), (2, "12x4:1"), (2, "0x2:1"),
      (2, "160x2:1"), (2, "4x160:1")],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(resolution: int, levels: str) -> None:
+def test_what_does_not_fit_is_refused(cell_size: int, levels: str) -> None:
     with pytest.raises(ValueError, match=r"^(coarse_cells|cell_size): expected"):
-        Pyramid(resolution, parse_levels(levels), False)
+        Pyramid(cell_size, parse_levels(levels), False)
 
 
 def test_no_more_inputs_than_uint16_can_number() -> None:

@@ -253,7 +253,7 @@ def pyramid_of(images: Any, tree: Pyramid) -> Any:
     """Return the sums of dense images (T, 2, S, S) over base cells and coarser ones: (T, R)."""
     parts = [images.reshape(len(images), -1)]
     for height, width, _ in tree.levels:
-        h, w = height // tree.resolution, width // tree.resolution
+        h, w = height // tree.cell_size, width // tree.cell_size
         rows = np.add.reduceat(images, np.arange(0, tree.side, h), axis=2)
         cells = np.add.reduceat(rows, np.arange(0, tree.side, w), axis=3)
         parts.append(cells.reshape(len(images), -1))

@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from fastpong.learning.team import Part, Team
+from fastpong.learning import aligned
+from fastpong.learning.team import Part, Team, shares
 
 
 def test_every_thread_has_its_number_and_the_caller_has_0() -> None:
@@ -63,3 +64,21 @@ def test_a_part_takes_its_columns_and_gives_them_back() -> None:
     for bad in (np.zeros((3, 6)), np.zeros((2, 6), np.float32)):
         with pytest.raises(ValueError, match=r"^rows: expected 2 rows of float64"):
             part.take({**whole, "rows": bad})
+
+
+@pytest.mark.parametrize(("size", "count", "align"), [(128, 2, 16), (200, 3, 16), (7, 4, 16),
+                                                      (5, 9, 1), (0, 2, 1)])  # fmt: skip
+def test_shares_cover_all_once(size: int, count: int, align: int) -> None:
+    found = shares(size, count, align)
+    assert [n for a, b in found for n in range(a, b)] == list(range(size))
+    assert len(found) <= count and all(a % align == 0 for a, _ in found)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2, 5), (1000, 48)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_aligned_arrays_begin_on_a_cache_line(shape: tuple[int, ...], dtype: str) -> None:
+    made = aligned.zeros(shape, dtype)
+    assert made.shape == shape and made.dtype == dtype and made.flags.c_contiguous
+    assert made.ctypes.data % 64 == 0 and not made.any()
+    made[...] = 1
+    assert made.sum() == made.size

@@ -1,4 +1,6 @@
-"""Q-learning from a replay buffer, for games with sticky actions, with the network of PPO.
+"""Q-learning from a replay buffer, with PPO's network.
+
+Made for games with sticky actions.
 
     Q(x, RIGHT) = V + A,  Q(x, LEFT) = V - A,   V = (h + h') . v,  A = (h - h') . a
 
@@ -20,16 +22,16 @@ weights, with A divided by a temperature t, so that RIGHT has the probability
 
     sigmoid((Q(x, RIGHT) - Q(x, LEFT)) / t)
 
-Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015); van Hasselt
-et al., "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al., "Dueling Network
-Architectures" (2016); n-step returns as in Hessel et al., "Rainbow" (2018); two epsilons as in
+Sources: Mnih et al., "Human-level control through deep reinforcement learning" (2015), van Hasselt
+et al., "Deep Reinforcement Learning with Double Q-learning" (2016), Wang et al., "Dueling Network
+Architectures" (2016), n-step returns as in Hessel et al., "Rainbow" (2018), two epsilons as in
 Castro et al., "Dopamine" (2018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -52,7 +54,7 @@ class DQN(RolloutSpec):
     """See ``RolloutSpec``."""
 
     Settings = DQNSettings
-    defaults: ClassVar[Mapping[str, Any]] = {"episodes": 1000, "save_every": 100}
+    defaults: ClassVar[Mapping[str, object]] = {"episodes": 1000, "save_every": 100}
     initial_deviation: ClassVar[float] = 0.03
 
     def __init__(self, settings: DQNSettings, kernels: Backend, dtype: DTypeLike) -> None:
@@ -71,7 +73,7 @@ class DQN(RolloutSpec):
 
 
 class DQNActor(RolloutActor):
-    """Plays epsilon-greedy."""
+    """Play epsilon-greedy."""
 
     settings: DQNSettings
 
@@ -87,13 +89,13 @@ class DQNActor(RolloutActor):
         return choose
 
     def epsilon(self, task: int) -> float:
-        """Return the share of a task's actions that are random."""
+        """Return the share of random actions."""
         done = min(1.0, self.stage.steps_before(task) / self.settings.exploration_steps)
         return float(1 - done * (1 - self.settings.exploration_final_eps))
 
 
 class DQNLearner(RolloutLearner):
-    """Stores rollouts in the replay buffer and learns from it.
+    """Learn from a replay buffer of rollouts.
 
     target : the target network, which the first update sets
     """
@@ -108,15 +110,21 @@ class DQNLearner(RolloutLearner):
         self._updater = QUpdater(settings, spec.kernels, spec.dtype, threads)
 
     def state(self) -> dict[str, Array]:
-        """Return the state's arrays by name, target network and replay buffer included."""
+        """Return the state's arrays by name.
+
+        Target network and replay buffer are among them.
+        """
         return super().state() | by_name("target", self.target) | self.replay.arrays()
 
     def verify(self) -> None:
-        """Raise ValueError for a replay buffer that would lead kernels out of bounds."""
+        """Raise ValueError for an impossible replay buffer.
+
+        Its numbers lead kernels, which would read out of bounds.
+        """
         self.replay.verify(self.spec.pyramid.base)
 
     def update(self) -> dict[str, float]:
-        """Store the rollouts and learn from the replay buffer. See ``QUpdater``.
+        """Store the rollouts and learn. See ``QUpdater``.
 
         Raises ArithmeticError for a gradient that is not finite, MemoryError for rollouts that do
         not fit. Weights are then as before, the replay buffer need not be.
@@ -134,7 +142,7 @@ class DQNLearner(RolloutLearner):
         return metrics
 
     def advance(self, stage: PlannedStage) -> DQNLearner | PPOLearner:
-        """Return the learner of the next stage, of values or of a policy.
+        """Return the next stage's learner.
 
         Its replay buffer is empty, since steps were played with another frame skip.
         """
@@ -146,7 +154,7 @@ class DQNLearner(RolloutLearner):
         return learner
 
     def _to_policy(self, spec: PPO, stage: PlannedStage) -> PPOLearner:
-        """Make the averaged weights a policy, from which the next rollouts are sampled."""
+        """Make the averaged weights a policy for PPO."""
         mine, averages = self.rollout_state, self.spec.evaluation_parameters
         for name, weights in averages(self.parameters, mine.arrays()).items():
             self.parameters[name][...] = weights

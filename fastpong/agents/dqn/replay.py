@@ -1,4 +1,4 @@
-"""The replay buffer: a ring of batches, each a rollout of every environment.
+"""The replay buffer: a ring of batches of rollouts.
 
 A batch is N rollouts of T steps, environment by environment. The rollout of an environment goes on
 in the next batch. So the step n after another one, n <= T, is found by arithmetic, and every step
@@ -50,7 +50,9 @@ class Sample(NamedTuple):
 
 
 class Replay:
-    """A replay buffer: a view of its arrays, which nobody else may write.
+    """Hold a replay buffer in given arrays.
+
+    Nobody else may write them.
 
     n_envs, n_steps : environments, and steps of a rollout
     """
@@ -91,7 +93,7 @@ class Replay:
 
     @property
     def indptr(self) -> Order:
-        """Return the beginnings of all steps' inputs in one row."""
+        """Return the beginnings of all inputs."""
         return self.starts.reshape(-1)
 
     @property
@@ -142,7 +144,10 @@ class Replay:
         self.stored[1] = end + 1
 
     def _make_room(self, total: int) -> int:
-        """Drop the batches in a new one's way; return its beginning."""
+        """Drop the batches in a new one's way.
+
+        Returns the beginning of its inputs.
+        """
         room, batches = len(self.indices), len(self.starts)
         if 3 * total > room:  # or the batch before, which ends somewhere, might have to go
             raise MemoryError(

@@ -12,7 +12,10 @@ from fastpong.settings.schedules import Schedule
 
 @dataclass(frozen=True, kw_only=True)
 class DQNSettings(RolloutSettings):
-    """The settings of one stage of Q-learning. ``docs/experiments`` has what else was tried."""
+    """The settings of one stage of Q-learning.
+
+    ``docs/experiments`` has what else was tried.
+    """
 
     pixel_stride: int = option(
         1, "every so many rows and columns of the screen are seen; 1 sees all",

@@ -1,9 +1,9 @@
-"""What the Q-learning agent learns from its replay: steps of Adam on minibatches, on all cores.
+"""Updates of Q-learning: Adam on minibatches, on all cores.
 
-The hidden units are divided into parts of 64, each with copies of its weights and moments, and a
-thread computes all that belongs to its parts, see ``team``. Log odds and values are added up part
-by part and the gradient's norm unit by unit, in one fixed order: weights are the same for any
-number of threads, bit for bit.
+The hidden units are divided into parts of 64, each with copies of its weights and moments. A thread
+computes all that belongs to its parts, see ``team``. Log odds and values are added up part by part
+and the gradient's norm unit by unit, in one fixed order. So the weights are the same for any number
+of threads, bit for bit.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ UNITS = 64
 
 
 class Minibatch(NamedTuple):
-    """Sampled steps, with the replay's inputs.
+    """Hold sampled steps with the replay buffer's inputs.
 
-    renew : whether the target network is made what the network is before
+    renew : copy the network to the target network first
     """
 
     renew: bool
@@ -41,7 +41,7 @@ class Minibatch(NamedTuple):
 
 
 class QPart(Part):
-    """Some of the units of network and target network, and room to compute."""
+    """Some units of both networks, and room to compute."""
 
     def __init__(self, learner: QUpdater, first: int, last: int) -> None:
         settings, tree = learner.settings, learner.tree
@@ -59,11 +59,11 @@ class QPart(Part):
         size, width, room = settings.batch_size, self.width, self.room
         self.gradient, self.squares = room(tree.rows + 3, width), np.zeros(width)
         self.hidden, self.hidden_later = room(2 * size, 2, width), room(size, 2, width)
-        # Log odds and values of the steps and those after; and the target's of those after.
+        # Log odds and values of the steps and those after, and the target's of those after.
         self.heads, self.heads_later = room(2, 2 * size), room(2, size)
 
     def forward(self, batch: Minibatch) -> None:
-        """Write this part's share of all log odds and values."""
+        """Write this part's share of log odds and values."""
         if batch.renew:
             for target, weights in zip(self.target, self.network, strict=True):
                 target[...] = weights
@@ -82,7 +82,7 @@ class QPart(Part):
     def backward(
         self, inputs: SparseInputs, now: Order, tree: CellTree, upward: tuple[Floats, Floats]
     ) -> None:
-        """Write the gradient by this part's weights, and its squares' sums."""
+        """Write the gradient and the sums of its squares."""
         self.cells.cells_backward(
             now, tuple(inputs), tuple(tree), self.hidden[: len(now)], self.network[1], upward,
             (self.gradient, self.squares),
@@ -98,13 +98,16 @@ class QPart(Part):
     def step_and_forward(
         self, step: tuple[CellTree, float, int, float], following: Minibatch
     ) -> None:
-        """Take a step, begin the following minibatch: a meeting less."""
+        """Take a step and begin the following minibatch.
+
+        In one call the threads meet once less.
+        """
         self.step(*step)
         self.forward(following)
 
 
 class QUpdater:
-    """Makes updates, on ``threads`` threads; keeps the arrays it works in."""
+    """Make updates on ``threads`` threads."""
 
     def __init__(
         self, settings: DQNSettings, kernels: Backend, dtype: DTypeLike, threads: int
@@ -127,9 +130,9 @@ class QUpdater:
     ) -> dict[str, float]:
         """Make one update, in place.
 
-        rate     : Adam's step size
+        rate : Adam's step size
 
-        Raises ArithmeticError where a gradient is not finite; all is then as before.
+        Raises ArithmeticError, with nothing changed, for a gradient that is not finite.
         """
         settings = self.settings
         rng = np.random.default_rng(int(state["updates"][0]))

@@ -1,1 +1,1 @@
-"""Karpathy's agent: REINFORCE with one hidden layer on difference frames."""
+"""Karpathy's agent: REINFORCE with one hidden layer."""

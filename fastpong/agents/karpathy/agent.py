@@ -1,4 +1,6 @@
-"""The first reference agent: REINFORCE with one hidden ReLU layer, on difference frames.
+"""The first reference agent: REINFORCE with one hidden layer.
+
+Its inputs are difference frames.
 
     h = ReLU(W1 x),   p = sigmoid(W2 . h),   RIGHT with probability p, else LEFT
     A = standardize(discounted returns, reset at every point)
@@ -34,18 +36,24 @@ KERNELS = (
 
 
 class Karpathy(EpisodicSpec):
-    """See ``Spec``. Parameters: w1 (6400, H), pixel-major, and w2 (H,)."""
+    """See ``Spec``.
+
+    Parameters: w1 (6400, H), pixel-major, and w2 (H,).
+    """
 
     Settings = KarpathySettings
-    settings: KarpathySettings
 
     def __init__(self, settings: KarpathySettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
+        self.settings = settings
         kernels.prepare(dtype, *KERNELS)
         self.shapes = {"w1": (PIXELS, settings.hidden), "w2": (settings.hidden,)}
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
-        """Draw N(0, 1) / sqrt(fan-in), in float64 and rounded, so that dtypes begin alike."""
+        """Draw N(0, 1) / sqrt(fan-in).
+
+        In float64 and rounded, so that dtypes begin alike.
+        """
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(INIT,)))
         return {
             name: (rng.standard_normal(shape) / np.sqrt(shape[0])).astype(self.dtype)
@@ -64,7 +72,7 @@ class Karpathy(EpisodicSpec):
 
 
 class KarpathyActor:
-    """Plays episodes."""
+    """Play episodes."""
 
     def __init__(self, kernels: Backend, stage: PlannedStage, chance: Chance) -> None:
         self.kernels, self.chance = kernels, chance
@@ -90,14 +98,14 @@ class KarpathyActor:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The batch's gradient so far and RMSProp's cache, by the parameters' names."""
+    """Hold the batch's gradient and RMSProp's cache by name."""
 
     gradient: dict[str, Array]
     cache: dict[str, Array]
 
 
 class KarpathyLearner(EpisodicLearner):
-    """Adds up the gradients of a batch of episodes and climbs them by RMSProp."""
+    """Climb the summed gradients of episodes by RMSProp."""
 
     def __init__(self, spec: Karpathy, stage: PlannedStage, parameters: dict[str, Array]) -> None:
         self.spec, self.parameters = spec, parameters
@@ -117,7 +125,10 @@ class KarpathyLearner(EpisodicLearner):
         return by_name("gradient", self._state.gradient) | by_name("cache", self._state.cache)
 
     def add(self, result: Trajectory, parameters: Arrays) -> dict[str, float]:
-        """Add an episode's gradient, at the parameters that played it, to the batch's."""
+        """Add an episode's gradient to the batch's.
+
+        It is taken at the parameters that played the episode.
+        """
         k, gradient = self.spec.kernels, self._state.gradient
         # T numbers: float64 costs nothing here and keeps the advantages exact.
         returns = k.discount_rewards(

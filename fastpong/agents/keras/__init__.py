@@ -1,1 +1,1 @@
-"""The Keras reference's agent: REINFORCE with a small convolutional network."""
+"""The Keras reference's agent: REINFORCE with a convolution."""

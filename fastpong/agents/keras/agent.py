@@ -1,11 +1,13 @@
-"""The second reference agent: REINFORCE with a small convolutional network and all actions.
+"""The second reference agent: REINFORCE with a convolution.
+
+It plays all six actions.
 
     h = ReLU(flatten(ReLU(conv(x))) W1 + b1),   h' = ReLU(h W2 + b2),   p = softmax(h' W3 + b3)
     A = discounted returns, reset at every point, over their standard deviation
     loss = mean of the cross-entropy of p and Y = p + step A (onehot(action) - p), Y held fixed
     Adam
 
-As in the reference the convolution takes a frame as one row of 80 columns with 80 channels;
+As in the reference the convolution takes a frame as one row of 80 columns with 80 channels.
 ``image_conv`` gives it an image. Parameters are named in order and shaped as Keras shapes them.
 Source: rlcode/reinforcement-learning, 3-atari/2-pong (2017), its facts and formulas.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -39,7 +41,10 @@ KERNELS = (
 
 
 def shapes(image_conv: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters: 149,830 numbers, of an image 1,496,518."""
+    """Return the shapes of the parameters.
+
+    They have 149,830 numbers, with ``image_conv`` 1,496,518.
+    """
     channels, positions = (1, 27 * 27) if image_conv else (80, 27)
     first, second = UNITS
     sizes = [(positions * FILTERS, first), (first, second), (second, ACTIONS)]
@@ -53,19 +58,20 @@ class KerasConv(EpisodicSpec):
     """See ``Spec``. Parameters as ``shapes`` says."""
 
     Settings = KerasSettings
-    settings: KerasSettings
-    defaults: ClassVar[Mapping[str, Any]] = {"save_every": 10}
+    defaults: ClassVar[Mapping[str, object]] = {"save_every": 10}
 
     def __init__(self, settings: KerasSettings, kernels: Backend, dtype: DTypeLike) -> None:
         super().__init__(settings, kernels, dtype)
+        self.settings = settings
         self.shapes = shapes(settings.image_conv)
         kernels.prepare(dtype, *KERNELS)
 
     def initial_parameters(self, seed: int) -> dict[str, Array]:
-        """Draw the kernels, in float64 and rounded, and set the biases to zero.
+        """Draw the kernels, and set the biases to zero.
 
-        Uniform within sqrt(6 / fan-in) (He), the last layer's within sqrt(6 / (fan-in + fan-out))
-        (Glorot), which is Keras's default and left at that in the reference.
+        In float64 and rounded, so that dtypes begin alike. Uniform within sqrt(6 / fan-in) (He),
+        the last layer's within sqrt(6 / (fan-in + fan-out)) (Glorot), which is Keras's default and
+        left at that in the reference.
         """
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(INIT,)))
         parameters = {}
@@ -87,7 +93,7 @@ class KerasConv(EpisodicSpec):
 
 
 class KerasActor:
-    """Plays episodes."""
+    """Play episodes."""
 
     def __init__(self, kernels: Backend, stage: PlannedStage, chance: Chance) -> None:
         self.kernels, self.chance = kernels, chance
@@ -112,7 +118,7 @@ class KerasActor:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The batch's gradient so far and Adam's moments, by the parameters' names.
+    """Hold the batch's gradient and Adam's moments by name.
 
     steps   : (1,), steps in the gradient
     updates : (1,), updates made
@@ -130,7 +136,7 @@ def _zeros(spec: KerasConv) -> dict[str, Array]:
 
 
 class KerasLearner(EpisodicLearner):
-    """Adds up the gradients of a batch of episodes and descends their mean by Adam."""
+    """Descend the mean gradient of episodes by Adam."""
 
     def __init__(self, spec: KerasConv, stage: PlannedStage, parameters: dict[str, Array]) -> None:
         self.spec, self.parameters = spec, parameters
@@ -148,7 +154,10 @@ class KerasLearner(EpisodicLearner):
         return named | {"steps": state.steps, "updates": state.updates}
 
     def add(self, result: Trajectory, parameters: Arrays) -> dict[str, float]:
-        """Add an episode's gradient, at the parameters that played it, to the batch's."""
+        """Add an episode's gradient to the batch's.
+
+        It is taken at the parameters that played the episode.
+        """
         # T numbers: float64 costs nothing here and keeps the advantages exact.
         rewards = result.rewards.astype(np.float64)
         returns = self.spec.kernels.discount_rewards(
@@ -174,7 +183,10 @@ class KerasLearner(EpisodicLearner):
         advantage: Array,
         parameters: Arrays,
     ) -> tuple[Array, Array]:
-        """Add the gradient of some steps; return their probabilities and losses."""
+        """Add some steps' gradient.
+
+        Returns their probabilities and losses.
+        """
         k, p, g = self.spec.kernels, parameters, self._state.gradient
         h1, h2, probability, dh1, dh2 = (a[: len(actions)] for a in self._layers.values())
         k.sparse_conv_forward(*frames, p["kernel"], p["bias"], p["w1"], p["b1"], out=h1)
@@ -193,7 +205,7 @@ class KerasLearner(EpisodicLearner):
         return probability, losses
 
     def update(self) -> dict[str, float]:
-        """Descend the mean loss over the batch's steps by Adam, and clear its gradient.
+        """Descend the batch's mean loss and clear its gradient.
 
         Raises ArithmeticError, with nothing changed, for a gradient that is not finite.
         """

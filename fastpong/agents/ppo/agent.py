@@ -1,7 +1,10 @@
-"""PPO with one hidden layer that sees several resolutions and the mirror image.
+"""PPO with one hidden layer.
+
+It sees cells of several sizes, and their mirror image:
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)        x' is x upside down
-    RIGHT with probability sigmoid(2 (h - h') . a), else LEFT;   value (h + h') . v
+    RIGHT with probability sigmoid(2 (h - h') . a), else LEFT
+    value (h + h') . v
 
 An update is several passes over the rollouts of all environments in minibatches, with the clipped
 loss of PPO, an entropy bonus and the squared error of the value, by Adam.
@@ -49,7 +52,7 @@ class PPO(RolloutSpec):
 
 
 class PPOLearner(RolloutLearner):
-    """Makes an update of PPO from the rollouts of all environments."""
+    """Make updates of PPO from all environments' rollouts."""
 
     def __init__(
         self, spec: PPO, stage: PlannedStage, parameters: dict[str, Array], threads: int
@@ -59,7 +62,7 @@ class PPOLearner(RolloutLearner):
         self._updater = Updater(spec.settings, spec.kernels, spec.dtype, threads)
 
     def advance(self, stage: PlannedStage) -> PPOLearner:
-        """Return this learner with the settings of the next stage."""
+        """Return this learner with the next stage's settings."""
         assert isinstance(stage.spec, PPO)
         learner = PPOLearner(stage.spec, stage, self.parameters, self.threads)
         learner.rollout_state = self.rollout_state
@@ -78,7 +81,7 @@ class PPOLearner(RolloutLearner):
         return metrics
 
     def _sharpen(self, steps: int) -> None:
-        """Multiply the log odds by this update's share of ``sharpening``."""
+        """Multiply the log odds by this update's share."""
         if self.stage.stage.sharpening == 1:
             return
         after = self._sharpness(steps + self.stage.steps_per_update)
@@ -87,7 +90,7 @@ class PPOLearner(RolloutLearner):
             a *= after / self._sharpness(steps)
 
     def _sharpness(self, steps: int) -> float:
-        """Return the factor of the log odds after ``steps`` steps of the run."""
+        """Return the log odds' factor after ``steps`` steps."""
         since = self.stage.since("ent_coef", steps)
         share = min(1.0, max(0.0, 2 * since / self.settings.ent_coef.steps - 1))
         return float(self.stage.stage.sharpening**share)

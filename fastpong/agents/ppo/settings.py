@@ -1,4 +1,4 @@
-"""The settings of PPO, and those that it shares with the Q-learning agent."""
+"""The settings of PPO, and of all rollout agents."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ class RolloutSettings:
         self.pyramid()
 
     def pyramid(self) -> Pyramid:
-        """Return the numbering of inputs and rows; ValueError for cells that do not fit."""
+        """Return the numbering of inputs and rows.
+
+        Raises ValueError for cells that do not fit.
+        """
         levels = parse_levels(self.coarse_cells)
         return Pyramid(
             self.cell_size, levels, self.last_action, self.pixel_stride, self.frame_history
@@ -76,7 +79,10 @@ class RolloutSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings(RolloutSettings):
-    """The settings of PPO. ``docs/experiments`` has what else was tried."""
+    """The settings of PPO.
+
+    ``docs/experiments`` has what else was tried.
+    """
 
     learning_rate: Schedule = option(
         Schedule(1.5e-3, 1.5e-4, 800_000),

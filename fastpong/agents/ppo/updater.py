@@ -1,12 +1,12 @@
-"""What the actor-critic agent learns from a batch: passes over it in minibatches, on all cores.
+"""Updates of PPO: epochs of minibatches, on all cores.
 
-Hidden units are divided among threads, see ``team``: a thread computes their hidden layer, their
-gradient, their step of Adam. Log odds, values and the loss's gradient need all units and come in
+Hidden units are divided among threads, see ``team``. A thread computes their hidden layer, their
+gradient and their step of Adam. Log odds, values and the loss's gradient need all units and come in
 between, divided by steps, and so does the gradient's norm, added up unit by unit. So the weights
 are the same for any number of threads, bit for bit.
 
-All passes are one call, of ``PpoUpdate``. In Cython's the threads, each on a core of its own,
-meet a hundred times and seldom have to wake each other. Numba's and NumPy's do all on one thread.
+All epochs are one call, of ``PpoUpdate``. In Cython's the threads, each on a core of its own, meet
+a hundred times and seldom have to wake each other. Numba's and NumPy's do all on one thread.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Batch:
 
 
 def _join(rollouts: Sequence[Rollout]) -> SparseInputs:
-    """Return the inputs of all steps that were learned from."""
+    """Join the inputs of all steps."""
     # The last observation of a rollout is the first one of the next: it is left out.
     used = [int(s.indptr[s.length]) for s in rollouts]
     starts = np.cumsum([0, *used])
@@ -93,7 +93,7 @@ def _join(rollouts: Sequence[Rollout]) -> SparseInputs:
 
 
 def _explained(values: Floats, returns: Floats) -> float:
-    """Return 1 - Var(returns - values) / Var(returns), or 0.
+    """Return 1 - Var(returns - values) / Var(returns).
 
     It is 0 for returns that do not vary.
     """
@@ -119,7 +119,7 @@ class UnitsPart(Part):
 
 
 class Updater:
-    """Makes updates on ``threads`` threads, and keeps the arrays it works in."""
+    """Make updates on ``threads`` threads."""
 
     def __init__(
         self, settings: PPOSettings, kernels: Backend, dtype: DTypeLike, threads: int
@@ -166,7 +166,7 @@ class Updater:
         self, batch: Batch, orders: Sequence[Order], parameters: Arrays,
         state: Arrays, rate: float, ent_coef: float,
     ) -> Doubles:  # fmt: skip
-        """Take a step of Adam for every minibatch, return its metrics."""
+        """Return the metrics of a step for every minibatch."""
         settings, tree, parts = self.settings, self.tree, self.parts
         whole = {**parameters, **state}
         self.team.each(lambda k: parts[k].take(whole))
