@@ -22,7 +22,7 @@ Design
     cores call the cloned ones.
 """
 
-from libc.math cimport pow, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -406,39 +406,12 @@ cdef class PolicyStep:
 
 # --- dense layers: y = x W + b, or its ReLU -----------------------------------------------------
 
-cdef inline inlined row_forward(
-        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[::1] out) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(out.shape[0]):
-        out[j] = b[j]
-    for i in range(x.shape[0]):
-        if x[i] != 0:    # half of what comes out of a ReLU is zero
-            for j in range(out.shape[0]):
-                out[j] += x[i] * w[i, j]
-    if relu:
-        for j in range(out.shape[0]):
-            out[j] = 0 if out[j] < 0 else out[j]
-
-
-cdef cloned cloned_dense_row(
-        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[::1] out) noexcept nogil:
-    row_forward(x, w, b, relu, out)
-
-
 cdef cloned cloned_dense_forward(
         const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
         floating[:, ::1] out) noexcept nogil:
     cdef Py_ssize_t t
     for t in range(x.shape[0]):
         row_forward(x[t], w, b, relu, out[t])
-
-
-cdef void c_dense_row(
-        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
-        floating[::1] out) noexcept nogil:
-    cloned_dense_row(x, w, b, relu, out)
 
 
 cdef void c_dense_forward(
@@ -590,14 +563,18 @@ cdef cloned cloned_adam(
         floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
         floating[::1] square, AdamRates rates) noexcept nogil:
     cdef Py_ssize_t i
-    cdef floating step = 0
+    cdef floating m, v, step = 0
     cdef floating rate = <floating>rates.rate, root_scale = <floating>rates.root_scale
     cdef floating keep1 = <floating>rates.beta1, take1 = <floating>(1 - rates.beta1)
     cdef floating keep2 = <floating>rates.beta2, take2 = <floating>(1 - rates.beta2)
     cdef floating epsilon = <floating>rates.epsilon
     for i in range(parameter.shape[0]):
-        adam_moments(gradient[i], keep1, take1, keep2, take2, &mean[i], &square[i])
-        adam_step(mean[i], square[i], rate, root_scale, epsilon, &step)
+        m = mean[i]
+        v = square[i]
+        adam_moments(gradient[i], keep1, take1, keep2, take2, &m, &v)
+        adam_step(m, v, rate, root_scale, epsilon, &step)
+        mean[i] = m
+        square[i] = v
         parameter[i] -= step
 
 

@@ -19,8 +19,8 @@ Design
 (E) Rows that no input has ever reached have no gradient and no moments: they are left alone.
 (F) As in _kernels.pyx: every sum has one fixed order, a worker's step and the learner share their
     cores, hot functions are compiled for each vector unit, nothing is allocated.
-(G) Arguments come in tuples, see ``kernels/bundles``. Inputs and Tree unpack those of whole numbers, whose
-    type is always the same. Arrays of a fused type cannot be members.
+(G) Arguments come in tuples, see ``kernels/bundles``. Inputs and Tree unpack those of whole
+    numbers, whose type is always the same. Arrays of a fused type cannot be members.
 """
 
 from cython cimport floating

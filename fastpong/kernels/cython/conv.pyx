@@ -22,8 +22,8 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
 
 from fastpong._clones cimport cloned, inlined
 from fastpong._geometry cimport PIXELS, SIDE
-from fastpong._kernels cimport c_dense_row, c_sparse_difference_frame, dot
-from fastpong.kernels.cython.losses cimport c_softmax_row
+from fastpong._kernels cimport c_sparse_difference_frame, dot, row_forward
+from fastpong.kernels.cython.losses cimport row_softmax
 
 cdef enum:
     OUT = 27          # positions along an axis: 80 / 3, rounded up
@@ -112,7 +112,7 @@ cdef cloned c_base(
                 base[h] += value * w[row, h]
 
 
-cdef cloned cloned_frame_forward(
+cdef inline inlined frame_forward(
         Pixels pixels, const floating[:, ::1] kernel, const floating[::1] bias,
         const floating[:, ::1] w, const floating[::1] base, floating[:, ::1] values,
         int64_t[:, ::1] touched, floating[::1] hidden) noexcept nogil:
@@ -154,26 +154,50 @@ cdef cloned cloned_frame_forward(
             hidden[h] = 0 if hidden[h] < 0 else hidden[h]
 
 
-def sparse_conv_forward(frames, layer, scratch, floating[:, ::1] hidden):
-    """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
+cdef cloned cloned_frame_forward(
+        Pixels pixels, const floating[:, ::1] kernel, const floating[::1] bias,
+        const floating[:, ::1] w, const floating[::1] base, floating[:, ::1] values,
+        int64_t[:, ::1] touched, floating[::1] hidden) noexcept nogil:
+    frame_forward(pixels, kernel, bias, w, base, values, touched, hidden)
+
+
+cdef class Frames:
+    """Sparse frames, and room for the positions that one of them touches."""
+
     cdef const int64_t[::1] indptr
     cdef const uint16_t[::1] indices
     cdef const int8_t[::1] signs
+    cdef int64_t[:, ::1] touched
+
+    def __init__(self, frames, touched):
+        self.indptr, self.indices, self.signs = frames
+        self.touched = touched
+
+
+cdef cloned cloned_forward(
+        Frames frames, const floating[:, ::1] kernel, const floating[::1] bias,
+        const floating[:, ::1] w, const floating[::1] base, floating[:, ::1] values,
+        floating[:, ::1] hidden) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(hidden.shape[0]):
+        frame_forward(
+            pixels_between(
+                frames.indices, frames.signs, frames.indptr[t], frames.indptr[t + 1]),
+            kernel, bias, w, base, values, frames.touched, hidden[t])
+
+
+def sparse_conv_forward(frames, layer, scratch, floating[:, ::1] hidden):
+    """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
     cdef const floating[:, ::1] kernel, w
     cdef const floating[::1] bias, b
     cdef floating[:, ::1] values
     cdef floating[::1] base
-    cdef int64_t[:, ::1] touched
-    cdef Py_ssize_t t
-    indptr, indices, signs = frames
     kernel, bias, w, b = layer
     values, base, touched = scratch
+    cdef Frames bound = Frames(frames, touched)
     with nogil:
         c_base(bias, w, b, base)
-        for t in range(indptr.shape[0] - 1):
-            cloned_frame_forward(
-                pixels_between(indices, signs, indptr[t], indptr[t + 1]), kernel, bias, w, base,
-                values, touched, hidden[t])
+        cloned_forward(bound, kernel, bias, w, base, values, hidden)
 
 
 cdef cloned cloned_convolve(
@@ -269,6 +293,12 @@ def sparse_conv_backward(frames, layer, const floating[:, ::1] dhidden, scratch,
 
 # --- a worker's step ----------------------------------------------------------------------------
 
+cdef cloned cloned_dense_row(
+        const floating[::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
+        floating[::1] out) noexcept nogil:
+    row_forward(x, w, b, relu, out)
+
+
 cdef class _FloatNetwork:
     """Weights and scratch of one decision, float32."""
 
@@ -286,9 +316,9 @@ cdef class _FloatNetwork:
     cdef void compute(self, Pixels pixels) noexcept nogil:
         cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,
                              self.touched, self.h1)
-        c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
-        c_dense_row(self.h2, self.w3, self.b3, False, self.p)
-        c_softmax_row(self.p, self.p)
+        cloned_dense_row(self.h1, self.w2, self.b2, True, self.h2)
+        cloned_dense_row(self.h2, self.w3, self.b3, False, self.p)
+        row_softmax(self.p, self.p)
 
 
 cdef class _DoubleNetwork:
@@ -308,9 +338,9 @@ cdef class _DoubleNetwork:
     cdef void compute(self, Pixels pixels) noexcept nogil:
         cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,
                              self.touched, self.h1)
-        c_dense_row(self.h1, self.w2, self.b2, True, self.h2)
-        c_dense_row(self.h2, self.w3, self.b3, False, self.p)
-        c_softmax_row(self.p, self.p)
+        cloned_dense_row(self.h1, self.w2, self.b2, True, self.h2)
+        cloned_dense_row(self.h2, self.w3, self.b3, False, self.p)
+        row_softmax(self.p, self.p)
 
 
 cdef int choose(const floating[::1] probability, double uniform, bint greedy) noexcept nogil:

@@ -10,22 +10,10 @@ cdef double CLIP = 1e-7    # Keras keeps probabilities this far from 0 and 1
 
 # --- softmax ------------------------------------------------------------------------------------
 
-cdef void c_softmax_row(const floating[::1] logits, floating[::1] out) noexcept nogil:
-    # exp() of numbers <= 0 only: it may vanish but cannot overflow.
-    cdef Py_ssize_t i
-    cdef double top = -1.0 / 0.0 if logits.shape[0] == 0 else logits[0], total = 0
-    for i in range(logits.shape[0]):
-        top = logits[i] if logits[i] > top else top
-    for i in range(logits.shape[0]):
-        total += exp(logits[i] - top)
-    for i in range(logits.shape[0]):
-        out[i] = <floating>(exp(logits[i] - top) / total)
-
-
 cdef void c_softmax(const floating[:, ::1] logits, floating[:, ::1] out) noexcept nogil:
     cdef Py_ssize_t t
     for t in range(logits.shape[0]):
-        c_softmax_row(logits[t], out[t])
+        row_softmax(logits[t], out[t])
 
 
 def softmax(const floating[:, ::1] logits, floating[:, ::1] out):
@@ -101,7 +89,8 @@ cdef void c_ppo_gradient(
         p = exp(-softplus(-log_odds))
         # d log pi(a) / dl = sign (1 - pi(a));  dH / dl = -p (1 - p) l, l the log odds
         slope = -gain * ratio * sign * exp(-softplus(sign * log_odds))
-        if (gain > 0 and ratio > 1 + terms.clip_range) or (gain <= 0 and ratio < 1 - terms.clip_range):
+        # The clipped arm is flat, and bounded is another number than ratio there.
+        if (gain > 0 and ratio > bounded) or (gain <= 0 and ratio < bounded):
             slope = 0
         slope += terms.ent_coef * p * exp(-softplus(log_odds)) * log_odds
         error = <double>value[q] - <double>returns[t]
