@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpong.agents import AGENTS, make_plan
-from fastpong.agents.plan import PlannedStage
+from fastpong.agents.protocol import PlannedStage
 from fastpong.settings.stages import Stage
 
 

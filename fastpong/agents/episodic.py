@@ -8,7 +8,7 @@ from typing import ClassVar, NoReturn, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.agents.plan import PlannedStage
+from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
 from fastpong.kernels import Backend
 

@@ -11,11 +11,12 @@ with the parameters of version max(0, u - lag).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from fastpong.agents.plan import PlannedStage
 from fastpong.arrays import Array, Arrays
+from fastpong.envs.variants import Variant
+from fastpong.settings.stages import Stage
 
 
 class Game(Protocol):
@@ -49,6 +50,46 @@ class Result(Protocol):
     @property
     def games(self) -> Sequence[Game]:
         """The episodes that ended in the task, in order."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage in its place.
+
+    index        : its number, from 0
+    spec         : its agent with its settings
+    variant      : the environment with the stage's frame skip
+    frame_spread : steps from one compared screen to the next, over the time of one step of the
+                   first stage
+    frames_kept  : screens that an environment keeps, the same in all stages
+    first_task, first_step : tasks and steps of the run before it
+    starts       : for each schedule, the steps of the run before it started
+    """
+
+    index: int
+    stage: Stage
+    spec: Spec
+    variant: Variant
+    frame_spread: int
+    frames_kept: int
+    first_task: int = 0
+    first_step: int = 0
+    starts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def steps_per_update(self) -> int:
+        """Return the steps of an update."""
+        assert self.spec.steps_per_task is not None
+        return self.spec.tasks_per_update * self.spec.steps_per_task
+
+    def steps_before(self, task: int) -> int:
+        """Return the run's steps before ``task``'s update."""
+        updates = (task - self.first_task) // self.spec.tasks_per_update
+        return self.first_step + updates * self.steps_per_update
+
+    def since(self, schedule: str, steps: int) -> int:
+        """Return a schedule's steps after ``steps`` of the run."""
+        return steps - self.starts.get(schedule, 0)
 
 
 @dataclass(frozen=True)

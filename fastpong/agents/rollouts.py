@@ -29,9 +29,8 @@ from numpy.typing import DTypeLike
 
 from fastpong.acting.rollout import Buffers, EnvState, Game, Rollout, RolloutPlayer, Step
 from fastpong.agents.episodic import by_name
-from fastpong.agents.plan import PlannedStage
 from fastpong.agents.ppo.settings import RolloutSettings
-from fastpong.agents.protocol import Chance
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.pyramid import Pyramid
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import INIT, uniforms

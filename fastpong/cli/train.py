@@ -179,7 +179,9 @@ def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
             "episodes"
         )
     if outcome.finished:
-        announce(f"trained {outcome.episode:,} episodes; checkpoint {where}")
+        announce(
+            f"trained {outcome.episode:,} episodes, {outcome.steps:,} steps; checkpoint {where}"
+        )
         announce(f"to see how well it plays: fastpong eval {run_name}")
         return 0
     announce(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")

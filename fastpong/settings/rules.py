@@ -10,10 +10,11 @@ from fastpong.agents.ppo.settings import RolloutSettings
 from fastpong.envs.variants import find_variant
 from fastpong.settings.stages import Stage
 
-SAME_NETWORK = (
-    "hidden", "n_envs", "pixel_stride", "cell_size", "coarse_cells", "frame_history", "last_action",
+SAME_IN_ALL = (
+    "lag", "hidden", "n_envs", "pixel_stride", "cell_size", "coarse_cells", "frame_history",
+    "last_action",
 )  # fmt: skip
-"""Settings that the agent of the next stage must share, since it takes over the network."""
+"""Settings that all stages share, since each takes over network and environments."""
 
 
 def check_stages(env: str, stages: Sequence[Stage]) -> None:
@@ -32,6 +33,7 @@ def check_stages(env: str, stages: Sequence[Stage]) -> None:
     for number, (before, stage) in enumerate(pairwise(stages), 2):
         if stage.agent != before.agent:
             _check_handover(number, before, stage, begun[number - 2])
+        _check_same(number, before, stage)
     for number, stage in enumerate(stages, 1):
         follows = number > 1 and stages[number - 2].agent != stage.agent
         _check_policy(number, stage, follows)
@@ -102,6 +104,17 @@ def _steps_per_update(stage: Stage) -> int:
     return settings.n_envs * settings.n_steps
 
 
+def _check_same(number: int, before: Stage, stage: Stage) -> None:
+    """Raise ValueError for another network or other environments."""
+    for name in SAME_IN_ALL:
+        old, new = getattr(before.settings, name), getattr(stage.settings, name)
+        if old != new:
+            raise ValueError(
+                f"{_name(number, name)}: expected {old!r}, as before, since network and "
+                f"environments are taken over, got {new!r}; leave it out"
+            )
+
+
 def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> None:
     """Require a network that ``stage`` can take over."""
     if (before.agent, stage.agent) != ("dqn", "ppo"):
@@ -109,13 +122,6 @@ def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> Non
             f"{_name(number, 'agent')}: expected {before.agent}, as before, or ppo after dqn, "
             f"got {stage.agent}"
         )
-    for name in SAME_NETWORK:
-        old, new = getattr(before.settings, name), getattr(stage.settings, name)
-        if old != new:
-            raise ValueError(
-                f"{_name(number, name)}: expected {old!r}, as before, since the network is taken "
-                f"over, got {new!r}; leave it out"
-            )
     for which, settings in ((number - 1, before.settings), (number, stage.settings)):
         if settings.lag:
             raise ValueError(

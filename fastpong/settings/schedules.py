@@ -47,8 +47,10 @@ class Schedule:
         if not self.steps:
             return self.start
         done = min(1.0, steps / self.steps)
+        if not self.start:
+            return done * self.end
         # Rounded, so that 1.5e-3 to 1.5e-4 is a tenth exactly, as it is written.
-        share = round(self.end / self.start, 12) if self.start else 1.0
+        share = round(self.end / self.start, 12)
         return self.start * (1 - done * (1 - share))
 
     def __str__(self) -> str:

@@ -48,11 +48,13 @@ class Outcome:
 
     episode  : the last one trained on
     finished : whether no more were asked for
+    steps    : of the run
     reached  : whether it ended because the goal is reached
     saved    : the episode of the newest checkpoint, less than ``episode`` if the disk is full
     """
 
     episode: int
+    steps: int
     finished: bool
     reached: bool
     saved: int
@@ -123,7 +125,8 @@ class Session:
             raise
         keeper.save()
         episode = int(trainer.counters["episode"])
-        return Outcome(episode, trainer.done, trainer.reached, keeper.episode)
+        steps = int(trainer.counters["total_steps"])
+        return Outcome(episode, steps, trainer.done, trainer.reached, keeper.episode)
 
     def _trainer(self, run: Run) -> tuple[Trainer, int]:
         """Return the trainer and its checkpoint's episode, else -1."""

@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fastpong.agents.plan import Plan, PlannedStage
-from fastpong.agents.protocol import Game, Learner, Result
+from fastpong.agents.plan import Plan
+from fastpong.agents.protocol import Game, Learner, PlannedStage, Result
 from fastpong.arrays import Array
 from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool

@@ -140,8 +140,8 @@ def test_a_frame_skip_longer_than_the_first_stages_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "what"),
-    [({"hidden": 17}, "the parameters' shapes"), ({"n_envs": 3}, "environments"),
-     ({"lag": 1}, "lag"), ({"last_action": True}, "the parameters' shapes")],
+    [({"hidden": 17}, "shapes of parameters"), ({"n_envs": 3}, "n_envs"),
+     ({"lag": 1}, "lag"), ({"last_action": True}, "shapes of parameters")],
 )  # fmt: skip
 def test_stages_that_cannot_take_over_are_refused(changes: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=rf"^stages: expected the same {what} in all"):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fastpong.agents import AGENTS, make_plan
-from fastpong.agents.plan import PlannedStage
-from fastpong.agents.protocol import Chance
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.envs.draws import TRAIN
 from fastpong.settings.stages import Stage
 

@@ -46,7 +46,7 @@ def test_a_full_disk_costs_checkpoints_and_no_more(tmp_path: Path) -> None:
     assert "the checkpoint of episode 4 cannot be saved: File too large" in done.stderr
     assert "training goes on" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "trained 4 episodes; checkpoint run/checkpoints/00000000.json" in done.stdout
+    assert "steps; checkpoint run/checkpoints/00000000.json" in done.stdout
     assert len(rows(tmp_path / "run")) == 4
     again = fastpong("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
     assert again.returncode == 0, again

@@ -77,6 +77,14 @@ def test_stages_survive_toml() -> None:
             "stage 2: policy_temperature: expected it where ppo",
         ),
         ({"sharpening": 2}, "stage 2: sharpening: expected it where ppo takes over"),
+        *(
+            ({name: value}, f"stage 2: {name}: expected .*, as before, since network")
+            for name, value in (
+                *(("lag", 1), ("hidden", 64), ("n_envs", 8)),
+                *(("cell_size", 2), ("coarse_cells", ""), ("coarse_cells", "8x8:0.5")),
+                *(("frame_history", 0), ("last_action", False)),
+            )
+        ),
     ],
 )
 def test_a_wrong_stage_is_named(changes: dict[str, Any], message: str) -> None:

@@ -16,7 +16,6 @@ from fastpong.cli import errors as cli
 from fastpong.envs.draws import TRAIN
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
-from fastpong.kernels import get_backend
 from fastpong.storage.checkpoint import newest
 
 Array = NDArray[Any]
@@ -57,7 +56,7 @@ def test_safetensors_have_every_parameter_and_setting(
     found, _ = newest(tmp_path / "a" / "checkpoints")
     arrays, name, hyper = read(file)
     assert name == agent and hyper.items() <= found.manifest["config"].items()
-    # The agents in lanes export averages; in one game the last of them has learned nothing yet.
+    # The agents of rollouts export averages; in one game the last of them has learned nothing yet.
     kept = "state/average/" if agent == "ppo" else "parameters/0/"
     assert arrays.keys() == {k.removeprefix(kept) for k in found.arrays if k.startswith(kept)}
     for key, array in arrays.items():
@@ -65,18 +64,21 @@ def test_safetensors_have_every_parameter_and_setting(
 
 
 def test_the_actor_critic_can_be_computed_from_them_as_documented(tmp_path: Path) -> None:
-    """The formula of docs/architecture.md, in NumPy, for screens that the agent saw itself."""
-    from fastpong.agents.ppo.agent import ActorCritic, Settings
+    """The formula of docs/design/exported-weights.md, for screens that the agent saw itself."""
+    from fastpong.agents import make_plan
+    from fastpong.agents.ppo.settings import PPOSettings
+    from fastpong.agents.protocol import Chance
+    from fastpong.settings.stages import Stage
     from fastpong.storage.weights.exchange import write
 
-    settings = Settings(lanes=1, segment=60)
-    agent = ActorCritic(settings, get_backend("cython"), "float32")
-    parameters = agent.initial_parameters(3)
+    settings = PPOSettings(n_envs=1, n_steps=60)
+    (stage,) = make_plan(ENV, [Stage(agent="ppo", settings=settings)], "cython", "float32").stages
+    parameters = stage.spec.initial_parameters(3)
     parameters["units"][0] = np.random.default_rng(0).normal(size=settings.hidden)
-    write(tmp_path / "w.safetensors", "ppo", {"resolution": settings.resolution}, parameters)
-    play = agent.player(ENV, 0, TRAIN, False)
-    first = play(0, parameters, EnvState())
-    second = play(1, parameters, first.state)
+    write(tmp_path / "w.safetensors", "ppo", {"cell_size": settings.cell_size}, parameters)
+    actor = stage.spec.actor(stage, Chance(0, TRAIN))
+    first = actor.play(0, parameters, EnvState())
+    second = actor.play(1, parameters, first.state)
 
     arrays, _, hyper = read(tmp_path / "w.safetensors")
     rows, (bias, policy, value) = arrays["rows"], arrays["units"]

@@ -41,9 +41,8 @@ from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import DQNSettings
 from fastpong.agents.dqn.updater import QUpdater
 from fastpong.agents.episodic import by_name
-from fastpong.agents.plan import PlannedStage
 from fastpong.agents.ppo.agent import PPO, PPOLearner
-from fastpong.agents.protocol import Chance
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.pyramid import mark_seen
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
 from fastpong.arrays import Array

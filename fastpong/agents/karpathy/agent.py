@@ -21,8 +21,7 @@ from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
 from fastpong.agents.karpathy.settings import KarpathySettings
-from fastpong.agents.plan import PlannedStage
-from fastpong.agents.protocol import Chance
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import INIT, uniforms
 from fastpong.envs.emulator import Emulator

@@ -22,10 +22,9 @@ from __future__ import annotations
 
 from numpy.typing import DTypeLike
 
-from fastpong.agents.plan import PlannedStage
 from fastpong.agents.ppo.settings import PPOSettings
 from fastpong.agents.ppo.updater import Batch, Updater
-from fastpong.agents.protocol import Chance
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
 from fastpong.arrays import Array
 from fastpong.kernels import Backend
