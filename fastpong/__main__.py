@@ -1,4 +1,4 @@
-"""The command ``fastpong``; also ``python -m fastpong``."""
+"""The command ``fastpong``, also ``python -m fastpong``."""
 
 from __future__ import annotations
 

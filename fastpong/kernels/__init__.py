@@ -9,9 +9,9 @@ Cython, else (no compiled extension here) Numba. ``get_backend("cython" | "numba
 returns an object with the same functions.
 
 Conventions. T steps, D = 6400 pixels, H hidden units. Arrays are float32 or float64, one of them
-per call. Inputs may be read-only, and are copied where they are not C-contiguous; outputs given
+per call. Inputs may be read-only, and are copied where they are not C-contiguous. Outputs given
 by ``out=`` must be writeable and C-contiguous. W1 is pixel-major, (D, H), one contiguous row for
-a pixel; the reference program's (H, D) matrix is its transpose. Tolerance against
+a pixel. The reference program's (H, D) matrix is its transpose. Tolerance against
 ``fastpong.oracle``: pixels exact, float64 1e-12, float32 1e-5 relative. The GIL is released.
 Wrong types raise TypeError, wrong shapes and values ValueError, both naming the argument.
 

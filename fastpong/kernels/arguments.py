@@ -260,7 +260,7 @@ class Scratch(ArrayItem):
 class Number:
     """A number.
 
-    rule    : returns it as the raw kernel takes it, or raises; its first argument is the name
+    rule    : returns it as the raw kernel takes it, or raises. Its first argument is the name
     example : a valid one
     """
 

@@ -47,7 +47,7 @@ class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates)
 def get_backend(name: str | None = None) -> Backend:
     """Return the kernels of one backend.
 
-    name : "cython", "numba" or "numpy"; None is the default one
+    name : "cython", "numba" or "numpy". None is the default one
 
     Raises ValueError for another name, and ImportError, saying what to do, where the backend
     cannot be loaded.

@@ -43,7 +43,7 @@ from fastpong.kernels.spec import Group
 class SparseInputs(NamedTuple):
     """N inputs in CSR form.
 
-    indptr          : (N + 1,); the entries of input t stand at indptr[t]:indptr[t + 1]
+    indptr          : (N + 1,), the entries of input t stand at indptr[t]:indptr[t + 1]
     indices, values : (nnz,), below B, and not 0
     """
 
@@ -56,7 +56,7 @@ class CellTree(NamedTuple):
     """Relations between rows of weights, as ``Pyramid`` numbers them.
 
     mirror  : (B,), the number of a row's mirror image
-    parents : (L, B) in [B, R), or -1;  scales : (L,), by which a parent's weights count
+    parents : (L, B) in [B, R), or -1,  scales : (L,), by which a parent's weights count
     seen    : (R,), not 0 for every row that an input of this batch, or of one before, has reached
     """
 
@@ -67,7 +67,7 @@ class CellTree(NamedTuple):
 
 
 class CellNetwork(NamedTuple):
-    """Weights. rows : (B, H), E;  units : (3, H), the rows b, a and v."""
+    """Weights. rows : (B, H), E,  units : (3, H), the rows b, a and v."""
 
     rows: Floats
     units: Floats
@@ -83,7 +83,7 @@ class Moments(NamedTuple):
 class RolloutSteps(NamedTuple):
     """N steps of the policy that played: (N,) each.
 
-    actions : 1 for RIGHT, 0 for LEFT;  old_logit : log odds of RIGHT
+    actions : 1 for RIGHT, 0 for LEFT,  old_logit : log odds of RIGHT
     """
 
     actions: Flags
@@ -95,7 +95,7 @@ class RolloutSteps(NamedTuple):
 class UnitShare(NamedTuple):
     """Some hidden units, w of them: their weights and moments, and room to compute in.
 
-    gradient : (R + 3, w), 0 in rows that were never seen;  hidden : (M, 2, w), M the largest
+    gradient : (R + 3, w), 0 in rows that were never seen,  hidden : (M, 2, w), M the largest
     minibatch
     """
 
@@ -106,7 +106,7 @@ class UnitShare(NamedTuple):
 
 
 class PpoCoefficients(NamedTuple):
-    """Settings of PPO that hold for a whole update; see ``ppo_gradient`` and ``cells_adam``."""
+    """Settings of PPO that hold for a whole update, see ``ppo_gradient`` and ``cells_adam``."""
 
     clip_range: float = 0.2
     vf_coef: float = 0.5

@@ -4,7 +4,7 @@ Names of sizes and bundles of arrays as in ``bundles``. The network, for an inpu
 image x':
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)
-    logit = 2 (h - h') . a, the log odds of RIGHT;  value = (h + h') . v
+    logit = 2 (h - h') . a, the log odds of RIGHT,  value = (h + h') . v
 
 Kernels take any part of the units by themselves, with arrays of so many columns: no sum of a unit
 depends on its neighbours, so threads can divide the units, with the same bits.
@@ -160,7 +160,7 @@ class Cells(Runner):
         screen, previous, table : as for ``sparse_difference_frame``
         pixel_stride : 2 for every second row and column of the field, 1 for all
         cell_size    : of those pixels, along a side of a cell, r: a divisor of 160 / pixel_stride
-                       up to 10; S = 160 / pixel_stride / r
+                       up to 10, S = 160 / pixel_stride / r
         out          : buffers (indices, values), (2 S S,) uint16 and (2 S S,) int8
 
         Returns (indices, values), both (n,), views of ``out``: non-zero cells only. Cell (y, x)
@@ -185,7 +185,7 @@ class Cells(Runner):
     ) -> Floats:
         """Return h and h' of the steps ``order``: (M, 2, H).
 
-        order   : (M,) int64 below N;  inputs : N of them
+        order   : (M,) int64 below N,  inputs : N of them
         network : of its units this reads b
         mirror  : (B,) int32, the number of a row's mirror image
         """
@@ -196,7 +196,7 @@ class Cells(Runner):
     ) -> tuple[Floats, Floats]:
         """Return the log odds of RIGHT and the values: (M,) each.
 
-        hidden : (M, 2, H), of ``cells_forward``;  units : (3, H), of which this reads a and v
+        hidden : (M, 2, H), of ``cells_forward``,  units : (3, H), of which this reads a and v
         """
         logit, value = self._run(CELLS_HEADS, hidden, units, *parts("out", out, 2))
         return logit, value
@@ -214,10 +214,10 @@ class Cells(Runner):
     ) -> tuple[Floats, Doubles]:
         """Return the gradient of sum_t dlogit_t logit_t + dvalue_t value_t.
 
-        order, inputs  : as for ``cells_forward``;  hidden : its result
+        order, inputs  : as for ``cells_forward``,  hidden : its result
         tree           : rows with seen 0 are left alone, and are 0 where ``out`` is not given
         dlogit, dvalue : (M,)
-        out            : (gradient (R + 3, H): rows, then units; squares (H,) float64, the sum of
+        out            : (gradient (R + 3, H): rows, then units, and squares (H,) float64, the sum of
                          the squares of each unit's gradient)
 
         O(nnz H + R H).
@@ -245,15 +245,15 @@ class Cells(Runner):
         As ``policy_step``: it encodes screens[t % K], and unless ``fresh`` its difference to
         screens[(t - d) % K], d the spread, as ``encode_cells`` does, and the difference of
         screens[(t - d) % K] to screens[(t - 2 d) % K] and so on, S S further each, C channels in
-        all; and, where there are 2 more rows for it, the last action (0, 1, or -1 for none). It
+        all. Where there are 2 more rows for it, the last action (0, 1, or -1 for none). It
         records action, log odds and value, and returns 1 (RIGHT) if uniform <
         1 / (1 + exp(-logit)), else 0. It returns -1, with nothing written, where t >= cap or fewer
         than B entries are left.
 
         screens : (K, 210, 160) uint8, a ring of 1 + (C - 1) d or more
-        network, mirror : as for ``cells_forward``; B = C S S, or 2 more, with C of 2 or more
-        inputs  : written; indptr (cap + 1,), indices and values (room,)
-        record  : written; actions (cap,) uint8, logits (cap,), values (cap,)
+        network, mirror : as for ``cells_forward``. B = C S S, or 2 more, with C of 2 or more
+        inputs  : written, indptr (cap + 1,), indices and values (room,)
+        record  : written, actions (cap,) uint8, logits (cap,), values (cap,)
         spread  : steps from a screen to the one that it is compared to
         """
         call = CELLS_STEP.check(

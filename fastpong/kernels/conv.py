@@ -128,13 +128,13 @@ class Conv(Runner):
 
             h = ReLU(flatten(ReLU(conv(x) + bias)) W + b),   6x6, stride 3, 'same' padding
 
-        Of W only the rows of positions that a frame touches are read, about a third; what is
+        Of W only the rows of positions that a frame touches are read, about a third. What is
         the same for all frames is computed once a call.
 
         indptr, indices, signs : sparse frames, as for ``sparse_policy_forward``
         kernel : (6, 6, C, F). C = 80 takes a frame as one row of 80 columns (the image's rows)
                  with 80 channels (its columns): P = 27. C = 1 takes it as an image: P = 27 x 27
-        bias   : (F,);  w : (P F, H);  b : (H,)
+        bias   : (F,),  w : (P F, H),  b : (H,)
         out    : (T, H)
         """
         return self._run_one(SPARSE_CONV_FORWARD, indptr, indices, signs, kernel, bias, w, b, out)
@@ -182,7 +182,7 @@ class Conv(Runner):
         As ``policy_step``, for A actions: the one chosen is the first whose probability and
         those before it come to more than ``uniform``, or the likeliest if ``greedy``.
 
-        network : (kernel, bias, w1, b1, w2, b2, w3, b3), convolution and three dense layers;
+        network : (kernel, bias, w1, b1, w2, b2, w3, b3), convolution and three dense layers,
                   may be read-only, and must not change as long as the step is used
         """
         return self._bind(

@@ -72,10 +72,10 @@ class Frames(Runner):
 
             f[80 r + c] = 1 if the pixel at screen row 35 + 2r, column 2c is foreground, else 0
 
-        frame : (210, 160, 3) uint8 RGB: background is a red value of 0, 109 or 144; or
+        frame : (210, 160, 3) uint8 RGB: background is a red value of 0, 109 or 144, or
                 (210, 160) uint8 palette indices: background is what ``table`` maps to 0
         table : (256,) uint8 of 0 and 1, for palette indices only
-        out   : (6400,) uint8, float32 or float64; a new float32 array by default
+        out   : (6400,) uint8, float32 or float64, a new float32 array by default
 
         Exact.
         """
@@ -94,7 +94,7 @@ class Frames(Runner):
 
         current  : (D,) uint8, float32 or float64, a preprocessed frame
         previous : (D,) of the same dtype, or None on the first step
-        out      : (D,) of the same dtype (int8 for uint8 frames); may be one of the inputs
+        out      : (D,) of the same dtype (int8 for uint8 frames), may be one of the inputs
 
         Exact.
         """

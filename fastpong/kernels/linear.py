@@ -131,7 +131,7 @@ class Linear(Runner):
 
             h = ReLU(x W1),   p = sigmoid(h . W2)
 
-        x   : (T, D), or (D,) for one frame; zeros are skipped
+        x   : (T, D), or (D,) for one frame. Zeros are skipped
         w1  : (D, H), pixel-major
         w2  : (H,)
         out : (hidden, probability), (T, H) and (T,) (T = 1 for one frame)
@@ -157,8 +157,8 @@ class Linear(Runner):
 
         A frame is a signed sum of a few rows of W1.
 
-        indptr         : (T + 1,) int64; the non-zeros of frame t stand at indptr[t]:indptr[t+1]
-        indices, signs : (nnz,) uint16 below D; (nnz,) int8
+        indptr         : (T + 1,) int64. The non-zeros of frame t stand at indptr[t]:indptr[t+1]
+        indices, signs : (nnz,) uint16 below D, (nnz,) int8
         w1, w2, out    : as for ``policy_forward``
 
         Returns (hidden (T, H), probability (T,)). O(nnz H).
@@ -210,7 +210,7 @@ class Linear(Runner):
 
         A frame adds into a few rows of dW1.
 
-        Arguments as for ``sparse_policy_forward`` and ``policy_backward``; without ``out`` the
+        Arguments as for ``sparse_policy_forward`` and ``policy_backward``, without ``out`` the
         gradient of W1 has D = 6400 rows. O(nnz H), and O(D H) to clear it unless ``accumulate``.
         """
         grad_w1, grad_w2 = self._run(
@@ -242,9 +242,9 @@ class Linear(Runner):
 
         screens : (2, 210, 160) uint8 palette indices, filled by the caller before each step
         table   : (256,) uint8, 0 for background and 1 for foreground
-        w1, w2  : (6400, H) and (H,), C-contiguous; may be read-only; read anew at each step
-        indptr  : (cap + 1,) int64;  actions : (cap,) uint8
-        indices : (room,) uint16;    signs   : (room,) int8
+        w1, w2  : (6400, H) and (H,), C-contiguous, may be read-only. Read anew at each step
+        indptr  : (cap + 1,) int64,  actions : (cap,) uint8
+        indices : (room,) uint16,    signs   : (room,) int8
         """
         return self._bind(POLICY_STEP, screens, table, w1, w2, indptr, indices, signs, actions)
 
@@ -253,7 +253,7 @@ class Linear(Runner):
     ) -> Array:
         """Return a dense layer, y = ReLU(x W + b).
 
-        x : (T, N), zeros are skipped;  w : (N, M);  b : (M,);  out : (T, M)
+        x : (T, N), zeros are skipped,  w : (N, M),  b : (M,),  out : (T, M)
         """
         return self._run_one(DENSE_FORWARD, x, w, b, relu, out)
 
@@ -274,7 +274,7 @@ class Linear(Runner):
 
         x, w       : (T, N) and (N, M), of ``dense_forward``
         dout       : (T, M), with respect to the layer's output before its ReLU
-        relu       : x came out of a ReLU; dx is with respect to what went in: 0 where x <= 0
+        relu       : x came out of a ReLU, and dx is with respect to what went in: 0 where x <= 0
         out        : (grad_w, grad_b, dx), (N, M), (M,) and (T, N)
         accumulate : add to grad_w and grad_b instead of overwriting them
         """

@@ -96,7 +96,7 @@ class Losses(Runner):
 
             p_i = exp(l_i) / sum_j exp(l_j)
 
-        logits : (T, A);  out : (T, A); may be ``logits`` itself
+        logits : (T, A),  out : (T, A), may be ``logits`` itself
         """
         return self._run_one(SOFTMAX, logits, out)
 
@@ -150,8 +150,8 @@ class Losses(Runner):
 
         order        : (M,) int64 below N, the steps of this minibatch
         logit, value : (M,), of ``cells_heads``
-        steps        : N of them; A and R are their advantage and returns
-        clip_range   : c, in [0, 1);  ent_coef, vf_coef : >= 0
+        steps        : N of them. A and R are their advantage and returns
+        clip_range   : c, in [0, 1),  ent_coef, vf_coef : >= 0
         out          : (dlogit (M,), dvalue (M,), losses (5, M) float64)
 
         The rows of losses are surrogate, value loss, entropy, approximate KL (r - 1) - log r, and
@@ -185,7 +185,7 @@ class Losses(Runner):
         The rows of parts are the errors Q(x, a) - y and the targets y. All is computed in float64
         and rounded once. Where both actions are worth the same LEFT is the better one.
 
-        Sources: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning" (2016);
+        Sources: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning" (2016),
         Wang et al., "Dueling Network Architectures" (2016).
         """
         return self._run(

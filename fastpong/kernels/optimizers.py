@@ -91,9 +91,9 @@ class Optimizers(Runner):
 
             c = decay c + (1 - decay) g^2,   w = w + learning_rate g / (sqrt(c) + epsilon)
 
-        parameter, cache : overwritten; writeable and C-contiguous
+        parameter, cache : overwritten, writeable and C-contiguous
         gradient         : read
-        learning_rate : >= 0;  decay : in [0, 1]
+        learning_rate : >= 0,  decay : in [0, 1]
         epsilon       : > 0, also when rounded to the arrays' dtype: a pixel that never lit up
                         has g = c = 0, and nothing else keeps it from 0 / 0
         """
@@ -118,10 +118,10 @@ class Optimizers(Runner):
             w = w - learning_rate sqrt(c2) / c1 m / (sqrt(v) + epsilon)    with epsilon_hat
             w = w - learning_rate (m / c1) / (sqrt(v / c2) + epsilon)      without
 
-        parameter, mean, square : overwritten; writeable and C-contiguous
+        parameter, mean, square : overwritten, writeable and C-contiguous
         gradient                : read
         step                    : number of this update, from 1
-        learning_rate           : >= 0;  beta1, beta2 : in [0, 1)
+        learning_rate           : >= 0,  beta1, beta2 : in [0, 1)
         epsilon                 : > 0, also when rounded to the arrays' dtype
         epsilon_hat             : epsilon stands beside the uncorrected root, as in Keras. Without,
                                   beside the corrected one, as in PyTorch and Kingma and Ba (2015),
@@ -152,12 +152,12 @@ class Optimizers(Runner):
             m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
             w = w - learning_rate m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + epsilon)
 
-        network  : overwritten; a row moves with its parents
-        gradient : (R + 3, H), of ``cells_backward``; overwritten by the steps of W, that is of each
+        network  : overwritten, a row moves with its parents
+        gradient : (R + 3, H), of ``cells_backward``, overwritten by the steps of W, that is of each
                    level's rows by themselves
-        moments  : overwritten; numbers below 1e-35 may be set to 0
+        moments  : overwritten. Numbers below 1e-35 may be set to 0
         step     : number of this update, from 1
-        factor, learning_rate : >= 0;  beta1, beta2 : in [0, 1)
+        factor, learning_rate : >= 0,  beta1, beta2 : in [0, 1)
         epsilon  : at least 1e-12: far above the root of numbers that may be set to 0
         """
         self._run(

@@ -74,7 +74,7 @@ class Returns(Runner):
 
         rewards : (T,), points of the game: -1, 0 or +1
         gamma   : in [0, 1], per step of the agent (not per emulated frame)
-        out     : (T,); may be ``rewards`` itself
+        out     : (T,), may be ``rewards`` itself
         """
         return self._run_one(DISCOUNT_REWARDS, rewards, gamma, out, reset_on_reward)
 
@@ -83,9 +83,9 @@ class Returns(Runner):
 
             (v - mean(v)) / std(v),   std of the population
 
-        values : (T,); where all are equal (or there are none) the result is 0, never NaN
-        center : subtract the mean; without it v / std(v)
-        out    : (T,); may be ``values`` itself
+        values : (T,), where all are equal (or there are none) the result is 0, never NaN
+        center : subtract the mean. Without it the result is v / std(v)
+        out    : (T,), may be ``values`` itself
         """
         return self._run_one(STANDARDIZE, values, out, center)
 
@@ -104,11 +104,11 @@ class Returns(Runner):
             delta_t = r_t + gamma (1 - done_t) V_{t+1} - V_t,   V_T = last_value
             A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   A_T = 0
 
-        rewards, values : (T,), or (T, N) for N side by side; float32 or float64, all alike
+        rewards, values : (T,), or (T, N) for N side by side, float32 or float64, all alike
         dones           : the same shape, uint8 or bool: not 0 for the last step of an episode
         last_value      : the value after the last step, a number for (T,), (N,) for (T, N)
         gamma, lambda_  : in [0, 1]
-        out             : as rewards; may be ``rewards`` itself, else shares memory with none
+        out             : as rewards, may be ``rewards`` itself, else shares memory with none
 
         A + values are the returns a value is learned from. With lambda 1 A is the discounted return
         less the value, with lambda 0 it is delta. Source: Schulman et al. (2016), eq. 16.

@@ -60,11 +60,11 @@ class Example:
 class Kernel:
     """A kernel, declared.
 
-    name    : of the declaration; also of the raw kernel and of the public function, unless ``raw``
+    name    : of the declaration, also of the raw kernel and of the public function, unless ``raw``
               or ``public`` says otherwise
     family  : the module that holds it, in every backend
     items   : the arguments of the raw kernel, in its order
-    sizes   : of examples, by variant; tests run all variants
+    sizes   : of examples, by variant. Tests run all variants
     given   : draws those example arrays that depend on each other
     exact   : all backends give the same bits
     """

@@ -110,7 +110,7 @@ class PpoUpdate:
         orders : the steps of each minibatch, (m,) int64 below N, 1 <= m <= M
         step   : number of the first of these steps of Adam, from 1
         each   : calls a function with 0, 1, ... for every share, all at the same time, and returns
-                 when they have ended; needed with several shares
+                 when they have ended. Needed with several shares
 
         Forward, ``ppo_gradient``, ``cells_backward``, the gradient cut down to max_grad_norm,
         ``cells_adam``: the same bits for any number of shares. Returns (steps, 6): the means of the

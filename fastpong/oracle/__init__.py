@@ -5,8 +5,8 @@ but goes another way wherever there is one: sparse frames are made dense, recurs
 as sums, passes over single elements as matrix products. Everything is computed in float64 and
 rounded once, on its way into the caller's output. Imports NumPy and nothing else.
 
-Notation: T steps, D = 6400 pixels, H hidden units; a frame is 210 rows x 160 columns on screen.
-A module a family, as in ``fastpong.kernels``; the names of all of them stand here too.
+Notation: T steps, D = 6400 pixels, H hidden units, a frame is 210 rows x 160 columns on screen.
+A module a family, as in ``fastpong.kernels``. The names of all of them stand here too.
 """
 
 from __future__ import annotations

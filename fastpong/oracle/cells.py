@@ -5,17 +5,17 @@ that it judges and goes another way: frames are made dense, the network and its 
 products, the policy is a softmax of two logits, returns are explicit sums.
 
 Notation: N steps of a batch, M of them in a minibatch, B base rows (inputs) and R rows in all,
-H units; see ``pyramid`` for rows, parents and scales. The network, for an input x and its mirror
+H units, see ``pyramid`` for rows, parents and scales. The network, for an input x and its mirror
 image x':
 
     h = ReLU(x E + b),  h' = ReLU(x' E + b)
-    logits of RIGHT and LEFT: u and -u, u = (h - h') . a;  value: (h + h') . v
+    logits of RIGHT and LEFT: u and -u, u = (h - h') . a,  value: (h + h') . v
 
 so that upside down the two actions exchange and the value stays. ``units`` is (3, H): b, a, v.
 Tuples of arrays are those of ``kernels.bundles``: inputs, tree, network, moments, steps.
 
-Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9; Schulman
-et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16;
+Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9, and Schulman
+et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16,
 Kingma and Ba, "Adam" (2015), algorithm 1.
 """
 
@@ -47,7 +47,7 @@ def encode_cells(
 ) -> int:
     """Write the non-zero cells, return their number n.
 
-    indices[:n] u16: S y + x for the frame's, S S more for the difference's; values[:n] int8.
+    indices[:n] u16: S y + x for the frame's, S S more for the difference's, values[:n] int8.
     """
     return encode_channels((screen, previous), table, cell_size, pixel_stride, out)
 

@@ -31,7 +31,7 @@ def convolve(x: Array, kernel: Array, bias: Array) -> NDArray[np.float64]:
 
     (T, h, w, C) -> (T, h', w', F)
 
-    n' = ceil(n / 3); of the max(0, 3 (n' - 1) + 6 - n) rows of padding the lesser half comes first.
+    n' = ceil(n / 3), of the max(0, 3 (n' - 1) + 6 - n) rows of padding the lesser half comes first.
     """
     padded, rows, columns = _pad(to_float64(x))
     out = np.zeros((len(x), rows, columns, len(bias))) + to_float64(bias)
@@ -67,7 +67,7 @@ def sparse_conv_forward(frames: Tuple, layer: Tuple, scratch: Tuple, hidden: Arr
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b).
 
     kernel is (36 C, F), Keras's (6, 6, C, F): C = 80 for frames as one row of 80 columns with 80
-    channels (P = 27), C = 1 for frames as images (P = 27 * 27); w is (P F, H).
+    channels (P = 27), C = 1 for frames as images (P = 27 * 27), w is (P F, H).
     """
     indptr, indices, signs = frames
     kernel, bias, w, b = layer

@@ -38,7 +38,7 @@ def sparse_difference_frame(
 ) -> int:
     """Write a difference frame's non-zeros, return their number.
 
-    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; element n of both may be overwritten.
+    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}. Element n of both may be overwritten.
     """
     difference = np.zeros(PIXELS)
     frames = np.zeros((2, PIXELS))

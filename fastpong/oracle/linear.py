@@ -35,7 +35,7 @@ def policy_backward(
 ) -> None:
     """Add the gradient of sum_t dlogit_t logit_t.
 
-    dW2 = h^T dlogit;  dW1 = x^T (dlogit W2^T where h > 0).
+    dW2 = h^T dlogit,  dW1 = x^T (dlogit W2^T where h > 0).
     """
     delta = np.outer(to_float64(dlogit), to_float64(w2)) * (hidden > 0)
     grad_w1[:] = grad_w1 + to_float64(x).T @ delta

@@ -1,1 +1,1 @@
-"""The kernels in Cython, a module a family; raw, for callers that have checked their arguments."""
+"""The kernels in Cython, a module a family. Raw, for callers that have checked their arguments."""

@@ -4,12 +4,12 @@ A. A kernel is compiled when first called with a dtype, or by ``Backend.prepare`
    signature per dtype takes read-only arrays for inputs: writeable arrays convert to them, so that
    no mix of flags compiles anything twice.
 B. No fastmath: sums have a fixed order, so the bits are the same from call to call. Sums over
-   steps (returns, mean, deviation) are float64 whatever the dtype; sums over pixels are of the
+   steps (returns, mean, deviation) are float64 whatever the dtype. Sums over pixels are of the
    dtype, in the order of the pixels, which makes the dense and the sparse kernels agree bit for
    bit. error_model="numpy": no check of divisors, which would keep loops from being vectorised.
 C. Zero pixels are skipped in the dense kernels too: a difference frame has about 22 others of
    6400. W1 is pixel-major, so a pixel is an axpy over one contiguous row.
-D. Compiled code is kept on disk; see ``_Cache``.
+D. Compiled code is kept on disk, see ``_Cache``.
 """
 
 from __future__ import annotations

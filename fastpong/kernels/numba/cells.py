@@ -47,7 +47,7 @@ def _encode_channel(
     screen: Array, previous: Array, table: Array, cell_size: int, pixel_stride: int, channel: int,
     out: Tuple, n: int,
 ) -> int:  # fmt: skip
-    """Write the non-zero cells of a channel from n on; return the position after them.
+    """Write the non-zero cells of a channel from n on and return the position after.
 
     Channel 0 is the frame, all others are differences.
     """

@@ -65,6 +65,6 @@ def sparse_difference_frame(
 ) -> int:
     """Write a difference frame's non-zeros, return their number.
 
-    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}; the rest of both is left alone.
+    indices[:n] u16 ascending, signs[:n] int8 in {-1, +1}. The rest of both is left alone.
     """
     return int(encode(screen, previous, table, indices, signs, 0))

@@ -101,7 +101,7 @@ def policy_backward(
 ) -> None:
     """Add the gradient of sum_t dlogit_t logit_t.
 
-    dW2 = h^T dlogit;  dW1 = x^T (dlogit W2^T where h > 0).
+    dW2 = h^T dlogit,  dW1 = x^T (dlogit W2^T where h > 0).
     """
     for t in range(len(x)):
         for d in range(x.shape[1]):

@@ -18,7 +18,7 @@ GROUP = 1  # no units are added up by themselves: an update joins all shares
 
 
 class PpoUpdate:
-    """Passes over a batch, by the kernels above on one thread; see ``kernels``.
+    """Passes over a batch, by the kernels above on one thread: see ``kernels``.
 
     Heads add up all units in one go, whatever the shares: these are joined, and cut again.
     """
