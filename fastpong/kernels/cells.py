@@ -217,7 +217,7 @@ class Cells(Runner):
         order, inputs  : as for ``cells_forward``,  hidden : its result
         tree           : rows with seen 0 are left alone, and are 0 where ``out`` is not given
         dlogit, dvalue : (M,)
-        out            : (gradient (R + 3, H): rows, then units, and squares (H,) float64, the sum of
+        out            : (gradient (R + 3, H): rows, units. ``squares`` (H,) float64, the sum of
                          the squares of each unit's gradient)
 
         O(nnz H + R H).
@@ -245,7 +245,7 @@ class Cells(Runner):
         As ``policy_step``: it encodes screens[t % K], and unless ``fresh`` its difference to
         screens[(t - d) % K], d the spread, as ``encode_cells`` does, and the difference of
         screens[(t - d) % K] to screens[(t - 2 d) % K] and so on, S S further each, C channels in
-        all. Where there are 2 more rows for it, the last action (0, 1, or -1 for none). It
+        all, and the last action (0, 1, or -1 for none) if there are 2 more rows for it. It
         records action, log odds and value, and returns 1 (RIGHT) if uniform <
         1 / (1 + exp(-logit)), else 0. It returns -1, with nothing written, where t >= cap or fewer
         than B entries are left.

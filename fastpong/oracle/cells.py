@@ -14,8 +14,8 @@ image x':
 so that upside down the two actions exchange and the value stays. ``units`` is (3, H): b, a, v.
 Tuples of arrays are those of ``kernels.bundles``: inputs, tree, network, moments, steps.
 
-Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9, and Schulman
-et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16,
+Sources: Schulman et al., "Proximal Policy Optimization Algorithms" (2017), eq. 7 and 9,
+and "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), eq. 16,
 Kingma and Ba, "Adam" (2015), algorithm 1.
 """
 
