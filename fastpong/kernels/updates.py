@@ -26,7 +26,7 @@ from fastpong.kernels.bundles import (
 from fastpong.kernels.parts import sparse_below
 from fastpong.kernels.runner import Runner
 
-Each = Callable[[Callable[[int], None]], None]
+Each = Callable[[Callable[[int], None], Callable[[], None]], None]
 RawShare = tuple[object, ...]
 
 TREE, NETWORK = cells_tree(mirrored), cells_network(InPlace)
@@ -110,7 +110,8 @@ class PpoUpdate:
         orders : the steps of each minibatch, (m,) int64 below N, 1 <= m <= M
         step   : number of the first of these steps of Adam, from 1
         each   : calls a function with 0, 1, ... for every share, all at the same time, and returns
-                 when they have ended. Needed with several shares
+                 when they have ended. Needed with several shares. Where it fails it first calls
+                 a second function: shares wait for each other, and then no longer
 
         Forward, ``ppo_gradient``, ``cells_backward``, the gradient cut down to max_grad_norm,
         ``cells_adam``: the same bits for any number of shares. Returns (steps, 6): the means of the
@@ -137,7 +138,7 @@ class PpoUpdate:
         return metrics
 
 
-def _alone(work: Callable[[int], None]) -> None:
+def _alone(work: Callable[[int], None], failed: Callable[[], None]) -> None:
     work(0)
 
 

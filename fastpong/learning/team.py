@@ -8,7 +8,7 @@ included.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from itertools import pairwise, starmap
 from queue import SimpleQueue
 from threading import Thread
 from weakref import finalize
@@ -20,8 +20,8 @@ from fastpong.arrays import Arrays, Floats
 from fastpong.learning import aligned
 
 Work = Callable[[int], None]
-Tasks = SimpleQueue[tuple[Work, int] | None]
-Failures = SimpleQueue[BaseException | None]
+Answers = SimpleQueue[BaseException | None]
+Tasks = SimpleQueue[tuple[Work, int, Answers] | None]
 
 
 class Team:
@@ -33,40 +33,58 @@ class Team:
 
     def __init__(self, size: int) -> None:
         self.size = max(1, size)
-        self._queues: list[tuple[Tasks, Failures]] = []
+        self._queues: list[Tasks] = []
         for _ in range(self.size - 1):
             tasks: Tasks = SimpleQueue()
-            failures: Failures = SimpleQueue()
-            Thread(target=_help, args=(tasks, failures), name="learner", daemon=True).start()
+            Thread(target=_help, args=(tasks,), name="learner", daemon=True).start()
             finalize(self, tasks.put, None)
-            self._queues.append((tasks, failures))
+            self._queues.append(tasks)
 
-    def each(self, work: Work) -> None:
+    def each(self, work: Work, failed: Callable[[], None] | None = None) -> None:
         """Call ``work`` with 0, 1, ... on all threads, and wait.
 
-        The caller's is 0. Raises what one of them raised.
+        The caller's is 0. Where it fails ``failed`` is called before the wait, to free those that
+        wait for it. Raises what one of them raised.
+
+        A handler of signals may raise in between. ``extend`` counts within the one compiled call
+        that puts or gets, where none runs: ``begun`` and ``found`` are right even then.
         """
-        for number, (tasks, _) in enumerate(self._queues, 1):
-            tasks.put((work, number))
+        answers: Answers = SimpleQueue()  # of this call: no later one may read them
+        given = [(work, number, answers) for number in range(1, self.size)]
+        begun: list[None] = []
+        found: list[BaseException | None] = []
+        interrupt = None
         try:
+            begun.extend(map(SimpleQueue.put, self._queues, given))
             work(0)
+        except BaseException:
+            if failed is not None:
+                failed()
+            raise
         finally:  # no one may go on while a part is being worked on
-            failed = [failures.get() for _, failures in self._queues]
-        for failure in failed:
+            while True:
+                try:
+                    found.extend(starmap(answers.get, [()] * (len(begun) - len(found))))
+                    break
+                except BaseException as error:
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
+        for failure in found:
             if failure is not None:
                 raise failure
 
 
-def _help(tasks: Tasks, failures: Failures) -> None:
+def _help(tasks: Tasks) -> None:
     while (task := tasks.get()) is not None:
-        work, number = task
+        work, number, answers = task
         failure = None
         try:
             work(number)
         except BaseException as error:
             failure = error
         del task, work  # or its arrays would live on until the next one
-        failures.put(failure)
+        answers.put(failure)
 
 
 class Part:

@@ -719,7 +719,8 @@ def test_an_update_is_checked_when_it_is_bound_and_run(name: str) -> None:
 
 
 @pytest.mark.timeout(15, method="thread")  # a main thread that waits in C hears no signal
-def test_a_share_that_fails_leaves_no_other_waiting() -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_share_that_fails_leaves_no_other_waiting(begun: bool) -> None:
     given = Update.of(TREES["flat"], F64, 48)
     backend = kernels.get_backend("cython")
     update = backend.ppo_update(
@@ -727,8 +728,8 @@ def test_a_share_that_fails_leaves_no_other_waiting() -> None:
     )
     team = Team(2)
 
-    def each(work: Any) -> None:
-        team.each(lambda k: work(k) if k else work("none"))
+    def each(work: Any, failed: Any) -> None:
+        team.each(lambda k: work(k) if k else (work if begun else int)([]), failed)
 
     with pytest.raises(TypeError):
         update.run(given.orders, 1, RATE, ENTROPY, each)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +40,83 @@ def test_a_failure_is_raised_when_all_have_ended(broken: int) -> None:
     assert sorted([*ended, broken]) == [0, 1, 2]
     team.each(ended.append)
     assert len(ended) == 5
+
+
+class Interrupt(BaseException):
+    """What a signal's handler raises."""
+
+
+def interrupt(*_: object) -> None:
+    raise Interrupt
+
+
+def check_whole(team: Team) -> None:
+    """Check that calls return when all have ended."""
+    for _ in range(3):
+        ended: list[int] = []
+
+        def work(number: int, ended: list[int] = ended) -> None:
+            time.sleep(0.03 * number)
+            ended.append(number)
+
+        team.each(work)
+        assert ended == list(range(team.size))
+
+
+def test_an_interrupt_while_work_is_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Queue(SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            if armed and isinstance(item, tuple) and item[1] == 2:
+                interrupt()
+            super().put(item)
+
+    monkeypatch.setattr("fastpong.learning.team.SimpleQueue", Queue)
+    team, armed, ended = Team(3), True, []
+
+    def work(number: int) -> None:
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(Interrupt):
+        team.each(work)
+    assert ended == [1]
+    armed = False
+    check_whole(team)
+
+
+def test_an_interrupt_of_the_wait() -> None:
+    team, main, ended = Team(3), threading.get_ident(), []
+
+    def work(number: int) -> None:
+        if number == 1:
+            time.sleep(0.05)  # the caller waits by then
+            signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.05)
+        if number:
+            ended.append(number)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Interrupt):
+            team.each(work)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended == [2, 1]
+    check_whole(team)
+
+
+def test_a_failure_of_the_callers_is_told_before_the_wait() -> None:
+    team, told, found = Team(3), threading.Event(), []
+
+    def work(number: int) -> None:
+        if not number:
+            raise MemoryError("no room")
+        found.append(told.wait(10))
+
+    with pytest.raises(MemoryError, match="no room"):
+        team.each(work, told.set)
+    assert found == [True, True]
+    check_whole(team)
 
 
 def test_threads_end_when_nobody_holds_the_team() -> None:

@@ -588,7 +588,8 @@ cdef class PpoUpdate:
         """Take a step of Adam for every minibatch order[edges[k]:edges[k + 1]].
 
         step    : the number of steps before
-        each    : calls a function with the number of each share, all at the same time
+        each    : calls a function with the number of each share, all at the same time, and another
+                  one where it fails
         metrics : (steps, 6), the means of the five losses and the gradient's norm. It ends early
                   where that is not finite.
         """
@@ -597,11 +598,7 @@ cdef class PpoUpdate:
         self.terms.ent_coef = ent_coef
         self.meeting = np.zeros(3, np.int32)
         self.core = core_of_this_thread()
-        try:
-            each(self.work)
-        except BaseException:
-            c_abandon(&self.meeting[0])
-            raise
+        each(self.work, self.abandon)
 
     def work(self, thread):
         """Do one share's part."""
@@ -611,8 +608,12 @@ cdef class PpoUpdate:
             else:
                 passes[double](self, thread, self.shares[thread][2], self.room[1])
         except BaseException:
-            c_abandon(&self.meeting[0])    # or the others would wait for ever
+            self.abandon()    # or the others would wait for ever
             raise
+
+    def abandon(self):
+        """Let no thread wait for another one any more."""
+        c_abandon(&self.meeting[0])
 
 
 cdef int passes(
