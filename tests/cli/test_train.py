@@ -89,7 +89,7 @@ def test_no_progress_gives_plain_lines_on_a_terminal(tmp_path: Path) -> None:
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
     assert process.wait(20) == 0
     os.close(ours)
-    assert "episode 1  reward" in screen
+    assert "episode 1  return" in screen
     assert "\x1b" not in screen
 
 
