@@ -174,6 +174,21 @@ class SettingsCommand(click.Command):
                 if title == "Options" and (option := self.get_help_option(ctx)) is not None:
                     records.append(_record(option, ctx, agent))
                 formatter.write_dl(records, col_max=27)
+        if agent is not None:
+            _write_recipe(agent, formatter)
+
+
+def _write_recipe(agent: str, formatter: click.HelpFormatter) -> None:
+    """Write where an agent's values come from without ``--env``."""
+    from fastpong import recipes
+
+    name = recipes.for_agent(agent).name
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(
+            f"Without --env, --agent {agent} takes the values of recipe {name} instead of these "
+            f"defaults: fastpong recipes {name}"
+        )
 
 
 def _record(option: click.Option, ctx: click.Context, agent: str | None) -> tuple[str, str]:
