@@ -8,6 +8,7 @@ FASTPONG_REQUIRE_EXTENSION=1  a failing C compiler fails the build: set it for w
 
 import os
 import subprocess
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -25,6 +26,9 @@ UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
 # instead of 0.4 for a forward pass, GCC 12. Other compilers do not know the flag.
 GCC_FLAGS = ["-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
+
+CORE = Path("fastpong/console/core")
+"""The console's chips, in C."""
 
 FAMILIES = ("cells", "conv", "losses")
 """Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
@@ -74,12 +78,21 @@ class BuildExt(build_ext):
             extension.optional = True  # what setuptools asks before it copies or lists the file
 
 
+def extensions():
+    """Return the kernels, a file each, and the console."""
+    for name in ("fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES)):
+        yield Extension(name, [f"{name.replace('.', '/')}.pyx"])
+    yield Extension(
+        "fastpong.console.machine",
+        ["fastpong/console/machine.pyx", *sorted(str(path) for path in CORE.glob("*.c"))],
+        include_dirs=[str(CORE)],
+        depends=sorted(str(path) for path in CORE.glob("*.h")),
+    )
+
+
 setup(
     ext_modules=cythonize(
-        [
-            Extension(name, [f"{name.replace('.', '/')}.pyx"])
-            for name in ("fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES))
-        ],
+        list(extensions()),
         compiler_directives=DIRECTIVES,
         # A debug build must never reuse the C file of a release build, nor the other way round.
         force=True,

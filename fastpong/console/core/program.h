@@ -1,0 +1,59 @@
+/* A cartridge as the interpreter runs it: every address decoded once, with its handler. */
+#ifndef FASTPONG_PROGRAM_H
+#define FASTPONG_PROGRAM_H
+
+#include "console.h"
+
+typedef struct {
+    const void *handler; /* an address in cpu_run, or a number where labels have no addresses */
+    uint16_t target;     /* a branch's or jump's index into the decoded cartridge */
+    uint8_t operand[2];
+    uint8_t value;        /* what a read of the cartridge's own bytes yields */
+    uint8_t taken_cycles; /* that a taken branch costs more than one not taken */
+    uint8_t opcode, variant;
+} Decoded;
+
+typedef struct Program {
+    uint8_t rom[ROM_SIZE];
+    /* Beyond the end the CPU leaves the cartridge: bit 12 of its address changes. */
+    Decoded decoded[ROM_SIZE + 3];
+} Program;
+
+/* Decode a cartridge of 2048 or 4096 bytes. Returns whether the size is one of these. */
+bool program_init(Program *program, const uint8_t *rom, int32_t size);
+
+/* One handler of an instruction, as cpu.c lists them: the special ones of an opcode first. */
+typedef struct {
+    const void *handler;
+    uint8_t opcode, variant, length;
+} Handler;
+
+/* Handlers in a row that are run as one. */
+typedef struct {
+    const void *handler;
+    uint8_t count;
+    uint16_t parts[6]; /* opcode | variant << 8 */
+} Fused;
+
+typedef struct {
+    const Handler *handlers;
+    int32_t handler_count;
+    const Fused *fused; /* longest first */
+    int32_t fused_count;
+    const void *outside;    /* runs whatever was not decoded */
+    const void *wait_timer; /* runs LDA INTIM, BNE to itself */
+} Handlers;
+
+/* --- cpu.c --------------------------------------------------------------------------------- */
+
+Handlers cpu_handlers(void);
+
+/* Run decoded instructions until the frame ends or MAX_CYCLES have passed. */
+void cpu_run(Console *console, const Board *board);
+
+/* --- step.c -------------------------------------------------------------------------------- */
+
+/* Run one instruction from anywhere in memory. */
+void cpu_step(Console *console, const Board *board);
+
+#endif

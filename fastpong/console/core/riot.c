@@ -1,0 +1,72 @@
+/* The 6532: 128 bytes of RAM (in console.h), two ports and a timer.
+ *
+ * Source: MOS 6532 data sheet. What a black box showed beyond it: docs/design/console.md.
+ */
+#include "console.h"
+
+void riot_init(Riot *riot) {
+    *riot = (Riot){.timer_value = 25, .timer_shift = 10 - 4, .port_a = 0xFF, .port_b = 0x3F};
+}
+
+bool riot_is_valid(const Riot *riot) { return riot->timer_shift <= 10; }
+
+void riot_rebase(Riot *riot, int32_t cycles) {
+    /* The timer's period is 256 << shift, so whole periods may be left out. That keeps a timer
+       that is never set again from overflowing. */
+    const int32_t period = 256 << 10;
+    riot->timer_set -= cycles;
+    if (riot->timer_was_read) riot->timer_read -= cycles;
+    if (riot->timer_set < -4 * period) {
+        riot->timer_set += period;
+        if (riot->timer_was_read) riot->timer_read += period;
+    }
+}
+
+/* Cycles that the timer has counted, from 0. */
+static int32_t elapsed(const Riot *riot, int32_t cycle) { return cycle - riot->timer_set - 1; }
+
+static int32_t intervals_left(const Riot *riot, int32_t cycle) {
+    return riot->timer_value - (elapsed(riot, cycle) >> riot->timer_shift) - 1;
+}
+
+static uint8_t read_timer(Riot *riot, int32_t cycle) {
+    int32_t left = intervals_left(riot, cycle);
+    if (left >= 0) return left;
+    /* Past 0 it counts every cycle, until it is read. From then on it counts at its interval. */
+    if (!riot->timer_was_read) {
+        riot->timer_was_read = 1;
+        riot->timer_read = cycle;
+    }
+    int32_t at_read = (riot->timer_value << riot->timer_shift) - 1 - elapsed(riot, riot->timer_read);
+    return at_read - ((cycle - riot->timer_read) >> riot->timer_shift);
+}
+
+uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle) {
+    switch (address & 7) {
+    case 0: return (riot->output_a & riot->direction_a) | (riot->port_a & ~riot->direction_a);
+    case 1: return riot->direction_a;
+    case 2: return (riot->output_b & riot->direction_b) | (riot->port_b & ~riot->direction_b);
+    case 3: return riot->direction_b;
+    case 4: case 6: return read_timer(riot, cycle);
+    default: return intervals_left(riot, cycle) >= 0 ? 0 : 0x80;
+    }
+}
+
+void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
+    static const uint8_t shifts[4] = {0, 3, 6, 10}; /* TIM1T, TIM8T, TIM64T, T1024T */
+    if (address & 0x10) {
+        if (!(address & 4)) return;
+        riot->timer_value = value;
+        riot->timer_shift = shifts[address & 3];
+        riot->timer_set = cycle;
+        riot->timer_was_read = 0;
+        riot->timer_read = 0;
+        return;
+    }
+    switch (address & 7) {
+    case 0: riot->output_a = value; break;
+    case 1: riot->direction_a = value; break;
+    case 2: riot->output_b = value; break;
+    case 3: riot->direction_b = value; break;
+    }
+}

@@ -1,0 +1,56 @@
+# The console's C interface, for other Cython code. Nothing here needs the GIL.
+
+from libc.stdint cimport int32_t, uint8_t
+
+cdef extern from "program.h" nogil:
+    ctypedef struct Program:
+        pass
+    bint program_init(Program *program, const uint8_t *rom, int32_t size)
+
+cdef extern from "ale.h" nogil:
+    ctypedef struct Board:
+        const Program *program
+        uint8_t *screen
+        int32_t first_line
+        int32_t rows
+
+    ctypedef struct Game:
+        int32_t reset_frames
+        int32_t paddle
+        int32_t score
+        int32_t against
+        int32_t points_to_win
+
+    ctypedef struct Console:
+        uint8_t ram[128]
+
+    ctypedef struct CMachine "Machine":
+        Console console
+        int32_t frames
+        int32_t max_frames
+        uint8_t terminated
+
+    ctypedef struct Setup:
+        Board board
+        Game game
+
+    void machine_reset(CMachine *machine, const Setup *setup, int32_t max_frames)
+    int32_t machine_act(CMachine *machine, const Setup *setup, int32_t action)
+    int32_t machine_play(
+        CMachine *machine, const Setup *setup, const uint8_t *actions, int32_t count)
+    bint machine_is_over(const CMachine *machine)
+    bint machine_is_valid(const CMachine *machine)
+
+cdef class Cartridge:
+    cdef Program *program
+    cdef readonly object rom
+
+cdef class Machine:
+    cdef CMachine state
+    cdef CMachine start
+    cdef Setup setup
+    cdef readonly Cartridge cartridge
+    cdef readonly object game
+    cdef uint8_t[:, ::1] screen
+    cdef bint at_start
+    cdef uint8_t[:, ::1] start_screen

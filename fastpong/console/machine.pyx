@@ -1,0 +1,161 @@
+"""A machine: one console with one game, played as ALE plays it."""
+
+from libc.stdint cimport int32_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+import hashlib
+
+import numpy as np
+
+from fastpong.console.cartridge import check_size
+
+WIDTH = 160
+ACTIONS = 18
+_VERSION = b"fastpong console 1\n"
+
+
+cdef class Cartridge:
+    """Hold a decoded cartridge, shared by all machines that play it.
+
+    rom : of ``cartridge.load_rom``
+
+    Raises ValueError for a cartridge that switches banks. 150 kB, 4 ms.
+    """
+
+    def __cinit__(self, rom):
+        check_size(rom)
+        cdef const uint8_t[::1] data = rom.data
+        self.program = <Program *>calloc(1, sizeof(Program))
+        if self.program is NULL:
+            raise MemoryError
+        self.rom = rom
+        program_init(self.program, &data[0], <int32_t>len(data))
+
+    def __dealloc__(self):
+        free(self.program)
+
+
+cdef class Machine:
+    """Play a game, one frame an action, as ``ale_py.ALEInterface`` does.
+
+    cartridge  : the game's
+    game       : a ConsoleGame
+    max_frames : an episode is cut off there
+
+    Equal to ale_py with frame skip 1 and without sticky actions: RAM, screen, rewards and ends.
+    """
+
+    def __cinit__(self, Cartridge cartridge, game, int max_frames):
+        if max_frames < 1:
+            raise ValueError(f"max_frames: expected 1 or more, got {max_frames}")
+        self.cartridge, self.game = cartridge, game
+        self.screen = np.zeros((game.rows, WIDTH), np.uint8)
+        score, against = game.score_bytes
+        self.setup.board = Board(
+            cartridge.program, &self.screen[0, 0], game.first_line, game.rows)
+        self.setup.game = Game(
+            game.reset_frames, game.paddle, score, against, game.points_to_win)
+        with nogil:
+            machine_reset(&self.start, &self.setup, max_frames)
+        self.start_screen = self.screen.copy()
+        self.reset_game()
+
+    @property
+    def screen_shape(self):
+        """Return (rows, 160)."""
+        return self.screen.shape[0], WIDTH
+
+    @property
+    def frames(self):
+        """Return the frames of this episode."""
+        return self.state.frames
+
+    @property
+    def over(self):
+        """Return whether the episode has ended or was cut off."""
+        return bool(machine_is_over(&self.state))
+
+    @property
+    def terminated(self):
+        """Return whether the game itself has ended."""
+        return bool(self.state.terminated)
+
+    @property
+    def truncated(self):
+        """Return whether ``max_frames`` cut the episode off."""
+        return self.state.frames >= self.state.max_frames and not self.state.terminated
+
+    def reset_game(self):
+        """Begin an episode. A copy of the start state, 0.1 us."""
+        self.state = self.start
+        self.at_start = True
+
+    def act(self, int action):
+        """Emulate one frame and return the reward.
+
+        action : of ALE's numbers, 0 to 17
+
+        Raises ValueError for another number.
+        """
+        cdef int32_t reward
+        if not 0 <= action < ACTIONS:
+            raise ValueError(f"action: expected 0 to {ACTIONS - 1}, got {action}")
+        with nogil:
+            reward = machine_act(&self.state, &self.setup, action)
+        self.at_start = False
+        return reward
+
+    def play(self, const uint8_t[::1] actions):
+        """Emulate a frame for each action and return the summed reward.
+
+        Draws the last frame alone: the screen is as after as many calls of ``act``.
+        """
+        cdef int32_t reward
+        for action in actions:
+            if action >= ACTIONS:
+                raise ValueError(f"actions: expected 0 to {ACTIONS - 1}, got {action}")
+        if not len(actions):
+            return 0
+        with nogil:
+            reward = machine_play(
+                &self.state, &self.setup, &actions[0], <int32_t>actions.shape[0])
+        self.at_start = False
+        return reward
+
+    def read_ram(self):
+        """Return the 128 bytes of RAM, (128,) uint8."""
+        return np.array(<uint8_t[:128]>&self.state.console.ram[0])
+
+    def read_screen(self, uint8_t[:, ::1] out):
+        """Write the screen's palette indices into ``out``, (rows, 160) uint8."""
+        if out.shape[0] != self.screen.shape[0] or out.shape[1] != WIDTH:
+            raise ValueError(
+                f"out: expected shape {self.screen_shape}, got {(out.shape[0], out.shape[1])}")
+        out[...] = self.start_screen if self.at_start else self.screen
+
+    def save(self):
+        """Return the state of the episode, for ``restore``. 0.6 kB, without the screen."""
+        data = (<const char *>&self.state)[:sizeof(CMachine)]
+        return _VERSION + hashlib.sha256(data).digest()[:8] + data
+
+    def restore(self, bytes saved):
+        """Resume a saved episode, here or in another process.
+
+        The screen still shows the picture from before, until the next frame.
+
+        Raises ValueError for bytes of another kind or version.
+        """
+        head = len(_VERSION) + 8
+        data = saved[head:]
+        if not saved.startswith(_VERSION) or len(data) != sizeof(CMachine):
+            raise ValueError(
+                f"saved: expected {head + sizeof(CMachine)} bytes of this version's "
+                f"Machine.save, got {len(saved)} that begin with {saved[:20]!r}")
+        cdef CMachine state
+        memcpy(&state, <const char *>data, sizeof(CMachine))
+        damaged = hashlib.sha256(data).digest()[:8] != saved[len(_VERSION):head]
+        if damaged or not machine_is_valid(&state):
+            raise ValueError("saved: expected bytes of Machine.save, got damaged ones")
+        self.state = state
+        self.at_start = False
