@@ -15,11 +15,7 @@ void riot_rebase(Riot *riot, int32_t cycles) {
        that is never set again from overflowing. */
     const int32_t period = 256 << 10;
     riot->timer_set -= cycles;
-    if (riot->timer_was_read) riot->timer_read -= cycles;
-    if (riot->timer_set < -4 * period) {
-        riot->timer_set += period;
-        if (riot->timer_was_read) riot->timer_read += period;
-    }
+    if (riot->timer_set < -4 * period) riot->timer_set += period;
 }
 
 /* Cycles that the timer has counted, from 0. */
@@ -32,13 +28,14 @@ static int32_t intervals_left(const Riot *riot, int32_t cycle) {
 static uint8_t read_timer(Riot *riot, int32_t cycle) {
     int32_t left = intervals_left(riot, cycle);
     if (left >= 0) return left;
-    /* Past 0 it counts every cycle, until it is read. From then on it counts at its interval. */
+    /* Past 0 it counts every cycle, and is slowed to its interval by the first read. A black box
+       shows the cycles before that read twice: once in each rate. */
+    int32_t past = elapsed(riot, cycle) - (riot->timer_value << riot->timer_shift);
     if (!riot->timer_was_read) {
         riot->timer_was_read = 1;
-        riot->timer_read = cycle;
+        riot->timer_first_read = (uint8_t)past;
     }
-    int32_t at_read = (riot->timer_value << riot->timer_shift) - 1 - elapsed(riot, riot->timer_read);
-    return at_read - ((cycle - riot->timer_read) >> riot->timer_shift);
+    return -1 - riot->timer_first_read - (past >> riot->timer_shift);
 }
 
 uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle) {
@@ -60,7 +57,6 @@ void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
         riot->timer_shift = shifts[address & 3];
         riot->timer_set = cycle;
         riot->timer_was_read = 0;
-        riot->timer_read = 0;
         return;
     }
     switch (address & 7) {
