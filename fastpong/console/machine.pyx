@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import hashlib
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from fastpong.console.cartridge import check_size
 
-WIDTH = 160
-ACTIONS = 18
+cdef enum:
+    WIDTH = 160
+    ACTIONS = 18
+
 _VERSION = b"fastpong console 1\n"
 
 
@@ -122,6 +124,19 @@ cdef class Machine:
                 &self.state, &self.setup, &actions[0], <int32_t>actions.shape[0])
         self.at_start = False
         return reward
+
+    cdef int32_t emulate(
+            self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil:
+        cdef Setup setup = self.setup
+        setup.board.screen = screen
+        self.at_start = False
+        return machine_play(&self.state, &setup, actions, count)
+
+    cdef bint ended(self) noexcept nogil:
+        return machine_is_over(&self.state)
+
+    cdef void show(self, const uint8_t *screen) noexcept nogil:
+        memcpy(&self.screen[0, 0], screen, self.screen.shape[0] * WIDTH)
 
     def read_ram(self):
         """Return the 128 bytes of RAM, (128,) uint8."""
