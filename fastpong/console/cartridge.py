@@ -36,24 +36,27 @@ def rom_directory() -> Path:
     return Path(spec.submodule_search_locations[0]) / "roms"
 
 
-def rom_names() -> list[str]:
-    """Return the names of all ROMs that ale_py ships."""
-    return sorted(path.stem for path in rom_directory().glob("*.bin"))
+def rom_names(directory: Path | None = None) -> list[str]:
+    """Return the names of all ROMs in a directory."""
+    return sorted(path.stem for path in (directory or rom_directory()).glob("*.bin"))
 
 
-def load_rom(name: str) -> Rom:
+def load_rom(name: str, directory: Path | None = None) -> Rom:
     """Read a ROM by its name.
 
-    Raises ValueError for a name that ale_py does not ship.
+    directory : of the ROMs, by default ale_py's
+
+    Raises ValueError for a name that is not there.
     """
-    path = rom_directory() / f"{name}.bin"
+    directory = directory or rom_directory()
+    path = directory / f"{name}.bin"
     if name != Path(name).name or not path.is_file():
-        known = rom_names()
-        near = get_close_matches(name.lower(), known, n=1)
+        near = get_close_matches(name.lower(), rom_names(directory), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"unknown game {name!r}: expected the name of a ROM of ale_py, in snake_case, such "
-            f"as 'pong' or 'space_invaders'.{hint} All: ale_py.roms.get_all_rom_ids()"
+            f"as 'pong' or 'space_invaders', found none in {directory}.{hint} All: "
+            f"ale_py.roms.get_all_rom_ids()"
         )
     data = path.read_bytes()
     return Rom(name, data, hashlib.sha256(data).hexdigest())
