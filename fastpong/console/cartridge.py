@@ -16,6 +16,10 @@ SIZES = (2048, 4096)
 """Bytes of a cartridge without bank switching, the kind that the console runs."""
 
 
+class EmulatorError(ValueError):
+    """Report a game that an emulator cannot play."""
+
+
 @dataclass(frozen=True)
 class Rom:
     """Hold a ROM's bytes and their SHA-256."""
@@ -46,14 +50,14 @@ def load_rom(name: str, directory: Path | None = None) -> Rom:
 
     directory : of the ROMs, by default ale_py's
 
-    Raises ValueError for a name that is not there.
+    Raises EmulatorError for a name that is not there.
     """
     directory = directory or rom_directory()
     path = directory / f"{name}.bin"
     if name != Path(name).name or not path.is_file():
         near = get_close_matches(name.lower(), rom_names(directory), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
+        raise EmulatorError(
             f"unknown game {name!r}: expected the name of a ROM of ale_py, in snake_case, such "
             f"as 'pong' or 'space_invaders', found none in {directory}.{hint} All: "
             f"ale_py.roms.get_all_rom_ids()"
@@ -63,9 +67,9 @@ def load_rom(name: str, directory: Path | None = None) -> Rom:
 
 
 def check_size(rom: Rom) -> None:
-    """Raise ValueError for a cartridge of an unsupported kind."""
+    """Raise EmulatorError for a cartridge of an unsupported kind."""
     if len(rom.data) not in SIZES:
-        raise ValueError(
+        raise EmulatorError(
             f"{rom.name}: expected a cartridge of 2048 or 4096 bytes, got {len(rom.data)}. "
-            f"Larger ones switch banks, which the console does not emulate: use ale"
+            f"Larger ones switch banks, which the console does not emulate: --emulator ale plays it"
         )

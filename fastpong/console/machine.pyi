@@ -1,5 +1,5 @@
-from numpy.typing import NDArray
 from numpy import uint8
+from numpy.typing import NDArray
 
 from fastpong.console.cartridge import Rom
 from fastpong.console.games import ConsoleGame

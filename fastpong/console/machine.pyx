@@ -22,7 +22,7 @@ cdef class Cartridge:
 
     rom : of ``cartridge.load_rom``
 
-    Raises ValueError for a cartridge that switches banks. 150 kB, 4 ms.
+    Raises EmulatorError for a cartridge that switches banks. 150 kB, 4 ms.
     """
 
     def __cinit__(self, rom):
@@ -168,13 +168,14 @@ cdef class Machine:
         data = saved[head:]
         if not saved.startswith(VERSION) or len(data) != sizeof(CMachine):
             raise ValueError(
-                f"saved: expected {head + sizeof(CMachine)} bytes of this version's "
-                f"Machine.save, got {len(saved)} that begin with {saved[:20]!r}")
+                f"saved: expected {head + sizeof(CMachine)} bytes of this version's console, that "
+                f"begin with {VERSION!r}, got {len(saved)} that begin with {saved[:len(VERSION)]!r}; "
+                f"use the version of fastpong that saved them")
         cdef CMachine state
         memcpy(&state, <const char *>data, sizeof(CMachine))
         damaged = hashlib.sha256(data).digest()[:8] != saved[len(VERSION):head]
         if damaged or not machine_is_valid(&state):
-            raise ValueError("saved: expected bytes of Machine.save, got damaged ones")
+            raise ValueError("saved: expected the bytes of Machine.save, got damaged ones")
         state.max_frames = self.start.max_frames
         self.state = state
         self.at_start = False

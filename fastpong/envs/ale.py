@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
-import numpy as np
-
 from fastpong.console.cartridge import load_rom, rom_directory
 from fastpong.envs.machine import Screen
 

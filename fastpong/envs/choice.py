@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpong.console.cartridge import load_rom
+from fastpong.console.cartridge import EmulatorError, load_rom
 from fastpong.console.games import COVERED
 from fastpong.envs.machine import Machine
+from fastpong.envs.variants import find_variant
 
 if TYPE_CHECKING:
     from fastpong.console.machine import Cartridge
@@ -33,7 +34,7 @@ def choose(game: str, asked: str = "auto", directory: Path | None = None) -> str
     asked     : one of ``EMULATORS``
     directory : of the ROMs, by default ale_py's
 
-    Raises ValueError for "console" where it cannot play the game, and as ``load_rom`` does. It
+    Raises EmulatorError for "console" where it cannot play the game, and as ``load_rom`` does. It
     reads the ROM, 0.1 ms.
     """
     if asked not in EMULATORS:
@@ -44,11 +45,19 @@ def choose(game: str, asked: str = "auto", directory: Path | None = None) -> str
     if obstacle is None:
         return "console"
     if asked == "console":
-        raise ValueError(
-            f"emulator: expected a game that the console plays, but {obstacle}: "
+        raise EmulatorError(
+            f"emulator: expected a game that the console plays, but {obstacle}; "
             f"--emulator ale plays it"
         )
     return "ale"
+
+
+def choose_for(env: str, asked: str) -> str:
+    """Return "console" or "ale" for an environment.
+
+    As ``choose``. Raises ValueError for an unknown environment, too.
+    """
+    return choose(find_variant(env).game.rom, asked)
 
 
 def why_not_console(game: str, directory: Path | None = None) -> str | None:

@@ -208,5 +208,10 @@ class Emulator:
         return table
 
 
+def is_of_console(saved: bytes) -> bool:
+    """Return whether an emulator on the console saved a state."""
+    return kind_of(saved[1:]) == "console"
+
+
 def _no_draw() -> float:
     raise RuntimeError("no episode has begun: call Emulator.reset(draw) before Emulator.step")
