@@ -9,12 +9,14 @@ import hashlib
 import numpy as np
 
 from fastpong.console.cartridge import check_size
+from fastpong.console.palette import NTSC_PALETTE
 
 cdef enum:
     WIDTH = 160
     ACTIONS = 18
 
-_VERSION = b"fastpong console 1\n"
+VERSION = b"fastpong console 1\n"
+"""Beginning of all bytes that ``Machine.save`` returns."""
 
 
 cdef class Cartridge:
@@ -22,7 +24,7 @@ cdef class Cartridge:
 
     rom : of ``cartridge.load_rom``
 
-    Raises ValueError for a cartridge that switches banks. 150 kB, 4 ms.
+    Raises EmulatorError for a cartridge that switches banks. 150 kB, 4 ms.
     """
 
     def __cinit__(self, rom):
@@ -67,6 +69,16 @@ cdef class Machine:
     def screen_shape(self):
         """Return (rows, 160)."""
         return self.screen.shape[0], WIDTH
+
+    @property
+    def actions(self):
+        """Return ALE's numbers of the actions that do something."""
+        return self.game.actions
+
+    @property
+    def max_frames(self):
+        """Return the frames at which an episode is cut off."""
+        return self.state.max_frames
 
     @property
     def frames(self):
@@ -149,10 +161,16 @@ cdef class Machine:
                 f"out: expected shape {self.screen_shape}, got {(out.shape[0], out.shape[1])}")
         out[...] = self.start_screen if self.at_start else self.screen
 
+    def read_rgb(self, out):
+        """Write the screen's colours into ``out``, (rows, 160, 3) uint8."""
+        indices = np.empty(self.screen_shape, np.uint8)
+        self.read_screen(indices)
+        np.take(NTSC_PALETTE, indices >> 1, axis=0, out=out)
+
     def save(self):
         """Return the state of the episode, for ``restore``. 0.6 kB, without the screen."""
         data = (<const char *>&self.state)[:sizeof(CMachine)]
-        return _VERSION + hashlib.sha256(data).digest()[:8] + data
+        return VERSION + hashlib.sha256(data).digest()[:8] + data
 
     def restore(self, bytes saved):
         """Resume a saved episode, here or in another process.
@@ -161,16 +179,18 @@ cdef class Machine:
 
         Raises ValueError for bytes of another kind or version.
         """
-        head = len(_VERSION) + 8
+        head = len(VERSION) + 8
         data = saved[head:]
-        if not saved.startswith(_VERSION) or len(data) != sizeof(CMachine):
+        if not saved.startswith(VERSION) or len(data) != sizeof(CMachine):
             raise ValueError(
-                f"saved: expected {head + sizeof(CMachine)} bytes of this version's "
-                f"Machine.save, got {len(saved)} that begin with {saved[:20]!r}")
+                f"saved: expected {head + sizeof(CMachine)} bytes of this version's console, that "
+                f"begin with {VERSION!r}, got {len(saved)} that begin with {saved[:len(VERSION)]!r}; "
+                f"use the version of fastpong that saved them")
         cdef CMachine state
         memcpy(&state, <const char *>data, sizeof(CMachine))
-        damaged = hashlib.sha256(data).digest()[:8] != saved[len(_VERSION):head]
+        damaged = hashlib.sha256(data).digest()[:8] != saved[len(VERSION):head]
         if damaged or not machine_is_valid(&state):
-            raise ValueError("saved: expected bytes of Machine.save, got damaged ones")
+            raise ValueError("saved: expected the bytes of Machine.save, got damaged ones")
+        state.max_frames = self.start.max_frames
         self.state = state
         self.at_start = False
