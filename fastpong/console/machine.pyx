@@ -97,8 +97,16 @@ cdef class Machine:
 
     @property
     def truncated(self):
-        """Return whether ``max_frames`` cut the episode off."""
-        return self.state.frames >= self.state.max_frames and not self.state.terminated
+        """Return whether the episode has reached ``max_frames``.
+
+        As in ALE, a game that ends with its last frame is both truncated and terminated.
+        """
+        return self.state.frames >= self.state.max_frames
+
+    @property
+    def lives(self):
+        """Return 0: Pong has none."""
+        return 0
 
     def reset_game(self):
         """Begin an episode. A copy of the start state, 0.1 us."""

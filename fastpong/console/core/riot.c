@@ -8,14 +8,18 @@ void riot_init(Riot *riot) {
     *riot = (Riot){.timer_value = 25, .timer_shift = 10 - 4, .port_a = 0xFF, .port_b = 0x3F};
 }
 
-bool riot_is_valid(const Riot *riot) { return riot->timer_shift <= 10; }
+/* The timer's longest period. Whole periods may be left out, so that a timer that is never set again
+   does not overflow. */
+enum { TIMER_PERIOD = 256 << 10, OLDEST_TIMER = -4 * TIMER_PERIOD };
+
+bool riot_is_valid(const Riot *riot) {
+    return riot->timer_shift <= 10 && riot->timer_set >= OLDEST_TIMER &&
+           riot->timer_set <= CYCLES_PER_LINE;
+}
 
 void riot_rebase(Riot *riot, int32_t cycles) {
-    /* The timer's period is 256 << shift, so whole periods may be left out. That keeps a timer
-       that is never set again from overflowing. */
-    const int32_t period = 256 << 10;
     riot->timer_set -= cycles;
-    if (riot->timer_set < -4 * period) riot->timer_set += period;
+    if (riot->timer_set < OLDEST_TIMER) riot->timer_set += TIMER_PERIOD;
 }
 
 /* Cycles that the timer has counted, from 0. */
