@@ -1,11 +1,32 @@
 # The console's C interface, for other Cython code. Nothing here needs the GIL.
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
 
 cdef extern from "program.h" nogil:
     ctypedef struct Program:
         pass
     bint program_init(Program *program, const uint8_t *rom, int32_t size)
+
+cdef extern from "translation.h" nogil:
+    ctypedef struct Fact:
+        const char *name
+        uint64_t value
+
+    ctypedef struct Row:
+        uint8_t opcode
+        uint8_t length
+        uint8_t cycles
+        char kind
+        const char *name
+        const char *where
+        const char *variant
+
+    const Fact *translation_facts(int32_t *count)
+    const Row *translation_rows(int32_t *count)
+    void *translation_load(const uint8_t *code, size_t size)
+    void translation_unload(void *code, size_t size)
+    void translation_attach(
+        Program *program, const void *code, const uint16_t *entries, int32_t count)
 
 cdef extern from "ale.h" nogil:
     ctypedef struct Board:
@@ -43,6 +64,8 @@ cdef extern from "ale.h" nogil:
 
 cdef class Cartridge:
     cdef Program *program
+    cdef void *code
+    cdef size_t code_size
     cdef readonly object rom
 
 cdef class Machine:

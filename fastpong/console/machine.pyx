@@ -1,10 +1,12 @@
 """A machine: one console with one game, played as ALE plays it."""
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.errno cimport errno
+from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 import hashlib
+import os
 
 import numpy as np
 
@@ -17,6 +19,24 @@ cdef enum:
 
 VERSION = b"fastpong console 1\n"
 """Beginning of all bytes that ``Machine.save`` returns."""
+
+
+def facts():
+    """Return the numbers that a translator needs, by name."""
+    cdef int32_t count, i
+    cdef const Fact *fact = translation_facts(&count)
+    return {fact[i].name.decode(): fact[i].value for i in range(count)}
+
+
+def rows():
+    """Return (opcode, length, cycles, kind, name, where, variant) of every handler."""
+    cdef int32_t count, i
+    cdef const Row *row = translation_rows(&count)
+    return [
+        (row[i].opcode, row[i].length, row[i].cycles, chr(row[i].kind), row[i].name.decode(),
+         row[i].where.decode(), row[i].variant.decode())
+        for i in range(count)
+    ]
 
 
 cdef class Cartridge:
@@ -38,6 +58,32 @@ cdef class Cartridge:
 
     def __dealloc__(self):
         free(self.program)
+        if self.code is not NULL:
+            translation_unload(self.code, self.code_size)
+
+    @property
+    def translated(self):
+        """Return whether machine code runs where it can."""
+        return self.code is not NULL
+
+    def attach(self, const uint8_t[::1] code, const uint16_t[::1] entries):
+        """Run machine code from some addresses on, at once and in all machines.
+
+        code    : of ``fastpong.console.translate``, for this cartridge. It is not checked
+        entries : addresses within the cartridge
+
+        Raises OSError where memory cannot be made executable. Later calls change nothing.
+        """
+        if self.code is not NULL:
+            return
+        if not len(code) or not len(entries) or max(entries) >= 4096:
+            raise ValueError(f"entries: expected code and addresses below 4096, got "
+                             f"{len(code)} bytes and {len(entries)} addresses")
+        cdef void *memory = translation_load(&code[0], len(code))
+        if memory is NULL:
+            raise OSError(errno, f"executable memory: {os.strerror(errno)}")
+        self.code, self.code_size = memory, len(code)
+        translation_attach(self.program, memory, &entries[0], <int32_t>len(entries))
 
 
 cdef class Machine:
