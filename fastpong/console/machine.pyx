@@ -1,18 +1,42 @@
 """A machine: one console with one game, played as ALE plays it."""
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.errno cimport errno
+from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import hashlib
+import os
 
 import numpy as np
 
 from fastpong.console.cartridge import check_size
+from fastpong.console.palette import NTSC_PALETTE
 
-WIDTH = 160
-ACTIONS = 18
-_VERSION = b"fastpong console 1\n"
+cdef enum:
+    WIDTH = 160
+    ACTIONS = 18
+
+VERSION = b"fastpong console 1\n"
+"""Beginning of all bytes that ``Machine.save`` returns."""
+
+
+def facts():
+    """Return the numbers that a translator needs, by name."""
+    cdef int32_t count, i
+    cdef const Fact *fact = translation_facts(&count)
+    return {fact[i].name.decode(): fact[i].value for i in range(count)}
+
+
+def rows():
+    """Return (opcode, length, cycles, kind, name, where, variant) of every handler."""
+    cdef int32_t count, i
+    cdef const Row *row = translation_rows(&count)
+    return [
+        (row[i].opcode, row[i].length, row[i].cycles, chr(row[i].kind), row[i].name.decode(),
+         row[i].where.decode(), row[i].variant.decode())
+        for i in range(count)
+    ]
 
 
 cdef class Cartridge:
@@ -20,7 +44,7 @@ cdef class Cartridge:
 
     rom : of ``cartridge.load_rom``
 
-    Raises ValueError for a cartridge that switches banks. 150 kB, 4 ms.
+    Raises EmulatorError for a cartridge that switches banks. 150 kB, 4 ms.
     """
 
     def __cinit__(self, rom):
@@ -34,6 +58,32 @@ cdef class Cartridge:
 
     def __dealloc__(self):
         free(self.program)
+        if self.code is not NULL:
+            translation_unload(self.code, self.code_size)
+
+    @property
+    def translated(self):
+        """Return whether machine code runs where it can."""
+        return self.code is not NULL
+
+    def attach(self, const uint8_t[::1] code, const uint16_t[::1] entries):
+        """Run machine code from some addresses on, at once and in all machines.
+
+        code    : of ``fastpong.console.translate``, for this cartridge. It is not checked
+        entries : addresses within the cartridge
+
+        Raises OSError where memory cannot be made executable. Later calls change nothing.
+        """
+        if self.code is not NULL:
+            return
+        if not len(code) or not len(entries) or max(entries) >= 4096:
+            raise ValueError(f"entries: expected code and addresses below 4096, got "
+                             f"{len(code)} bytes and {len(entries)} addresses")
+        cdef void *memory = translation_load(&code[0], len(code))
+        if memory is NULL:
+            raise OSError(errno, f"executable memory: {os.strerror(errno)}")
+        self.code, self.code_size = memory, len(code)
+        translation_attach(self.program, memory, &entries[0], <int32_t>len(entries))
 
 
 cdef class Machine:
@@ -65,6 +115,16 @@ cdef class Machine:
     def screen_shape(self):
         """Return (rows, 160)."""
         return self.screen.shape[0], WIDTH
+
+    @property
+    def actions(self):
+        """Return ALE's numbers of the actions that do something."""
+        return self.game.actions
+
+    @property
+    def max_frames(self):
+        """Return the frames at which an episode is cut off."""
+        return self.state.max_frames
 
     @property
     def frames(self):
@@ -131,6 +191,19 @@ cdef class Machine:
         self.at_start = False
         return reward
 
+    cdef int32_t emulate(
+            self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil:
+        cdef Setup setup = self.setup
+        setup.board.screen = screen
+        self.at_start = False
+        return machine_play(&self.state, &setup, actions, count)
+
+    cdef bint ended(self) noexcept nogil:
+        return machine_is_over(&self.state)
+
+    cdef void show(self, const uint8_t *screen) noexcept nogil:
+        memcpy(&self.screen[0, 0], screen, self.screen.shape[0] * WIDTH)
+
     def read_ram(self):
         """Return the 128 bytes of RAM, (128,) uint8."""
         return np.array(<uint8_t[:128]>&self.state.console.ram[0])
@@ -142,10 +215,16 @@ cdef class Machine:
                 f"out: expected shape {self.screen_shape}, got {(out.shape[0], out.shape[1])}")
         out[...] = self.start_screen if self.at_start else self.screen
 
+    def read_rgb(self, out):
+        """Write the screen's colours into ``out``, (rows, 160, 3) uint8."""
+        indices = np.empty(self.screen_shape, np.uint8)
+        self.read_screen(indices)
+        np.take(NTSC_PALETTE, indices >> 1, axis=0, out=out)
+
     def save(self):
         """Return the state of the episode, for ``restore``. 0.6 kB, without the screen."""
         data = (<const char *>&self.state)[:sizeof(CMachine)]
-        return _VERSION + hashlib.sha256(data).digest()[:8] + data
+        return VERSION + hashlib.sha256(data).digest()[:8] + data
 
     def restore(self, bytes saved):
         """Resume a saved episode, here or in another process.
@@ -154,16 +233,18 @@ cdef class Machine:
 
         Raises ValueError for bytes of another kind or version.
         """
-        head = len(_VERSION) + 8
+        head = len(VERSION) + 8
         data = saved[head:]
-        if not saved.startswith(_VERSION) or len(data) != sizeof(CMachine):
+        if not saved.startswith(VERSION) or len(data) != sizeof(CMachine):
             raise ValueError(
-                f"saved: expected {head + sizeof(CMachine)} bytes of this version's "
-                f"Machine.save, got {len(saved)} that begin with {saved[:20]!r}")
+                f"saved: expected {head + sizeof(CMachine)} bytes of this version's console, that "
+                f"begin with {VERSION!r}, got {len(saved)} that begin with {saved[:len(VERSION)]!r}; "
+                f"use the version of fastpong that saved them")
         cdef CMachine state
         memcpy(&state, <const char *>data, sizeof(CMachine))
-        damaged = hashlib.sha256(data).digest()[:8] != saved[len(_VERSION):head]
+        damaged = hashlib.sha256(data).digest()[:8] != saved[len(VERSION):head]
         if damaged or not machine_is_valid(&state):
-            raise ValueError("saved: expected bytes of Machine.save, got damaged ones")
+            raise ValueError("saved: expected the bytes of Machine.save, got damaged ones")
+        state.max_frames = self.start.max_frames
         self.state = state
         self.at_start = False

@@ -48,8 +48,8 @@ def test_a_cartridge_of_random_bytes(seed: int) -> None:
     )
     screens = np.zeros((2, 210, 160), np.uint8)
     for _ in range(50):
-        actions = rng.integers(0, 18, 2, np.uint8)
-        assert first.play(actions) == second.act(int(actions[0])) + second.act(int(actions[1]))
+        actions = rng.integers(0, 18, 2, np.uint8).tobytes()
+        assert first.play(actions) == second.act(actions[0]) + second.act(actions[1])
         for machine, screen in zip((first, second), screens, strict=True):
             machine.read_screen(screen)
         assert np.array_equal(*screens)
@@ -103,7 +103,7 @@ def test_a_damaged_state_is_refused_or_harmless(
 ) -> None:
     machine = console()
     machine.reset_game()
-    machine.play(np.full(frames % 200 + 1, 3, np.uint8))
+    machine.play(bytes([3]) * (frames % 200 + 1))
     saved = machine.save()
     for at, value in damages:
         saved = damaged(saved, at, value[: STATE - at])

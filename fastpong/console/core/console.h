@@ -126,4 +126,7 @@ void riot_rebase(Riot *riot, int32_t cycles);
 uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle);
 void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle);
 
+/* Return how many rounds of LDA INTIM, BNE to itself are sure to go on. */
+int32_t riot_idle_rounds(const Riot *riot, int32_t cycle, int32_t round);
+
 #endif

@@ -70,3 +70,12 @@ void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
     case 3: riot->direction_b = value; break;
     }
 }
+
+int32_t riot_idle_rounds(const Riot *riot, int32_t cycle, int32_t round) {
+    /* The timer reads 1 or more before this cycle. The first read comes four cycles from now. */
+    int32_t zero = riot->timer_set + 1 + (riot->timer_value - 1) * (1 << riot->timer_shift);
+    int32_t idle = zero - (cycle + 4), room = (MAX_CYCLES - 1 - cycle) / round;
+    if (idle <= 0 || room <= 0) return 0;
+    int32_t rounds = (idle + round - 1) / round;
+    return rounds < room ? rounds : room;
+}
