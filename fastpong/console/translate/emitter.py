@@ -271,9 +271,7 @@ class Emitter(Writer):
         facts = self.facts
         if facts["INPT0"] <= reg <= facts["INPT3"]:
             charge = self.load("tia.charge", 4 * (reg - facts["INPT0"]), "i32")
-            passed = self.value(
-                f"sub i32 {self.cycle()}, {self.load('tia.released', kind='i32')}"
-            )
+            passed = self.value(f"sub i32 {self.cycle()}, {self.load('tia.released', kind='i32')}")
             full = self.value(f"icmp sgt i32 {passed}, {charge}")
             free = self.value(f"icmp sge i8 {self.load('tia.vblank')}, 0")
             both = self.value(f"and i1 {full}, {free}")
@@ -399,9 +397,7 @@ class Emitter(Writer):
         self.begin(no)
         reg = self.value(f"zext i8 {self.value(f'and i8 {address}, 63')} to i64")
         stable = self.value(f"lshr i64 {self.facts['STABLE_REGISTERS']}, {reg}")
-        written = self.value(
-            f"getelementptr inbounds i8, ptr {self.at('tia.written')}, i64 {reg}"
-        )
+        written = self.value(f"getelementptr inbounds i8, ptr {self.at('tia.written')}, i64 {reg}")
         same = self.value(f"icmp eq i8 {self.load_at(written)}, {value}")
         same = self.value(f"and i1 {self.value(f'trunc i64 {stable} to i1')}, {same}")
         yes, no = self.fork(same)
