@@ -269,7 +269,7 @@ class RolloutLearner:
         for env in range(self.spec.tasks_per_update):
             saved = self.rollout_state.envs.get(env).saved
             if is_of_console(saved):
-                emulator = emulator or Emulator(self.stage.variant, "console")
+                emulator = emulator or Emulator(self.stage.variant, self.stage.emulator)
                 emulator.restore(saved, lambda: 0.0)
 
     def payload(self, task: int, before: Rollout | None) -> EnvState:

@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from fastpong.envs.choice import choose, kind_of, load_machine
+from fastpong.console.cartridge import EmulatorError
+from fastpong.envs.choice import choose, kind_of, load_machine, why_not_console
 from fastpong.envs.draws import Draw
 from fastpong.envs.machine import NOOP, Machine, Screen
 from fastpong.envs.palette import foreground_table
@@ -164,7 +165,11 @@ class Emulator:
             raise ValueError("saved: expected bytes from Emulator.save, got others")
         kind = kind_of(saved[1:])
         if self.machine is not self._machines.get(kind):
-            choose(self.variant.game.rom, kind)
+            if kind == "console" and (obstacle := why_not_console(self.variant.game.rom)):
+                raise EmulatorError(
+                    f"saved: expected an episode that can go on, got one of the console, but "
+                    f"{obstacle}"
+                )
             self._use(kind)
         self.machine.restore(saved[1:])
         self.last_action = saved[0]

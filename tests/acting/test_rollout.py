@@ -23,10 +23,10 @@ def variant(name: str = "ALE/Pong-v5", frames: int = CAP) -> Any:
     return dataclasses.replace(find_variant(name), max_frames=frames)
 
 
-@pytest.fixture(scope="module")
-def emulators() -> list[Emulator]:
+@pytest.fixture(scope="module", params=["console", "ale"])
+def emulators(request: pytest.FixtureRequest) -> list[Emulator]:
     """Two of a sticky variant, cut at 1,500 frames to keep the tests short."""
-    return [Emulator(variant()), Emulator(variant())]
+    return [Emulator(variant(), request.param), Emulator(variant(), request.param)]
 
 
 class Recorder:
