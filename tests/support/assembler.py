@@ -263,9 +263,15 @@ def _term(term: str, symbols: Mapping[str, int], final: bool) -> int:
 HEADER = """
 start: sei
   cld
-  ldx #$ff
+  ldx #0
+  txa
+clear: sta 0,x
+  inx
+  bne clear
+  dex
   txs
 """
+"""Clears RAM and the TIA's registers, as most cartridges do."""
 
 SLIDE = "\n".join(["  .align 256", "slide:", *["  .byte $c9"] * 94, "  .byte $c5, $ea"])
 """Code that takes n + 1 cycles when it is entered n bytes before its end, at slide + 96."""

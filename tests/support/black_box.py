@@ -11,8 +11,12 @@ import ale_py
 import numpy as np
 from numpy.typing import NDArray
 
-GAME = "boxing"
-"""The name that the program goes by. ale-py takes a game's rules from the file's name."""
+GAME = "pong"
+"""The name that the program goes by. ale-py takes a game's rules from the file's name.
+
+Pong's rules end the game when $8D or $8E is 21, so a program must leave these two bytes alone. The
+file's contents are unknown to ale-py, so it plugs in joysticks instead of paddles.
+"""
 
 
 @dataclass(frozen=True)
