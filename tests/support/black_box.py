@@ -11,12 +11,17 @@ import ale_py
 import numpy as np
 from numpy.typing import NDArray
 
-GAME = "pong"
+GAME = "donkey_kong"
 """The name that the program goes by. ale-py takes a game's rules from the file's name.
 
-Pong's rules end the game when $8D or $8E is 21, so a program must leave these two bytes alone. The
-file's contents are unknown to ale-py, so it plugs in joysticks instead of paddles.
+Under this name any contents of the RAM are harmless. Under most others, some contents end the game
+or keep the reset waiting for ever. The file's contents are unknown to ale-py, so it plugs in two
+joysticks.
 """
+
+FRAMES_BEFORE = 60
+FRAMES_OF_RESET = 8
+"""Frames that the reset runs, with the console's RESET switch up and then down."""
 
 
 @dataclass(frozen=True)
