@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from assembler import DECODED, frame, assemble
+from assembler import DECODED, assemble, frame
 
 CONTROL = {"bcc", "bcs", "beq", "bmi", "bne", "bpl", "bvc", "bvs", "brk", "jmp", "jsr", "rts"}
 CONTROL |= {"rti", "jam", "pha", "php", "pla", "plp", "txs"}

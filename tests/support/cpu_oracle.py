@@ -7,9 +7,10 @@ Sources: MOS MCS6500 programming manual (opcodes, cycles), "NMOS 6510 Unintended
 undocumented ones). Where ale-py differs, ale-py is followed, as measured:
 
 - Decimal ADC and SBC compute with numbers. N and Z come from the decimal result. V compares the
-  result's sign with both operands'. Bruce Clark's "Decimal Mode" describes the real chip.
+  result's sign with both operands'. SBC's C is that of a binary subtraction. Bruce Clark's "Decimal Mode" describes the real chip.
 - LAX with a zero-page operand takes 4 cycles instead of 3.
-- ANE and LXA, unstable on hardware, use the constant 0xEE.
+- ANE and LXA, unstable on hardware, use the constant 0xEE. SHA, SHX, SHY and TAS take the high
+  byte of the final address.
 """
 
 from __future__ import annotations
@@ -175,7 +176,6 @@ class Cpu6507:
         if mode == "ind":
             return self._pointer(self._word()), False
         base = self._pointer(self._fetch()) if mode == "izy" else self._word()
-        self._base_high = base >> 8
         index = {"abs": 0, "abx": self.x}.get(mode, self.y)
         address = base + index & 0xFFFF
         return address, address >> 8 != base >> 8
@@ -219,17 +219,19 @@ class Cpu6507:
 
     def _sbc(self, value: int) -> None:
         borrow = not self.c
-        if self.d:
-            total = _from_decimal(self.a) - _from_decimal(value) - borrow
-            self._finish_decimal(value, total if total >= 0 else total + 100)
-        else:
-            total = self.a - value - borrow
-            self._set_overflow(self.a, value ^ 0xFF, total)
-            self.a = self._nz(total)
+        total = self.a - value - borrow
         self.c = total >= 0
+        if self.d:
+            digits = _from_decimal(self.a) - _from_decimal(value) - borrow
+            self._finish_decimal(value, digits if digits >= 0 else digits + 100)
+            return
+        self._set_overflow(self.a, value ^ 0xFF, total)
+        self.a = self._nz(total)
 
     def _finish_decimal(self, value: int, total: int) -> None:
-        old, self.a = self.a, self._nz(_to_decimal(total & 0xFF))
+        # Invalid digits can leave a negative total. ale-py answers with its other table then.
+        result = _to_decimal(total & 0xFF) if total >= 0 else _from_decimal(total & 0xFF)
+        old, self.a = self.a, self._nz(result)
         self.v = old >> 7 != self.a >> 7 != value >> 7
 
     def _set_overflow(self, left: int, right: int, total: int) -> None:
@@ -475,14 +477,14 @@ class Cpu6507:
         self._lax(self.sp)
 
     def _sha(self, address: int) -> int:
-        return self.a & self.x & (self._base_high + 1)
+        return self.a & self.x & (address >> 8) + 1
 
     def _shx(self, address: int) -> int:
-        return self.x & (self._base_high + 1)
+        return self.x & (address >> 8) + 1
 
     def _shy(self, address: int) -> int:
-        return self.y & (self._base_high + 1)
+        return self.y & (address >> 8) + 1
 
     def _tas(self, address: int) -> int:
         self.sp = self.a & self.x
-        return self.sp & (self._base_high + 1)
+        return self.sp & (address >> 8) + 1
