@@ -146,7 +146,7 @@ def assemble(source: str, reset: str = "start") -> bytes:
     """Assemble a program into a 4K cartridge.
 
     A line is ``label: mnemonic operand ; comment``, each part optional. ``lda.w`` forces an
-    absolute address. Directives: ``.byte a,b``, ``.org address``, ``.align n`` and ``.sleep n``,
+    absolute address, ``asl a`` is the accumulator. Directives: ``.byte a,b``, ``.org address``, ``.align n`` and ``.sleep n``,
     that takes n cycles and may read $80. Numbers are decimal, ``$hex`` or ``%binary``, ``<`` and
     ``>`` take the low and high byte of a sum. The reset and BRK vectors point to ``reset``.
     """
@@ -210,8 +210,10 @@ def _instruction(
 ) -> bytes:
     wide = name.endswith(".w")
     modes = OPCODES[name.removesuffix(".w")]
-    if not operand or operand == "a":
-        return bytes([modes["imp" if "imp" in modes else "acc"][0]])
+    if not operand:
+        return bytes([modes["imp"][0]])
+    if operand == "a" and "acc" in modes:
+        return bytes([modes["acc"][0]])
     form, text = _form(operand)
     number = value(text, symbols, final)
     if "rel" in modes:
