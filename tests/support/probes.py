@@ -29,7 +29,15 @@ class Probe:
 def probes() -> dict[str, Probe]:
     """Return all probes by name."""
     return dict(
-        (*_register_sweeps(), *_position_sweeps(), *_timer(), *_bus(), *_frames(), *_scenes())
+        (
+            *_register_sweeps(),
+            *_position_sweeps(),
+            *_timer(),
+            *_bus(),
+            *_frames(),
+            *_first_row(),
+            *_scenes(),
+        )
     )
 
 
@@ -336,6 +344,43 @@ above: sta WSYNC
   sta WSYNC
 {reads}
   ldx #{249 - line}
+below: sta WSYNC
+  dex
+  bne below
+"""
+    )
+
+
+_FIRST_ROW = {
+    "CTRLPF": ((20, 50, 60), " lda #1\n .sleep {}\n sta CTRLPF"),
+    "RESP0": ((60, 71, 72, 73, 74), " nop\n .sleep {}\n sta RESP0"),
+    "HMOVE": ((6, 16, 40, 71, 72), " nop\n .sleep {}\n sta HMOVE"),
+}
+"""What is written, and after how many cycles of a line."""
+
+
+def _first_row() -> Iterator[tuple[str, Probe]]:
+    for name, (waits, code) in _FIRST_ROW.items():
+        for line in (32, 33, 34):
+            for cycles in waits:
+                rom = _near_first_row(line, code.format(cycles - 4))
+                yield f"{name} near the first row, {line}, {cycles}", Probe(rom)
+
+
+def _near_first_row(line: int, code: str) -> bytes:
+    """Return a program that writes to the TIA on a line, 34 being the first one shown."""
+    return _synced(
+        f"""{SCENE}
+  lda #0
+  sta CTRLPF
+  lda #$70
+  sta HMP0
+  ldx #{line - 3}
+above: sta WSYNC
+  dex
+  bne above
+{code}
+  ldx #200
 below: sta WSYNC
   dex
   bne below
