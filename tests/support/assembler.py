@@ -46,7 +46,8 @@ lda imm=A9 zp=A5 zpx=B5 abs=AD abx=BD aby=B9 izx=A1 izy=B1
 ldx imm=A2 zp=A6 zpy=B6 abs=AE aby=BE
 ldy imm=A0 zp=A4 zpx=B4 abs=AC abx=BC
 lsr acc=4A zp=46 zpx=56 abs=4E abx=5E
-nop imp=EA,1A,3A,5A,7A,DA,FA imm=80,82,89,C2,E2 zp=04,44,64 zpx=14,34,54,74,D4,F4 abs=0C abx=1C,3C,5C,7C,DC,FC
+nop imp=EA,1A,3A,5A,7A,DA,FA imm=80,82,89,C2,E2 zp=04,44,64 zpx=14,34,54,74,D4,F4 \
+    abs=0C abx=1C,3C,5C,7C,DC,FC
 ora imm=09 zp=05 zpx=15 abs=0D abx=1D aby=19 izx=01 izy=11
 pha imp=48
 php imp=08
@@ -144,8 +145,8 @@ def assemble(source: str, reset: str = "start") -> bytes:
     """Assemble a program into a 4K cartridge.
 
     A line is ``label: mnemonic operand ; comment``, each part optional. ``lda.w`` forces an
-    absolute address, ``asl a`` is the accumulator. Directives: ``.byte a,b``, ``.org address``, ``.align n`` and ``.sleep n``,
-    that takes n cycles and may read $80. Numbers are decimal, ``$hex`` or ``%binary``, ``<`` and
+    absolute address, ``asl a`` is the accumulator. Directives: ``.byte a,b``, ``.org address``,
+    ``.align n`` and ``.sleep n``, that takes n cycles and may read $80. Numbers are decimal, ``$hex`` or ``%binary``, ``<`` and
     ``>`` take the low and high byte of a sum. The reset and BRK vectors point to ``reset``.
     """
     symbols: dict[str, int] = dict(SYMBOLS)

@@ -7,7 +7,8 @@ Sources: MOS MCS6500 programming manual (opcodes, cycles), "NMOS 6510 Unintended
 undocumented ones). Where ale-py differs, ale-py is followed, as measured:
 
 - Decimal ADC and SBC compute with numbers. N and Z come from the decimal result. V compares the
-  result's sign with both operands'. SBC's C is that of a binary subtraction. Bruce Clark's "Decimal Mode" describes the real chip.
+  result's sign with both operands'. SBC's C is that of a binary subtraction. Bruce
+  Clark's "Decimal Mode" describes the real chip.
 - LAX with a zero-page operand takes 4 cycles instead of 3.
 - ANE and LXA, unstable on hardware, use the constant 0xEE. SHA, SHX, SHY and TAS take the high
   byte of the final address.

@@ -390,11 +390,12 @@ below: sta WSYNC
 
 # --- whole scenes --------------------------------------------------------------------------------
 
-_WRITTEN = (
+_NAMES = (
     "NUSIZ0 NUSIZ1 COLUP0 COLUP1 COLUPF COLUBK CTRLPF REFP0 REFP1 PF0 PF1 PF2 RESP0 RESP1 RESM0 "
     "RESM1 RESBL GRP0 GRP1 ENAM0 ENAM1 ENABL HMP0 HMP1 HMM0 HMM1 HMBL VDELP0 VDELP1 VDELBL "
     "RESMP0 RESMP1 HMOVE HMCLR CXCLR VBLANK"
-).split()
+)
+_WRITTEN = _NAMES.split()
 
 
 def _scenes() -> Iterator[tuple[str, Probe]]:
