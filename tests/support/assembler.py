@@ -146,8 +146,9 @@ def assemble(source: str, reset: str = "start") -> bytes:
 
     A line is ``label: mnemonic operand ; comment``, each part optional. ``lda.w`` forces an
     absolute address, ``asl a`` is the accumulator. Directives: ``.byte a,b``, ``.org address``,
-    ``.align n`` and ``.sleep n``, that takes n cycles and may read $80. Numbers are decimal, ``$hex`` or ``%binary``, ``<`` and
-    ``>`` take the low and high byte of a sum. The reset and BRK vectors point to ``reset``.
+    ``.align n`` and ``.sleep n``, that takes n cycles and may read $80. Numbers are decimal,
+    ``$hex`` or ``%binary``, ``<`` and ``>`` take the low and high byte of a sum. The reset and
+    BRK vectors point to ``reset``.
     """
     symbols: dict[str, int] = dict(SYMBOLS)
     for final in (False, True):
