@@ -21,6 +21,10 @@ bool console_is_valid(const Console *console) {
 void console_frame(Console *console, const Board *board) {
     console->frame_ended = 0;
     cpu_run(console, board);
+    console_end_frame(console, board);
+}
+
+void console_end_frame(Console *console, const Board *board) {
     tia_draw(&console->tia, board, 3 * console->cpu.cycle);
     int32_t moved = tia_rebase(&console->tia, console->cpu.cycle);
     console->cpu.cycle -= moved;

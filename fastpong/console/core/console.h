@@ -98,6 +98,9 @@ bool console_is_valid(const Console *console);
 /* Run until the program ends the frame, or MAX_LINES have passed. */
 void console_frame(Console *console, const Board *board);
 
+/* Draw what is left of a frame and move the origin. */
+void console_end_frame(Console *console, const Board *board);
+
 /* --- tia.c --------------------------------------------------------------------------------- */
 
 void tia_init(Tia *tia);

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from fastpong.console.translate import operations
 from fastpong.console.translate.reach import LONGEST_PATH, Code, Instruction, place, successors
-from fastpong.console.translate.writer import TYPES, Block, State, Writer
+from fastpong.console.translate.writer import RARE, TYPES, Block, State, Writer
 
 
 class Emitter(Writer):
@@ -57,7 +57,7 @@ class Emitter(Writer):
         pc = self.load("cpu.pc", kind="i16")
         late = self.value(f"icmp sge i32 {self.state.base}, {self.limit}")
         decimal = self.value(f"icmp ne i8 {self.load('cpu.d')}, 0")
-        yes, no = self.fork(self.value(f"or i1 {late}, {decimal}"), unlikely=True)
+        yes, no = self.fork(self.value(f"or i1 {late}, {decimal}"), RARE)
         self.begin(yes)
         self.line("ret i32 0")  # nothing has changed
         self.begin(no)
@@ -107,7 +107,7 @@ class Emitter(Writer):
 
     def leave_if(self, condition: str, pc: str, over: str = "0") -> None:
         """Leave in an unlikely case."""
-        yes, no = self.fork(condition, unlikely=True)
+        yes, no = self.fork(condition, RARE)
         with self.aside(yes):
             self.leave(pc, over)
         self.begin(no)
@@ -153,7 +153,7 @@ class Emitter(Writer):
             self.leave(pc, self.is_over())
             return
         if self.code.looks(at, target):
-            yes, no = self.fork(self.is_late(), unlikely=True)
+            yes, no = self.fork(self.is_late(), RARE)
             with self.aside(yes):
                 self.leave(pc, self.is_over())
             self.begin(no)
@@ -193,7 +193,7 @@ class Emitter(Writer):
 
     def _branch(self, it: Instruction) -> None:
         self.spend(2)
-        yes, no = self.fork(operations.condition(self, it.row.name))
+        yes, no = self.fork(operations.condition(self, it.row.name), self.code.odds(it.at))
         with self.aside(yes):
             self.spend(it.taken_cycles)
             self._jump(it.at, it.target)
@@ -426,7 +426,7 @@ class Emitter(Writer):
         halt = self.load("halt", kind="i32")
         ended = self.value(f"zext i8 {self.load('frame_ended')} to i32")
         any_ = self.value(f"icmp ne i32 {self.value(f'or i32 {halt}, {ended}')}, 0")
-        yes, no = self.fork(any_, unlikely=True)
+        yes, no = self.fork(any_, RARE)
         with self.aside(yes):
             self.set(base=self.value(f"add i32 {self.cycle()}, {halt}"))
             self.store("0", "halt", kind="i32")
@@ -439,7 +439,7 @@ class Emitter(Writer):
     def _after_halt(self, it: Instruction, ended: str) -> None:
         late = self.value(f"zext i1 {self.is_late()} to i32")
         stops = self.value(f"icmp ne i32 {self.value(f'or i32 {late}, {ended}')}, 0")
-        yes, no = self.fork(stops, unlikely=True)
+        yes, no = self.fork(stops, RARE)
         with self.aside(yes):
             over = self.value(f"or i32 {self.is_over()}, {ended}")
             self.leave(str(self.code.address(it.next)), over)
@@ -472,7 +472,7 @@ class Emitter(Writer):
 
     def _unless(self, same: str, reg: int, value: str, stable: bool) -> None:
         """Write to a register unless that changes nothing."""
-        yes, no = self.fork(self.value(f"xor i1 {same}, true"), unlikely=True)
+        yes, no = self.fork(self.value(f"xor i1 {same}, true"), RARE)
         with self.aside(yes):
             if stable:
                 self.store(value, "tia.written", reg)
@@ -608,7 +608,7 @@ class Emitter(Writer):
             target = self.value(f"add i16 {pulled}, 1")
             self.set(sp=second)
         self.spend(it.row.cycles)
-        yes, no = self.fork(self.is_late(), unlikely=True)
+        yes, no = self.fork(self.is_late(), RARE)
         with self.aside(yes):
             inside = self.value(f"lshr i16 {self.value(f'and i16 {target}, 4096')}, 12")
             inside = self.value(f"zext i16 {inside} to i32")

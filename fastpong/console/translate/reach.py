@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fastpong.console.machine import facts, rows
 
+Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
 ROM_SIZE = 4096
 LONGEST_PATH = 600
 """Cycles between two looks at the clock in translated code, in about eight lines."""
@@ -111,6 +114,8 @@ class Code:
     entries: set[int] = field(default_factory=set)
     joins: set[int] = field(default_factory=set)
     path: dict[int, int] = field(default_factory=dict)
+    run: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
+    taken: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
 
     def address(self, at: int) -> int:
         """Return the CPU's address of a place in the cartridge."""
@@ -120,22 +125,33 @@ class Code:
         """Say whether an address has other upper bits than the translated code."""
         return address & 0xF000 != self.page
 
+    def odds(self, at: int) -> tuple[int, int]:
+        """Return how often a branch was taken and how often not."""
+        return self.taken[at] + 1, self.run[at] - self.taken[at] + 1
+
     def looks(self, at: int, target: int) -> bool:
         """Say whether the clock is looked at between two instructions."""
         return target <= at or self.path[target] > LONGEST_PATH
 
 
-def explore(rom: bytes) -> Code:
-    """Follow a cartridge of 2048 or 4096 bytes from its reset vector."""
+def explore(rom: bytes, profile: Profile | None = None) -> Code:
+    """Follow a cartridge of 2048 or 4096 bytes from its reset vector.
+
+    profile : of Cartridge.profile. Says where pointers lead and which branches are taken
+    """
     rom = rom * (ROM_SIZE // len(rom))
     table = opcodes()
     reset = rom[0xFFC] | rom[0xFFD] << 8
     code = Code(rom, reset & 0xF000)
     if not reset & 0x1000:
         return code
-    todo = [reset & 0xFFF]
+    code.entries = {reset & 0xFFF}
+    if profile:
+        run, taken, jumped = profile
+        code.run, code.taken = run.tolist(), taken.tolist()
+        code.entries |= set(np.flatnonzero(jumped).tolist())
+    todo = sorted(code.entries)
     seen = set(todo)
-    code.entries.add(reset & 0xFFF)
     while todo:
         at = todo.pop()
         row = table.get(rom[at])
