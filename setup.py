@@ -80,8 +80,10 @@ class BuildExt(build_ext):
 
 def extensions():
     """Return the kernels, a file each, and the console."""
-    for name in ("fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES)):
-        yield Extension(name, [f"{name.replace('.', '/')}.pyx"])
+    kernels = ["fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES)]
+    for name in (*kernels, "fastpong.envs.uniforms", "fastpong.acting.loop"):
+        # The loop runs the console, whose header it reads.
+        yield Extension(name, [f"{name.replace('.', '/')}.pyx"], include_dirs=[str(CORE)])
     yield Extension(
         "fastpong.console.machine",
         ["fastpong/console/machine.pyx", *sorted(str(path) for path in CORE.glob("*.c"))],

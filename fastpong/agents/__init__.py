@@ -27,7 +27,9 @@ ALIASES = {"pg": "karpathy", "conv": "keras"}
 """Names of version 0.1."""
 
 
-def make_plan(env: str, stages: Sequence[Stage], backend: str, dtype: DTypeLike) -> Plan:
+def make_plan(
+    env: str, stages: Sequence[Stage], backend: str, dtype: DTypeLike, emulator: str = "auto"
+) -> Plan:
     """Return the plan of a run.
 
     Raises ValueError for an unknown agent, ImportError for a backend that cannot be loaded.
@@ -40,4 +42,4 @@ def make_plan(env: str, stages: Sequence[Stage], backend: str, dtype: DTypeLike)
         spec: Spec = AGENTS[stage.agent](stage.settings, chosen, dtype)
         return spec
 
-    return Plan(env, stages, make)
+    return Plan(env, stages, make, emulator)

@@ -17,7 +17,13 @@ from fastpong.settings.stages import Stage
 class Plan:
     """All stages of a run, in order."""
 
-    def __init__(self, env: str, stages: Sequence[Stage], make: Callable[[Stage], Spec]) -> None:
+    def __init__(
+        self,
+        env: str,
+        stages: Sequence[Stage],
+        make: Callable[[Stage], Spec],
+        emulator: str = "auto",
+    ) -> None:
         base = find_variant(env)
         specs = [make(stage) for stage in stages]
         variants = [
@@ -35,7 +41,7 @@ class Plan:
             starts = {name: begun[setter] for name, setter in stage.set_in.items()}
             environment = variants[index], spreads[index], kept
             self.stages.append(
-                PlannedStage(index, stage, specs[index], *environment, task, step, starts)
+                PlannedStage(index, stage, specs[index], *environment, task, step, starts, emulator)
             )
 
     def _begin(self, from_step: int) -> tuple[int, int]:

@@ -64,6 +64,7 @@ class PlannedStage:
     frames_kept  : screens that an environment keeps, the same in all stages
     first_task, first_step : tasks and steps of the run before it
     starts       : for each schedule, the steps of the run before it started
+    emulator     : to play on, see ``envs.choice``
     """
 
     index: int
@@ -75,6 +76,7 @@ class PlannedStage:
     first_task: int = 0
     first_step: int = 0
     starts: dict[str, int] = field(default_factory=dict)
+    emulator: str = "auto"
 
     @property
     def steps_per_update(self) -> int:

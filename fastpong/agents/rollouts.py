@@ -34,13 +34,13 @@ from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.pyramid import Pyramid
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import INIT, uniforms
-from fastpong.envs.emulator import Emulator
+from fastpong.envs.emulator import Emulator, is_of_console
 from fastpong.geometry import PONG
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellNetwork, SparseInputs
 
 SAVED_BYTES = 1 << 14
-"""Room for the result of ``Emulator.save``: 8 kB and a little, not always the same."""
+"""Room for the result of ``Emulator.save``: of ale 8 kB and a little, not always the same."""
 
 KERNELS = (
     "cells_step", "cells_forward", "cells_heads", "ppo_gradient", "td_gradient", "cells_backward",
@@ -107,7 +107,7 @@ class RolloutActor:
         self, spec: RolloutSpec, settings: RolloutSettings, stage: PlannedStage, chance: Chance
     ) -> None:
         self.spec, self.settings, self.stage, self.chance = spec, settings, stage, chance
-        emulator = Emulator(stage.variant)
+        emulator = Emulator(stage.variant, stage.emulator)
         buffers = Buffers(settings.n_steps, spec.pyramid.base, spec.dtype, stage.frames_kept)
         self.player = RolloutPlayer(emulator, buffers, settings.noop_max)
         self.table = emulator.foreground_table()
@@ -265,7 +265,13 @@ class RolloutLearner:
         return self.rollout_state.arrays()
 
     def verify(self) -> None:
-        """Do nothing: actors look at environments' states."""
+        """Raise ValueError for an environment's state that the console cannot restore."""
+        emulator: Emulator | None = None
+        for env in range(self.spec.tasks_per_update):
+            saved = self.rollout_state.envs.get(env).saved
+            if is_of_console(saved):
+                emulator = emulator or Emulator(self.stage.variant, "console")
+                emulator.restore(saved, lambda: 0.0)
 
     def payload(self, task: int, before: Rollout | None) -> EnvState:
         """Return the state of the task's environment."""

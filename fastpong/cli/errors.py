@@ -68,12 +68,13 @@ def _expected(error: Exception) -> bool:
     if _about_backend(error):  # first, for then the modules below cannot be imported
         return True
     from fastpong.cli.plot import PlotError
+    from fastpong.console.cartridge import EmulatorError
     from fastpong.runtime.pool import WorkerError
     from fastpong.storage.checkpoint import CheckpointError
     from fastpong.storage.run import RunError
     from fastpong.storage.weights.pickle import ForeignError
 
-    known = (CheckpointError, ForeignError, WorkerError, RunError, PlotError)
+    known = (CheckpointError, EmulatorError, ForeignError, WorkerError, RunError, PlotError)
     # ArithmeticError: training diverged. MemoryError: more hidden units than this machine holds.
     return isinstance(error, (*known, OSError, ArithmeticError, MemoryError))
 

@@ -27,6 +27,9 @@ from fastpong.cli.options import Names
               help="Seed of the episodes; none of them is one of training's.")  # fmt: skip
 @click.option("--env", type=Names("fastpong.envs.variants", "VARIANTS"),
               help="Environment to play.  [default: the run's]")  # fmt: skip
+@click.option("--emulator", type=Names("fastpong.envs.choice", "EMULATORS"),
+              help="Emulator to play on; the episodes are the same.  [default: the run's]",
+              )  # fmt: skip
 @click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
 def evaluate(
@@ -36,6 +39,7 @@ def evaluate(
     greedy: bool,
     seed: int,
     env: str | None,
+    emulator: str | None,
     backend: str | None,
 ) -> int:
     """Play episodes with the weights of a checkpoint.
@@ -50,7 +54,12 @@ def evaluate(
 
         found = find_checkpoint(checkpoint)
         player, parameters = restore(
-            found, backend or default_backend(), env=env, seed=seed, greedy=greedy
+            found,
+            backend or default_backend(),
+            env=env,
+            seed=seed,
+            greedy=greedy,
+            emulator=emulator,
         )
         workers = workers or available_cores()
         say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")

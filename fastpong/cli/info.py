@@ -22,8 +22,21 @@ def info() -> int:
     table = {name: str(value) for name, value in found.items() if value is not None}
     table["cores usable"] = str(available_cores())
     table["backends"] = ", ".join(usable) + f" (default: {backend})"
+    table["emulator"] = _emulator()
     say_table(table)
     return 0
+
+
+def _emulator() -> str:
+    """Describe the emulator that training plays on."""
+    from fastpong.envs.choice import why_not_console
+    from fastpong.envs.games import PONG
+
+    try:
+        obstacle = why_not_console(PONG.rom)
+    except (OSError, ValueError) as error:
+        return f"none: {error}"
+    return f"ale: {obstacle}" if obstacle else f"console, fastpong's own, for the ROM {PONG.rom}"
 
 
 def _loads(backend: str) -> bool:

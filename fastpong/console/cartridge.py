@@ -16,6 +16,10 @@ SIZES = (2048, 4096)
 """Bytes of a cartridge without bank switching, the kind that the console runs."""
 
 
+class EmulatorError(ValueError):
+    """Report a game that an emulator cannot play."""
+
+
 @dataclass(frozen=True)
 class Rom:
     """Hold a ROM's bytes and their SHA-256."""
@@ -36,33 +40,36 @@ def rom_directory() -> Path:
     return Path(spec.submodule_search_locations[0]) / "roms"
 
 
-def rom_names() -> list[str]:
-    """Return the names of all ROMs that ale_py ships."""
-    return sorted(path.stem for path in rom_directory().glob("*.bin"))
+def rom_names(directory: Path | None = None) -> list[str]:
+    """Return the names of all ROMs in a directory."""
+    return sorted(path.stem for path in (directory or rom_directory()).glob("*.bin"))
 
 
-def load_rom(name: str) -> Rom:
+def load_rom(name: str, directory: Path | None = None) -> Rom:
     """Read a ROM by its name.
 
-    Raises ValueError for a name that ale_py does not ship.
+    directory : of the ROMs, by default ale_py's
+
+    Raises EmulatorError for a name that is not there.
     """
-    path = rom_directory() / f"{name}.bin"
+    directory = directory or rom_directory()
+    path = directory / f"{name}.bin"
     if name != Path(name).name or not path.is_file():
-        known = rom_names()
-        near = get_close_matches(name.lower(), known, n=1)
+        near = get_close_matches(name.lower(), rom_names(directory), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
+        raise EmulatorError(
             f"unknown game {name!r}: expected the name of a ROM of ale_py, in snake_case, such "
-            f"as 'pong' or 'space_invaders'.{hint} All: ale_py.roms.get_all_rom_ids()"
+            f"as 'pong' or 'space_invaders', found none in {directory}.{hint} All: "
+            f"ale_py.roms.get_all_rom_ids()"
         )
     data = path.read_bytes()
     return Rom(name, data, hashlib.sha256(data).hexdigest())
 
 
 def check_size(rom: Rom) -> None:
-    """Raise ValueError for a cartridge of an unsupported kind."""
+    """Raise EmulatorError for a cartridge of an unsupported kind."""
     if len(rom.data) not in SIZES:
-        raise ValueError(
+        raise EmulatorError(
             f"{rom.name}: expected a cartridge of 2048 or 4096 bytes, got {len(rom.data)}. "
-            f"Larger ones switch banks, which the console does not emulate: use ale"
+            f"Larger ones switch banks, which the console does not emulate: --emulator ale plays it"
         )

@@ -20,6 +20,7 @@ class ConsoleGame:
     points_to_win : a game ends when either has so many
     first_line    : the scanline that is the screen's first row
     rows          : of the screen
+    actions       : ALE's numbers of the actions that do something, its minimal set
     """
 
     sha256: str = ""
@@ -29,6 +30,7 @@ class ConsoleGame:
     points_to_win: int = 0
     first_line: int = 34
     rows: int = 210
+    actions: tuple[int, ...] = tuple(range(18))
 
 
 PONG = ConsoleGame(
@@ -37,6 +39,7 @@ PONG = ConsoleGame(
     paddle=1,
     score_bytes=(14, 13),
     points_to_win=21,
+    actions=(0, 1, 3, 4, 11, 12),
 )
 
 COVERED = {"pong": PONG}

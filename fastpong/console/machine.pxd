@@ -81,5 +81,12 @@ cdef class Machine:
     cdef readonly Cartridge cartridge
     cdef readonly object game
     cdef uint8_t[:, ::1] screen
-    cdef bint at_start
     cdef uint8_t[:, ::1] start_screen
+    cdef bint at_start
+
+    # Emulate a frame for each of `count` actions, 1 or more, and draw the last one to `screen`,
+    # (rows, 160). Returns the summed reward. Read no screen before `show` was called.
+    cdef int32_t emulate(
+        self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil
+    cdef bint ended(self) noexcept nogil
+    cdef void show(self, const uint8_t *screen) noexcept nogil

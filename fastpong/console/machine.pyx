@@ -3,7 +3,7 @@
 from libc.errno cimport errno
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import hashlib
 import os
@@ -11,10 +11,14 @@ import os
 import numpy as np
 
 from fastpong.console.cartridge import check_size
+from fastpong.console.palette import NTSC_PALETTE
 
-WIDTH = 160
-ACTIONS = 18
-_VERSION = b"fastpong console 1\n"
+cdef enum:
+    WIDTH = 160
+    ACTIONS = 18
+
+VERSION = b"fastpong console 1\n"
+"""Beginning of all bytes that ``Machine.save`` returns."""
 
 
 def facts():
@@ -40,7 +44,7 @@ cdef class Cartridge:
 
     rom : of ``cartridge.load_rom``
 
-    Raises ValueError for a cartridge that switches banks. 150 kB, 4 ms.
+    Raises EmulatorError for a cartridge that switches banks. 150 kB, 4 ms.
     """
 
     def __cinit__(self, rom):
@@ -133,6 +137,16 @@ cdef class Machine:
         return self.screen.shape[0], WIDTH
 
     @property
+    def actions(self):
+        """Return ALE's numbers of the actions that do something."""
+        return self.game.actions
+
+    @property
+    def max_frames(self):
+        """Return the frames at which an episode is cut off."""
+        return self.state.max_frames
+
+    @property
     def frames(self):
         """Return the frames of this episode."""
         return self.state.frames
@@ -149,8 +163,16 @@ cdef class Machine:
 
     @property
     def truncated(self):
-        """Return whether ``max_frames`` cut the episode off."""
-        return self.state.frames >= self.state.max_frames and not self.state.terminated
+        """Return whether the episode has reached ``max_frames``.
+
+        As in ALE, a game that ends with its last frame is both truncated and terminated.
+        """
+        return self.state.frames >= self.state.max_frames
+
+    @property
+    def lives(self):
+        """Return 0: Pong has none."""
+        return 0
 
     def reset_game(self):
         """Begin an episode. A copy of the start state, 0.1 us."""
@@ -189,6 +211,19 @@ cdef class Machine:
         self.at_start = False
         return reward
 
+    cdef int32_t emulate(
+            self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil:
+        cdef Setup setup = self.setup
+        setup.board.screen = screen
+        self.at_start = False
+        return machine_play(&self.state, &setup, actions, count)
+
+    cdef bint ended(self) noexcept nogil:
+        return machine_is_over(&self.state)
+
+    cdef void show(self, const uint8_t *screen) noexcept nogil:
+        memcpy(&self.screen[0, 0], screen, self.screen.shape[0] * WIDTH)
+
     def read_ram(self):
         """Return the 128 bytes of RAM, (128,) uint8."""
         return np.array(<uint8_t[:128]>&self.state.console.ram[0])
@@ -200,10 +235,16 @@ cdef class Machine:
                 f"out: expected shape {self.screen_shape}, got {(out.shape[0], out.shape[1])}")
         out[...] = self.start_screen if self.at_start else self.screen
 
+    def read_rgb(self, out):
+        """Write the screen's colours into ``out``, (rows, 160, 3) uint8."""
+        indices = np.empty(self.screen_shape, np.uint8)
+        self.read_screen(indices)
+        np.take(NTSC_PALETTE, indices >> 1, axis=0, out=out)
+
     def save(self):
         """Return the state of the episode, for ``restore``. 0.6 kB, without the screen."""
         data = (<const char *>&self.state)[:sizeof(CMachine)]
-        return _VERSION + hashlib.sha256(data).digest()[:8] + data
+        return VERSION + hashlib.sha256(data).digest()[:8] + data
 
     def restore(self, bytes saved):
         """Resume a saved episode, here or in another process.
@@ -212,16 +253,18 @@ cdef class Machine:
 
         Raises ValueError for bytes of another kind or version.
         """
-        head = len(_VERSION) + 8
+        head = len(VERSION) + 8
         data = saved[head:]
-        if not saved.startswith(_VERSION) or len(data) != sizeof(CMachine):
+        if not saved.startswith(VERSION) or len(data) != sizeof(CMachine):
             raise ValueError(
-                f"saved: expected {head + sizeof(CMachine)} bytes of this version's "
-                f"Machine.save, got {len(saved)} that begin with {saved[:20]!r}")
+                f"saved: expected {head + sizeof(CMachine)} bytes of this version's console, that "
+                f"begin with {VERSION!r}, got {len(saved)} that begin with {saved[:len(VERSION)]!r}; "
+                f"use the version of fastpong that saved them")
         cdef CMachine state
         memcpy(&state, <const char *>data, sizeof(CMachine))
-        damaged = hashlib.sha256(data).digest()[:8] != saved[len(_VERSION):head]
+        damaged = hashlib.sha256(data).digest()[:8] != saved[len(VERSION):head]
         if damaged or not machine_is_valid(&state):
-            raise ValueError("saved: expected bytes of Machine.save, got damaged ones")
+            raise ValueError("saved: expected the bytes of Machine.save, got damaged ones")
+        state.max_frames = self.start.max_frames
         self.state = state
         self.at_start = False

@@ -1,24 +1,17 @@
-"""The part of ale_py's interface in use, and the loading of a game.
+"""ale_py as a machine, and the part of its interface in use.
 
-Importing this module imports neither ale_py nor gymnasium. `load_game` does.
+Importing this module imports neither ale_py nor gymnasium. Building an `AleMachine` does.
 """
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from fastpong.console.cartridge import load_rom, rom_directory
+from fastpong.envs.machine import Screen
 
 ALE_SEED = 1
 """ALE's own generator fills the console's memory at power-on. One seed, one start state."""
-
-NOOP = 0
-"""ALE's number of the action that touches nothing."""
-
-Screen = NDArray[np.uint8]
 
 
 class AleState(Protocol):
@@ -48,13 +41,117 @@ class Ale(Protocol):
     def getScreenDims(self) -> tuple[int, int]: ...
     def getMinimalActionSet(self) -> list[AleAction]: ...
     def getEpisodeFrameNumber(self) -> int: ...
+    def getInt(self, key: str) -> int: ...
+    def getRAM(self, out: Screen = ...) -> Screen: ...
+    def lives(self) -> int: ...
 
 
-def load_game(rom: str, max_frames: int) -> Ale:
+class AleMachine:
+    """Play a game on ``ale_py.ALEInterface``, as `Machine` describes.
+
+    game       : ale_py's name of the ROM
+    max_frames : an episode is cut off there
+
+    Raises ValueError for an unknown game.
+    """
+
+    def __init__(self, game: str, max_frames: int) -> None:
+        self.ale = ale = _load(game, max_frames)
+        self.actions = tuple(int(action.value) for action in ale.getMinimalActionSet())
+        height, width = ale.getScreenDims()
+        self.screen_shape = (height, width)
+        ale.reset_game()
+        # With ALE's generator, so that a game which draws from it starts alike every time too.
+        self._start: AleState = ale.cloneState(include_rng=True)
+        self._start_screen: Screen = ale.getScreen()
+        self._start_rgb: Screen = ale.getScreenRGB()
+        self._act = ale.act
+        self.reset_game()
+
+    @property
+    def max_frames(self) -> int:
+        """Return the frames at which an episode is cut off."""
+        return self.ale.getInt("max_num_frames_per_episode")
+
+    @property
+    def frames(self) -> int:
+        """Return the frames of this episode."""
+        return int(self.ale.getEpisodeFrameNumber())
+
+    @property
+    def over(self) -> bool:
+        """Return whether the episode has ended."""
+        return bool(self.ale.game_over())
+
+    @property
+    def terminated(self) -> bool:
+        """Return whether the game itself has ended."""
+        return bool(self.ale.game_over(with_truncation=False))
+
+    @property
+    def truncated(self) -> bool:
+        """Return whether ``max_frames`` cut the episode off."""
+        return bool(self.ale.game_truncated())
+
+    def reset_game(self) -> None:
+        """Begin an episode. 0.1 ms, where ALE's own reset takes 3 to 4."""
+        self.ale.restoreState(self._start)
+        self._at_start = True
+
+    def play(self, actions: bytes | bytearray) -> int:
+        """Emulate a frame for each action and return the summed reward.
+
+        ALE itself emulates nothing, and counts nothing, once the episode has ended. So all actions
+        are played without a test on every frame.
+        """
+        act, reward = self._act, 0
+        for action in actions:
+            reward += act(action)
+        self._at_start = self._at_start and not actions
+        return int(reward)
+
+    def read_screen(self, out: Screen) -> None:
+        """Write the screen's palette indices into ``out``.
+
+        Raises TypeError or RuntimeError, ALE's own, for an array of another kind.
+        """
+        # restoreState() leaves the screen as it was until a frame is emulated.
+        if self._at_start:
+            out[...] = self._start_screen
+        else:
+            self.ale.getScreen(out)
+
+    def read_rgb(self, out: Screen) -> None:
+        """Write the screen's colours into ``out``."""
+        if self._at_start:
+            out[...] = self._start_rgb
+        else:
+            self.ale.getScreenRGB(out)
+
+    def save(self) -> bytes:
+        """Return the state of the episode. 8 kB, 0.06 ms."""
+        return self.ale.cloneState(include_rng=False).serialize()
+
+    def restore(self, saved: bytes) -> None:
+        """Resume a saved episode, here or in another process. 0.02 ms.
+
+        Raises ValueError for bytes that ALE did not save.
+        """
+        import ale_py
+
+        try:
+            self.ale.restoreState(cast(AleState, ale_py.ALEState(saved)))
+        except Exception as error:
+            raise ValueError("saved: expected bytes from Emulator.save, got others") from error
+        self._at_start = False
+
+
+def _load(game: str, max_frames: int) -> Ale:
     """Return an ALEInterface with the game loaded.
 
-    It is silent, and all of its randomness is off. Raises ValueError for an unknown ROM.
+    It is silent, and all of its randomness is off. Raises ValueError for an unknown game.
     """
+    load_rom(game)  # for its errors
     # Here and not above: it imports gymnasium, 0.14 s that `--help` need not wait for.
     import ale_py
 
@@ -64,27 +161,5 @@ def load_game(rom: str, max_frames: int) -> Ale:
     ale.setFloat("repeat_action_probability", 0.0)
     ale.setInt("max_num_frames_per_episode", max_frames)
     ale.setInt("random_seed", ALE_SEED)
-    ale.loadROM(_rom_path(rom))
+    ale.loadROM(rom_directory() / f"{game}.bin")
     return cast(Ale, ale)
-
-
-def parse_state(serialized: bytes) -> AleState:
-    """Return the console's state from its bytes."""
-    import ale_py
-
-    return cast(AleState, ale_py.ALEState(serialized))
-
-
-def _rom_path(rom: str) -> Path:
-    """Return the path of a ROM."""
-    from ale_py import roms
-
-    known = sorted(roms.get_all_rom_ids())
-    if rom not in known:
-        near = get_close_matches(rom.lower(), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"unknown game {rom!r}: expected the name of a ROM of ale_py, in snake_case, such "
-            f"as 'pong' or 'space_invaders'.{hint} All: ale_py.roms.get_all_rom_ids()"
-        )
-    return Path(roms.get_rom_path(rom))

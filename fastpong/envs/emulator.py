@@ -1,8 +1,9 @@
-"""The Arcade Learning Environment, one game at a time, as a pure function of its draws.
+"""An emulator, one game at a time, as a pure function of its draws.
 
-ALE runs at frameskip 1 and without sticky actions. Both are drawn here, from the episode's own
-source of uniforms. An episode is then decided by (seed, stream, episode number) and the actions
-chosen. It does not depend on earlier episodes of this emulator or any other.
+The machine below, fastpong's console or ALE, runs at frameskip 1 and without sticky actions. Both
+are drawn here, from the episode's own source of uniforms. An episode is then decided by (seed,
+stream, episode number) and the actions chosen. It does not depend on earlier episodes of this
+emulator or any other, nor on the kind of machine.
 
 Order of draws in an episode, part of the format of a run (changing it changes runs):
 
@@ -12,17 +13,25 @@ Order of draws in an episode, part of the format of a run (changing it changes r
    skip that are never emulated because the game ended before them.
 3. The policy draws between the steps, from the same source.
 
-Importing this module imports neither ale_py nor gymnasium. Building an `Emulator` does.
+Importing this module imports neither ale_py nor gymnasium, and neither does an `Emulator` that
+plays on the console.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
-from fastpong.envs.ale import NOOP, Ale, AleState, Screen, load_game, parse_state
+from fastpong.envs.choice import choose, kind_of, load_machine
 from fastpong.envs.draws import Draw
+from fastpong.envs.machine import NOOP, Machine, Screen
 from fastpong.envs.palette import foreground_table
 from fastpong.envs.variants import Variant
+
+if TYPE_CHECKING:
+    from fastpong.console.machine import Machine as Console
+
+_ACTIONS = 18
 
 
 class Emulator:
@@ -31,61 +40,68 @@ class Emulator:
     Without randomness, screens, rewards, ends and frame counts equal gymnasium's frame for frame.
     With randomness, gymnasium draws from ALE's own generator and the distributions are equal.
 
+    kind         : "console" or "ale", the emulator of the episodes that begin here
     over         : the game has ended or has not begun, and ``step`` emulates nothing
     actions      : ALE's numbers of the actions that do something in this game
     screen_shape : (height, width) of a screen
+    machine      : the one in use. Of another kind than ``kind`` in an episode that was saved by
+                   another, until it ends
     """
 
     __slots__ = (
-        "_act",
-        "_ale",
-        "_at_start",
         "_draw",
         "_frameskip",
-        "_game_over",
-        "_get_screen",
         "_last_action",
+        "_machines",
+        "_play",
         "_single_skip",
-        "_start",
-        "_start_screen",
         "_sticky",
         "actions",
+        "kind",
+        "machine",
         "over",
         "screen_shape",
         "variant",
     )
 
-    def __init__(self, variant: Variant) -> None:
-        """Load the game's ROM and store its start state.
+    def __init__(self, variant: Variant, kind: str = "auto") -> None:
+        """Load the game's ROM.
 
-        Raises ValueError for a game unknown to ALE.
+        kind : as for ``choose``
+
+        Raises ValueError for an unknown game, and for one that the console cannot play.
         """
-        ale = load_game(variant.game.rom, variant.max_frames)
         self.variant = variant
-        self.actions: tuple[int, ...] = tuple(
-            int(action.value) for action in ale.getMinimalActionSet()
-        )
-        height, width = ale.getScreenDims()
-        self.screen_shape = (height, width)
-        self._ale: Ale = ale
-        # ALE's methods, bound once: a lookup less for every frame.
-        self._act: Callable[[int], int] = ale.act
-        self._game_over: Callable[[], bool] = ale.game_over
-        self._get_screen: Callable[[Screen], object] = ale.getScreen
+        self.kind = choose(variant.game.rom, kind)
+        self._machines: dict[str, Machine] = {}
         self._frameskip = variant.frameskip
         self._single_skip = variant.frameskip[0] if len(variant.frameskip) == 1 else 0
         self._sticky = variant.sticky
-        ale.reset_game()
-        # With ALE's generator, so that a game which draws from it starts alike every time too.
-        self._start: AleState = ale.cloneState(include_rng=True)
-        self._start_screen: Screen = ale.getScreen()
+        self._use(self.kind)
+        self.actions: tuple[int, ...] = self.machine.actions
+        self.screen_shape = self.machine.screen_shape
         self._to_start()
+
+    @property
+    def console(self) -> Console | None:
+        """Return the console in use, None where ALE plays."""
+        if self.machine is self._machines.get("console"):
+            return cast("Console", self.machine)
+        return None
+
+    def _use(self, kind: str) -> None:
+        """Play on a machine of that kind from here on."""
+        if kind not in self._machines:
+            variant = self.variant
+            self._machines[kind] = load_machine(variant.game.rom, kind, variant.max_frames)
+        self.machine = self._machines[kind]
+        self._play = self.machine.play
 
     def _to_start(self) -> None:
         """Restore the start state without beginning an episode."""
-        # reset_game() leads to the same state in 3-4 ms, restoreState() in 0.1 ms.
-        self._ale.restoreState(self._start)
-        self._at_start = True
+        if self.machine is not self._machines[self.kind]:
+            self._use(self.kind)
+        self.machine.reset_game()
         self._last_action = NOOP
         self._draw: Draw = _no_draw
         self.over = True
@@ -99,90 +115,85 @@ class Emulator:
     def step(self, ale_action: int) -> float:
         """Play one action and return the reward.
 
-        ``ale_action`` is a number of ALE's, one of ``actions``, and not gymnasium's index. ALE
-        itself emulates nothing, and counts nothing, once the episode has ended or reached
+        ``ale_action`` is a number of ALE's, one of ``actions``, and not gymnasium's index. The
+        machine emulates nothing, and counts nothing, once the episode has ended or reached
         ``max_frames``. So a skip is played out without a test on every frame.
         """
         draw = self._draw
-        act = self._act
         count = self._single_skip
         if not count:
             frameskip = self._frameskip
             count = frameskip[int(draw() * len(frameskip))]
-        points = 0.0
         sticky = self._sticky
         if sticky:
             action = self._last_action
-            for _ in range(count):
+            actions = bytearray(count)
+            for frame in range(count):
                 # As in ALE: what is repeated is the action executed last, whoever chose it.
                 if draw() >= sticky:
                     action = ale_action
-                points += act(action)
+                actions[frame] = action
             self._last_action = action
+            points = self._play(actions)
         else:
-            for _ in range(count):
-                points += act(ale_action)
-        self._at_start = False
-        self.over = self._game_over()
-        return points
+            points = self._play(bytes((ale_action,)) * count)
+        self.over = self.machine.over
+        return float(points)
 
     def idle(self, frames: int) -> None:
         """Emulate frames without action or draw."""
-        for _ in range(frames):
-            self._act(NOOP)
-        self._at_start = self._at_start and not frames
-        self.over = self._game_over()
+        self._play(bytes((NOOP,)) * frames)
+        self.over = self.machine.over
 
     def save(self) -> bytes:
         """Return the state of the episode, for ``restore``.
 
-        8 kB, 0.06 ms. The picture on the screen is no part of it: ALE keeps that elsewhere.
+        0.6 kB, or 8 kB of ALE's. The picture on the screen is no part of it.
         """
-        state: bytes = self._ale.cloneState(include_rng=False).serialize()
-        return bytes([self._last_action]) + state
+        return bytes((self._last_action,)) + self.machine.save()
 
     def restore(self, saved: bytes, draw: Draw) -> None:
         """Resume a saved episode, here or in another process.
 
-        0.02 ms. Do not read the screen before the next ``step``: it still shows the picture from
-        before. Raises ValueError for bytes that ALE did not save.
+        An episode goes on with the kind of machine that saved it. 0.02 ms. Do not read the screen
+        before the next ``step``: it still shows the picture from before. Raises ValueError for
+        bytes that are not of ``save``, or of another version of the console.
         """
-        try:
-            self._ale.restoreState(parse_state(saved[1:]))
-        except Exception as error:
-            raise ValueError("saved: expected bytes from Emulator.save, got others") from error
+        if not saved or saved[0] >= _ACTIONS:
+            raise ValueError("saved: expected bytes from Emulator.save, got others")
+        kind = kind_of(saved[1:])
+        if self.machine is not self._machines.get(kind):
+            choose(self.variant.game.rom, kind)
+            self._use(kind)
+        self.machine.restore(saved[1:])
         self._last_action = saved[0]
-        self._at_start = False
         self._draw = draw
-        self.over = self._game_over()
+        self.over = self.machine.over
 
     def read_screen(self, out: Screen) -> None:
         """Write the screen's palette indices into ``out``.
 
         out : of ``screen_shape``, uint8, C-contiguous
 
-        Raises TypeError or RuntimeError, ALE's own, for an array of another kind.
+        Raises TypeError, ValueError or RuntimeError, the machine's own, for an array of another
+        kind.
         """
-        # restoreState() leaves the screen as it was until a frame is emulated.
-        if self._at_start:
-            out[...] = self._start_screen
-        else:
-            self._get_screen(out)
+        self.machine.read_screen(out)
 
     @property
     def terminated(self) -> bool:
         """Return whether the game itself has ended."""
-        return bool(self._ale.game_over(with_truncation=False))
+        return self.machine.terminated
 
     @property
     def truncated(self) -> bool:
         """Return whether ``variant.max_frames`` cut the episode off."""
-        return bool(self._ale.game_truncated())
+        return self.machine.truncated
 
     @property
     def frames(self) -> int:
         """Return the frames emulated in this episode so far."""
-        return int(self._ale.getEpisodeFrameNumber())
+        return self.machine.frames
 
     def foreground_table(self, background_reds: Sequence[int] | None = None) -> Screen:
         """Return a (256,) uint8 table: 0 background, 1 foreground.
@@ -192,9 +203,14 @@ class Emulator:
         Ends the current episode. The next ``reset`` begins as ever. See ``palette``.
         """
         reds = self.variant.game.background_reds if background_reds is None else background_reds
-        table = foreground_table(self._ale, self.actions, reds)
+        table = foreground_table(self.machine, reds)
         self._to_start()
         return table
+
+
+def is_of_console(saved: bytes) -> bool:
+    """Return whether an emulator on the console saved a state."""
+    return kind_of(saved[1:]) == "console"
 
 
 def _no_draw() -> float:

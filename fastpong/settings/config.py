@@ -28,6 +28,7 @@ from pathlib import Path
 
 from fastpong import kernels
 from fastpong.agents import AGENTS
+from fastpong.envs.choice import EMULATORS
 from fastpong.envs.variants import VARIANTS
 from fastpong.settings.fields import check, fields, option, plain_values
 from fastpong.settings.rules import check_stages
@@ -45,12 +46,12 @@ from fastpong.settings.toml import write_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
-    "backend", "learning_rate",
+    "backend", "emulator", "learning_rate",
 })  # fmt: skip
 """Settings that a resumed run may change.
 
-The weights do not depend on them (backends agree up to rounding), but for the learning rate, which
-one lowers to go on.
+The weights do not depend on them (emulators agree, backends up to rounding), but for the learning
+rate, which one lowers to go on.
 """
 
 ABOUT = ("description", "reaches")
@@ -89,6 +90,11 @@ class Config:
 
     recipe: str = option("", "recipe that the run was begun with; others override its values")
     env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
+    emulator: str = option(
+        "auto",
+        "emulator to play on; the console is several times as fast, auto takes it if it can play",
+        choices=EMULATORS,
+    )
     workers: int = option(
         available_cores,
         "worker processes; more play faster, up to the number of cores",

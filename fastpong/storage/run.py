@@ -26,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
@@ -99,7 +100,7 @@ class Run:
                         f"{directory}: expected a new or an empty directory, got one with files; "
                         "resume the run in it, or name another directory"
                     )
-                _write_settings(directory, config, versions(config.backend))
+                _write_settings(directory, config, _versions_of(config))
                 return cls(directory, config, lock, warn)
         except OSError as error:
             raise RunError(f"{directory}: cannot make a run here: {_reason(error)}") from error
@@ -192,9 +193,7 @@ class Run:
     def _note_resumption(self) -> None:
         """Record the settings and versions from here on."""
         assert self.checkpoint is not None
-        now: dict[str, object] = {"episode": self.checkpoint.episode} | versions(
-            self.config.backend
-        )
+        now: dict[str, object] = {"episode": self.checkpoint.episode} | _versions_of(self.config)
         try:
             history = json.loads((self.directory / _VERSIONS).read_bytes())
             history["resumed"] = [*history.get("resumed", []), now]
@@ -227,6 +226,11 @@ def versions(backend: str) -> dict[str, object]:
         "commit": _commit(),
         "backend": backend,
     }
+
+
+def _versions_of(config: Config) -> dict[str, object]:
+    """Return ``versions`` with the emulator that plays."""
+    return versions(config.backend) | {"emulator": choose_for(config.env, config.emulator)}
 
 
 def _version(package: str) -> str | None:

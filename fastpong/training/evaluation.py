@@ -15,6 +15,7 @@ from fastpong.agents import make_plan
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Chance
 from fastpong.arrays import Array, Arrays
+from fastpong.envs.choice import choose_for
 from fastpong.envs.draws import EVAL
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
@@ -43,6 +44,7 @@ class Player:
     dtype: str
     seed: int
     greedy: bool = False
+    emulator: str = "auto"
 
     @property
     def agent(self) -> str:
@@ -51,15 +53,22 @@ class Player:
 
     def plan(self) -> Plan:
         """Return the plan of the run."""
-        return make_plan(self.env, self.stages, self.backend, self.dtype)
+        return make_plan(self.env, self.stages, self.backend, self.dtype, self.emulator)
 
 
 def restore(
-    found: Checkpoint, backend: str, *, env: str | None = None, seed: int = 0, greedy: bool = False
+    found: Checkpoint,
+    backend: str,
+    *,
+    env: str | None = None,
+    seed: int = 0,
+    greedy: bool = False,
+    emulator: str | None = None,
 ) -> tuple[Player, Arrays]:
     """Return a checkpoint's agent and evaluation parameters.
 
-    env : another environment than the run's
+    env      : another environment than the run's
+    emulator : another one than the run's
 
     Raises CheckpointError for a checkpoint of another kind, weights that do not fit its settings,
     or an environment that its agent cannot play.
@@ -84,7 +93,16 @@ def restore(
         ) from error
     # Stages yet to come may not fit another environment.
     stages = config.stages[: planned.index + 1]
-    player = Player(env or config.env, stages, planned.index, backend, config.dtype, seed, greedy)
+    player = Player(
+        env or config.env,
+        stages,
+        planned.index,
+        backend,
+        config.dtype,
+        seed,
+        greedy,
+        emulator or config.emulator,
+    )
     try:
         player.plan()
     except ValueError as error:
@@ -160,14 +178,18 @@ def evaluate(
     parameters : the agent's, by name, of the shapes that the agent declares
     stop       : polled several times a second. Once it is true, running episodes are dropped
 
-    Raises ValueError for settings or parameters that do not fit, WorkerError as the pool does.
+    Raises ValueError for settings or parameters that do not fit, EmulatorError for an emulator
+    that cannot play, WorkerError as the pool does.
     """
     spec = player.plan().stages[player.stage].spec
     weights = SharedArrays(spec.shapes, player.dtype, slots=1)
     chance = Chance(player.seed, EVAL, player.greedy)
-    arguments = (player.env, player.stages, player.backend, player.dtype, chance, player.stage)
+    emulator = choose_for(player.env, player.emulator)
+    run = (player.env, player.stages, player.backend, player.dtype)
+    arguments = (*run, chance, player.stage, emulator)
+    preload = PRELOAD[emulator]
     try:
-        with Pool(make_player, arguments, weights, workers=workers, preload=PRELOAD) as pool:
+        with Pool(make_player, arguments, weights, workers=workers, preload=preload) as pool:
             pool.publish(0, parameters)
             for number in range(episodes):
                 pool.submit(Task(number, version=0))

@@ -10,20 +10,30 @@ from fastpong.arrays import Arrays
 from fastpong.runtime.pool import Task
 from fastpong.settings.stages import Stage
 
-PRELOAD = (__name__, "ale_py")
-"""Modules that every player imports. A fork server does it once for all workers."""
+PRELOAD = {
+    "console": (__name__, "fastpong.console.machine"),
+    "ale": (__name__, "ale_py"),
+}
+"""Modules that every player imports, by emulator. A fork server does it once for all workers."""
 
 
 def make_player(
-    env: str, stages: Sequence[Stage], backend: str, dtype: str, chance: Chance, stage: int | None
+    env: str,
+    stages: Sequence[Stage],
+    backend: str,
+    dtype: str,
+    chance: Chance,
+    stage: int | None,
+    emulator: str = "auto",
 ) -> Callable[[Task, Arrays], Result]:
     """Return ``play(task, parameters)`` for a worker.
 
-    stage : number of the stage that all tasks are played in, None for that of each task
+    stage    : number of the stage that all tasks are played in, None for that of each task
+    emulator : to play on, see ``envs.choice``
 
     The arguments travel to the worker as plain data.
     """
-    plan = make_plan(env, stages, backend, dtype)
+    plan = make_plan(env, stages, backend, dtype, emulator)
     actors: dict[int, Actor] = {}
 
     def play(task: Task, parameters: Arrays) -> Result:

@@ -17,6 +17,7 @@ from typing import Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
+from fastpong.envs.choice import choose_for
 from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
@@ -65,21 +66,28 @@ class Session:
 
     A context manager ends them.
 
-    Raises ValueError or ImportError where agent and backend do not fit, as ``Pool`` does where
-    processes cannot be started.
+    emulator : "console" or "ale", the one that workers play on
+
+    Raises ValueError or ImportError where agent and backend do not fit, EmulatorError where the
+    emulator cannot play the game, as ``Pool`` does where processes cannot be started.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.plan = make_plan(config.env, config.stages, config.backend, config.dtype)
+        self.emulator = emulator = choose_for(config.env, config.emulator)
+        self.plan = make_plan(config.env, config.stages, config.backend, config.dtype, emulator)
         first = self.plan.stages[0]
         slots = first.stage.settings.lag + 1
         self.weights = SharedArrays(first.spec.shapes, config.dtype, slots=slots)
         chance = Chance(config.seed, TRAIN)
-        arguments = (config.env, config.stages, config.backend, config.dtype, chance, None)
+        run = (config.env, config.stages, config.backend, config.dtype)
         try:
             self.pool = Pool(
-                make_player, arguments, self.weights, workers=config.workers, preload=PRELOAD
+                make_player,
+                (*run, chance, None, emulator),
+                self.weights,
+                workers=config.workers,
+                preload=PRELOAD[emulator],
             )
         except BaseException:
             self.weights.close()

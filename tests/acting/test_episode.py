@@ -182,13 +182,13 @@ def test_choices_become_the_actions_given() -> None:
     emulator = Emulator(Variant("short", max_frames=50))
     bind_step = tiny_policy(emulator.foreground_table(), np.zeros(D))
     played: list[int] = []
-    act = emulator._act
+    play = emulator._play
 
-    def noting(action: int) -> int:
-        played.append(action)
-        return act(action)
+    def noting(actions: bytes | bytearray) -> int:
+        played.extend(actions)
+        return play(actions)
 
-    emulator._act = noting
+    emulator._play = noting
     trajectory = play_episode(emulator, bind_step, uniforms(0, TRAIN, 0), ale_actions=(12, 11))
     # With no weights p = 1/2, and with nothing else random the draws are the choices' alone.
     draw = uniforms(0, TRAIN, 0)

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastpong.envs.ale import NOOP
 from fastpong.envs.draws import EVAL, TRAIN, Draw, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.games import PONG
+from fastpong.envs.machine import NOOP
 from fastpong.envs.variants import VARIANTS, Variant, find_variant
 
 REDS = PONG.background_reds
@@ -37,9 +37,14 @@ POLICIES: dict[str, Policy] = {
 }
 
 
+@pytest.fixture(scope="module", params=["console", "ale"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def emulators() -> dict[str, Emulator]:
-    return {name: Emulator(variant) for name, variant in VARIANTS.items()}
+def emulators(kind: str) -> dict[str, Emulator]:
+    return {name: Emulator(variant, kind) for name, variant in VARIANTS.items()}
 
 
 def screen_of(emulator: Emulator) -> npt.NDArray[np.uint8]:
@@ -58,7 +63,7 @@ def palette(emulators: dict[str, Emulator]) -> npt.NDArray[np.uint8]:
     while not emulator.over:
         emulator.step(emulator.actions[t // 20 % 6])
         if t < 100 or t % 16 == 0:
-            emulator._ale.getScreenRGB(rgb)
+            emulator.machine.read_rgb(rgb)
             known[screen_of(emulator)] = rgb
         t += 1
     return known
@@ -155,27 +160,27 @@ def test_reset_shows_the_start_screen_and_begins_anew(emulators: dict[str, Emula
     assert emulator.frames == 4
 
 
-def test_step_before_reset_says_what_to_do() -> None:
-    emulator = Emulator(find_variant("Pong-v0"))
+def test_step_before_reset_says_what_to_do(kind: str) -> None:
+    emulator = Emulator(find_variant("Pong-v0"), kind)
     assert emulator.over
     with pytest.raises(RuntimeError, match="reset"):
         emulator.step(0)
 
 
-def test_read_screen_refuses_arrays_ale_cannot_fill(emulators: dict[str, Emulator]) -> None:
+def test_read_screen_refuses_arrays_it_cannot_fill(emulators: dict[str, Emulator]) -> None:
     emulator = emulators["PongNoFrameskip-v4"]
     emulator.reset(unused)
     emulator.step(0)
     wrong: list[Any] = [np.empty((80, 80), np.uint8), np.empty((210, 160), np.float32)]
     for out in wrong:
-        with pytest.raises((TypeError, RuntimeError)):
+        with pytest.raises((TypeError, ValueError, RuntimeError)):
             emulator.read_screen(out)
 
 
 @pytest.mark.parametrize("name", ["PongNoFrameskip-v4", "Pong-v0"])
-def test_truncation(name: str) -> None:
+def test_truncation(name: str, kind: str) -> None:
     known = VARIANTS[name]
-    emulator = Emulator(Variant("short", known.game, known.frameskip, known.sticky, 403))
+    emulator = Emulator(Variant("short", known.game, known.frameskip, known.sticky, 403), kind)
     emulator.reset(uniforms(0, TRAIN, 0))
     for _ in range(404):  # and not for ever, should nothing cut it off
         if emulator.over:
@@ -192,28 +197,28 @@ def test_truncation(name: str) -> None:
 def test_all_variants_are_cut_at_108000_frames(emulators: dict[str, Emulator]) -> None:
     for emulator in emulators.values():
         assert emulator.variant.max_frames == 108_000
-        assert emulator._ale.getInt("max_num_frames_per_episode") == 108_000
+        assert emulator.machine.max_frames == 108_000
 
 
 # -- randomness ---------------------------------------------------------------------------------
 
 
 class Recorder:
-    """Notes the actions given to the real emulator, on their way there."""
+    """Notes the actions given to the real machine, on their way there."""
 
     def __init__(self, emulator: Emulator) -> None:
-        self.emulator, self.act, self.executed = emulator, emulator._act, list[int]()
+        self.emulator, self.play, self.executed = emulator, emulator._play, list[int]()
 
-    def __call__(self, action: int) -> int:
-        self.executed.append(action)
-        return self.act(action)
+    def __call__(self, actions: bytes | bytearray) -> int:
+        self.executed += actions
+        return self.play(actions)
 
     def __enter__(self) -> Recorder:
-        self.emulator._act = self
+        self.emulator._play = self
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.emulator._act = self.act
+        self.emulator._play = self.play
 
 
 def requests(emulator: Emulator, draw: Draw, steps: int) -> Iterator[tuple[int, int, list[int]]]:
@@ -289,8 +294,8 @@ def test_sticky_draws_are_one_a_frame_and_compared_as_ale_does(
         assert recorder.executed == [0, 0]
 
 
-def test_sticky_one_never_plays_the_request() -> None:
-    emulator = Emulator(Variant("stuck", sticky=1.0))
+def test_sticky_one_never_plays_the_request(kind: str) -> None:
+    emulator = Emulator(Variant("stuck", sticky=1.0), kind)
     assert {a for *_, played in requests(emulator, uniforms(0, TRAIN, 0), 50) for a in played} == {
         0
     }
@@ -337,7 +342,7 @@ def episode(emulator: Emulator, draw: Draw, steps: int = 250) -> list[tuple[floa
 
 @pytest.mark.parametrize("name", ["Pong-v0", "Pong-v4", "ALE/Pong-v5"])
 def test_an_episode_is_a_function_of_seed_stream_and_number(
-    emulators: dict[str, Emulator], name: str
+    emulators: dict[str, Emulator], name: str, kind: str
 ) -> None:
     emulator = emulators[name]
     first = episode(emulator, uniforms(3, TRAIN, 17))
@@ -345,7 +350,7 @@ def test_an_episode_is_a_function_of_seed_stream_and_number(
         assert episode(emulator, uniforms(*other)) != first
     emulator.foreground_table()
     assert episode(emulator, uniforms(3, TRAIN, 17)) == first
-    fresh = Emulator(find_variant(name))
+    fresh = Emulator(find_variant(name), kind)
     assert episode(fresh, uniforms(3, TRAIN, 17)) == first
     # After a whole game, and after one broken off in the middle of a sticky action.
     emulator.reset(uniforms(0, TRAIN, 0))
@@ -354,8 +359,8 @@ def test_an_episode_is_a_function_of_seed_stream_and_number(
     assert episode(emulator, uniforms(3, TRAIN, 17)) == first
 
 
-def test_emulators_in_one_process_do_not_disturb_each_other() -> None:
-    one, other = (Emulator(find_variant("Pong-v0")) for _ in range(2))
+def test_emulators_in_one_process_do_not_disturb_each_other(kind: str) -> None:
+    one, other = (Emulator(find_variant("Pong-v0"), kind) for _ in range(2))
     alone = episode(one, uniforms(1, TRAIN, 1), 100)
     draw = uniforms(1, TRAIN, 1)
     one.reset(draw)
@@ -376,12 +381,14 @@ def test_foreground_table_is_the_red_rule_on_whole_games(emulators: dict[str, Em
     table = emulator.foreground_table(REDS)
     assert table.dtype == np.uint8
     assert np.flatnonzero(table == 0).tolist() == [0, 34, 228]
+    rgb = np.empty((210, 160, 3), np.uint8)
     for seed, policy in enumerate((POLICIES["still"], POLICIES["random"])):
         emulator.reset(unused)
         t = 0
         while not emulator.over:
             emulator.step(emulator.actions[policy(t + seed)])
-            foreground = ~np.isin(emulator._ale.getScreenRGB()[..., 0], REDS)
+            emulator.machine.read_rgb(rgb)
+            foreground = ~np.isin(rgb[..., 0], REDS)
             assert (table[screen_of(emulator)] == foreground).all(), t
             t += 1
         assert t > 500
@@ -458,9 +465,9 @@ def test_variants_that_cannot_be_played(field: str, values: tuple[object, ...]) 
 
 
 @pytest.mark.parametrize("frames", [4, 2, 1])
-def test_steps_of_a_shorter_frame_skip_are_one_of_the_whole(frames: int) -> None:
+def test_steps_of_a_shorter_frame_skip_are_one_of_the_whole(frames: int, kind: str) -> None:
     known = find_variant("PongDeterministic-v4")
-    whole, part = Emulator(known), Emulator(known.with_frame_skip(frames))
+    whole, part = Emulator(known, kind), Emulator(known.with_frame_skip(frames), kind)
     screens = np.zeros((2, 210, 160), np.uint8)
     whole.reset(uniforms(1, TRAIN, 0)), part.reset(uniforms(1, TRAIN, 0))
     for action in np.random.default_rng(2).choice([0, 3, 4], 200):
@@ -525,10 +532,11 @@ def test_reading_the_variants_imports_no_emulator() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_building_and_playing_prints_nothing() -> None:
+def test_building_and_playing_prints_nothing(kind: str) -> None:
     code = (
         "from fastpong.envs.emulator import Emulator; from fastpong.envs.draws import uniforms;"
-        "from fastpong.envs.variants import find_variant; e = Emulator(find_variant('Pong-v0'));"
+        "from fastpong.envs.variants import find_variant;"
+        f"e = Emulator(find_variant('Pong-v0'), {kind!r});"
         "e.reset(uniforms(0, 0, 0)); e.step(0); e.foreground_table()"
     )
     done = subprocess.run(

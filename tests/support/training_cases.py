@@ -56,18 +56,19 @@ def train(
     env: str, stages: Stages, *, updates: int = 10**9, goal: Goal | None = None,
     backend: str = "cython", dtype: str = "float32", workers: int = 2, threads: int = 1,
     start_method: str | None = None, state: TrainerState | None = None,
-    stop_after: int | None = None, hook: Hook = lambda pool, trainer: False,
+    stop_after: int | None = None, emulator: str = "console",
+    hook: Hook = lambda pool, trainer: False,
 ) -> Trained:  # fmt: skip
     """Train for real, until so many updates or episodes, the goal, or until the hook says so."""
-    plan = make_plan(env, stages, backend, dtype)
+    plan = make_plan(env, stages, backend, dtype, emulator)
     first = plan.stages[0]
     weights = SharedArrays(first.spec.shapes, dtype, first.stage.settings.lag + 1)
-    arguments = (env, stages, backend, dtype, Chance(SEED, TRAIN), None)
+    arguments = (env, stages, backend, dtype, Chance(SEED, TRAIN), None, emulator)
     stats: list[EpisodeStats] = []
     tasks: list[Task] = []
     try:
         with Pool(
-            make_player, arguments, weights, workers=workers, preload=PRELOAD,
+            make_player, arguments, weights, workers=workers, preload=PRELOAD[emulator],
             start_method=start_method,
         ) as pool:  # fmt: skip
             submit = pool.submit

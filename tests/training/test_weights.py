@@ -117,8 +117,14 @@ class Case:
     workers: int = 1
     backend: str
     updates: int = 0
+    emulator: str = "console"
 
     def __str__(self) -> str:
+        return self.record + ("-ale" if self.emulator == "ale" else "")
+
+    @property
+    def record(self) -> str:
+        """Name the case's record, the same for every emulator."""
         name = "-".join(filter(None, (self.agent, self.kind)))
         return f"{name}-{self.dtype}-lag{self.lag}-w{self.workers}-{self.backend}"
 
@@ -160,6 +166,14 @@ COMPILED = [
     ),
     Case(agent="dqn", kind="stages", dtype="float32", workers=2, backend="numba"),
 ]
+# The emulators are alike: the hashes recorded with one hold for the other.
+ON_ALE = [
+    *(
+        Case(agent=agent, dtype="float32", lag=lag, workers=2, backend="cython", emulator="ale")
+        for agent, lag in product(NAMES, (0, 1))
+    ),
+    Case(agent="dqn", kind="stages", dtype="float32", workers=2, backend="cython", emulator="ale"),
+]
 # The oracle is slow: as few updates as there is something to see of the lag, or of all stages.
 ORACLE = [
     *(
@@ -193,11 +207,12 @@ class Outcome:
 def train(case: Case) -> Outcome:
     """Train for real, over a pool, until the case's updates are made."""
     stages = case.stages
-    plan = make_plan(case.env, stages, case.backend, case.dtype)
+    plan = make_plan(case.env, stages, case.backend, case.dtype, case.emulator)
     weights = SharedArrays(plan.stages[0].spec.shapes, case.dtype, stages[0].settings.lag + 1)
-    arguments = (case.env, stages, case.backend, case.dtype, Chance(SEED, TRAIN), None)
+    chance, preload = Chance(SEED, TRAIN), PRELOAD[case.emulator]
+    arguments = (case.env, stages, case.backend, case.dtype, chance, None, case.emulator)
     try:
-        with Pool(make_player, arguments, weights, workers=case.workers, preload=PRELOAD) as pool:
+        with Pool(make_player, arguments, weights, workers=case.workers, preload=preload) as pool:
             goal, threads = Goal(episodes=10**6), case.workers
             trainer = Trainer(plan, pool, weights, seed=SEED, goal=goal, threads=threads)
             for _ in trainer.run(lambda: bool(trainer.counters["update"] >= case.length)):
@@ -248,10 +263,10 @@ def pin(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", COMPILED, ids=str)
+@pytest.mark.parametrize("case", [*COMPILED, *ON_ALE], ids=str)
 def test_weights_are_as_recorded(case: Case) -> None:
     recorded = json.loads(PATH.read_text())
-    found, expected = pin(train(case)), recorded["cases"][str(case)]
+    found, expected = pin(train(case)), recorded["cases"][case.record]
     if found != expected and machine() != recorded["machine"]:
         pytest.skip(f"other bits, but recorded elsewhere: on {recorded['machine']}")
     assert found == expected

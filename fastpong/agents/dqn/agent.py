@@ -116,10 +116,11 @@ class DQNLearner(RolloutLearner):
         return super().state() | by_name("target", self.target) | self.replay.arrays()
 
     def verify(self) -> None:
-        """Raise ValueError for an impossible replay buffer.
+        """Raise ValueError for an impossible state or replay buffer.
 
         Its numbers lead kernels, which would read out of bounds.
         """
+        super().verify()
         self.replay.verify(self.spec.pyramid.base)
 
     def update(self) -> dict[str, float]:

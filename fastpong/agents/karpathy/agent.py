@@ -75,7 +75,7 @@ class KarpathyActor:
 
     def __init__(self, kernels: Backend, stage: PlannedStage, chance: Chance) -> None:
         self.kernels, self.chance = kernels, chance
-        self.emulator = Emulator(stage.variant)
+        self.emulator = Emulator(stage.variant, stage.emulator)
         self.table = self.emulator.foreground_table()
         self.buffers = Buffers()
 

@@ -112,5 +112,6 @@ int32_t machine_play(Machine *machine, const Setup *setup, const uint8_t *action
 bool machine_is_valid(const Machine *machine) {
     return console_is_valid(&machine->console) && machine->terminated <= 1 &&
            machine->frames >= 0 && machine->max_frames > 0 &&
+           machine->points >= -UINT8_MAX && machine->points <= UINT8_MAX &&
            machine->resistance >= 0 && machine->resistance <= MOST_RESISTANCE;
 }

@@ -17,8 +17,11 @@ enum {
     CLOCKS_PER_LINE = 228,
     BLANK_CLOCKS = 68, /* of a line's clocks, before its first pixel */
     WIDTH = 160,       /* pixels of a line */
-    MAX_LINES = 290,   /* a frame ends here if the program never ends it */
+    /* A frame that the program has not ended by then ends at the next write to the TIA, or after
+       so many instructions. Found by a black box: docs/design/console.md. */
+    MAX_LINES = 291,
     MAX_CYCLES = MAX_LINES * CYCLES_PER_LINE,
+    MAX_INSTRUCTIONS = 25000,
     ROM_SIZE = 4096, /* 2K cartridges appear twice */
 };
 
@@ -41,8 +44,8 @@ typedef struct {
 
 typedef struct {
     int32_t timer_set;  /* cycle of the last write to TIMxT */
-    int32_t timer_read; /* cycle of the first read of INTIM after it had passed 0 */
-    uint8_t timer_value, timer_shift, timer_was_read;
+    uint8_t timer_value, timer_shift;
+    uint8_t timer_was_read, timer_first_read; /* INTIM past 0: if, and how many cycles past */
     uint8_t port_a, port_b;           /* pins as the controllers and switches drive them */
     uint8_t output_a, output_b;       /* what the program wrote */
     uint8_t direction_a, direction_b; /* bits that are outputs */
@@ -95,7 +98,7 @@ void console_init(Console *console, const struct Program *program);
 /* Say whether a Console that came from a file can be run without leaving its memory. */
 bool console_is_valid(const Console *console);
 
-/* Run until the program ends the frame, or MAX_LINES have passed. */
+/* Run until the frame ends. */
 void console_frame(Console *console, const Board *board);
 
 /* Draw what is left of a frame and move the origin. */

@@ -67,7 +67,7 @@ typedef struct {
 
 Handlers cpu_handlers(void);
 
-/* Run decoded instructions until the frame ends or MAX_CYCLES have passed. */
+/* Run until VSYNC ends the frame, or somewhere after MAX_CYCLES. */
 void cpu_run(Console *console, const Board *board);
 
 /* --- step.c -------------------------------------------------------------------------------- */

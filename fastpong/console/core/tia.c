@@ -23,6 +23,7 @@ static inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 #endif
 
 static const int32_t NEVER = INT32_MAX;
+static const int32_t LONG_AGO = -(1 << 30); /* cycles: further back it counts as this */
 
 void tia_init(Tia *tia) {
     *tia = (Tia){
@@ -42,7 +43,10 @@ bool tia_is_valid(const Tia *tia) {
     return tia->line >= 0 && tia->line <= MAX_LINES && tia->cpu_line == 0 &&
            tia->line_clock == tia->line * CLOCKS_PER_LINE && tia->drawn >= tia->line_clock &&
            tia->drawn < tia->line_clock + CLOCKS_PER_LINE && !(tia->dirty >> OBJECTS) &&
-           !(tia->active >> OBJECTS);
+           !(tia->active >> OBJECTS) && !(tia->skip_main >> OBJECTS) &&
+           tia->released >= LONG_AGO && tia->released <= CYCLES_PER_LINE &&
+           (tia->vsync_end == NEVER ||
+            (tia->vsync_end >= 0 && tia->vsync_end <= 2 * CLOCKS_PER_LINE));
 }
 
 int32_t tia_rebase(Tia *tia, int32_t cycle) {
@@ -52,8 +56,9 @@ int32_t tia_rebase(Tia *tia, int32_t cycle) {
     tia->drawn -= 3 * moved;
     tia->line_clock -= 3 * moved;
     tia->line = tia->line_clock / CLOCKS_PER_LINE;
-    tia->released = tia->released < INT32_MIN / 2 ? INT32_MIN / 2 : tia->released - moved;
-    if (tia->vsync_end != NEVER) tia->vsync_end -= 3 * moved;
+    tia->released = tia->released < LONG_AGO + moved ? LONG_AGO : tia->released - moved;
+    if (tia->vsync_end != NEVER)
+        tia->vsync_end = tia->vsync_end < 3 * moved ? 0 : tia->vsync_end - 3 * moved;
     return moved;
 }
 

@@ -1,0 +1,102 @@
+"""The choice between the emulators.
+
+    console   fastpong's own, for the ROMs on which lockstep tests find it equal to ale-py
+    ale       ale-py, for every game
+    auto      the console where it can play, else ale
+
+Importing this module imports neither. ``load_machine`` does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastpong.console.cartridge import EmulatorError, load_rom
+from fastpong.console.games import COVERED
+from fastpong.envs.machine import Machine
+from fastpong.envs.variants import find_variant
+
+if TYPE_CHECKING:
+    from fastpong.console.machine import Cartridge
+
+EMULATORS = ("auto", "console", "ale")
+
+_CONSOLE_SAVED = b"fastpong console "
+
+
+def choose(game: str, asked: str = "auto", directory: Path | None = None) -> str:
+    """Return "console" or "ale", by the game's ROM.
+
+    game      : ale_py's name of the ROM
+    asked     : one of ``EMULATORS``
+    directory : of the ROMs, by default ale_py's
+
+    Raises EmulatorError for "console" where it cannot play the game, and as ``load_rom`` does. It
+    reads the ROM, 0.1 ms.
+    """
+    if asked not in EMULATORS:
+        raise ValueError(f"emulator: expected one of {', '.join(EMULATORS)}, got {asked!r}")
+    if asked == "ale":
+        return "ale"
+    obstacle = why_not_console(game, directory)
+    if obstacle is None:
+        return "console"
+    if asked == "console":
+        raise EmulatorError(
+            f"emulator: expected a game that the console plays, but {obstacle}; "
+            f"--emulator ale plays it"
+        )
+    return "ale"
+
+
+def choose_for(env: str, asked: str) -> str:
+    """Return "console" or "ale" for an environment.
+
+    As ``choose``. Raises ValueError for an unknown environment, too.
+    """
+    return choose(find_variant(env).game.rom, asked)
+
+
+def why_not_console(game: str, directory: Path | None = None) -> str | None:
+    """Explain why the console cannot play a game. None: it can."""
+    rom = load_rom(game, directory)
+    if game not in COVERED:
+        return f"no lockstep test covers {game}, only {', '.join(sorted(COVERED))}"
+    if rom.sha256 != COVERED[game].sha256:
+        return (
+            f"the ROM {game} has {len(rom.data)} bytes and sha256 {rom.sha256}, and lockstep tests "
+            f"cover {COVERED[game].sha256}"
+        )
+    if find_spec("fastpong.console.machine") is None:
+        return "the console was not compiled with this installation"
+    return None
+
+
+def load_machine(game: str, kind: str, max_frames: int) -> Machine:
+    """Return a machine with the game loaded.
+
+    kind : of ``choose``
+    """
+    if kind == "ale":
+        from fastpong.envs.ale import AleMachine
+
+        return AleMachine(game, max_frames)
+    from fastpong.console.machine import Machine as Console
+
+    return Console(_cartridge(game), COVERED[game], max_frames)
+
+
+def kind_of(saved: bytes) -> str:
+    """Return which kind of machine saved a state."""
+    return "console" if saved.startswith(_CONSOLE_SAVED) else "ale"
+
+
+@cache
+def _cartridge(game: str) -> Cartridge:
+    """Return a decoded cartridge, which all machines of a process share."""
+    from fastpong.console.machine import Cartridge
+
+    return Cartridge(load_rom(game))
