@@ -10,9 +10,6 @@ from fastpong.console.machine import facts, rows
 
 Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
 ROM_SIZE = 4096
-LONGEST_PATH = 600
-"""Cycles between two looks at the clock in translated code, in about eight lines."""
-
 PLAIN = frozenset("lda ldx ldy and ora eor cmp cpx cpy bit adc sbc nop lax anc alr axs".split())
 STORES = frozenset("sta stx sty sax".split())
 CHANGES = frozenset("asl lsr rol ror inc dec slo rla sre rra dcp isc".split())
@@ -105,7 +102,6 @@ class Code:
     page    : the upper four bits of every address
     entries : addresses at which the interpreter hands over
     joins   : addresses that more than one instruction leads to
-    path    : most cycles from an address on until the clock is looked at
     """
 
     rom: bytes
@@ -113,7 +109,6 @@ class Code:
     instructions: dict[int, Instruction] = field(default_factory=dict)
     entries: set[int] = field(default_factory=set)
     joins: set[int] = field(default_factory=set)
-    path: dict[int, int] = field(default_factory=dict)
     run: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
     taken: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
 
@@ -128,10 +123,6 @@ class Code:
     def odds(self, at: int) -> tuple[int, int]:
         """Return how often a branch was taken and how often not."""
         return self.taken[at] + 1, self.run[at] - self.taken[at] + 1
-
-    def looks(self, at: int, target: int) -> bool:
-        """Say whether the clock is looked at between two instructions."""
-        return target <= at or self.path[target] > LONGEST_PATH
 
 
 def explore(rom: bytes, profile: Profile | None = None) -> Code:
@@ -168,7 +159,6 @@ def explore(rom: bytes, profile: Profile | None = None) -> Code:
                 todo.append(target)
     code.entries &= code.instructions.keys()
     _find_joins(code)
-    _measure(code)
     return code
 
 
@@ -210,14 +200,3 @@ def _find_joins(code: Code) -> None:
         for target in successors(code, it):
             before[target] = before.get(target, 0) + 1
     code.joins = {at for at, count in before.items() if count > 1} | code.entries
-
-
-def _measure(code: Code) -> None:
-    """Find the longest paths forward. Those that would be longer look at the clock."""
-    for at in sorted(code.instructions, reverse=True):
-        it = code.instructions[at]
-        longest = 0
-        for target in successors(code, it):
-            if target > at and target in code.path and not code.looks(at, target):
-                longest = max(longest, code.path[target])
-        code.path[at] = longest + it.row.cycles + 2

@@ -136,9 +136,13 @@ class Writer:
         odds : how often it is true and how often false
         """
         yes, no = Block(self.new_label()), Block(self.new_label())
-        number = self.odds.setdefault(odds, len(self.odds))
-        self.line(f"br i1 {condition}, label %{yes.label}, label %{no.label}, !prof !{number}")
+        prof = self.prof(odds)
+        self.line(f"br i1 {condition}, label %{yes.label}, label %{no.label}, {prof}")
         return yes, no
+
+    def prof(self, odds: tuple[int, int]) -> str:
+        """Return a branch's note of its odds."""
+        return f"!prof !{self.odds.setdefault(odds, len(self.odds))}"
 
     def go(self, block: Block, pc: str = "") -> None:
         """Go to a block that others go to as well."""
