@@ -33,7 +33,7 @@ class Emitter(Writer):
         jumps = [it for it in self.code.instructions.values() if it.row.kind in "bc"]
         targets = {it.target for it in jumps if it.row.kind == "b"}
         for it in jumps:
-            if it.row.name in ("jmp", "jsr"):
+            if it.row.name in ("jmp", "jsr", "brk"):
                 targets |= successors(self.code, it)
         return targets
 
@@ -225,16 +225,19 @@ class Emitter(Writer):
         if fixed and it.word & 0x1000 and it.word + 255 < 0x10000 and (it.word + 255) & 0x1000:
             return self._table(address)
         if fixed and not it.word & 0x1000:
-            low = self.value(f"trunc i16 {address} to i8")
-            return self._either(
-                self._is_ram(address),
-                lambda: self.load_at(self.ram(low)),
-                lambda: self._read(self.value(f"zext i16 {address} to i32"), bus),
-            )
+            return self._read_indexed(address, bus)
         in_rom = self.value(f"icmp ne i16 {self.value(f'and i16 {address}, 4096')}, 0")
         return self._either(
             in_rom,
             lambda: self._table(address),
+            lambda: self._read_indexed(address, bus),
+        )
+
+    def _read_indexed(self, address: str, bus: str) -> str:
+        low = self.value(f"trunc i16 {address} to i8")
+        return self._either(
+            self._is_ram(address),
+            lambda: self.load_at(self.ram(low)),
             lambda: self._read(self.value(f"zext i16 {address} to i32"), bus),
         )
 
@@ -524,6 +527,10 @@ class Emitter(Writer):
             self._jump_far(it)
         elif name == "jsr":
             self._call(it)
+        elif name == "brk":
+            self._break(it)
+        elif name == "rti":
+            self._return_from_break(it)
         else:
             self._return(it)
         return False
@@ -560,6 +567,39 @@ class Emitter(Writer):
         self.line(f"store i8 {here + 2 & 255}, ptr {self.ram(second)}, align 1")
         self.set(sp=self.value(f"add i8 {first}, -2"))
         self._jump_far(it)
+
+    def _break(self, it: Instruction) -> None:
+        """Write BRK. Games use it as a short call."""
+        places = [self.state.sp, *(self.value(f"add i8 {self.state.sp}, {-n}") for n in (1, 2))]
+        all_ = self.value(f"and i8 {self.value(f'and i8 {places[0]}, {places[1]}')}, {places[2]}")
+        here = self.code.address(it.at)
+        self.leave_if(self.value(f"icmp sge i8 {all_}, 0"), str(here))
+        self.spend(it.row.cycles)
+        flags = operations.pack_flags(self)
+        for value, at in zip((here + 2 >> 8 & 255, here + 2 & 255, flags), places, strict=True):
+            self.line(f"store i8 {value}, ptr {self.ram(at)}, align 1")
+        self.store("1", "cpu.i")
+        self.set(sp=self.value(f"add i8 {self.state.sp}, -3"))
+        vector = self.code.vector
+        if self.code.is_far(vector):
+            self.leave(str(vector), "0")
+        else:
+            self._jump(it.at, vector & 0xFFF)
+
+    def _return_from_break(self, it: Instruction) -> None:
+        here = str(self.code.address(it.at))
+        places = [self.value(f"add i8 {self.state.sp}, {n}") for n in (1, 2, 3)]
+        all_ = self.value(f"and i8 {self.value(f'and i8 {places[0]}, {places[1]}')}, {places[2]}")
+        self.leave_if(self.value(f"icmp sge i8 {all_}, 0"), here)
+        flags = self.load_at(self.ram(places[0]))
+        decimal = self.value(f"icmp ne i8 {self.value(f'and i8 {flags}, 8')}, 0")
+        self.leave_if(decimal, here)
+        target = self.load_at(self.ram(places[1]), "i16")
+        self.set(sp=places[2])
+        self.spend(it.row.cycles)
+        operations.unpack_flags(self, flags)
+        self.look()
+        self.go(self.dispatch, target)
 
     def _return(self, it: Instruction) -> None:
         """Write RTS or JMP through a pointer in RAM."""

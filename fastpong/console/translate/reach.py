@@ -13,7 +13,7 @@ ROM_SIZE = 4096
 PLAIN = frozenset("lda ldx ldy and ora eor cmp cpx cpy bit adc sbc nop lax anc alr axs".split())
 STORES = frozenset("sta stx sty sax".split())
 CHANGES = frozenset("asl lsr rol ror inc dec slo rla sre rra dcp isc".split())
-CONTROLS = frozenset("pha pla php plp jmp jmi jsr rts".split())
+CONTROLS = frozenset("pha pla php plp jmp jmi jsr rts brk rti".split())
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ class Code:
     run: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
     taken: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
 
+    @property
+    def vector(self) -> int:
+        """Return where BRK goes."""
+        return self.rom[0xFFE] | self.rom[0xFFF] << 8
+
     def address(self, at: int) -> int:
         """Return the CPU's address of a place in the cartridge."""
         return (self.page + at) & 0xFFFF
@@ -166,20 +171,22 @@ def successors(code: Code, it: Instruction) -> set[int]:
     """Return the constant addresses that translated code goes to after an instruction."""
     if it.row.kind == "b":
         return {it.next, it.target}
-    if it.row.name in ("jmp", "jsr"):
-        return set() if code.is_far(it.word) else {it.word & 0xFFF}
-    return set() if it.row.name in ("jmi", "rts") else {it.next}
+    if it.row.name in ("jmp", "jsr", "brk"):
+        target = code.vector if it.row.name == "brk" else it.word
+        return set() if code.is_far(target) else {target & 0xFFF}
+    return set() if it.row.name in ("jmi", "rts", "rti") else {it.next}
 
 
 def _follow(code: Code, it: Instruction) -> tuple[set[int], set[int]]:
     """Return what an instruction leads to, and those of it that are entries."""
     row = it.row
     if not is_translatable(it):
-        ends = row.kind == "c" and row.name in ("jam", "brk", "rti")
-        return set(), set() if ends else {it.next}
+        return set(), set() if row.name == "jam" else {it.next}
     entries = set()
     if row.name == "jsr":
         entries = {it.next} | successors(code, it)
+    elif row.name == "brk":
+        entries = {it.at + 2} | successors(code, it)
     elif row.name == "jmi" and it.word & 0x1000 and it.low != 0xFF:
         at = it.word & 0xFFF
         entries = {(code.rom[at] | code.rom[at + 1] << 8) & 0xFFF}
