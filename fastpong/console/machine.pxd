@@ -1,6 +1,6 @@
 # The console's C interface, for other Cython code. Nothing here needs the GIL.
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "program.h" nogil:
     ctypedef struct Program:
@@ -21,6 +21,12 @@ cdef extern from "translation.h" nogil:
         const char *where
         const char *variant
 
+    ctypedef struct Profile:
+        uint32_t run[4096]
+        uint32_t taken[4096]
+        uint8_t jumped[4096]
+
+    void translation_profile(const Program *program, Profile *profile, int32_t frames)
     const Fact *translation_facts(int32_t *count)
     const Row *translation_rows(int32_t *count)
     void *translation_load(const uint8_t *code, size_t size)

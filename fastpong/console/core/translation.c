@@ -68,6 +68,46 @@ void translation_services(Services *services) {
                            riot_read,  riot_write, riot_idle_rounds};
 }
 
+/* --- profile ------------------------------------------------------------------------------- */
+
+enum { IDLE_FRAMES = 60, RESET_FRAMES = 12, HELD_FRAMES = 8 };
+
+static void count(const Program *program, Profile *profile, uint16_t from, uint16_t to) {
+    static const uint8_t indirect[] = {0x00, 0x40, 0x60, 0x6C}; /* BRK, RTI, RTS, JMP () */
+    uint8_t opcode = program->rom[from & (ROM_SIZE - 1)];
+    profile->run[from & (ROM_SIZE - 1)]++;
+    if ((uint16_t)(to - from) > 3) profile->taken[from & (ROM_SIZE - 1)]++;
+    if (to & IN_CARTRIDGE && memchr(indirect, opcode, sizeof indirect))
+        profile->jumped[to & (ROM_SIZE - 1)] = 1;
+}
+
+static void change_inputs(Console *console, int32_t frame) {
+    uint32_t noise = (uint32_t)frame * 2654435761u; /* multiplicative hashing, Knuth */
+    noise ^= noise >> 15;
+    console->riot.port_b = 0x3F;
+    console->riot.port_a = (uint8_t)(noise >> 8 | 0x0F);
+    for (int i = 0; i < 4; i++) console->tia.charge[i] = 500 + (int32_t)(noise >> 4 * i) % 15000;
+    console->tia.button[0] = noise & 1 ? 0 : 0x80;
+}
+
+void translation_profile(const Program *program, Profile *profile, int32_t frames) {
+    Board board = {.program = program};
+    Console console;
+    console_init(&console, program);
+    for (int32_t frame = 0; frame < frames; frame++) {
+        if (frame == IDLE_FRAMES) console.riot.port_b = 0x3E;
+        else if (frame >= IDLE_FRAMES + RESET_FRAMES && frame % HELD_FRAMES == 0)
+            change_inputs(&console, frame);
+        console.frame_ended = 0;
+        while (!console.frame_ended && console.cpu.cycle < MAX_CYCLES) {
+            uint16_t from = console.cpu.pc;
+            cpu_step(&console, &board);
+            if (from & IN_CARTRIDGE) count(program, profile, from, console.cpu.pc);
+        }
+        console_end_frame(&console, &board);
+    }
+}
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 #if defined(__GNUC__) && !defined(_WIN32)

@@ -39,6 +39,15 @@ void translation_unload(void *code, size_t size);
 void translation_attach(Program *program, const void *code, const uint16_t *entries,
                         int32_t count);
 
+/* How often each address was executed, and left for another than the next instruction's. */
+typedef struct {
+    uint32_t run[ROM_SIZE], taken[ROM_SIZE];
+    uint8_t jumped[ROM_SIZE]; /* reached by an instruction whose target is not constant */
+} Profile;
+
+/* Play some frames from power-on with changing inputs and count. */
+void translation_profile(const Program *program, Profile *profile, int32_t frames);
+
 void translation_services(Services *services);
 
 #endif

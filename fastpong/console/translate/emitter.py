@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastpong.console.translate import operations
-from fastpong.console.translate.reach import LONGEST_PATH, Code, Instruction, place, successors
-from fastpong.console.translate.writer import TYPES, Block, State, Writer
+from fastpong.console.translate.reach import Code, Instruction, place, successors
+from fastpong.console.translate.writer import RARE, TYPES, Block, State, Writer
 
 
 class Emitter(Writer):
@@ -17,23 +17,23 @@ class Emitter(Writer):
     ``leave`` stores the registers and returns. Decimal mode, the stack outside of RAM and other
     rare things leave at the instruction itself.
 
-    A frame may end at MAX_CYCLES. The interpreter says where exactly: translated code leaves
-    before. It looks at the clock wherever it goes backward, see ``Code.looks``.
+    A frame that lasts too long is run again by ``console_frame``, so the registers do not matter
+    once it does. Translated code looks at the clock wherever it may go backward.
     """
 
     def __init__(self, code: Code, facts: dict[str, int]) -> None:
         super().__init__(facts)
         self.code = code
-        self.limit = facts["MAX_CYCLES"] - LONGEST_PATH - 100
         heads = (code.joins | self._targets()) & code.instructions.keys()
         self.heads = {at: Block(f"at{at:03x}") for at in sorted(heads)}
         self.dispatch = Block("dispatch")
+        self.late = Block("late")
 
     def _targets(self) -> set[int]:
         jumps = [it for it in self.code.instructions.values() if it.row.kind in "bc"]
         targets = {it.target for it in jumps if it.row.kind == "b"}
         for it in jumps:
-            if it.row.name in ("jmp", "jsr"):
+            if it.row.name in ("jmp", "jsr", "brk"):
                 targets |= successors(self.code, it)
         return targets
 
@@ -43,6 +43,9 @@ class Emitter(Writer):
         for at in self.heads:
             self._run(at)
         self._dispatch()
+        self.begin(self.late)
+        self.store(str(self.facts["MAX_CYCLES"]), "cpu.cycle", kind="i32")
+        self.line("ret i32 1")
         return self.text(prologue)
 
     # --- entering and leaving -----------------------------------------------------------------
@@ -55,9 +58,7 @@ class Emitter(Writer):
         loaded["v"] = self.value(f"shl i8 {loaded['v']}, 7")
         self.state = State(**loaded, base=self.load("cpu.cycle", kind="i32"))
         pc = self.load("cpu.pc", kind="i16")
-        late = self.value(f"icmp sge i32 {self.state.base}, {self.limit}")
-        decimal = self.value(f"icmp ne i8 {self.load('cpu.d')}, 0")
-        yes, no = self.fork(self.value(f"or i1 {late}, {decimal}"), unlikely=True)
+        yes, no = self.fork(self.value(f"icmp ne i8 {self.load('cpu.d')}, 0"), RARE)
         self.begin(yes)
         self.line("ret i32 0")  # nothing has changed
         self.begin(no)
@@ -107,19 +108,17 @@ class Emitter(Writer):
 
     def leave_if(self, condition: str, pc: str, over: str = "0") -> None:
         """Leave in an unlikely case."""
-        yes, no = self.fork(condition, unlikely=True)
+        yes, no = self.fork(condition, RARE)
         with self.aside(yes):
             self.leave(pc, over)
         self.begin(no)
 
-    def is_over(self) -> str:
-        """Return whether no cycles of the frame are left, i32."""
-        over = self.value(f"icmp sge i32 {self.cycle()}, {self.facts['MAX_CYCLES']}")
-        return self.value(f"zext i1 {over} to i32")
-
-    def is_late(self) -> str:
-        """Return whether the interpreter must take over soon, i1."""
-        return self.value(f"icmp sge i32 {self.cycle()}, {self.limit}")
+    def look(self) -> None:
+        """Stop if the frame lasts too long."""
+        late = self.value(f"icmp sge i32 {self.cycle()}, {self.facts['MAX_CYCLES']}")
+        on = Block(self.new_label())
+        self.line(f"br i1 {late}, label %{self.late.label}, label %{on.label}, {self.prof(RARE)}")
+        self.begin(on)
 
     # --- going on ------------------------------------------------------------------------------
 
@@ -133,8 +132,6 @@ class Emitter(Writer):
             if it.next in self.heads or it.next not in self.code.instructions:
                 self._next(it)
                 return
-            if self.code.looks(at, it.next):
-                self.leave_if(self.is_late(), str(self.code.address(it.next)))
             at = it.next
 
     def _next(self, it: Instruction) -> None:
@@ -142,28 +139,21 @@ class Emitter(Writer):
         if it.next not in self.code.instructions:
             self.leave(pc, "0")
             return
-        if self.code.looks(it.at, it.next):
-            self.leave_if(self.is_late(), pc)
         self.go(self.heads[it.next])
 
     def _jump(self, at: int, target: int) -> None:
-        """Go where a branch or a jump goes, as the interpreter does."""
+        """Go where a branch or a jump goes."""
         pc = str(self.code.address(target))
         if target not in self.code.instructions:
-            self.leave(pc, self.is_over())
+            self.leave(pc, "0")
             return
-        if self.code.looks(at, target):
-            yes, no = self.fork(self.is_late(), unlikely=True)
-            with self.aside(yes):
-                self.leave(pc, self.is_over())
-            self.begin(no)
+        if target <= at:
+            self.look()
         self.go(self.heads[target])
 
     def _jump_far(self, it: Instruction) -> None:
         if not self.code.is_far(it.word):
             self._jump(it.at, it.word & 0xFFF)
-        elif it.word & 0x1000:
-            self.leave(str(it.word), self.is_over())
         else:
             self.leave(str(it.word), "0")
 
@@ -193,7 +183,7 @@ class Emitter(Writer):
 
     def _branch(self, it: Instruction) -> None:
         self.spend(2)
-        yes, no = self.fork(operations.condition(self, it.row.name))
+        yes, no = self.fork(operations.condition(self, it.row.name), self.code.odds(it.at))
         with self.aside(yes):
             self.spend(it.taken_cycles)
             self._jump(it.at, it.target)
@@ -212,7 +202,6 @@ class Emitter(Writer):
             "idle_rounds", "i32", f"ptr {self.at('riot')}", f"i32 {now}", f"i32 {length}"
         )
         self.set(base=self.value(f"add i32 {now}, {self.value(f'mul i32 {rounds}, {length}')}"))
-        self.leave_if(self.is_late(), str(self.code.address(it.at)))
 
     # --- reads -----------------------------------------------------------------------------------
 
@@ -236,16 +225,19 @@ class Emitter(Writer):
         if fixed and it.word & 0x1000 and it.word + 255 < 0x10000 and (it.word + 255) & 0x1000:
             return self._table(address)
         if fixed and not it.word & 0x1000:
-            low = self.value(f"trunc i16 {address} to i8")
-            return self._either(
-                self._is_ram(address),
-                lambda: self.load_at(self.ram(low)),
-                lambda: self._read(self.value(f"zext i16 {address} to i32"), bus),
-            )
+            return self._read_indexed(address, bus)
         in_rom = self.value(f"icmp ne i16 {self.value(f'and i16 {address}, 4096')}, 0")
         return self._either(
             in_rom,
             lambda: self._table(address),
+            lambda: self._read_indexed(address, bus),
+        )
+
+    def _read_indexed(self, address: str, bus: str) -> str:
+        low = self.value(f"trunc i16 {address} to i8")
+        return self._either(
+            self._is_ram(address),
+            lambda: self.load_at(self.ram(low)),
             lambda: self._read(self.value(f"zext i16 {address} to i32"), bus),
         )
 
@@ -271,9 +263,7 @@ class Emitter(Writer):
         facts = self.facts
         if facts["INPT0"] <= reg <= facts["INPT3"]:
             charge = self.load("tia.charge", 4 * (reg - facts["INPT0"]), "i32")
-            passed = self.value(
-                f"sub i32 {self.cycle()}, {self.load('tia.released', kind='i32')}"
-            )
+            passed = self.value(f"sub i32 {self.cycle()}, {self.load('tia.released', kind='i32')}")
             full = self.value(f"icmp sgt i32 {passed}, {charge}")
             free = self.value(f"icmp sge i8 {self.load('tia.vblank')}, 0")
             both = self.value(f"and i1 {full}, {free}")
@@ -399,9 +389,7 @@ class Emitter(Writer):
         self.begin(no)
         reg = self.value(f"zext i8 {self.value(f'and i8 {address}, 63')} to i64")
         stable = self.value(f"lshr i64 {self.facts['STABLE_REGISTERS']}, {reg}")
-        written = self.value(
-            f"getelementptr inbounds i8, ptr {self.at('tia.written')}, i64 {reg}"
-        )
+        written = self.value(f"getelementptr inbounds i8, ptr {self.at('tia.written')}, i64 {reg}")
         same = self.value(f"icmp eq i8 {self.load_at(written)}, {value}")
         same = self.value(f"and i1 {self.value(f'trunc i64 {stable} to i1')}, {same}")
         yes, no = self.fork(same)
@@ -426,24 +414,16 @@ class Emitter(Writer):
         halt = self.load("halt", kind="i32")
         ended = self.value(f"zext i8 {self.load('frame_ended')} to i32")
         any_ = self.value(f"icmp ne i32 {self.value(f'or i32 {halt}, {ended}')}, 0")
-        yes, no = self.fork(any_, unlikely=True)
+        yes, no = self.fork(any_, RARE)
         with self.aside(yes):
             self.set(base=self.value(f"add i32 {self.cycle()}, {halt}"))
             self.store("0", "halt", kind="i32")
-            self._after_halt(it, ended)
+            over = self.value(f"icmp ne i32 {ended}, 0")
+            self.leave_if(over, str(self.code.address(it.next)), "1")
             self.go(end)
         self.begin(no)
         self.go(end)
         self.state = state
-
-    def _after_halt(self, it: Instruction, ended: str) -> None:
-        late = self.value(f"zext i1 {self.is_late()} to i32")
-        stops = self.value(f"icmp ne i32 {self.value(f'or i32 {late}, {ended}')}, 0")
-        yes, no = self.fork(stops, unlikely=True)
-        with self.aside(yes):
-            over = self.value(f"or i32 {self.is_over()}, {ended}")
-            self.leave(str(self.code.address(it.next)), over)
-        self.begin(no)
 
     def _write_tia(self, it: Instruction, reg: int, value: str) -> None:
         facts = self.facts
@@ -472,7 +452,7 @@ class Emitter(Writer):
 
     def _unless(self, same: str, reg: int, value: str, stable: bool) -> None:
         """Write to a register unless that changes nothing."""
-        yes, no = self.fork(self.value(f"xor i1 {same}, true"), unlikely=True)
+        yes, no = self.fork(self.value(f"xor i1 {same}, true"), RARE)
         with self.aside(yes):
             if stable:
                 self.store(value, "tia.written", reg)
@@ -503,13 +483,6 @@ class Emitter(Writer):
         begun = self.value(f"icmp eq i32 {self.cycle()}, {start}")
         before = self.cycle()
         self.set(base=self.value(f"select i1 {begun}, i32 {before}, i32 {ended}"))
-        late = self.value(f"icmp sge i32 {self.cycle()}, {self.limit}")
-        self.leave_if(late, str(self.code.address(it.next)), self._over_unless(begun))
-
-    def _over_unless(self, begun: str) -> str:
-        over = self.value(f"icmp sge i32 {self.cycle()}, {self.facts['MAX_CYCLES']}")
-        waited = self.value(f"xor i1 {begun}, true")
-        return self.value(f"zext i1 {self.value(f'and i1 {over}, {waited}')} to i32")
 
     # --- changes ---------------------------------------------------------------------------------
 
@@ -550,6 +523,10 @@ class Emitter(Writer):
             self._jump_far(it)
         elif name == "jsr":
             self._call(it)
+        elif name == "brk":
+            self._break(it)
+        elif name == "rti":
+            self._return_from_break(it)
         else:
             self._return(it)
         return False
@@ -587,6 +564,39 @@ class Emitter(Writer):
         self.set(sp=self.value(f"add i8 {first}, -2"))
         self._jump_far(it)
 
+    def _break(self, it: Instruction) -> None:
+        """Write BRK. Games use it as a short call."""
+        places = [self.state.sp, *(self.value(f"add i8 {self.state.sp}, {-n}") for n in (1, 2))]
+        all_ = self.value(f"and i8 {self.value(f'and i8 {places[0]}, {places[1]}')}, {places[2]}")
+        here = self.code.address(it.at)
+        self.leave_if(self.value(f"icmp sge i8 {all_}, 0"), str(here))
+        self.spend(it.row.cycles)
+        flags = operations.pack_flags(self)
+        for value, at in zip((here + 2 >> 8 & 255, here + 2 & 255, flags), places, strict=True):
+            self.line(f"store i8 {value}, ptr {self.ram(at)}, align 1")
+        self.store("1", "cpu.i")
+        self.set(sp=self.value(f"add i8 {self.state.sp}, -3"))
+        vector = self.code.vector
+        if self.code.is_far(vector):
+            self.leave(str(vector), "0")
+        else:
+            self._jump(it.at, vector & 0xFFF)
+
+    def _return_from_break(self, it: Instruction) -> None:
+        here = str(self.code.address(it.at))
+        places = [self.value(f"add i8 {self.state.sp}, {n}") for n in (1, 2, 3)]
+        all_ = self.value(f"and i8 {self.value(f'and i8 {places[0]}, {places[1]}')}, {places[2]}")
+        self.leave_if(self.value(f"icmp sge i8 {all_}, 0"), here)
+        flags = self.load_at(self.ram(places[0]))
+        decimal = self.value(f"icmp ne i8 {self.value(f'and i8 {flags}, 8')}, 0")
+        self.leave_if(decimal, here)
+        target = self.load_at(self.ram(places[1]), "i16")
+        self.set(sp=places[2])
+        self.spend(it.row.cycles)
+        operations.unpack_flags(self, flags)
+        self.look()
+        self.go(self.dispatch, target)
+
     def _return(self, it: Instruction) -> None:
         """Write RTS or JMP through a pointer in RAM."""
         here = str(self.code.address(it.at))
@@ -608,10 +618,5 @@ class Emitter(Writer):
             target = self.value(f"add i16 {pulled}, 1")
             self.set(sp=second)
         self.spend(it.row.cycles)
-        yes, no = self.fork(self.is_late(), unlikely=True)
-        with self.aside(yes):
-            inside = self.value(f"lshr i16 {self.value(f'and i16 {target}, 4096')}, 12")
-            inside = self.value(f"zext i16 {inside} to i32")
-            self.leave(target, self.value(f"and i32 {inside}, {self.is_over()}"))
-        self.begin(no)
+        self.look()
         self.go(self.dispatch, target)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fastpong.console.machine import facts, rows
 
+Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
 ROM_SIZE = 4096
-LONGEST_PATH = 600
-"""Cycles between two looks at the clock in translated code, in about eight lines."""
-
 PLAIN = frozenset("lda ldx ldy and ora eor cmp cpx cpy bit adc sbc nop lax anc alr axs".split())
 STORES = frozenset("sta stx sty sax".split())
 CHANGES = frozenset("asl lsr rol ror inc dec slo rla sre rra dcp isc".split())
-CONTROLS = frozenset("pha pla php plp jmp jmi jsr rts".split())
+CONTROLS = frozenset("pha pla php plp jmp jmi jsr rts brk rti".split())
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def is_translatable(it: Instruction) -> bool:
     if row.kind == "w":
         return row.name in STORES and (direct or pointer)
     if row.kind == "m":
-        in_ram = row.mode == "zp" and it.low >= 0x80 or row.mode == "abs" and place(it.word) == "ram"
+        in_ram = (
+            row.mode == "zp" and it.low >= 0x80 or row.mode == "abs" and place(it.word) == "ram"
+        )
         return row.name in CHANGES and (in_ram or row.mode in ("zpx", "abx"))
     if row.kind == "i":
         return row.name != "sed"
@@ -102,7 +104,6 @@ class Code:
     page    : the upper four bits of every address
     entries : addresses at which the interpreter hands over
     joins   : addresses that more than one instruction leads to
-    path    : most cycles from an address on until the clock is looked at
     """
 
     rom: bytes
@@ -110,7 +111,13 @@ class Code:
     instructions: dict[int, Instruction] = field(default_factory=dict)
     entries: set[int] = field(default_factory=set)
     joins: set[int] = field(default_factory=set)
-    path: dict[int, int] = field(default_factory=dict)
+    run: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
+    taken: list[int] = field(default_factory=lambda: [0] * ROM_SIZE)
+
+    @property
+    def vector(self) -> int:
+        """Return where BRK goes."""
+        return self.rom[0xFFE] | self.rom[0xFFF] << 8
 
     def address(self, at: int) -> int:
         """Return the CPU's address of a place in the cartridge."""
@@ -120,22 +127,29 @@ class Code:
         """Say whether an address has other upper bits than the translated code."""
         return address & 0xF000 != self.page
 
-    def looks(self, at: int, target: int) -> bool:
-        """Say whether the clock is looked at between two instructions."""
-        return target <= at or self.path[target] > LONGEST_PATH
+    def odds(self, at: int) -> tuple[int, int]:
+        """Return how often a branch was taken and how often not."""
+        return self.taken[at] + 1, self.run[at] - self.taken[at] + 1
 
 
-def explore(rom: bytes) -> Code:
-    """Follow a cartridge of 2048 or 4096 bytes from its reset vector."""
+def explore(rom: bytes, profile: Profile | None = None) -> Code:
+    """Follow a cartridge of 2048 or 4096 bytes from its reset vector.
+
+    profile : of Cartridge.profile. Says where pointers lead and which branches are taken
+    """
     rom = rom * (ROM_SIZE // len(rom))
     table = opcodes()
     reset = rom[0xFFC] | rom[0xFFD] << 8
     code = Code(rom, reset & 0xF000)
     if not reset & 0x1000:
         return code
-    todo = [reset & 0xFFF]
+    code.entries = {reset & 0xFFF}
+    if profile:
+        run, taken, jumped = profile
+        code.run, code.taken = run.tolist(), taken.tolist()
+        code.entries |= set(np.flatnonzero(jumped).tolist())
+    todo = sorted(code.entries)
     seen = set(todo)
-    code.entries.add(reset & 0xFFF)
     while todo:
         at = todo.pop()
         row = table.get(rom[at])
@@ -152,7 +166,6 @@ def explore(rom: bytes) -> Code:
                 todo.append(target)
     code.entries &= code.instructions.keys()
     _find_joins(code)
-    _measure(code)
     return code
 
 
@@ -160,20 +173,22 @@ def successors(code: Code, it: Instruction) -> set[int]:
     """Return the constant addresses that translated code goes to after an instruction."""
     if it.row.kind == "b":
         return {it.next, it.target}
-    if it.row.name in ("jmp", "jsr"):
-        return set() if code.is_far(it.word) else {it.word & 0xFFF}
-    return set() if it.row.name in ("jmi", "rts") else {it.next}
+    if it.row.name in ("jmp", "jsr", "brk"):
+        target = code.vector if it.row.name == "brk" else it.word
+        return set() if code.is_far(target) else {target & 0xFFF}
+    return set() if it.row.name in ("jmi", "rts", "rti") else {it.next}
 
 
 def _follow(code: Code, it: Instruction) -> tuple[set[int], set[int]]:
     """Return what an instruction leads to, and those of it that are entries."""
     row = it.row
     if not is_translatable(it):
-        ends = row.kind == "c" and row.name in ("jam", "brk", "rti")
-        return set(), set() if ends else {it.next}
+        return set(), set() if row.name == "jam" else {it.next}
     entries = set()
     if row.name == "jsr":
         entries = {it.next} | successors(code, it)
+    elif row.name == "brk":
+        entries = {it.at + 2} | successors(code, it)
     elif row.name == "jmi" and it.word & 0x1000 and it.low != 0xFF:
         at = it.word & 0xFFF
         entries = {(code.rom[at] | code.rom[at + 1] << 8) & 0xFFF}
@@ -194,14 +209,3 @@ def _find_joins(code: Code) -> None:
         for target in successors(code, it):
             before[target] = before.get(target, 0) + 1
     code.joins = {at for at, count in before.items() if count > 1} | code.entries
-
-
-def _measure(code: Code) -> None:
-    """Find the longest paths forward. Those that would be longer look at the clock."""
-    for at in sorted(code.instructions, reverse=True):
-        it = code.instructions[at]
-        longest = 0
-        for target in successors(code, it):
-            if target > at and target in code.path and not code.looks(at, target):
-                longest = max(longest, code.path[target])
-        code.path[at] = longest + it.row.cycles + 2

@@ -8,6 +8,11 @@ TYPES = {"a": "i8", "x": "i8", "y": "i8", "sp": "i8", "n": "i8", "z": "i8", "c":
 """The CPU's registers as values. V is bit 7 of v, so that it costs nothing until it is asked for."""
 
 
+EVEN = (1, 1)
+RARE = (1, 2000)
+"""Odds of a branch that is hardly ever taken."""
+
+
 @dataclass(frozen=True)
 class State:
     """The values that hold the CPU's registers at some place. The cycle is base + offset."""
@@ -41,6 +46,7 @@ class Writer:
         self.facts = facts
         self.blocks: list[Block] = []
         self.pointers: dict[str, str] = {}
+        self.odds: dict[tuple[int, int], int] = {}
         self.count = 0
         self.block = Block("entry")
         self.state = State(*([""] * 9))
@@ -124,12 +130,19 @@ class Writer:
 
     # --- control -----------------------------------------------------------------------------
 
-    def fork(self, condition: str, unlikely: bool = False) -> tuple[Block, Block]:
-        """Branch. Returns the blocks for true and false, neither of which is begun."""
+    def fork(self, condition: str, odds: tuple[int, int] = EVEN) -> tuple[Block, Block]:
+        """Branch. Returns the blocks for true and false, neither of which is begun.
+
+        odds : how often it is true and how often false
+        """
         yes, no = Block(self.new_label()), Block(self.new_label())
-        weights = ", !prof !0" if unlikely else ""
-        self.line(f"br i1 {condition}, label %{yes.label}, label %{no.label}{weights}")
+        prof = self.prof(odds)
+        self.line(f"br i1 {condition}, label %{yes.label}, label %{no.label}, {prof}")
         return yes, no
+
+    def prof(self, odds: tuple[int, int]) -> str:
+        """Return a branch's note of its odds."""
+        return f"!prof !{self.odds.setdefault(odds, len(self.odds))}"
 
     def go(self, block: Block, pc: str = "") -> None:
         """Go to a block that others go to as well."""
@@ -154,7 +167,7 @@ class Writer:
 
     def text(self, prologue: list[str]) -> str:
         """Return the function. ``prologue`` begins it, without a terminator."""
-        out = ["define i32 @run(ptr noalias %console, ptr noalias %board) nounwind {", "entry:"]
+        out = ["define i32 @run(ptr noalias %console, ptr noalias %board) nounwind \"no-builtins\" {", "entry:"]
         out += prologue
         out += [f"{name} = {text}" for name, text in self.pointers.items()]
         for block in self.blocks:
@@ -162,7 +175,10 @@ class Writer:
                 out.append(f"{block.label}:")
             out += _phis(block)
             out += block.lines
-        return "\n".join([*out, "}", '!0 = !{!"branch_weights", i32 1, i32 2000}', ""])
+        out.append("}")
+        for (yes, no), number in self.odds.items():
+            out.append(f'!{number} = !{{!"branch_weights", i32 {yes}, i32 {no}}}')
+        return "\n".join([*out, ""])
 
 
 def _phis(block: Block) -> list[str]:
@@ -176,8 +192,7 @@ def _phis(block: Block) -> list[str]:
         lines.append(f"%{block.label}.{name} = phi {kind} {pairs}")
     if block.pcs[0]:
         pairs = ", ".join(
-            f"[ {pc}, %{label} ]"
-            for pc, (label, _) in zip(block.pcs, block.incoming, strict=True)
+            f"[ {pc}, %{label} ]" for pc, (label, _) in zip(block.pcs, block.incoming, strict=True)
         )
         lines.append(f"%{block.label}.pc = phi i16 {pairs}")
     return lines
