@@ -26,6 +26,7 @@ enum {
     variant_abx_rom, variant_abx, variant_abx_crossing,
     variant_aby_rom, variant_aby, variant_aby_crossing,
     variant_izx, variant_izy_ram, variant_izy, variant_izy_crossing,
+    variant_abx_high, variant_aby_high, variant_izy_high,
     variant_implied, variant_branch, variant_control,
 };
 
@@ -190,6 +191,17 @@ STORE_MEMORY(aby)
 STORE_MEMORY(izx)
 STORE_MEMORY(izy)
 #undef STORE_MEMORY
+
+/* Some undocumented stores AND the value with the high byte of the address plus 1. */
+#define STORE_HIGH(mode) \
+    INLINE void store_##mode##_high(MACHINE, uint8_t value) { \
+        Operand at = at_##mode(PASS); \
+        write_memory(cpu, console, board, at, value & ((at.address >> 8) + 1)); \
+    }
+STORE_HIGH(abx)
+STORE_HIGH(aby)
+STORE_HIGH(izy)
+#undef STORE_HIGH
 
 /* --- the stack, wherever it is -------------------------------------------------------------- */
 

@@ -52,7 +52,7 @@ INLINE bool may_write_tia(int variant) {
     INLINE Outcome name##_##code##_##where(CORE) { \
         BEGIN \
         cpu->cycle += (cycles); \
-        store_##variant(PASS, name(cpu, (uint8_t)(in->operand[1] + 1))); \
+        store_##variant(PASS, name(cpu)); \
         *at += (length); \
         return may_write_tia(variant_##variant) ? after_write(cpu, console) : NEXT; \
     }

@@ -56,19 +56,31 @@ INLINE void bit(Cpu *cpu, uint8_t m) {
     cpu->z = cpu->a & m;
 }
 
-/* Decimal mode: Z as in binary, N and V between the two digits' corrections. */
+/* Decimal mode as in ale-py, which counts with numbers where the chip corrects digits. Two digits
+   make a number from 0 to 165. */
+static inline int from_decimal(uint8_t byte) { return 10 * (byte >> 4) + (byte & 15); }
+static inline uint8_t to_decimal(int number) {
+    return (uint8_t)(number / 10 % 10 << 4 | number % 10);
+}
+
+static inline void finish_decimal(Cpu *cpu, uint8_t m, int total) {
+    uint8_t result = total >= 0 ? to_decimal(total & 0xFF) : (uint8_t)from_decimal(total & 0xFF);
+    cpu->v = ((cpu->a ^ result) & (result ^ m)) >> 7;
+    set_nz(cpu, cpu->a = result);
+}
+
 static inline void add_decimal(Cpu *cpu, uint8_t m) {
-    int low = (cpu->a & 15) + (m & 15) + cpu->c, high = (cpu->a >> 4) + (m >> 4);
-    cpu->z = (uint8_t)(cpu->a + m + cpu->c);
-    if (low > 9) {
-        low += 6;
-        high++;
-    }
-    cpu->n = (uint8_t)(high << 4);
-    cpu->v = (~(cpu->a ^ m) & (cpu->a ^ high << 4)) >> 7 & 1;
-    if (high > 9) high += 6;
-    cpu->c = high > 15;
-    cpu->a = (uint8_t)((low & 15) | high << 4);
+    int total = from_decimal(cpu->a) + from_decimal(m) + cpu->c;
+    finish_decimal(cpu, m, total);
+    cpu->c = total > 99;
+}
+
+/* C is that of the binary subtraction. */
+static inline void subtract_decimal(Cpu *cpu, uint8_t m) {
+    int total = from_decimal(cpu->a) - from_decimal(m) - !cpu->c;
+    uint8_t carry = cpu->a - m - !cpu->c >= 0;
+    finish_decimal(cpu, m, total >= 0 ? total : total + 100);
+    cpu->c = carry;
 }
 
 INLINE void adc(Cpu *cpu, uint8_t m) {
@@ -82,24 +94,15 @@ INLINE void adc(Cpu *cpu, uint8_t m) {
     set_nz(cpu, cpu->a = (uint8_t)sum);
 }
 
-static inline uint8_t decimal_difference(const Cpu *cpu, uint8_t m) {
-    int low = (cpu->a & 15) - (m & 15) - !cpu->c, high = (cpu->a >> 4) - (m >> 4);
-    if (low < 0) {
-        low -= 6;
-        high--;
-    }
-    if (high < 0) high -= 6;
-    return (uint8_t)((low & 15) | (unsigned)high << 4);
-}
-
-/* Decimal mode: all flags as in binary. */
 INLINE void sbc(Cpu *cpu, uint8_t m) {
+    if (cpu->d) {
+        subtract_decimal(cpu, m);
+        return;
+    }
     int difference = cpu->a - m - !cpu->c;
-    uint8_t result = cpu->d ? decimal_difference(cpu, m) : (uint8_t)difference;
     cpu->v = ((cpu->a ^ m) & (cpu->a ^ difference)) >> 7 & 1;
     cpu->c = difference >= 0;
-    set_nz(cpu, (uint8_t)difference);
-    cpu->a = result;
+    set_nz(cpu, cpu->a = (uint8_t)difference);
 }
 
 INLINE void anc(Cpu *cpu, uint8_t m) {
@@ -113,9 +116,21 @@ INLINE void alr(Cpu *cpu, uint8_t m) {
     set_nz(cpu, cpu->a >>= 1);
 }
 
+/* Decimal mode corrects both digits of the result by those of the AND. */
+static inline void correct_decimal(Cpu *cpu, uint8_t both) {
+    cpu->v = (both ^ cpu->a) >> 6 & 1;
+    if ((both & 15) + (both & 1) > 5) cpu->a = (cpu->a & 0xF0) | ((cpu->a + 6) & 15);
+    cpu->c = (both >> 4) + (both >> 4 & 1) > 5;
+    if (cpu->c) cpu->a = (uint8_t)(cpu->a + 0x60);
+}
+
 INLINE void arr(Cpu *cpu, uint8_t m) {
-    cpu->a &= m;
-    set_nz(cpu, cpu->a = (uint8_t)(cpu->a >> 1 | cpu->c << 7));
+    uint8_t both = cpu->a & m;
+    set_nz(cpu, cpu->a = (uint8_t)(both >> 1 | cpu->c << 7));
+    if (cpu->d) {
+        correct_decimal(cpu, both);
+        return;
+    }
     cpu->c = cpu->a >> 6 & 1;
     cpu->v = (cpu->a >> 6 ^ cpu->a >> 5) & 1;
 }
@@ -126,20 +141,21 @@ INLINE void axs(Cpu *cpu, uint8_t m) {
     cpu->x = (uint8_t)(both - m);
 }
 
-INLINE void xaa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x & m); }
-INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->a & m); }
+/* Unstable on hardware, with another constant in every chip. */
+INLINE void ane(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x & m & (cpu->a | 0xEE)); }
+INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = (cpu->a | 0xEE) & m); }
 INLINE void las(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->sp &= m); }
 
-/* --- write. `high` is the operand's high byte plus 1, which the unstable ones let through. ---- */
+/* --- write --------------------------------------------------------------------------------- */
 
-INLINE uint8_t sta(Cpu *cpu, uint8_t high) { return (void)high, cpu->a; }
-INLINE uint8_t stx(Cpu *cpu, uint8_t high) { return (void)high, cpu->x; }
-INLINE uint8_t sty(Cpu *cpu, uint8_t high) { return (void)high, cpu->y; }
-INLINE uint8_t sax(Cpu *cpu, uint8_t high) { return (void)high, cpu->a & cpu->x; }
-INLINE uint8_t sha(Cpu *cpu, uint8_t high) { return cpu->a & cpu->x & high; }
-INLINE uint8_t shx(Cpu *cpu, uint8_t high) { return cpu->x & high; }
-INLINE uint8_t shy(Cpu *cpu, uint8_t high) { return cpu->y & high; }
-INLINE uint8_t tas(Cpu *cpu, uint8_t high) { return (cpu->sp = cpu->a & cpu->x) & high; }
+INLINE uint8_t sta(Cpu *cpu) { return cpu->a; }
+INLINE uint8_t stx(Cpu *cpu) { return cpu->x; }
+INLINE uint8_t sty(Cpu *cpu) { return cpu->y; }
+INLINE uint8_t sax(Cpu *cpu) { return cpu->a & cpu->x; }
+INLINE uint8_t sha(Cpu *cpu) { return cpu->a & cpu->x; }
+INLINE uint8_t shx(Cpu *cpu) { return cpu->x; }
+INLINE uint8_t shy(Cpu *cpu) { return cpu->y; }
+INLINE uint8_t tas(Cpu *cpu) { return cpu->sp = cpu->a & cpu->x; }
 
 /* --- modify -------------------------------------------------------------------------------- */
 
