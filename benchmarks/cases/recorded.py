@@ -38,7 +38,7 @@ class Recording:
     parameters: dict[str, Array]
     episode: int
     trajectory: Trajectory
-    frame_actions: list[list[int]]
+    frame_actions: list[bytes]
     screens: Array
     rgb: Array
     frames_emulated: int
@@ -62,18 +62,18 @@ def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) 
     actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
     assert isinstance(actor, KarpathyActor)
     emulator, weights = actor.emulator, (parameters["w1"], parameters["w2"])
-    act, ale = emulator._act, emulator._ale
-    acted: list[list[int]] = []
+    play, machine = emulator._play, emulator.machine
+    acted: list[bytes] = []
     screens: list[Array] = []
-    rgb = [ale.getScreenRGB(), ale.getScreenRGB()]
+    rgb = np.empty((2, *emulator.screen_shape, 3), np.uint8)
     emulated = 0
 
-    def counting_act(action: int) -> int:
+    def counting_play(actions: bytes | bytearray) -> int:
         nonlocal emulated
-        acted[-1].append(action)
-        before = ale.getEpisodeFrameNumber()
-        points = act(action)
-        emulated += ale.getEpisodeFrameNumber() - before
+        acted.append(bytes(actions))
+        before = machine.frames
+        points = play(actions)
+        emulated += machine.frames - before
         return points
 
     def bind(shown: Array, indptr: Array, indices: Array, signs: Array, actions: Array) -> Step:
@@ -82,23 +82,22 @@ def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) 
         )
 
         def recording_step(t: int, uniform: float) -> int:
-            acted.append([])
             if len(screens) < KEPT_SCREENS:
                 screens.append(shown[t & 1].copy())
-                rgb[t & 1] = ale.getScreenRGB()
+                machine.read_rgb(rgb[t & 1])
             return step(t, uniform)
 
         return recording_step
 
-    emulator._act = counting_act
+    emulator._play = counting_play
     try:
         # Room for any episode, so that no step is asked for twice.
         buffers = Buffers(steps=60_000, entries=1 << 23)
         draw = uniforms(SEED, TRAIN, episode)
         trajectory = play_episode(emulator, bind, draw, buffers=buffers)
     finally:
-        emulator._act = act
+        emulator._play = play
     trajectory.check()
     return Recording(
-        actor, parameters, episode, trajectory, acted, np.array(screens), np.array(rgb), emulated
+        actor, parameters, episode, trajectory, acted, np.array(screens), rgb, emulated
     )  # fmt: skip

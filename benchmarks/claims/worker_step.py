@@ -2,14 +2,14 @@
 
 One recorded episode is played over and over by four arms, in turn, on one emulator:
 
-acts    : the episode's ``act`` calls alone, one after the other
-screens : the same, and ``getScreen`` before every step
+acts    : the episode's calls of the emulator alone, one a step
+screens : the same, and ``read_screen`` before every step
 steps   : the same, and the compiled step on each screen
 worker  : all that a worker does for a task, from the task's bytes to the result's
 
-The clock is read around every ``act``, and what counts is the time outside of them. A gap between
-two of them is the same work in every round, so its median over the rounds is free of the
-interruptions that a whole episode always meets.
+The clock is read around every call of the emulator, and what counts is the time outside of them. A
+gap between two of them is the same work in every round, so its median over the rounds is free of
+the interruptions that a whole episode always meets.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from fastpong.runtime.pool import Task
 HOW_WORKER = """\
 Worker: the first 1,500 frames of an episode of Pong-v0 (float32, 200 hidden units) are played
 again from its task's bytes to its result's, and so are, in turn and on the same emulator, their
-`act` calls alone. The clock is read before and after every `act`; each gap between two of them is
-taken as its median over the rounds, and their sum, less that of the calls alone, is what a worker
-does besides the emulator, with the caches as the emulator leaves them. The parts are differences
-between arms that add one thing each. What a cold cache costs the emulator afterwards is not in it
-(it is in claim a). The quartiles are of ten groups of rounds."""
+calls of the emulator alone. The clock is read before and after every call; each gap between two of
+them is taken as its median over the rounds, and their sum, less that of the calls alone, is what a
+worker does besides the emulator, with the caches as the emulator leaves them. The parts are
+differences between arms that add one thing each. What a cold cache costs the emulator afterwards is
+not in it (it is in claim a). The quartiles are of ten groups of rounds."""
 
 FRAMES = 1_500
 GROUPS = 10
@@ -79,24 +79,24 @@ def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
 def time_calls(
     recording: Recording, arm: Callable[[], object]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Run an arm; return the ns outside of its n ``act`` calls, (n + 1,), and inside, (n,)."""
+    """Run an arm; return the ns outside of its n emulator calls, (n + 1,), and inside, (n,)."""
     emulator = recording.emulator
-    act, clock = emulator._act, perf_counter_ns
+    play, clock = emulator._play, perf_counter_ns
     marks: list[int] = []
 
-    def timed_act(action: int) -> int:
+    def timed_play(actions: bytes | bytearray) -> int:
         marks.append(clock())
-        points = act(action)
+        points = play(actions)
         marks.append(clock())
         return points
 
-    emulator._act = timed_act
+    emulator._play = timed_play
     try:
         marks.append(clock())
         arm()
         marks.append(clock())
     finally:
-        emulator._act = act
+        emulator._play = play
     spans = np.diff(marks)
     return spans[::2], spans[1::2]
 
@@ -105,7 +105,6 @@ def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
     """Return the four arms; each plays the whole episode and returns what ``check`` looks at."""
     emulator, actor = recording.emulator, recording.actor
     by_step = recording.frame_actions
-    flat = [action for step in by_step for action in step]
     uniform = [0.0 if right else 1.0 for right in recording.trajectory.actions]
     replayed = Buffers(steps=len(by_step) + 1, entries=1 << 20)
     screens = tuple(replayed.screens)
@@ -116,37 +115,32 @@ def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
     )  # fmt: skip
     task = pickle.dumps(Task(recording.episode, version=0))
 
-    def begin() -> tuple[Callable[[int], int], Callable[[np.ndarray], None]]:
+    def begin() -> tuple[Callable[[bytes], int], Callable[[np.ndarray], None]]:
         emulator.reset(lambda: 0.0)
-        return emulator._act, emulator.read_screen
+        return emulator._play, emulator.read_screen
 
     def acts() -> int:
-        act, _ = begin()
+        play, _ = begin()
         points = 0
-        for action in flat:
-            points += act(action)
+        for actions in by_step:
+            points += play(actions)
         return points
 
     def shown() -> int:
-        act, read_screen = begin()
+        play, read_screen = begin()
         points = 0
         for t, actions in enumerate(by_step):
             read_screen(screens[t & 1])
-            # As `Emulator.step` does: without it the start screen would be shown for ever.
-            emulator._at_start = False
-            for action in actions:
-                points += act(action)
+            points += play(actions)
         return points
 
     def stepped() -> int:
-        act, read_screen = begin()
+        play, read_screen = begin()
         points = 0
         for t, actions in enumerate(by_step):
             read_screen(screens[t & 1])
-            emulator._at_start = False
             choose(t, uniform[t])
-            for action in actions:
-                points += act(action)
+            points += play(actions)
         return points
 
     def worker() -> Trajectory:
@@ -166,7 +160,7 @@ def check(recording: Recording, arms: dict[str, Callable[[], object]]) -> None:
     wanted = recording.trajectory
     for name in ("acts", "screens", "steps"):
         assert arms[name]() == wanted.score
-        assert recording.emulator._ale.getEpisodeFrameNumber() == wanted.frames
+        assert recording.emulator.frames == wanted.frames
     replayed = arms["steps"].buffers  # type: ignore[attr-defined]
     again = arms["worker"]()
     assert isinstance(again, Trajectory)

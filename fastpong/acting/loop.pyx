@@ -24,6 +24,7 @@ cdef class ConsoleLoop:
 
     last_action : the policy's, of the step before, -1 at an episode's beginning
     executed    : ALE's number of the action of the frame before
+    waiting     : a uniform drawn for a step that had no room, or -1
     """
 
     cdef Machine machine
@@ -31,10 +32,10 @@ cdef class ConsoleLoop:
     cdef float[::1] rewards
     cdef uint8_t[::1] moves, frames
     cdef int32_t[::1] frameskip
-    cdef double sticky, waiting
-    cdef readonly double points
+    cdef double sticky
     cdef public Py_ssize_t last_action
     cdef public uint8_t executed
+    cdef public double waiting
 
     def __init__(self, Machine machine, screens, rewards, moves, frameskip, double sticky):
         self.machine, self.screens, self.rewards = machine, screens, rewards
@@ -42,9 +43,6 @@ cdef class ConsoleLoop:
         self.frameskip = np.array(frameskip, np.int32)
         self.frames = np.zeros(max(frameskip), np.uint8)
         self.sticky = sticky
-        self.waiting = -1
-        self.last_action = -1
-
     def play(self, Step step, Uniforms draw, Py_ssize_t t, Py_ssize_t end, double epsilon,
              bint greedy):
         """Play from step ``t`` up to ``end``, the episode's end, or a step without room.
@@ -52,8 +50,8 @@ cdef class ConsoleLoop:
         epsilon : share of random actions, or -1 to sample from the policy
         greedy  : take the likeliest action, and draw nothing for the policy
 
-        Returns the step reached. ``points`` is the sum of the rewards. A uniform that was drawn
-        for a step without room is kept for the next call.
+        Returns the step reached. A uniform that was drawn for a step without room is kept for the
+        next call.
         """
         if not 0 <= t <= end <= self.rewards.shape[0]:
             raise ValueError(f"end: expected {t} to {self.rewards.shape[0]}, got {end}")
@@ -61,7 +59,6 @@ cdef class ConsoleLoop:
             raise ValueError(
                 f"last_action: expected below {self.moves.shape[0]}, got {self.last_action}")
         cdef Py_ssize_t first = t
-        self.points = 0
         with nogil:
             t = self.run(step, draw, t, end, epsilon, greedy)
         if t > first:
@@ -88,19 +85,23 @@ cdef class ConsoleLoop:
             self.last_action = choice
             reward = self.emulate(draw, self.moves[choice], t + 1)
             self.rewards[t] = reward
-            self.points += reward
             t += 1
         return t
 
     cdef int32_t emulate(self, Uniforms draw, uint8_t action, Py_ssize_t t) noexcept nogil:
         # The order of draws is part of the format of a run: see Emulator.step.
         cdef Py_ssize_t i, count = self.frameskip[0]
+        cdef uint8_t executed = action
         if self.frameskip.shape[0] > 1:
             count = self.frameskip[<Py_ssize_t>(draw.next() * self.frameskip.shape[0])]
+        if self.sticky > 0:
+            executed = self.executed
         for i in range(count):
-            if not (self.sticky > 0 and draw.next() < self.sticky):
-                self.executed = action
-            self.frames[i] = self.executed
+            if self.sticky > 0 and draw.next() >= self.sticky:
+                executed = action
+            self.frames[i] = executed
+        if self.sticky > 0:
+            self.executed = executed
         return self.machine.emulate(
             &self.frames[0], <int32_t>count, &self.screens[t % self.screens.shape[0], 0, 0])
 

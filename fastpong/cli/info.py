@@ -29,12 +29,13 @@ def info() -> int:
 
 def _emulator() -> str:
     """Describe the emulator that training plays on."""
+    from fastpong.console.cartridge import EmulatorError
     from fastpong.envs.choice import why_not_console
     from fastpong.envs.games import PONG
 
     try:
         obstacle = why_not_console(PONG.rom)
-    except (OSError, ValueError) as error:
+    except EmulatorError as error:
         return f"none: {error}"
     return f"ale: {obstacle}" if obstacle else f"console, fastpong's own, for the ROM {PONG.rom}"
 

@@ -7,6 +7,8 @@ not imported for that: importing it takes 0.14 s.
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -30,40 +32,65 @@ class Rom:
 
 
 def rom_directory() -> Path:
-    """Return where the installed ale_py keeps its ROMs.
+    """Return where ale_py looks for its ROMs.
 
-    Raises FileNotFoundError when ale_py is not installed.
+    That is the directory ALE_ROMS_DIR, else its own. Raises EmulatorError when ale_py is not
+    installed.
     """
-    spec = find_spec("ale_py")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("expected ale_py to be installed, it is not: pip install ale-py")
-    return Path(spec.submodule_search_locations[0]) / "roms"
+    given = os.environ.get("ALE_ROMS_DIR")
+    return Path(given) if given else _own_directory()
 
 
-def rom_names(directory: Path | None = None) -> list[str]:
-    """Return the names of all ROMs in a directory."""
-    return sorted(path.stem for path in (directory or rom_directory()).glob("*.bin"))
+def rom_names() -> list[str]:
+    """Return the names of all ROMs that ale_py knows."""
+    return sorted(_checksums())
 
 
-def load_rom(name: str, directory: Path | None = None) -> Rom:
+def load_rom(name: str) -> Rom:
     """Read a ROM by its name.
 
-    directory : of the ROMs, by default ale_py's
-
-    Raises EmulatorError for a name that is not there.
+    Raises EmulatorError for a name that ale_py does not know, and for a ROM that is missing or is
+    not the one that ale_py knows by that name.
     """
-    directory = directory or rom_directory()
-    path = directory / f"{name}.bin"
-    if name != Path(name).name or not path.is_file():
-        near = get_close_matches(name.lower(), rom_names(directory), n=1)
+    known = _checksums()
+    if name not in known:
+        near = get_close_matches(name.lower(), known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise EmulatorError(
             f"unknown game {name!r}: expected the name of a ROM of ale_py, in snake_case, such "
-            f"as 'pong' or 'space_invaders', found none in {directory}.{hint} All: "
-            f"ale_py.roms.get_all_rom_ids()"
+            f"as 'pong' or 'space_invaders'.{hint} All: ale_py.roms.get_all_rom_ids()"
         )
-    data = path.read_bytes()
+    path = rom_directory() / f"{name}.bin"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EmulatorError(
+            f"{path}: expected the ROM {name}, but it cannot be read ({error.strerror}); {_MEND}"
+        ) from error
+    checksum = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if checksum != known[name]:
+        raise EmulatorError(
+            f"{path}: expected the ROM {name} with md5 {known[name]}, got {len(data)} bytes with "
+            f"md5 {checksum}; {_MEND}"
+        )
     return Rom(name, data, hashlib.sha256(data).hexdigest())
+
+
+_MEND = "install it anew: pip install --force-reinstall ale-py"
+
+
+def _own_directory() -> Path:
+    """Return where the installed ale_py keeps its ROMs."""
+    spec = find_spec("ale_py")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmulatorError("expected ale_py to be installed, it is not: pip install ale-py")
+    return Path(spec.submodule_search_locations[0]) / "roms"
+
+
+def _checksums() -> dict[str, str]:
+    """Return the MD5 of every ROM that ale_py knows, by name."""
+    known: dict[str, str] = json.loads((_own_directory() / "md5.json").read_text())
+    return {file.removesuffix(".bin"): checksum for file, checksum in known.items()}
 
 
 def check_size(rom: Rom) -> None:

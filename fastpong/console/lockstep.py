@@ -32,7 +32,7 @@ class Console(Protocol):
     def lives(self) -> int: ...
     def reset_game(self) -> None: ...
     def act(self, action: int) -> int: ...
-    def play(self, actions: Bytes) -> int: ...
+    def play(self, actions: bytes | bytearray) -> int: ...
     def read_ram(self) -> Bytes: ...
     def read_screen(self, out: Bytes) -> None: ...
     def save(self) -> bytes: ...
@@ -55,7 +55,7 @@ class Difference(AssertionError):
 class Lockstep:
     """Play one game on ALE and on consoles.
 
-    ale      : of ``envs.ale.load_game``
+    ale      : of ``envs.ale.AleMachine``
     consoles : by their names, with the same game and the same cap of frames
 
     After every step RAM, screen, reward, ends, lives and the episode's frame number are compared.
@@ -92,7 +92,7 @@ class Lockstep:
             if len(actions) == 1:
                 rewards[name] = console.act(actions[0])
             else:
-                rewards[name] = console.play(np.array(actions, np.uint8))
+                rewards[name] = console.play(bytes(actions))
         self.compare(reward, rewards)
         return reward
 

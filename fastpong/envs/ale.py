@@ -151,7 +151,7 @@ def _load(game: str, max_frames: int) -> Ale:
 
     It is silent, and all of its randomness is off. Raises ValueError for an unknown game.
     """
-    load_rom(game)  # for its errors
+    load_rom(game)  # ALE itself would play any file of that name
     # Here and not above: it imports gymnasium, 0.14 s that `--help` need not wait for.
     import ale_py
 

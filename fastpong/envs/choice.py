@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpong.console.cartridge import EmulatorError, load_rom
@@ -27,22 +26,18 @@ EMULATORS = ("auto", "console", "ale")
 _CONSOLE_SAVED = b"fastpong console "
 
 
-def choose(game: str, asked: str = "auto", directory: Path | None = None) -> str:
+def choose(game: str, asked: str = "auto") -> str:
     """Return "console" or "ale", by the game's ROM.
 
-    game      : ale_py's name of the ROM
-    asked     : one of ``EMULATORS``
-    directory : of the ROMs, by default ale_py's
+    game  : ale_py's name of the ROM
+    asked : one of ``EMULATORS``
 
-    Raises EmulatorError for "console" where it cannot play the game, and as ``load_rom`` does. It
-    reads the ROM, 0.1 ms.
+    Raises EmulatorError for "console" where it cannot play the game, and as ``load_rom`` does.
     """
     if asked not in EMULATORS:
         raise ValueError(f"emulator: expected one of {', '.join(EMULATORS)}, got {asked!r}")
-    if asked == "ale":
-        return "ale"
-    obstacle = why_not_console(game, directory)
-    if obstacle is None:
+    obstacle = why_not_console(game)
+    if obstacle is None and asked != "ale":
         return "console"
     if asked == "console":
         raise EmulatorError(
@@ -60,9 +55,12 @@ def choose_for(env: str, asked: str) -> str:
     return choose(find_variant(env).game.rom, asked)
 
 
-def why_not_console(game: str, directory: Path | None = None) -> str | None:
-    """Explain why the console cannot play a game. None: it can."""
-    rom = load_rom(game, directory)
+def why_not_console(game: str) -> str | None:
+    """Explain why the console cannot play a game. None: it can.
+
+    It reads the ROM, and raises EmulatorError as ``load_rom`` does.
+    """
+    rom = load_rom(game)
     if game not in COVERED:
         return f"no lockstep test covers {game}, only {', '.join(sorted(COVERED))}"
     if rom.sha256 != COVERED[game].sha256:

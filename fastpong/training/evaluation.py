@@ -71,7 +71,7 @@ def restore(
     emulator : another one than the run's
 
     Raises CheckpointError for a checkpoint of another kind, weights that do not fit its settings,
-    or an environment that its agent cannot play.
+    or an environment that its agent cannot play, EmulatorError for an emulator that cannot play it.
     """
 
     def arrays(prefix: str) -> dict[str, Array]:
@@ -101,7 +101,7 @@ def restore(
         config.dtype,
         seed,
         greedy,
-        emulator or config.emulator,
+        choose_for(env or config.env, emulator or config.emulator),
     )
     try:
         player.plan()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 import shutil
@@ -17,6 +18,8 @@ from commands import (
     rows,
 )  # fmt: skip
 
+from fastpong.cli import errors as cli
+from fastpong.console.games import COVERED
 from fastpong.storage import checkpoint
 
 
@@ -124,6 +127,26 @@ def test_eval_greedy_in_another_environment(trained: tuple[Path, str], home: Pat
     assert games[0] == games[1], "nothing is left to chance"
 
 
+def test_info_says_why_ale_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COVERED, "pong", dataclasses.replace(COVERED["pong"], sha256="0" * 64))
+    assert cli.run(["info"]) == 0
+    assert re.search(
+        r"^emulator +ale: the ROM pong has 2048 bytes and", capsys.readouterr().out, re.M
+    )
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
+    assert cli.run(["info"]) == 0
+    assert re.search(r"^emulator +none: .*pong\.bin: expected", capsys.readouterr().out, re.M)
+
+
+def test_eval_plays_the_same_on_every_emulator(trained: tuple[Path, str], home: Path) -> None:
+    command = ["eval", trained[0], "--episodes", 1, "--workers", 1, "--emulator"]
+    console, ale = (fastpong(*command, emulator, cwd=home) for emulator in ("console", "ale"))
+    assert (console.returncode, console.stderr) == (0, "")
+    assert console.stdout == ale.stdout
+
+
 def test_plot(trained: tuple[Path, str], home: Path) -> None:
     done = fastpong("plot", trained[0], "-o", "curve.png", "--x", "wall", cwd=home)
     assert (done.returncode, done.stdout) == (0, "wrote curve.png\n"), done
@@ -135,6 +158,7 @@ def test_info(home: Path) -> None:
     assert done.returncode == 0, done
     table = dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
     assert {"fastpong", "python", "numpy", "ale-py", "cpu", "cores usable"} <= table.keys()
+    assert table["emulator"] == "console, fastpong's own, for the ROM pong"
     assert re.fullmatch(r"[a-z, ]*numpy \(default: \w+\)", table["backends"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 from pathlib import Path
@@ -16,6 +17,9 @@ from commands import (
     training,
 )  # fmt: skip
 
+from fastpong.console.cartridge import load_rom
+from fastpong.console.games import COVERED
+
 
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
@@ -23,6 +27,7 @@ from commands import (
         ("--env", "Pong-v9", "Pong-v0"),
         ("--env", "ALE/Breakout-v5", "ALE/Pong-v5"),
         ("--agent", "a3c", "karpathy"),
+        ("--emulator", "stella", "auto"),
         ("--backend", "fortran", "cython"),
         ("--dtype", "float16", "float32"),
         ("--workers", "0", "an integer in [1, 1024], got 0"),
@@ -164,6 +169,41 @@ def test_a_resumed_run_keeps_its_mathematics(
     assert status == 1
     assert option.removeprefix("--") in message
     assert "cannot change within a run" in message
+
+
+def test_a_rom_that_the_console_does_not_play(
+    complain: Any, tmp_path: Path, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COVERED, "pong", dataclasses.replace(COVERED["pong"], sha256="0" * 64))
+    for command in (
+        ["train"],
+        ["eval", run_copy],
+        ["train", "--resume", run_copy, "--episodes", 9],
+    ):
+        status, message = complain(*command, "--emulator", "console")
+        assert status == 1
+        assert "the ROM pong has 2048 bytes and sha256 41623e3c" in message
+        assert message.endswith("--emulator ale plays it\n")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("emulator", ["auto", "console", "ale"])
+@pytest.mark.parametrize(
+    ("length", "expected"), [(None, "cannot be read"), (1000, "got 1000 bytes with md5")]
+)
+def test_a_missing_or_truncated_rom(
+    complain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: str,
+    length: int | None, expected: str,
+) -> None:  # fmt: skip
+    roms = tmp_path / "roms"
+    roms.mkdir()
+    if length is not None:
+        (roms / "pong.bin").write_bytes(load_rom("pong").data[:length])
+    monkeypatch.setenv("ALE_ROMS_DIR", str(roms))
+    status, message = complain("train", "--emulator", emulator)
+    assert status == 1
+    assert re.search(rf"pong\.bin: expected the ROM pong.*{expected}.*install it anew", message)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_resumed_run_keeps_its_agent(complain: Any, run_copy: Path) -> None:

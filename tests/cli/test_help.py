@@ -61,7 +61,7 @@ def test_an_agents_help_has_its_settings_and_no_others(
 ) -> None:
     text, options = shown(capfd, "--agent", agent)
     own = {"--" + name.replace("_", "-") for name in settings_of(agent)}
-    shared = {"--backend", "--dtype", "--save-every", "--until-episodes"}
+    shared = {"--emulator", "--backend", "--dtype", "--save-every", "--until-episodes"}
     assert options == {*SHORT, *shared, *own}
     assert f"Settings of agent {agent}" in text
     assert f"default: {AGENTS[agent].defaults.get('episodes', 8000)}" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
 from consoles import consoles, pong
 from hypothesis import example, given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from players import ACTIONS, FIRE, LEFT, NOOP, PLAYERS, RIGHT
 
 from fastpong.console.lockstep import Difference, Lockstep
-from fastpong.envs.ale import load_game
+from fastpong.envs.ale import AleMachine
 from fastpong.envs.draws import TRAIN, uniforms
 from fastpong.envs.variants import VARIANTS
 
@@ -84,7 +83,7 @@ def shared(made: list[Lockstep] = []) -> Lockstep:  # noqa: B006
 
 def last_frame() -> int:
     """Return the frame in which a game without any action ends."""
-    ale = load_game("pong", 108_000)
+    ale = AleMachine("pong", 108_000).ale
     ale.reset_game()
     while not ale.game_over():
         ale.act(NOOP)
@@ -134,7 +133,7 @@ def test_equal_states_are_saved_alike() -> None:
     first, second = consoles()["interpreter"], consoles()["interpreter"]
     assert first.save() == second.save()
     for console in (first, second):
-        console.play(np.full(100, RIGHT, np.uint8))
+        console.play(bytes([RIGHT]) * 100)
     assert first.save() == second.save()
 
 

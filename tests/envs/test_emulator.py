@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fastpong.console.games import COVERED
 from fastpong.envs.draws import EVAL, TRAIN, Draw, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.games import PONG
@@ -371,6 +372,97 @@ def test_emulators_in_one_process_do_not_disturb_each_other(kind: str) -> None:
         other.step(3)
         together.append((points, one.frames, hash(screen_of(one).tobytes())))
     assert together == alone
+
+
+# -- console and ale ----------------------------------------------------------------------------
+
+
+def both(name: str) -> tuple[Emulator, Emulator]:
+    variant = find_variant(name)
+    return Emulator(variant, "console"), Emulator(variant, "ale")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_whole_game_is_the_same_on_both(name: str) -> None:
+    console, ale = both(name)
+    assert (console.kind, ale.kind) == ("console", "ale")
+    assert console.console is console.machine
+    assert ale.console is None
+    assert console.actions == ale.actions
+    screens = np.zeros((2, 210, 160), np.uint8)
+    choices = np.random.default_rng(7).choice(console.actions, 10_000).tolist()
+    for number in range(2):
+        draws = [uniforms(6, TRAIN, number) for _ in range(2)]
+        for emulator, draw in zip((console, ale), draws, strict=True):
+            emulator.reset(draw)
+            emulator.idle(5 * number)
+        for t, action in enumerate(choices):
+            assert console.step(action) == ale.step(action), t
+            assert facts(console) == facts(ale), t
+            console.read_screen(screens[0])
+            ale.read_screen(screens[1])
+            assert np.array_equal(*screens), t
+            if console.over:
+                break
+        assert console.terminated
+        assert draws[0]() == draws[1]()  # as many were drawn
+
+
+def facts(emulator: Emulator) -> tuple[bool, bool, bool, int]:
+    return emulator.over, emulator.terminated, emulator.truncated, emulator.frames
+
+
+@pytest.mark.parametrize("reds", [REDS, (), (144,), (0,), tuple(range(0, 255, 3))])
+def test_the_colours_are_the_same_on_both(reds: tuple[int, ...]) -> None:
+    console, ale = both("Pong-v0")
+    assert np.array_equal(console.foreground_table(reds), ale.foreground_table(reds))
+
+
+def test_an_episode_goes_on_where_it_was_saved_and_the_next_one_where_it_was_asked() -> None:
+    for mine, theirs in (both("Pong-v0"), reversed(both("Pong-v0"))):
+        other = Emulator(theirs.variant, theirs.kind)
+        theirs.reset(uniforms(1, TRAIN, 0))
+        for _ in range(30):
+            theirs.step(3)
+        saved = theirs.save()
+        mine.restore(saved, uniforms(1, TRAIN, 1))
+        other.restore(saved, uniforms(1, TRAIN, 1))
+        assert (mine.console is None) == (theirs.console is None)
+        for _ in range(30):
+            assert mine.step(4) == other.step(4)
+            assert (screen_of(mine) == screen_of(other)).all()
+            assert facts(mine) == facts(other)
+        assert mine.save() == other.save()
+        for emulator in (mine, other):
+            emulator.reset(uniforms(1, TRAIN, 2))
+        assert (mine.console is None) == (mine.kind == "ale")
+        for _ in range(30):
+            assert mine.step(3) == other.step(3)
+            assert (screen_of(mine) == screen_of(other)).all()
+
+
+def test_a_state_of_another_console_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, ale = both("Pong-v0")
+    draw = uniforms(1, TRAIN, 0)
+    console.reset(draw)
+    console.step(3)
+    saved = console.save()
+    damaged = bytearray(saved)
+    damaged[200] ^= 1
+    cases = {
+        saved.replace(b"console 1", b"console 0"): r"this version.*console 0.*use the version",
+        saved[:-1]: r"expected \d+ bytes of this version.*got \d+ that",
+        bytes(damaged): "damaged",
+        b"\x12" + saved[1:]: "expected bytes from Emulator.save",
+    }
+    for emulator in (console, ale):
+        for bad, message in cases.items():
+            with pytest.raises(ValueError, match=f"^saved: .*{message}"):
+                emulator.restore(bad, draw)
+    fresh = Emulator(ale.variant, "ale")
+    monkeypatch.setitem(COVERED, "pong", replace(COVERED["pong"], sha256="0" * 64))
+    with pytest.raises(ValueError, match=r"^saved: .*of the console, but the ROM pong has"):
+        fresh.restore(saved, draw)
 
 
 # -- palette ------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
         ("env", ["Pong-v0"], "env: expected"),
         ("agent", "a3c", "agent: expected one of karpathy, keras, ppo, dqn, got 'a3c'"),
         ("agent", {}, "agent: expected"),
+        ("emulator", "stella", "emulator: expected one of auto, console, ale, got 'stella'"),
         ("backend", "cuda", "backend: expected one of cython, numba, numpy, got 'cuda'"),
         ("dtype", "float16", "dtype: expected one of float32, float64, got 'float16'"),
         ("hiden", 3, "hiden: .* unknown name; the nearest is hidden"),

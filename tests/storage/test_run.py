@@ -99,6 +99,7 @@ def test_a_new_run_holds_its_settings_and_versions(tmp_path: Path) -> None:
         assert found["numpy"] == np.__version__
         assert found["python"] == ".".join(map(str, sys.version_info[:3]))
         assert found["backend"] == "numpy"
+        assert found["emulator"] == "console"
         assert {"fastpong", "numba", "cython", "ale-py", "gymnasium", "platform", "cpu"} <= set(
             found
         )

@@ -9,7 +9,7 @@ from fastpong.console.cartridge import load_rom
 from fastpong.console.games import COVERED
 from fastpong.console.lockstep import Console, Lockstep
 from fastpong.console.machine import Cartridge, Machine
-from fastpong.envs.ale import load_game
+from fastpong.envs.ale import AleMachine
 
 MAX_FRAMES = 108_000
 
@@ -34,4 +34,4 @@ def consoles(max_frames: int = MAX_FRAMES) -> dict[str, Console]:
 
 def pong(max_frames: int = MAX_FRAMES) -> Lockstep:
     """Return Pong on ALE and on all consoles."""
-    return Lockstep(load_game("pong", max_frames), consoles(max_frames))
+    return Lockstep(AleMachine("pong", max_frames).ale, consoles(max_frames))

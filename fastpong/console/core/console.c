@@ -23,7 +23,7 @@ static void run_long_frame(Console *console, const Board *board) {
     for (int i = 0; i < MAX_INSTRUCTIONS && !console->frame_ended; i++) cpu_step(console, board);
 }
 
-void console_frame(Console *console, const Board *board) {
+int32_t console_frame(Console *console, const Board *board) {
     const Console before = *console; /* 20 ns, so that cpu_run need not count instructions */
     console->frame_ended = 0;
     cpu_run(console, board);
@@ -41,4 +41,5 @@ void console_end_frame(Console *console, const Board *board) {
     int32_t moved = tia_rebase(&console->tia, console->cpu.cycle);
     console->cpu.cycle -= moved;
     riot_rebase(&console->riot, moved);
+    return moved / CYCLES_PER_LINE;
 }

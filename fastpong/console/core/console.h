@@ -98,8 +98,8 @@ void console_init(Console *console, const struct Program *program);
 /* Say whether a Console that came from a file can be run without leaving its memory. */
 bool console_is_valid(const Console *console);
 
-/* Run until the frame ends. */
-void console_frame(Console *console, const Board *board);
+/* Run until the frame ends. Returns the lines that it took. */
+int32_t console_frame(Console *console, const Board *board);
 
 /* Draw what is left of a frame and move the origin. */
 void console_end_frame(Console *console, const Board *board);

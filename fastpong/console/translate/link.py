@@ -55,7 +55,11 @@ def _sections(elf: bytes) -> list[Section]:
 
 
 def _relocate(
-    elf: bytes, image: bytearray, relocations: Section, sections: list[Section], places: dict[int, int]
+    elf: bytes,
+    image: bytearray,
+    relocations: Section,
+    sections: list[Section],
+    places: dict[int, int],
 ) -> None:
     symbols = sections[relocations.link]
     for at in range(relocations.offset, relocations.offset + relocations.size, 24):

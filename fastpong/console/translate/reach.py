@@ -86,7 +86,9 @@ def is_translatable(it: Instruction) -> bool:
     if row.kind == "w":
         return row.name in STORES and (direct or pointer)
     if row.kind == "m":
-        in_ram = row.mode == "zp" and it.low >= 0x80 or row.mode == "abs" and place(it.word) == "ram"
+        in_ram = (
+            row.mode == "zp" and it.low >= 0x80 or row.mode == "abs" and place(it.word) == "ram"
+        )
         return row.name in CHANGES and (in_ram or row.mode in ("zpx", "abx"))
     if row.kind == "i":
         return row.name != "sed"

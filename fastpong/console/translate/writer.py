@@ -193,8 +193,7 @@ def _phis(block: Block) -> list[str]:
         lines.append(f"%{block.label}.{name} = phi {kind} {pairs}")
     if block.pcs[0]:
         pairs = ", ".join(
-            f"[ {pc}, %{label} ]"
-            for pc, (label, _) in zip(block.pcs, block.incoming, strict=True)
+            f"[ {pc}, %{label} ]" for pc, (label, _) in zip(block.pcs, block.incoming, strict=True)
         )
         lines.append(f"%{block.label}.pc = phi i16 {pairs}")
     return lines
