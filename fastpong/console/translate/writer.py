@@ -10,7 +10,8 @@ TYPES = {"a": "i8", "x": "i8", "y": "i8", "sp": "i8", "n": "i8", "z": "i8", "c":
 
 EVEN = (1, 1)
 RARE = (1, 2000)
-"""Odds of a branch that is hardly ever taken."""
+OFTEN = (2000, 1)
+"""Odds of a branch that is hardly ever taken, or nearly always."""
 
 
 @dataclass(frozen=True)
