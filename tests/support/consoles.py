@@ -9,22 +9,35 @@ from fastpong.console.cartridge import load_rom
 from fastpong.console.games import COVERED
 from fastpong.console.lockstep import Console, Lockstep
 from fastpong.console.machine import Cartridge, Machine
+from fastpong.console.translate.translation import attach, is_supported
 from fastpong.envs.ale import AleMachine
 
 MAX_FRAMES = 108_000
 
 
 @cache
-def cartridge(rom: str = "pong") -> Cartridge:
-    return Cartridge(load_rom(rom))
+def cartridge(translated: bool = False) -> Cartridge:
+    """Return Pong, with or without its machine code, and never with it later."""
+    made = Cartridge(load_rom("pong"))
+    if translated:
+        attach(made, background=False)
+        assert made.translated
+    return made
 
 
 def interpreter(max_frames: int) -> Console:
     return Machine(cartridge(), COVERED["pong"], max_frames)
 
 
+def translation(max_frames: int) -> Console:
+    return Machine(cartridge(translated=True), COVERED["pong"], max_frames)
+
+
 CONSOLES: dict[str, Callable[[int], Console]] = {"interpreter": interpreter}
-"""Makers of Pong machines by their names. The translated one belongs here, too."""
+"""Makers of Pong machines by their names."""
+
+if is_supported():
+    CONSOLES["translation"] = translation
 
 
 def consoles(max_frames: int = MAX_FRAMES) -> dict[str, Console]:
