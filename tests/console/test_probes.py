@@ -47,11 +47,7 @@ def test_a_probe_shows_the_same(name: str) -> None:
     same(probe.rom, probe.actions)
 
 
-CASES = [
-    (code, r)
-    for code in (*opcodes(), *opcodes(unstable=True))
-    for r in registers(code, 4)
-]
+CASES = [(code, r) for code in (*opcodes(), *opcodes(unstable=True)) for r in registers(code, 4)]
 
 
 @pytest.mark.parametrize("rom", list(programs(CASES)), ids=lambda rom: rom[:4].hex())

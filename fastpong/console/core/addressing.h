@@ -203,8 +203,10 @@ INLINE void push(Cpu *cpu, Console *console, const Board *board, uint8_t value) 
     write_memory(cpu, console, board, (Operand){cpu->sp--, 0}, value);
 }
 
+/* The CPU reads where the stack points before it moves on, and that is left on the bus. */
 INLINE uint8_t pull(MACHINE) {
-    return read_zero_page(cpu, console, board, ++cpu->sp, in->opcode);
+    uint8_t bus = cpu->sp & NOT_TIA ? console->ram[cpu->sp & 0x7F] : in->opcode;
+    return read_zero_page(cpu, console, board, ++cpu->sp, bus);
 }
 
 INLINE void push_word(Cpu *cpu, Console *console, const Board *board, uint16_t value) {
@@ -213,8 +215,8 @@ INLINE void push_word(Cpu *cpu, Console *console, const Board *board, uint16_t v
 }
 
 INLINE uint16_t pull_word(MACHINE) {
-    uint8_t low = pull(PASS);
-    return (uint16_t)(low | pull(PASS) << 8);
+    uint8_t low = pull(PASS), high = read_zero_page(cpu, console, board, ++cpu->sp, low);
+    return (uint16_t)(low | high << 8);
 }
 
 /* --- control: from the instruction's own address to the next one's --------------------------- */

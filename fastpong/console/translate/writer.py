@@ -167,7 +167,10 @@ class Writer:
 
     def text(self, prologue: list[str]) -> str:
         """Return the function. ``prologue`` begins it, without a terminator."""
-        out = ["define i32 @run(ptr noalias %console, ptr noalias %board) nounwind \"no-builtins\" {", "entry:"]
+        out = [
+            'define i32 @run(ptr noalias %console, ptr noalias %board) nounwind "no-builtins" {',
+            "entry:",
+        ]
         out += prologue
         out += [f"{name} = {text}" for name, text in self.pointers.items()]
         for block in self.blocks:
