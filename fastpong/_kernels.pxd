@@ -17,6 +17,11 @@ cdef struct AdamRates:    # made by adam_rates()
     double beta2
     double epsilon
 
+cdef class Step:
+    # Of a policy bound to buffers: see the kernels policy_step, conv_step and cells_step.
+    cdef int choose(
+        self, Py_ssize_t t, double uniform, bint fresh, Py_ssize_t last_action) noexcept nogil
+
 ctypedef fused pixel:
     uint8_t
     float

@@ -337,7 +337,16 @@ def sparse_policy_backward(
             indptr, indices, signs, hidden, dlogit, w2, grad_w1, grad_w2)
 
 
-cdef class PolicyStep:
+cdef class Step:
+    """Choose an action for step t and record it. Returns -1 where there is no room."""
+
+    cdef int choose(
+            self, Py_ssize_t t, double uniform, bint fresh,
+            Py_ssize_t last_action) noexcept nogil:
+        return -1
+
+
+cdef class PolicyStep(Step):
     """Decide one step of an episode: encode the screen, forward, choose. See ``kernels``.
 
     A class because a call with nine arrays would spend more time on unpacking them than on the
@@ -371,10 +380,12 @@ cdef class PolicyStep:
         """Record step t; return 1 (RIGHT) with probability p, else 0 (LEFT); -1: no room."""
         cdef int action
         with nogil:
-            action = self.decide(t, uniform)
+            action = self.choose(t, uniform, False, -1)
         return action
 
-    cdef int decide(self, Py_ssize_t t, double uniform) noexcept nogil:
+    cdef int choose(
+            self, Py_ssize_t t, double uniform, bint fresh,
+            Py_ssize_t last_action) noexcept nogil:
         cdef Py_ssize_t start, n = 0
         cdef float logit_float
         cdef double logit_double

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from fastpong.acting.playing import Policy, StepPlayer
 from fastpong.acting.trajectory import PIXELS, Trajectory
 from fastpong.envs.draws import Draw
 from fastpong.envs.emulator import Emulator
@@ -51,7 +52,7 @@ class Buffers:
               few dozen. Memory never written to costs none.
     """
 
-    __slots__ = ("actions", "indices", "indptr", "screens", "signs")
+    __slots__ = ("actions", "indices", "indptr", "rewards", "screens", "signs")
 
     def __init__(
         self,
@@ -70,8 +71,14 @@ class Buffers:
         self.screens = np.zeros((2, *screen_shape), np.uint8)
         self.indptr = np.zeros(steps + 1, np.int64)
         self.actions = np.empty(steps, np.uint8)
+        self.rewards = np.empty(steps, np.float32)
         self.indices = np.empty(entries, np.uint16)
         self.signs = np.empty(entries, np.int8)
+
+    @property
+    def steps(self) -> int:
+        """Return the capacity in steps."""
+        return len(self.actions)
 
     def bind(self, bind_step: BindStep) -> Step:
         """Return ``bind_step``'s step over the present buffers."""
@@ -83,7 +90,7 @@ class Buffers:
         The t steps recorded so far stay. Raises RuntimeError when nothing is too small: the step
         that asked for room is wrong, and would ask for ever.
         """
-        steps, entries, used = len(self.actions), len(self.indices), int(self.indptr[t])
+        steps, entries, used = self.steps, len(self.indices), int(self.indptr[t])
         if t < steps and used + PIXELS <= entries:
             raise RuntimeError(
                 f"step {t} found no room, but {steps} steps and {entries} entries ({used} used) "
@@ -93,6 +100,7 @@ class Buffers:
         if t >= steps:
             self.indptr = _grown(self.indptr, t + 1, 2 * steps + 1)
             self.actions = _grown(self.actions, t, 2 * steps)
+            self.rewards = _grown(self.rewards, t, 2 * steps)
         if used + PIXELS > entries:
             size = max(2 * entries, used + PIXELS)
             self.indices = _grown(self.indices, used, size)
@@ -106,6 +114,7 @@ def play_episode(
     *,
     ale_actions: tuple[int, ...] | None = None,
     buffers: Buffers | None = None,
+    epsilon: float | None = None,
 ) -> Trajectory:
     """Play one episode to its end and return it.
 
@@ -115,6 +124,7 @@ def play_episode(
 
     ale_actions : ALE's numbers for the policy's 0, 1, ..., by default the game's two moves
     buffers     : to record into, the same ones every time
+    epsilon     : as for `Policy`
 
     Raises ValueError when the game does not know one of ``ale_actions``.
     """
@@ -123,43 +133,31 @@ def play_episode(
     _check_actions(emulator, ale_actions)
     if buffers is None:
         buffers = Buffers(emulator.screen_shape)
-    screens = tuple(buffers.screens)
-    step = buffers.bind(bind_step)
-    scored: list[tuple[int, float]] = []
-    read_screen, play = emulator.read_screen, emulator.step
+    player = StepPlayer(emulator, ale_actions)
     emulator.reset(draw)
-    t = 0
+    emulator.read_screen(buffers.screens[0])
+    t = stuck = 0
     while not emulator.over:
-        read_screen(screens[t & 1])
-        uniform = draw()
-        choice = step(t, uniform)
-        if choice < 0:
-            buffers.make_room(t)
-            step = buffers.bind(bind_step)
-            choice = step(t, uniform)
-            if choice < 0:
+        policy = Policy(buffers.bind(bind_step), epsilon=epsilon)
+        reached = player.play(policy, draw, buffers.screens, buffers.rewards, t, buffers.steps)
+        if not emulator.over:
+            stuck = stuck + 1 if reached == t else 0
+            if stuck > 1:
                 raise RuntimeError(f"step {t} found no room in buffers that were just enlarged")
-        points = play(ale_actions[choice])
-        if points:
-            scored.append((t, points))
-        t += 1
-    return _trajectory(buffers, t, scored, emulator)
+            buffers.make_room(reached)
+        t = reached
+    return _trajectory(buffers, t, emulator)
 
 
-def _trajectory(
-    buffers: Buffers, steps: int, scored: list[tuple[int, float]], emulator: Emulator
-) -> Trajectory:
+def _trajectory(buffers: Buffers, steps: int, emulator: Emulator) -> Trajectory:
     """Copy the first ``steps`` steps out of the buffers."""
     used = int(buffers.indptr[steps])
-    rewards = np.zeros(steps, np.float32)
-    for t, points in scored:
-        rewards[t] = points
     return Trajectory(
         indptr=buffers.indptr[: steps + 1].copy(),
         indices=buffers.indices[:used].copy(),
         signs=buffers.signs[:used].copy(),
         actions=buffers.actions[:steps].copy(),
-        rewards=rewards,
+        rewards=buffers.rewards[:steps].copy(),
         frames=emulator.frames,
         truncated=emulator.truncated,
     )

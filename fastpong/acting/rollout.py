@@ -17,15 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastpong.acting.playing import NO_ACTION, Policy, StepPlayer
 from fastpong.envs.draws import Draw
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.games import PONG
-
-NO_ACTION = -1
-"""The last action at the beginning of an episode: there is none."""
-
-Step = Callable[[int, float, bool, int], int]
-"""``step(t, uniform, fresh, last_action)``: see ``kernels.actor_step``."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,8 @@ class Buffers:
         self.actions = np.empty(rows, np.uint8)
         self.logits = np.empty(rows, dtype)
         self.values = np.empty(rows, dtype)
-        self.rewards = np.empty(n_steps, np.float32)
+        self.n_steps = n_steps
+        self.rewards = np.empty(rows, np.float32)
         self.dones = np.empty(n_steps, np.uint8)
 
 
@@ -156,61 +152,52 @@ class RolloutPlayer:
 
     noop_max : an episode begins with 0 to so many no-op frames, each number as likely
 
-    The ``step`` of its methods is bound to ``buffers``.
+    The policies of its methods are bound to ``buffers``.
     """
 
     def __init__(self, emulator: Emulator, buffers: Buffers, noop_max: int) -> None:
         self.emulator, self.buffers, self.noop_max = emulator, buffers, noop_max
-        self._moves = emulator.variant.game.move_actions
-        self._last_action, self._score, self._length = NO_ACTION, 0.0, 0
+        self._player = StepPlayer(emulator, emulator.variant.game.move_actions)
+        self._score, self._length = 0.0, 0
 
-    def play_rollout(self, step: Step, state: EnvState, draw: Draw) -> Rollout:
+    def play_rollout(self, policy: Policy, state: EnvState, draw: Draw) -> Rollout:
         """Play T steps from ``state`` on."""
-        buffers, emulator = self.buffers, self.emulator
-        steps = len(buffers.rewards)
+        buffers, emulator, player = self.buffers, self.emulator, self._player
+        steps, t = buffers.n_steps, 0
         games: list[Game] = []
         frames = -self._resume(state, draw)
-        for t in range(steps):
-            points = self._play_step(step, t, draw)
-            buffers.rewards[t], buffers.dones[t] = points, emulator.over
+        buffers.dones[...] = 0
+        while t < steps:
+            t = self._play(policy, t, steps, draw)
             if emulator.over:
+                buffers.dones[t - 1] = 1
                 games.append(Game(self._score, self._length, emulator.frames))
                 frames += emulator.frames
-                self._begin(draw, t + 1)
-            else:
-                emulator.read_screen(buffers.screens[(t + 1) % len(buffers.screens)])
-        step(steps, 0.0, self._last_action == NO_ACTION, self._last_action)
+                self._begin(draw, t)
+        last = player.last_action
+        policy.step(steps, 0.0, last == NO_ACTION, last)
         frames += emulator.frames
         return self._rollout(state.env, games, frames)
 
-    def play_episode(self, step: Step, draw: Draw, greedy: bool = False) -> Game:
-        """Play one whole episode.
-
-        greedy : always take the likelier action
-        """
-        emulator, screens = self.emulator, self.buffers.screens
+    def play_episode(self, policy: Policy, draw: Draw) -> Game:
+        """Play one whole episode."""
+        emulator, ring = self.emulator, len(self.buffers.screens)
         self._begin(draw, 0)
-        chance = (lambda: 0.5) if greedy else draw
         t = 0
         while not emulator.over:
             # The buffers are used as a ring: no step of the episode is stored.
-            self._play_step(step, t, chance)
-            t = (t + 1) % len(screens)
-            if not emulator.over:
-                emulator.read_screen(screens[t])
+            t = self._play(policy, t % ring, ring, draw)
         return Game(self._score, self._length, emulator.frames)
 
-    def _play_step(self, step: Step, t: int, draw: Draw) -> float:
-        """Choose an action, play it and return the reward."""
-        last = self._last_action
-        choice = step(t, draw(), last == NO_ACTION, last)
-        if choice < 0:
-            raise RuntimeError(f"step {t} found no room in buffers made for it")
-        points = self.emulator.step(self._moves[choice])
-        self._last_action = choice
-        self._score += points
-        self._length += 1
-        return points
+    def _play(self, policy: Policy, t: int, end: int, draw: Draw) -> int:
+        """Play from step ``t`` up to ``end`` or the episode's end."""
+        b = self.buffers
+        reached = self._player.play(policy, draw, b.screens, b.rewards, t, end)
+        if reached < end and not self.emulator.over:
+            raise RuntimeError(f"step {reached} found no room in buffers made for it")
+        self._score += float(b.rewards[t:reached].sum(dtype=np.float64))
+        self._length += reached - t
+        return reached
 
     def _begin(self, draw: Draw, t: int) -> None:
         """Begin an episode at step ``t``.
@@ -223,7 +210,8 @@ class RolloutPlayer:
         screens = self.buffers.screens
         self.emulator.read_screen(screens[t % len(screens)])
         screens[...] = screens[t % len(screens)]
-        self._last_action, self._score, self._length = NO_ACTION, 0.0, 0
+        self._player.begin()
+        self._score, self._length = 0.0, 0
 
     def _resume(self, state: EnvState, draw: Draw) -> int:
         """Restore ``state``, or begin the environment's first episode.
@@ -237,19 +225,20 @@ class RolloutPlayer:
         self.emulator.restore(state.saved, draw)
         for age, screen in enumerate(state.screens):
             self.buffers.screens[-age % len(state.screens)] = screen
-        self._last_action, self._score, self._length = state.last_action, state.score, state.length
+        self._player.last_action = state.last_action
+        self._score, self._length = state.score, state.length
         return self.emulator.frames
 
     def _rollout(self, env: int, games: list[Game], frames: int) -> Rollout:
         """Copy the rollout out of the buffers."""
         b = self.buffers
-        steps, ring = len(b.rewards), len(b.screens)
+        steps, ring = b.n_steps, len(b.screens)
         used = int(b.indptr[steps + 1])
         state = EnvState(
             env,
             self.emulator.save(),
             np.stack([b.screens[(steps - age) % ring] for age in range(ring)]),
-            self._last_action,
+            self._player.last_action,
             self._score,
             self._length,
         )
@@ -260,7 +249,7 @@ class RolloutPlayer:
             actions=b.actions[:steps].copy(),
             logits=b.logits[:steps].copy(),
             values=b.values[: steps + 1].copy(),
-            rewards=b.rewards.copy(),
+            rewards=b.rewards[:steps].copy(),
             dones=b.dones.copy(),
             games=games,
             frames=frames,

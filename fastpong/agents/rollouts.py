@@ -27,7 +27,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.rollout import Buffers, EnvState, Game, Rollout, RolloutPlayer, Step
+from fastpong.acting.playing import Policy
+from fastpong.acting.rollout import Buffers, EnvState, Game, Rollout, RolloutPlayer
 from fastpong.agents.episodic import by_name
 from fastpong.agents.ppo.settings import RolloutSettings
 from fastpong.agents.protocol import Chance, PlannedStage
@@ -38,6 +39,7 @@ from fastpong.envs.emulator import Emulator, is_of_console
 from fastpong.geometry import PONG
 from fastpong.kernels import Backend
 from fastpong.kernels.bundles import CellNetwork, SparseInputs
+from fastpong.kernels.cells import Step
 
 SAVED_BYTES = 1 << 14
 """Room for the result of ``Emulator.save``: of ale 8 kB and a little, not always the same."""
@@ -119,18 +121,15 @@ class RolloutActor:
 
         Without one, play a whole episode.
         """
-        step = self.policy(self._step(parameters), task, payload is None)
+        policy = self.policy(self._step(parameters), task, payload is None)
         draw = uniforms(self.chance.seed, self.chance.stream, task)
         if payload is None:
-            return self.player.play_episode(step, draw, self.chance.greedy)
-        return self.player.play_rollout(step, payload, draw)
+            return self.player.play_episode(policy, draw)
+        return self.player.play_rollout(policy, payload, draw)
 
-    def policy(self, step: Step, task: int, whole_episode: bool) -> Step:
-        """Return a task's policy.
-
-        ``step`` samples from the logits.
-        """
-        return step
+    def policy(self, step: Step, task: int, whole_episode: bool) -> Policy:
+        """Return a task's policy: sample from the logits."""
+        return Policy(step, history=True, greedy=whole_episode and self.chance.greedy)
 
     def _step(self, parameters: Arrays) -> Step:
         b, settings = self.player.buffers, self.settings

@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_RANGES = (
+    ("reset_frames", 0, 1000),
+    ("paddle", -1, 3),
+    ("points_to_win", 0, 255),
+    ("first_line", 0, 300),
+    ("rows", 1, 300),
+)
+"""Of the facts, by their names: the lowest and the highest value."""
+
 
 @dataclass(frozen=True)
 class ConsoleGame:
@@ -21,6 +30,8 @@ class ConsoleGame:
     first_line    : the scanline that is the screen's first row
     rows          : of the screen
     actions       : ALE's numbers of the actions that do something, its minimal set
+
+    Raises ValueError for a fact that would lead the console outside its memory.
     """
 
     sha256: str = ""
@@ -31,6 +42,18 @@ class ConsoleGame:
     first_line: int = 34
     rows: int = 210
     actions: tuple[int, ...] = tuple(range(18))
+
+    def __post_init__(self) -> None:
+        """Check every fact."""
+        for name, lowest, highest in _RANGES:
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name}: expected {lowest} to {highest}, got {value}")
+        if self.score_bytes != (-1, -1) and not all(0 <= byte < 128 for byte in self.score_bytes):
+            raise ValueError(
+                f"score_bytes: expected two addresses of RAM, 0 to 127, or (-1, -1), "
+                f"got {self.score_bytes}"
+            )
 
 
 PONG = ConsoleGame(

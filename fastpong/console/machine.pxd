@@ -1,11 +1,38 @@
 # The console's C interface, for other Cython code. Nothing here needs the GIL.
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "program.h" nogil:
     ctypedef struct Program:
         pass
     bint program_init(Program *program, const uint8_t *rom, int32_t size)
+
+cdef extern from "translation.h" nogil:
+    ctypedef struct Fact:
+        const char *name
+        uint64_t value
+
+    ctypedef struct Row:
+        uint8_t opcode
+        uint8_t length
+        uint8_t cycles
+        char kind
+        const char *name
+        const char *where
+        const char *variant
+
+    ctypedef struct Profile:
+        uint32_t run[4096]
+        uint32_t taken[4096]
+        uint8_t jumped[4096]
+
+    void translation_profile(const Program *program, Profile *profile, int32_t frames)
+    const Fact *translation_facts(int32_t *count)
+    const Row *translation_rows(int32_t *count)
+    void *translation_load(const uint8_t *code, size_t size)
+    void translation_unload(void *code, size_t size)
+    void translation_attach(
+        Program *program, const void *code, const uint16_t *entries, int32_t count)
 
 cdef extern from "ale.h" nogil:
     ctypedef struct Board:
@@ -43,6 +70,8 @@ cdef extern from "ale.h" nogil:
 
 cdef class Cartridge:
     cdef Program *program
+    cdef void *code
+    cdef size_t code_size
     cdef readonly object rom
 
 cdef class Machine:
@@ -52,5 +81,12 @@ cdef class Machine:
     cdef readonly Cartridge cartridge
     cdef readonly object game
     cdef uint8_t[:, ::1] screen
-    cdef bint at_start
     cdef uint8_t[:, ::1] start_screen
+    cdef bint at_start
+
+    # Emulate a frame for each of `count` actions, 1 or more, and draw the last one to `screen`,
+    # (rows, 160). Returns the summed reward. Read no screen before `show` was called.
+    cdef int32_t emulate(
+        self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil
+    cdef bint ended(self) noexcept nogil
+    cdef void show(self, const uint8_t *screen) noexcept nogil

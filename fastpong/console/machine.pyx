@@ -1,20 +1,42 @@
 """A machine: one console with one game, played as ALE plays it."""
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.errno cimport errno
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import hashlib
+import os
 
 import numpy as np
 
 from fastpong.console.cartridge import check_size
 from fastpong.console.palette import NTSC_PALETTE
 
-WIDTH = 160
-ACTIONS = 18
+cdef enum:
+    WIDTH = 160
+    ACTIONS = 18
+
 VERSION = b"fastpong console 1\n"
 """Beginning of all bytes that ``Machine.save`` returns."""
+
+
+def facts():
+    """Return the numbers that a translator needs, by name."""
+    cdef int32_t count, i
+    cdef const Fact *fact = translation_facts(&count)
+    return {fact[i].name.decode(): fact[i].value for i in range(count)}
+
+
+def rows():
+    """Return (opcode, length, cycles, kind, name, where, variant) of every handler."""
+    cdef int32_t count, i
+    cdef const Row *row = translation_rows(&count)
+    return [
+        (row[i].opcode, row[i].length, row[i].cycles, chr(row[i].kind), row[i].name.decode(),
+         row[i].where.decode(), row[i].variant.decode())
+        for i in range(count)
+    ]
 
 
 cdef class Cartridge:
@@ -36,6 +58,52 @@ cdef class Cartridge:
 
     def __dealloc__(self):
         free(self.program)
+        if self.code is not NULL:
+            translation_unload(self.code, self.code_size)
+
+    def profile(self, int frames):
+        """Play some frames and count what they execute, with inputs of their own.
+
+        Returns (run, taken, jumped): how often each address was executed, how often it did not
+        lead to the next instruction, and whether a pointer led to it, (4096,) each.
+        """
+        cdef Profile *profile = <Profile *>calloc(1, sizeof(Profile))
+        if profile is NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                translation_profile(self.program, profile, frames)
+            return (
+                np.array(<uint32_t[:4096]>profile.run),
+                np.array(<uint32_t[:4096]>profile.taken),
+                np.array(<uint8_t[:4096]>profile.jumped, dtype=bool),
+            )
+        finally:
+            free(profile)
+
+    @property
+    def translated(self):
+        """Return whether machine code runs where it can."""
+        return self.code is not NULL
+
+    def attach(self, const uint8_t[::1] code, const uint16_t[::1] entries):
+        """Run machine code from some addresses on, at once and in all machines.
+
+        code    : of ``fastpong.console.translate``, for this cartridge. It is not checked
+        entries : addresses within the cartridge
+
+        Raises OSError where memory cannot be made executable. Later calls change nothing.
+        """
+        if self.code is not NULL:
+            return
+        if not len(code) or not len(entries) or max(entries) >= 4096:
+            raise ValueError(f"entries: expected code and addresses below 4096, got "
+                             f"{len(code)} bytes and {len(entries)} addresses")
+        cdef void *memory = translation_load(&code[0], len(code))
+        if memory is NULL:
+            raise OSError(errno, f"executable memory: {os.strerror(errno)}")
+        self.code, self.code_size = memory, len(code)
+        translation_attach(self.program, memory, &entries[0], <int32_t>len(entries))
 
 
 cdef class Machine:
@@ -95,8 +163,16 @@ cdef class Machine:
 
     @property
     def truncated(self):
-        """Return whether ``max_frames`` cut the episode off."""
-        return self.state.frames >= self.state.max_frames and not self.state.terminated
+        """Return whether the episode has reached ``max_frames``.
+
+        As in ALE, a game that ends with its last frame is both truncated and terminated.
+        """
+        return self.state.frames >= self.state.max_frames
+
+    @property
+    def lives(self):
+        """Return 0: Pong has none."""
+        return 0
 
     def reset_game(self):
         """Begin an episode. A copy of the start state, 0.1 us."""
@@ -134,6 +210,19 @@ cdef class Machine:
                 &self.state, &self.setup, &actions[0], <int32_t>actions.shape[0])
         self.at_start = False
         return reward
+
+    cdef int32_t emulate(
+            self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil:
+        cdef Setup setup = self.setup
+        setup.board.screen = screen
+        self.at_start = False
+        return machine_play(&self.state, &setup, actions, count)
+
+    cdef bint ended(self) noexcept nogil:
+        return machine_is_over(&self.state)
+
+    cdef void show(self, const uint8_t *screen) noexcept nogil:
+        memcpy(&self.screen[0, 0], screen, self.screen.shape[0] * WIDTH)
 
     def read_ram(self):
         """Return the 128 bytes of RAM, (128,) uint8."""

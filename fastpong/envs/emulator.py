@@ -45,6 +45,7 @@ class Emulator:
     over         : the game has ended or has not begun, and ``step`` emulates nothing
     actions      : ALE's numbers of the actions that do something in this game
     screen_shape : (height, width) of a screen
+    last_action  : ALE's number of the action executed last, where frames may repeat it
     machine      : the one in use. Of another kind than ``kind`` in an episode that was saved by
                    another, until it ends
     """
@@ -52,13 +53,13 @@ class Emulator:
     __slots__ = (
         "_draw",
         "_frameskip",
-        "_last_action",
         "_machines",
         "_play",
         "_single_skip",
         "_sticky",
         "actions",
         "kind",
+        "last_action",
         "machine",
         "over",
         "screen_shape",
@@ -103,7 +104,7 @@ class Emulator:
         if self.machine is not self._machines[self.kind]:
             self._use(self.kind)
         self.machine.reset_game()
-        self._last_action = NOOP
+        self.last_action = NOOP
         self._draw: Draw = _no_draw
         self.over = True
 
@@ -127,14 +128,14 @@ class Emulator:
             count = frameskip[int(draw() * len(frameskip))]
         sticky = self._sticky
         if sticky:
-            action = self._last_action
+            action = self.last_action
             actions = bytearray(count)
             for frame in range(count):
                 # As in ALE: what is repeated is the action executed last, whoever chose it.
                 if draw() >= sticky:
                     action = ale_action
                 actions[frame] = action
-            self._last_action = action
+            self.last_action = action
             points = self._play(actions)
         else:
             points = self._play(bytes((ale_action,)) * count)
@@ -151,7 +152,7 @@ class Emulator:
 
         0.6 kB, or 8 kB of ALE's. The picture on the screen is no part of it.
         """
-        return bytes((self._last_action,)) + self.machine.save()
+        return bytes((self.last_action,)) + self.machine.save()
 
     def restore(self, saved: bytes, draw: Draw) -> None:
         """Resume a saved episode, here or in another process.
@@ -171,7 +172,7 @@ class Emulator:
                 )
             self._use(kind)
         self.machine.restore(saved[1:])
-        self._last_action = saved[0]
+        self.last_action = saved[0]
         self._draw = draw
         self.over = self.machine.over
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastpong.acting.rollout import NO_ACTION, Buffers, EnvState, RolloutPlayer
+from fastpong.acting.playing import NO_ACTION, Policy
+from fastpong.acting.rollout import Buffers, EnvState, RolloutPlayer
 from fastpong.envs.draws import TRAIN, uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import find_variant
@@ -54,7 +55,7 @@ def play(emulators: list[Emulator], segments: int, steps: int, noops: int = 30) 
     for n in range(segments):
         player = players[n % len(players)]
         step = Recorder(player.buffers)
-        found.append(player.play_rollout(step, lane, uniforms(3, TRAIN, n)))
+        found.append(player.play_rollout(Policy(step, history=True), lane, uniforms(3, TRAIN, n)))
         calls.append(step.calls)
         lane = pickle.loads(pickle.dumps(found[-1].state))
     return found, calls
@@ -133,11 +134,16 @@ def test_a_game_begins_with_no_history_and_idle_frames(emulators: list[Emulator]
     idle = []
     for n in range(300):
         step = Recorder(player.buffers)
-        segment = player.play_rollout(step, EnvState(), uniforms(4, TRAIN, n))
+        segment = player.play_rollout(Policy(step, history=True), EnvState(), uniforms(4, TRAIN, n))
         idle.append(segment.frames - 4)
     assert set(idle) == set(range(31))
     none = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 0)
-    assert none.play_rollout(Recorder(none.buffers), EnvState(), uniforms(4, TRAIN, 1)).frames == 4
+    assert (
+        none.play_rollout(
+            Policy(Recorder(none.buffers), history=True), EnvState(), uniforms(4, TRAIN, 1)
+        ).frames
+        == 4
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -152,21 +158,28 @@ def test_short_segments_make_the_same_game_without_chance(steps: int) -> None:
     player = RolloutPlayer(emulator, Buffers(steps, 4, np.float64), 0)
     lane, actions = EnvState(), []
     for n in range(80 // steps):
-        segment = player.play_rollout(Fixed(player.buffers), lane, uniforms(3, TRAIN, n))
+        segment = player.play_rollout(
+            Policy(Fixed(player.buffers), history=True), lane, uniforms(3, TRAIN, n)
+        )
         lane = segment.state
         actions += segment.actions.tolist()
     whole = RolloutPlayer(emulator, Buffers(80, 4, np.float64), 0)
-    want = whole.play_rollout(Fixed(whole.buffers), EnvState(), uniforms(3, TRAIN, 0))
+    want = whole.play_rollout(
+        Policy(Fixed(whole.buffers), history=True), EnvState(), uniforms(3, TRAIN, 0)
+    )
     assert actions == want.actions.tolist() and len(set(actions)) == 2
 
 
 def test_a_whole_game_is_played_to_its_end(emulators: list[Emulator]) -> None:
     player = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 30)
     step = Recorder(player.buffers)
-    game = player.play_episode(step, uniforms(5, TRAIN, 0))
+    game = player.play_episode(Policy(step, history=True), uniforms(5, TRAIN, 0))
     assert game.frames == CAP and game.length == len(step.calls)
     again = RolloutPlayer(emulators[1], Buffers(9, 4, np.float64), 30)
-    assert again.play_episode(Recorder(again.buffers), uniforms(5, TRAIN, 0)) == game
+    assert (
+        again.play_episode(Policy(Recorder(again.buffers), history=True), uniforms(5, TRAIN, 0))
+        == game
+    )
     for (now, *_), (_, before, *_) in zip(step.calls, step.calls[1:], strict=False):
         assert np.array_equal(now, before)
 
@@ -187,7 +200,9 @@ def test_earlier_screens_are_kept_across_segments_and_none_across_games(
 
     for n in range(-(-450 // steps)):
         player = players[n % 2]
-        segment = player.play_rollout(Ring(player.buffers), lane, uniforms(3, TRAIN, n))
+        segment = player.play_rollout(
+            Policy(Ring(player.buffers), history=True), lane, uniforms(3, TRAIN, n)
+        )
         lane = pickle.loads(pickle.dumps(segment.state))
         assert len(segment.indptr) == steps + 2 and len(segment.values) == steps + 1
     assert sum(fresh for _, fresh in seen) >= 2
@@ -205,7 +220,7 @@ def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
             rings.append([self.buffers.screens[(t - age) % 4].copy() for age in range(4)])
             return super().__call__(t, uniform, fresh, last_action)
 
-    game = player.play_episode(Ring(player.buffers), uniforms(5, TRAIN, 0))
+    game = player.play_episode(Policy(Ring(player.buffers), history=True), uniforms(5, TRAIN, 0))
     assert game.length == len(rings) > 300
     assert all(np.array_equal(screen, rings[0][0]) for screen in rings[0])
     for before, ring in itertools.pairwise(rings):
@@ -214,7 +229,9 @@ def test_a_whole_game_keeps_earlier_screens(emulators: list[Emulator]) -> None:
 
 def test_a_lane_travels_whole_and_light(emulators: list[Emulator]) -> None:
     player = RolloutPlayer(emulators[0], Buffers(40, 4, np.float64, 13), 5)
-    lane = player.play_rollout(Recorder(player.buffers), EnvState(), uniforms(6, TRAIN, 0)).state
+    lane = player.play_rollout(
+        Policy(Recorder(player.buffers), history=True), EnvState(), uniforms(6, TRAIN, 0)
+    ).state
     assert lane.screens is not None and len(np.unique(lane.screens, axis=0)) == 13
     # None but the newest may be like it, and nothing at all be like another.
     noise = np.random.default_rng(9).integers(0, 256, lane.screens.shape, np.uint8)
@@ -244,4 +261,4 @@ def test_a_saved_game_that_is_none_is_refused(emulators: list[Emulator]) -> None
 def test_a_step_without_room_is_an_error(emulators: list[Emulator]) -> None:
     player = RolloutPlayer(emulators[0], Buffers(1, 4, np.float64), 0)
     with pytest.raises(RuntimeError, match="found no room"):
-        player.play_rollout(lambda *_: -1, EnvState(), uniforms(1, TRAIN, 1))
+        player.play_rollout(Policy(lambda *_: -1, history=True), EnvState(), uniforms(1, TRAIN, 1))

@@ -36,7 +36,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.rollout import Step
+from fastpong.acting.playing import Policy
 from fastpong.agents.dqn.replay import Replay
 from fastpong.agents.dqn.settings import DQNSettings
 from fastpong.agents.dqn.updater import QUpdater
@@ -47,6 +47,7 @@ from fastpong.agents.pyramid import mark_seen
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
 from fastpong.arrays import Array
 from fastpong.kernels import Backend
+from fastpong.kernels.cells import Step
 
 
 class DQN(RolloutSpec):
@@ -76,16 +77,10 @@ class DQNActor(RolloutActor):
 
     settings: DQNSettings
 
-    def policy(self, step: Step, task: int, whole_episode: bool) -> Step:
+    def policy(self, step: Step, task: int, whole_episode: bool) -> Policy:
         """Return the epsilon-greedy policy of a task."""
-        eps = self.settings.eval_eps if whole_episode else self.epsilon(task)
-
-        def choose(t: int, uniform: float, fresh: bool, last_action: int) -> int:
-            # RIGHT if what is handed on is below its probability: at 0.5 where that is likelier.
-            drawn = 0.5 if uniform >= eps else float(2 * uniform < eps)
-            return step(t, drawn, fresh, last_action)
-
-        return choose
+        epsilon = self.settings.eval_eps if whole_episode else self.epsilon(task)
+        return Policy(step, True, epsilon, greedy=whole_episode and self.chance.greedy)
 
     def epsilon(self, task: int) -> float:
         """Return the share of random actions."""

@@ -85,14 +85,14 @@ class KarpathyActor:
         def bind(
             screens: Array, indptr: Array, indices: Array, signs: Array, actions: Array
         ) -> Step:
-            step = self.kernels.policy_step(
+            return self.kernels.policy_step(
                 screens, self.table, parameters["w1"], parameters["w2"],
                 indptr, indices, signs, actions,
             )  # fmt: skip
-            return (lambda t, _: step(t, 0.5)) if self.chance.greedy else step
 
         draw = uniforms(self.chance.seed, self.chance.stream, task)
-        return play_episode(self.emulator, bind, draw, buffers=self.buffers)
+        epsilon = 0.0 if self.chance.greedy else None
+        return play_episode(self.emulator, bind, draw, buffers=self.buffers, epsilon=epsilon)
 
 
 @dataclass(frozen=True, eq=False)

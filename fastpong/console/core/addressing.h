@@ -264,7 +264,7 @@ INLINE uint16_t run_brk(MACHINE, uint16_t pc) {
 
 /* The CPU never goes on: the frame lasts as long as a frame may. */
 INLINE uint16_t run_jam(MACHINE, uint16_t pc) {
-    cpu->cycle = MAX_CYCLES;
+    if (cpu->cycle < MAX_CYCLES) cpu->cycle = MAX_CYCLES;
     return pc;
 }
 

@@ -80,7 +80,7 @@ int32_t machine_act(Machine *machine, const Setup *setup, int32_t action) {
     if (machine_is_over(machine)) return 0;
     if (game->paddle < 0) push_stick(machine, MOVES[action]);
     else turn_paddle(machine, game, MOVES[action]);
-    console_frame(&machine->console, &setup->board);
+    machine->lines = console_frame(&machine->console, &setup->board);
     machine->frames++;
     int32_t before = machine->points;
     machine->points = points(machine, game);
@@ -96,6 +96,7 @@ int32_t machine_play(Machine *machine, const Setup *setup, const uint8_t *action
                      int32_t count) {
     Setup unseen = *setup;
     unseen.board.screen = 0;
+    const Machine start = *machine;
     int32_t reward = 0;
     for (int32_t i = 0; i + 1 < count && !machine_is_over(machine); i++) {
         Machine before = *machine; /* 20 ns, so that a game's last frame can be drawn after all */
@@ -106,11 +107,19 @@ int32_t machine_play(Machine *machine, const Setup *setup, const uint8_t *action
         }
         reward += points;
     }
-    return reward + machine_act(machine, setup, actions[count - 1]);
+    reward += machine_act(machine, setup, actions[count - 1]);
+    if (machine->lines < setup->board.first_line + setup->board.rows) {
+        /* The last rows are from frames before, so draw these, too. No usual program needs it. */
+        *machine = start;
+        reward = 0;
+        for (int32_t i = 0; i < count; i++) reward += machine_act(machine, setup, actions[i]);
+    }
+    return reward;
 }
 
 bool machine_is_valid(const Machine *machine) {
     return console_is_valid(&machine->console) && machine->terminated <= 1 &&
            machine->frames >= 0 && machine->max_frames > 0 &&
+           machine->points >= -UINT8_MAX && machine->points <= UINT8_MAX &&
            machine->resistance >= 0 && machine->resistance <= MOST_RESISTANCE;
 }

@@ -18,6 +18,7 @@ typedef struct {
     int32_t points;     /* won minus lost */
     int32_t frames;     /* of the episode */
     int32_t max_frames;
+    int32_t lines; /* of the last frame */
     uint8_t terminated;
 } Machine;
 

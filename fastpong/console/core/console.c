@@ -4,7 +4,7 @@
 #include "program.h"
 
 void console_init(Console *console, const Program *program) {
-    *console = (Console){.cpu = {.sp = 0xFF, .z = 1, .i = 1}};
+    *console = (Console){.cpu = {.sp = 0xFF, .z = 1}};
     const uint8_t *vector = program->rom + ROM_SIZE - 4;
     console->cpu.pc = (uint16_t)(vector[0] | vector[1] << 8);
     riot_init(&console->riot);
@@ -18,11 +18,28 @@ bool console_is_valid(const Console *console) {
            tia_is_valid(&console->tia);
 }
 
-void console_frame(Console *console, const Board *board) {
+/* Run a frame that lasts too long: it ends where its length and its writes say. */
+static void run_long_frame(Console *console, const Board *board) {
+    for (int i = 0; i < MAX_INSTRUCTIONS && !console->frame_ended; i++) cpu_step(console, board);
+}
+
+int32_t console_frame(Console *console, const Board *board) {
+    const Console before = *console; /* 20 ns, so that cpu_run need not count instructions */
     console->frame_ended = 0;
     cpu_run(console, board);
+    if (console->cpu.cycle >= MAX_CYCLES) {
+        *console = before;
+        console->frame_ended = 0;
+        run_long_frame(console, board);
+    }
+    console->frame_ended = 0;
+    console_end_frame(console, board);
+}
+
+void console_end_frame(Console *console, const Board *board) {
     tia_draw(&console->tia, board, 3 * console->cpu.cycle);
     int32_t moved = tia_rebase(&console->tia, console->cpu.cycle);
     console->cpu.cycle -= moved;
     riot_rebase(&console->riot, moved);
+    return moved / CYCLES_PER_LINE;
 }

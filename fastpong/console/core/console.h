@@ -17,8 +17,11 @@ enum {
     CLOCKS_PER_LINE = 228,
     BLANK_CLOCKS = 68, /* of a line's clocks, before its first pixel */
     WIDTH = 160,       /* pixels of a line */
-    MAX_LINES = 290,   /* a frame ends here if the program never ends it */
+    /* A frame that the program has not ended by then ends at the next write to the TIA, or after
+       so many instructions. Found by a black box: docs/design/console.md. */
+    MAX_LINES = 291,
     MAX_CYCLES = MAX_LINES * CYCLES_PER_LINE,
+    MAX_INSTRUCTIONS = 25000,
     ROM_SIZE = 4096, /* 2K cartridges appear twice */
 };
 
@@ -41,8 +44,8 @@ typedef struct {
 
 typedef struct {
     int32_t timer_set;  /* cycle of the last write to TIMxT */
-    int32_t timer_read; /* cycle of the first read of INTIM after it had passed 0 */
-    uint8_t timer_value, timer_shift, timer_was_read;
+    uint8_t timer_value, timer_shift;
+    uint8_t timer_was_read, timer_first_read; /* INTIM past 0: if, and how many cycles past */
     uint8_t port_a, port_b;           /* pins as the controllers and switches drive them */
     uint8_t output_a, output_b;       /* what the program wrote */
     uint8_t direction_a, direction_b; /* bits that are outputs */
@@ -95,8 +98,11 @@ void console_init(Console *console, const struct Program *program);
 /* Say whether a Console that came from a file can be run without leaving its memory. */
 bool console_is_valid(const Console *console);
 
-/* Run until the program ends the frame, or MAX_LINES have passed. */
-void console_frame(Console *console, const Board *board);
+/* Run until the frame ends. Returns the lines that it took. */
+int32_t console_frame(Console *console, const Board *board);
+
+/* Draw what is left of a frame and move the origin. */
+void console_end_frame(Console *console, const Board *board);
 
 /* --- tia.c --------------------------------------------------------------------------------- */
 
@@ -122,5 +128,8 @@ bool riot_is_valid(const Riot *riot);
 void riot_rebase(Riot *riot, int32_t cycles);
 uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle);
 void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle);
+
+/* Return how many rounds of LDA INTIM, BNE to itself are sure to go on. */
+int32_t riot_idle_rounds(const Riot *riot, int32_t cycle, int32_t round);
 
 #endif

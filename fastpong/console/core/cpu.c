@@ -99,16 +99,6 @@ INLINE bool may_write_tia(int variant) {
 
 #ifdef __GNUC__
 
-/* Return how many rounds of LDA INTIM, BNE to itself are sure to go on. */
-static int32_t idle_rounds(const Riot *riot, int32_t cycle, int32_t round) {
-    /* The timer reads 1 or more before this cycle. The first read comes four cycles from now. */
-    int32_t zero = riot->timer_set + 1 + (riot->timer_value - 1) * (1 << riot->timer_shift);
-    int32_t idle = zero - (cycle + 4), room = (MAX_CYCLES - 1 - cycle) / round;
-    if (idle <= 0) return 0;
-    int32_t rounds = (idle + round - 1) / round;
-    return rounds < room ? rounds : room;
-}
-
 enum { /* handlers as Fused.parts has them */
 #define READ_HANDLER(code, name, where, variant, length, cycles) \
     part_##name##_##code##_##where = 0x##code | variant_##variant << 8,
@@ -152,7 +142,7 @@ static void core(Console *console, const Board *board, Handlers *ask) {
     };
     if (ask) {
         *ask = (Handlers){handlers, sizeof handlers / sizeof *handlers, fused,
-                          sizeof fused / sizeof *fused, &&outside, &&wait_timer};
+                          sizeof fused / sizeof *fused, &&outside, &&wait_timer, &&translated};
         return;
     }
 
@@ -192,13 +182,22 @@ static void core(Console *console, const Board *board, Handlers *ask) {
 
 wait_timer: {
     int32_t round = 4 + 2 + at[3].taken_cycles;
-    cpu.cycle += round * idle_rounds(&console->riot, cpu.cycle, round);
+    cpu.cycle += round * riot_idle_rounds(&console->riot, cpu.cycle, round);
     if (at->opcode == 0xAD) RUN(lda_AD_riot)
     else if (at->opcode == 0xAE) RUN(ldx_AE_riot)
     else RUN(ldy_AC_riot)
     RUN(bne_D0_any)
     DISPATCH;
 }
+
+translated:
+    cpu.pc = address_of(&cpu, program, at);
+    console->cpu = cpu;
+    if (board->program->translated(console, board)) return;
+    cpu = console->cpu;
+    if (!(cpu.pc & IN_CARTRIDGE)) goto elsewhere;
+    at = program + (cpu.pc & (ROM_SIZE - 1));
+    goto *board->program->plain[at - program];
 
 outside:
     cpu.pc = address_of(&cpu, program, at);

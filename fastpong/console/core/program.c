@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "addressing.h"
+#include "translation.h"
 
 /* Say whether an operand is where a variant of its mode expects it. */
 static bool fits(int variant, const Decoded *in) {
@@ -86,5 +87,7 @@ bool program_init(Program *program, const uint8_t *rom, int32_t size) {
                 break;
             }
     }
+    for (int32_t i = 0; i < ROM_SIZE; i++) program->plain[i] = program->decoded[i].handler;
+    translation_services(&program->services);
     return true;
 }

@@ -8,18 +8,18 @@ void riot_init(Riot *riot) {
     *riot = (Riot){.timer_value = 25, .timer_shift = 10 - 4, .port_a = 0xFF, .port_b = 0x3F};
 }
 
-bool riot_is_valid(const Riot *riot) { return riot->timer_shift <= 10; }
+/* The timer's longest period. Whole periods may be left out, so that a timer that is never set again
+   does not overflow. */
+enum { TIMER_PERIOD = 256 << 10, OLDEST_TIMER = -4 * TIMER_PERIOD };
+
+bool riot_is_valid(const Riot *riot) {
+    return riot->timer_shift <= 10 && riot->timer_set >= OLDEST_TIMER &&
+           riot->timer_set <= CYCLES_PER_LINE;
+}
 
 void riot_rebase(Riot *riot, int32_t cycles) {
-    /* The timer's period is 256 << shift, so whole periods may be left out. That keeps a timer
-       that is never set again from overflowing. */
-    const int32_t period = 256 << 10;
     riot->timer_set -= cycles;
-    if (riot->timer_was_read) riot->timer_read -= cycles;
-    if (riot->timer_set < -4 * period) {
-        riot->timer_set += period;
-        if (riot->timer_was_read) riot->timer_read += period;
-    }
+    if (riot->timer_set < OLDEST_TIMER) riot->timer_set += TIMER_PERIOD;
 }
 
 /* Cycles that the timer has counted, from 0. */
@@ -32,13 +32,14 @@ static int32_t intervals_left(const Riot *riot, int32_t cycle) {
 static uint8_t read_timer(Riot *riot, int32_t cycle) {
     int32_t left = intervals_left(riot, cycle);
     if (left >= 0) return left;
-    /* Past 0 it counts every cycle, until it is read. From then on it counts at its interval. */
+    /* Past 0 it counts every cycle, and is slowed to its interval by the first read. A black box
+       shows the cycles before that read twice: once in each rate. */
+    int32_t past = elapsed(riot, cycle) - (riot->timer_value << riot->timer_shift);
     if (!riot->timer_was_read) {
         riot->timer_was_read = 1;
-        riot->timer_read = cycle;
+        riot->timer_first_read = (uint8_t)past;
     }
-    int32_t at_read = (riot->timer_value << riot->timer_shift) - 1 - elapsed(riot, riot->timer_read);
-    return at_read - ((cycle - riot->timer_read) >> riot->timer_shift);
+    return -1 - riot->timer_first_read - (past >> riot->timer_shift);
 }
 
 uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle) {
@@ -60,7 +61,6 @@ void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
         riot->timer_shift = shifts[address & 3];
         riot->timer_set = cycle;
         riot->timer_was_read = 0;
-        riot->timer_read = 0;
         return;
     }
     switch (address & 7) {
@@ -69,4 +69,13 @@ void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
     case 2: riot->output_b = value; break;
     case 3: riot->direction_b = value; break;
     }
+}
+
+int32_t riot_idle_rounds(const Riot *riot, int32_t cycle, int32_t round) {
+    /* The timer reads 1 or more before this cycle. The first read comes four cycles from now. */
+    int32_t zero = riot->timer_set + 1 + (riot->timer_value - 1) * (1 << riot->timer_shift);
+    int32_t idle = zero - (cycle + 4), room = (MAX_CYCLES - 1 - cycle) / round;
+    if (idle <= 0 || room <= 0) return 0;
+    int32_t rounds = (idle + round - 1) / round;
+    return rounds < room ? rounds : room;
 }

@@ -1,4 +1,5 @@
 /* One instruction at a time, from anywhere in memory. Slow and short. */
+#define LATE_WRITES_END_FRAMES /* which cpu_run leaves to console_frame */
 #include "addressing.h"
 
 static uint8_t fetch(Cpu *cpu, Console *console, const Board *board, uint16_t address) {

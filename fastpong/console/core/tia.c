@@ -23,6 +23,7 @@ static inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 #endif
 
 static const int32_t NEVER = INT32_MAX;
+static const int32_t LONG_AGO = -(1 << 30); /* cycles: further back it counts as this */
 
 void tia_init(Tia *tia) {
     *tia = (Tia){
@@ -42,7 +43,10 @@ bool tia_is_valid(const Tia *tia) {
     return tia->line >= 0 && tia->line <= MAX_LINES && tia->cpu_line == 0 &&
            tia->line_clock == tia->line * CLOCKS_PER_LINE && tia->drawn >= tia->line_clock &&
            tia->drawn < tia->line_clock + CLOCKS_PER_LINE && !(tia->dirty >> OBJECTS) &&
-           !(tia->active >> OBJECTS);
+           !(tia->active >> OBJECTS) && !(tia->skip_main >> OBJECTS) &&
+           tia->released >= LONG_AGO && tia->released <= CYCLES_PER_LINE &&
+           (tia->vsync_end == NEVER ||
+            (tia->vsync_end >= 0 && tia->vsync_end <= 2 * CLOCKS_PER_LINE));
 }
 
 int32_t tia_rebase(Tia *tia, int32_t cycle) {
@@ -52,19 +56,29 @@ int32_t tia_rebase(Tia *tia, int32_t cycle) {
     tia->drawn -= 3 * moved;
     tia->line_clock -= 3 * moved;
     tia->line = tia->line_clock / CLOCKS_PER_LINE;
-    tia->released = tia->released < INT32_MIN / 2 ? INT32_MIN / 2 : tia->released - moved;
-    if (tia->vsync_end != NEVER) tia->vsync_end -= 3 * moved;
+    tia->released = tia->released < LONG_AGO + moved ? LONG_AGO : tia->released - moved;
+    if (tia->vsync_end != NEVER)
+        tia->vsync_end = tia->vsync_end < 3 * moved ? 0 : tia->vsync_end - 3 * moved;
     return moved;
 }
 
 /* --- masks --------------------------------------------------------------------------------- */
 
-/* Stretch 8 bits to 8 * times: each becomes `times` equal ones. */
-static uint32_t stretched(uint8_t bits, int times) {
-    uint32_t out = 0;
-    for (int i = 0; i < 8; i++)
-        if (bits >> i & 1) out |= ((1u << times) - 1) << (times * i);
-    return out;
+/* Stretch 8 bits to 8 * times: each becomes `times` equal ones, 1, 2 or 4. */
+static uint32_t stretched(uint32_t bits, int times) {
+    if (times == 4) {
+        bits = (bits | bits << 12) & 0x000F000F;
+        bits = (bits | bits << 6) & 0x03030303;
+        bits = (bits | bits << 3) & 0x11111111;
+        return bits * 15;
+    }
+    if (times == 2) {
+        bits = (bits | bits << 4) & 0x0F0F;
+        bits = (bits | bits << 2) & 0x3333;
+        bits = (bits | bits << 1) & 0x5555;
+        return bits * 3;
+    }
+    return bits;
 }
 
 static uint8_t reversed(uint8_t bits) {
@@ -97,7 +111,13 @@ static void add_copies(Mask *mask, uint32_t pattern, int x, unsigned nusiz, bool
     }
 }
 
+/* Each of these builds a mask in place, unless nothing of the object is seen. Building it elsewhere
+   and copying it stalls: two words are stored singly and then loaded as one. */
+static const Mask NONE = {{0, 0, 0}};
+
 static bool build_playfield(Tia *tia, Mask *mask) {
+    if (!(tia->pf[0] >> 4 | tia->pf[1] | tia->pf[2])) return false;
+    *mask = NONE;
     uint32_t first = stretched(tia->pf[0] >> 4, 4); /* 4 bits, 16 pixels, drawn lowest first */
     uint32_t second = stretched(reversed(tia->pf[1]), 4);
     uint32_t third = stretched(tia->pf[2], 4);
@@ -113,31 +133,37 @@ static bool build_playfield(Tia *tia, Mask *mask) {
         add_pattern(mask, second, 96);
         add_pattern(mask, third, 128);
     }
-    return tia->pf[0] >> 4 | tia->pf[1] | tia->pf[2];
+    return true;
 }
 
 static bool build_ball(Tia *tia, Mask *mask) {
     int width = 1 << (tia->ctrlpf >> 4 & 3);
+    if (!(tia->vdelbl ? tia->enabl_old : tia->enabl)) return false;
+    *mask = NONE;
     add_pattern(mask, (1u << width) - 1, tia->position[BALL]);
-    return tia->vdelbl ? tia->enabl_old : tia->enabl;
+    return true;
 }
 
 static bool build_missile(Tia *tia, Mask *mask, int which) {
     unsigned nusiz = tia->nusiz[which];
     int width = 1 << (nusiz >> 4 & 3), object = MISSILE0 + which;
+    if (!tia->enam[which] || tia->resmp[which]) return false;
+    *mask = NONE;
     add_copies(mask, (1u << width) - 1, tia->position[object], nusiz,
                tia->skip_main & OBJECT(object));
-    return tia->enam[which] && !tia->resmp[which];
+    return true;
 }
 
 static bool build_player(Tia *tia, Mask *mask, int which) {
     uint8_t bits = tia->vdelp[which] ? tia->grp_old[which] : tia->grp[which];
     unsigned size = tia->nusiz[which] & 7;
     int times = size == 5 ? 2 : size == 7 ? 4 : 1, object = PLAYER0 + which;
+    if (!bits) return false;
+    *mask = NONE;
     uint32_t pattern = stretched(tia->refp[which] ? bits : reversed(bits), times);
     add_copies(mask, pattern, tia->position[object] + (times > 1), size,
                tia->skip_main & OBJECT(object));
-    return bits;
+    return true;
 }
 
 static bool build(Tia *tia, int object, Mask *mask) {
@@ -152,13 +178,8 @@ static bool build(Tia *tia, int object, Mask *mask) {
 static void build_dirty(Tia *tia) {
     for (unsigned dirty = tia->dirty; dirty; dirty &= dirty - 1) {
         int object = lowest_bit(dirty);
-        Mask mask = {{0, 0, 0}};
-        if (build(tia, object, &mask)) {
-            tia->mask[object] = mask;
-            tia->active |= OBJECT(object);
-        } else {
-            tia->active &= ~OBJECT(object);
-        }
+        if (build(tia, object, &tia->mask[object])) tia->active |= OBJECT(object);
+        else tia->active &= ~OBJECT(object);
     }
     tia->dirty = 0;
 }
@@ -176,15 +197,13 @@ static const uint16_t COLLISION[OBJECTS][OBJECTS] = {
 };
 
 /* Pixels from `from` up to `to` as a mask. */
-static Mask span_mask(int from, int to) {
-    Mask mask;
+static void span_mask(Mask *mask, int from, int to) {
     for (int w = 0; w < 3; w++) {
         int low = from - 64 * w, high = to - 64 * w;
         low = low < 0 ? 0 : low;
         high = high > 64 ? 64 : high;
-        mask.word[w] = low >= high ? 0 : ~0ull >> (64 - (high - low)) << low;
+        mask->word[w] = low >= high ? 0 : ~0ull >> (64 - (high - low)) << low;
     }
-    return mask;
 }
 
 static void collide(Tia *tia, const Mask *span) {
@@ -221,16 +240,17 @@ static void paint_object(const Tia *tia, uint8_t *row, const Mask *span, int obj
 }
 
 static void paint_playfield(const Tia *tia, uint8_t *row, int from, int to) {
-    Mask span = span_mask(from, to);
+    Mask span, half;
+    span_mask(&span, from, to);
     uint8_t left = tia->colupf, right = tia->colupf;
     /* CTRLPF's bit 1: each half in its player's colour, if the playfield is behind the players. */
     if ((tia->ctrlpf & 6) == 2) left = tia->colup[0], right = tia->colup[1];
     if (left == right) {
         paint_object(tia, row, &span, PLAYFIELD, left);
     } else {
-        Mask half = span_mask(from, to < 80 ? to : 80);
+        span_mask(&half, from, to < 80 ? to : 80);
         paint_object(tia, row, &half, PLAYFIELD, left);
-        half = span_mask(from > 80 ? from : 80, to);
+        span_mask(&half, from > 80 ? from : 80, to);
         paint_object(tia, row, &half, PLAYFIELD, right);
     }
     paint_object(tia, row, &span, BALL, tia->colupf);
@@ -269,7 +289,8 @@ static bool is_shown(const Board *board, int32_t line) {
 static void draw_span(Tia *tia, const Board *board, int from, int to) {
     if (!is_shown(board, tia->line)) return;
     if (tia->dirty) build_dirty(tia);
-    Mask span = span_mask(from, to);
+    Mask span;
+    span_mask(&span, from, to);
     if (tia->active & (tia->active - 1) && !(tia->vblank & 2)) collide(tia, &span);
     if (board->screen)
         paint_span(tia, board->screen + (tia->line - board->first_line) * WIDTH, &span, from, to);

@@ -36,6 +36,9 @@ static inline void tia_write(Console *console, const Board *board, unsigned reg,
                              int32_t cycle) {
     Tia *tia = &console->tia;
     reg &= 63;
+#ifdef LATE_WRITES_END_FRAMES
+    if (cycle >= MAX_CYCLES) console->frame_ended = 1;
+#endif
     if (STABLE_REGISTERS >> reg & 1) {
         if (tia->written[reg] == value) return;
         tia->written[reg] = value;

@@ -30,7 +30,7 @@ from libc.string cimport memcpy, memset
 
 from fastpong._clones cimport cloned, fetch, inlined
 from fastpong._geometry cimport FIELD, TOP, WORDS
-from fastpong._kernels cimport AdamRates, adam_moments, adam_rates, adam_step
+from fastpong._kernels cimport AdamRates, Step, adam_moments, adam_rates, adam_step
 from fastpong._meeting cimport Place, c_abandon, core_of_this_thread, hold, meet, release
 from fastpong.kernels.cython.losses cimport PpoTerms, c_ppo_gradient
 
@@ -688,7 +688,7 @@ cdef int passes(
 
 # --- a worker's step ----------------------------------------------------------------------------
 
-cdef class CellsStep:
+cdef class CellsStep(Step):
     """Play one step of a rollout: encode, forward, choose."""
 
     cdef const uint8_t[:, :, ::1] screens

@@ -22,7 +22,7 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
 
 from fastpong._clones cimport cloned, inlined
 from fastpong._geometry cimport PIXELS, SIDE
-from fastpong._kernels cimport c_sparse_difference_frame, dot, row_forward
+from fastpong._kernels cimport Step, c_sparse_difference_frame, dot, row_forward
 from fastpong.kernels.cython.losses cimport row_softmax
 
 cdef enum:
@@ -343,7 +343,7 @@ cdef class _DoubleNetwork:
         row_softmax(self.p, self.p)
 
 
-cdef int choose(const floating[::1] probability, double uniform, bint greedy) noexcept nogil:
+cdef int drawn(const floating[::1] probability, double uniform, bint greedy) noexcept nogil:
     # The first action for which uniform < its share and those before it; greedy: the likeliest.
     cdef int a, best = 0, last = <int>probability.shape[0] - 1
     cdef double total = 0, below = 0
@@ -359,7 +359,7 @@ cdef int choose(const floating[::1] probability, double uniform, bint greedy) no
     return last
 
 
-cdef class ConvStep:
+cdef class ConvStep(Step):
     """Decide one step of an episode: encode the screen, forward, choose. See ``kernels``."""
 
     cdef const uint8_t[:, :, ::1] screens
@@ -384,10 +384,12 @@ cdef class ConvStep:
         """Record step t and return the action; -1: no room."""
         cdef int action
         with nogil:
-            action = self.decide(t, uniform)
+            action = self.choose(t, uniform, False, -1)
         return action
 
-    cdef int decide(self, Py_ssize_t t, double uniform) noexcept nogil:
+    cdef int choose(
+            self, Py_ssize_t t, double uniform, bint fresh,
+            Py_ssize_t last_action) noexcept nogil:
         cdef Py_ssize_t start, n = 0
         cdef int action
         cdef Pixels pixels
@@ -404,9 +406,9 @@ cdef class ConvStep:
         pixels = pixels_between(self.indices, self.signs, start, start + n)
         if self.single is not None:
             self.single.compute(pixels)
-            action = choose(self.single.p, uniform, self.greedy)
+            action = drawn(self.single.p, uniform, self.greedy)
         else:
             self.double.compute(pixels)
-            action = choose(self.double.p, uniform, self.greedy)
+            action = drawn(self.double.p, uniform, self.greedy)
         self.actions[t] = action
         return action
