@@ -1,4 +1,4 @@
-from numpy import uint8
+from numpy import bool_, uint8, uint16, uint32
 from numpy.typing import NDArray
 
 from fastpong.console.cartridge import Rom
@@ -8,9 +8,16 @@ WIDTH: int
 ACTIONS: int
 VERSION: bytes
 
+def facts() -> dict[str, int]: ...
+def rows() -> list[tuple[int, int, int, str, str, str, str]]: ...
+
 class Cartridge:
     rom: Rom
     def __init__(self, rom: Rom) -> None: ...
+    @property
+    def translated(self) -> bool: ...
+    def attach(self, code: NDArray[uint8], entries: NDArray[uint16]) -> None: ...
+    def profile(self, frames: int) -> tuple[NDArray[uint32], NDArray[uint32], NDArray[bool_]]: ...
 
 class Machine:
     cartridge: Cartridge
