@@ -65,7 +65,7 @@ def read_file(name: str) -> bytes | None:
             continue
         except OSError as error:
             raise ValueError(f"expected a readable file, got {error}") from error
-        with open(file, "rb") as stream:
+        with os.fdopen(file, "rb") as stream:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or not is_own(status):
                 raise ValueError(
@@ -81,7 +81,7 @@ def write_file(directory: Path, name: str, content: bytes) -> None:
     scratch = directory / f"{name}.{uuid.uuid4().hex}"
     try:
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(file, "wb") as stream:
+        with os.fdopen(file, "wb") as stream:
             stream.write(content)
         scratch.replace(directory / name)
     except OSError:

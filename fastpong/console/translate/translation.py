@@ -7,7 +7,7 @@ that is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import json
 import os
 import platform
 import subprocess
@@ -18,9 +18,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fastpong
 from fastpong.console.machine import Cartridge
 from fastpong.console.translate import cache
 from fastpong.console.translate.image import Image, image_key
+
+if sys.platform != "win32":
+    import fcntl
 
 Warn = Callable[[str], object]
 
@@ -121,12 +125,28 @@ def _compile(cartridge: Cartridge, key: bytes, warn: Warn) -> None:
         )
 
 
-def _run_child(cartridge: Cartridge, directory: Path | None, name: str) -> bytes:
-    # Imported by few processes: it imports what the compiler needs.
-    from fastpong.console.translate.compiler import child_command
+def _child_command(name: str, directory: Path | None, file: str) -> list[str]:
+    """Return the command of a process that compiles the ROM on its standard input.
 
+    It keeps the image in a directory, if there is one, and writes it to its standard output.
+    """
+    paths = [str(Path(fastpong.__file__).parents[1]), *sys.path]
+    program = (
+        "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
+        "from fastpong.console.translate.compiler import main; main(a)"
+    )
+    arguments = {
+        "path": paths,
+        "name": name,
+        "directory": str(directory) if directory else None,
+        "file": file,
+    }
+    return [sys.executable, "-I", "-c", program, json.dumps(arguments)]
+
+
+def _run_child(cartridge: Cartridge, directory: Path | None, name: str) -> bytes:
     done = subprocess.run(
-        child_command(cartridge.rom.name, directory, name),
+        _child_command(cartridge.rom.name, directory, name),
         input=cartridge.rom.data,
         capture_output=True,
         timeout=TIMEOUT,
