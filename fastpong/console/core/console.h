@@ -102,7 +102,7 @@ bool console_is_valid(const Console *console);
 /* Run until the frame ends. Returns the lines that it took. */
 int32_t console_frame(Console *console, const Board *board);
 
-/* Draw what is left of a frame and move the origin. */
+/* Draw what is left of a frame and move the origin. Returns the lines that it took. */
 int32_t console_end_frame(Console *console, const Board *board);
 
 /* --- tia.c --------------------------------------------------------------------------------- */

@@ -156,7 +156,7 @@ READ(CB, axs, imm) READ(EB, sbc, imm)
 
 /* --- undocumented, unstable: see docs/design/console.md for what is assumed ----------------- */
 
-READ(8B, xaa, imm) READ(AB, lxa, imm) READ(BB, las, aby)
+READ(8B, ane, imm) READ(AB, lxa, imm) READ(BB, las, aby)
 UNSTABLE_HANDLER(9F, sha, aby, 3, 5) UNSTABLE_HANDLER(93, sha, izy, 2, 6)
 UNSTABLE_HANDLER(9E, shx, aby, 3, 5) UNSTABLE_HANDLER(9C, shy, abx, 3, 5)
 UNSTABLE_HANDLER(9B, tas, aby, 3, 5)

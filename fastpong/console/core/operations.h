@@ -143,7 +143,7 @@ INLINE void axs(Cpu *cpu, uint8_t m) {
     cpu->x = (uint8_t)(both - m);
 }
 
-INLINE void xaa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = (cpu->a | 0xEE) & cpu->x & m); }
+INLINE void ane(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = (cpu->a | 0xEE) & cpu->x & m); }
 INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = (cpu->a | 0xEE) & m); }
 INLINE void las(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->sp &= m); }
 
