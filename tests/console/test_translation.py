@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
+import mmap
 import subprocess
 import sys
 import threading
@@ -17,7 +17,7 @@ from random_programs import random_rom
 from fastpong.console.cartridge import Rom, load_rom
 from fastpong.console.games import PONG, ConsoleGame
 from fastpong.console.machine import Cartridge, Machine
-from fastpong.console.translate import cache, translation
+from fastpong.console.translate import cache, child, translation
 from fastpong.console.translate.compiler import compile_assembly, compile_image
 from fastpong.console.translate.image import Image, image_key
 from fastpong.console.translate.link import link
@@ -25,10 +25,8 @@ from fastpong.console.translate.translation import attach, file_name, is_support
 
 pytestmark = pytest.mark.skipif(not is_supported(), reason="machine code is made for Linux, x86-64")
 
-GAMES = (
-    "pong breakout combat freeway kaboom pitfall qbert seaquest skiing space_invaders tennis "
-    "video_chess yars_revenge"
-).split()
+GAMES = ["pong", "breakout", "combat", "freeway", "kaboom", "pitfall", "qbert", "seaquest"]
+GAMES += ["skiing", "space_invaders", "tennis", "video_chess", "yars_revenge"]
 MANY = 100_000_000
 
 
@@ -61,17 +59,17 @@ def assert_equal(first: Machine, second: Machine, frames: int, seed: int) -> Non
 def test_a_game_frame_for_frame(name: str) -> None:
     rom = load_rom(name)
     first, second = machines(rom, compile_image(rom), PONG if name == "pong" else ConsoleGame())
-    assert_equal(first, second, 10_000 if name == "pong" else 1_500, 1)
+    assert_equal(first, second, 6_000 if name == "pong" else 800, 1)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_cartridge_of_random_instructions(seed: int) -> None:
     rom = random_rom(seed)
     paddle = seed % 2 - 1
     assert_equal(*machines(rom, compile_image(rom), ConsoleGame(paddle=paddle)), 60, seed)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_cartridge_of_random_bytes(seed: int) -> None:
     data = np.random.default_rng(seed).integers(0, 256, 4096, np.uint8)
     data[0xFFD] |= 0x10
@@ -119,7 +117,7 @@ def test_states_go_from_one_to_the_other() -> None:
         first.restore(second.save())
 
 
-# --- the cache -------------------------------------------------------------------------------------
+# --- the cache --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -154,7 +152,7 @@ def test_it_is_compiled_once(pong: Rom, directory: Path, monkeypatch: pytest.Mon
     file = kept(directory, first)
     assert file.stat().st_mode & 0o777 == 0o600
     assert directory.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr(translation, "_run_child", None)
+    monkeypatch.setattr(child, "compile_kept", None)
     assert attach(second, warn=said) is None
     assert second.translated
     assert not said
@@ -286,8 +284,8 @@ def test_only_one_process_compiles(
     directory.mkdir(0o700)
     cartridge = Cartridge(pong)
     content = compile_image(pong).to_bytes(image_key(pong))
-    monkeypatch.setattr(translation, "_run_child", None)
-    with translation._locked(directory, file_name(cartridge, image_key(pong))):
+    monkeypatch.setattr(child, "compile_kept", None)
+    with child.locked(directory, file_name(cartridge, image_key(pong))):
         thread = attach(cartridge)
         assert thread is not None
         thread.join(0.3)
@@ -345,8 +343,6 @@ def test_linked_code_runs(pong: Rom) -> None:
         "other:\n  ret i32 -1\n}\n"
     )
     code = np.frombuffer(link(compile_assembly(text, 0)), np.uint8)
-    import mmap
-
     memory = mmap.mmap(-1, len(code), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     memory.write(code.tobytes())
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -361,4 +357,3 @@ def test_addresses_outside_of_the_cartridge(pong: Rom) -> None:
     with pytest.raises(ValueError, match="expected code and addresses below 4096"):
         cartridge.attach(np.zeros(0, np.uint8), np.array([0], np.uint16))
     assert not cartridge.translated
-    assert os.strerror(1)

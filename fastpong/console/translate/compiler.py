@@ -1,4 +1,4 @@
-"""Compile a cartridge with llvmlite. Run in a process of its own, see translation.py.
+"""Compile a cartridge with llvmlite. Run in a process of its own, see child.py.
 
 That keeps LLVM's 100 MB and the GIL that writing assembly takes out of the process that plays.
 """
@@ -67,7 +67,7 @@ def compile_assembly(text: str, level: int) -> bytes:
 def main(arguments: dict[str, str | None]) -> None:
     """Compile the ROM on standard input, keep the image and write it to standard output.
 
-    Arguments: of ``translation``.
+    arguments : of ``child.compile_kept``
     """
     os.nice(NICE)
     data = sys.stdin.buffer.read()
