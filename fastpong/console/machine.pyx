@@ -258,8 +258,8 @@ cdef class Machine:
         if not saved.startswith(VERSION) or len(data) != sizeof(CMachine):
             raise ValueError(
                 f"saved: expected {head + sizeof(CMachine)} bytes of this version's console, that "
-                f"begin with {VERSION!r}, got {len(saved)} that begin with {saved[:len(VERSION)]!r}; "
-                f"use the version of fastpong that saved them")
+                f"begin with {VERSION!r}, got {len(saved)} that begin with "
+                f"{saved[:len(VERSION)]!r}; use the version of fastpong that saved them")
         cdef CMachine state
         memcpy(&state, <const char *>data, sizeof(CMachine))
         damaged = hashlib.sha256(data).digest()[:8] != saved[len(VERSION):head]

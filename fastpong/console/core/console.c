@@ -24,6 +24,7 @@ static void run_long_frame(Console *console, const Board *board) {
 }
 
 int32_t console_frame(Console *console, const Board *board) {
+    if (console->jammed) return 0;
     const Console before = *console; /* 20 ns, so that cpu_run need not count instructions */
     console->frame_ended = 0;
     cpu_run(console, board);
@@ -33,10 +34,10 @@ int32_t console_frame(Console *console, const Board *board) {
         run_long_frame(console, board);
     }
     console->frame_ended = 0;
-    console_end_frame(console, board);
+    return console_end_frame(console, board);
 }
 
-void console_end_frame(Console *console, const Board *board) {
+int32_t console_end_frame(Console *console, const Board *board) {
     tia_draw(&console->tia, board, 3 * console->cpu.cycle);
     int32_t moved = tia_rebase(&console->tia, console->cpu.cycle);
     console->cpu.cycle -= moved;

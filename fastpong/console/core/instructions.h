@@ -10,6 +10,7 @@
  *     READ_HANDLER(code, name, where, variant, length, cycles)      a value into the registers
  *     WRITE_HANDLER(code, name, where, variant, length, cycles)     a register into memory
  *     MODIFY_HANDLER(code, name, where, variant, length, cycles)    memory changed in place
+ *     UNSTABLE_HANDLER(code, name, mode, length, cycles)            a masked register into memory
  *     IMPLIED_HANDLER(code, name)                                   registers only, 2 cycles
  *     BRANCH_HANDLER(code, name)                                    2 cycles, taken 3 or 4
  *     CONTROL_HANDLER(code, name, length, cycles)                   stack and jumps
@@ -132,7 +133,8 @@ READ(74, nop, zpx) READ(D4, nop, zpx) READ(F4, nop, zpx)
 READ(0C, nop, abs) READ(1C, nop, abx) READ(3C, nop, abx) READ(5C, nop, abx)
 READ(7C, nop, abx) READ(DC, nop, abx) READ(FC, nop, abx)
 
-READ(A7, lax, zp) READ(B7, lax, zpy) READ(AF, lax, abs)
+READ_HANDLER(A7, lax, any, zp, 2, 4) /* 3 cycles in hardware, 4 in ALE */
+READ(B7, lax, zpy) READ(AF, lax, abs)
 READ(BF, lax, aby) READ(A3, lax, izx) READ(B3, lax, izy)
 WRITE(87, sax, zp) WRITE(97, sax, zpy) WRITE(8F, sax, abs) WRITE(83, sax, izx)
 
@@ -154,9 +156,10 @@ READ(CB, axs, imm) READ(EB, sbc, imm)
 
 /* --- undocumented, unstable: see docs/design/console.md for what is assumed ----------------- */
 
-READ(8B, xaa, imm) READ(AB, lxa, imm) READ(BB, las, aby)
-WRITE(9F, sha, aby) WRITE(93, sha, izy) WRITE(9E, shx, aby) WRITE(9C, shy, abx)
-WRITE(9B, tas, aby)
+READ(8B, ane, imm) READ(AB, lxa, imm) READ(BB, las, aby)
+UNSTABLE_HANDLER(9F, sha, aby, 3, 5) UNSTABLE_HANDLER(93, sha, izy, 2, 6)
+UNSTABLE_HANDLER(9E, shx, aby, 3, 5) UNSTABLE_HANDLER(9C, shy, abx, 3, 5)
+UNSTABLE_HANDLER(9B, tas, aby, 3, 5)
 
 /* --- those that stop the CPU --------------------------------------------------------------- */
 
@@ -168,6 +171,7 @@ CONTROL_HANDLER(B2, jam, 1, 0) CONTROL_HANDLER(D2, jam, 1, 0) CONTROL_HANDLER(F2
 #undef READ_HANDLER
 #undef WRITE_HANDLER
 #undef MODIFY_HANDLER
+#undef UNSTABLE_HANDLER
 #undef IMPLIED_HANDLER
 #undef BRANCH_HANDLER
 #undef CONTROL_HANDLER

@@ -1,7 +1,7 @@
 /* What each instruction does to the registers.
  *
- * Sources: MOS MCS6500 Programming Manual (1976). Bruce Clark, "Decimal Mode" (6502.org) for the
- * flags of the NMOS chip. "NMOS 6510 Unintended Opcodes" for the undocumented ones.
+ * Sources: MOS MCS6500 Programming Manual (1976). "NMOS 6510 Unintended Opcodes" for the
+ * undocumented ones. Where ALE differs, a black box showed it: docs/design/console.md.
  */
 #ifndef FASTPONG_OPERATIONS_H
 #define FASTPONG_OPERATIONS_H
@@ -56,19 +56,31 @@ INLINE void bit(Cpu *cpu, uint8_t m) {
     cpu->z = cpu->a & m;
 }
 
-/* Decimal mode: Z as in binary, N and V between the two digits' corrections. */
+/* Decimal mode as ALE has it: a table of two digits, N and Z of the result, and an odd V. */
+static inline int decimal_value(uint8_t digits) { return 10 * (digits >> 4) + (digits & 15); }
+
+static inline uint8_t decimal_digits(int value) {
+    return (uint8_t)(value / 10 % 10 << 4 | value % 10);
+}
+
+static inline void set_decimal(Cpu *cpu, uint8_t m, uint8_t result) {
+    cpu->v = ((cpu->a ^ result) & (result ^ m)) >> 7 & 1;
+    set_nz(cpu, cpu->a = result);
+}
+
 static inline void add_decimal(Cpu *cpu, uint8_t m) {
-    int low = (cpu->a & 15) + (m & 15) + cpu->c, high = (cpu->a >> 4) + (m >> 4);
-    cpu->z = (uint8_t)(cpu->a + m + cpu->c);
-    if (low > 9) {
-        low += 6;
-        high++;
-    }
-    cpu->n = (uint8_t)(high << 4);
-    cpu->v = (~(cpu->a ^ m) & (cpu->a ^ high << 4)) >> 7 & 1;
-    if (high > 9) high += 6;
-    cpu->c = high > 15;
-    cpu->a = (uint8_t)((low & 15) | high << 4);
+    int sum = decimal_value(cpu->a) + decimal_value(m) + cpu->c;
+    cpu->c = sum > 99;
+    set_decimal(cpu, m, decimal_digits(sum & 0xFF));
+}
+
+static inline void subtract_decimal(Cpu *cpu, uint8_t m) {
+    int difference = decimal_value(cpu->a) - decimal_value(m) - !cpu->c;
+    if (difference < 0) difference += 100;
+    cpu->c = cpu->a >= m + !cpu->c;
+    /* Digits above 9 may leave less than 0: another table is found there. */
+    set_decimal(cpu, m, difference < 0 ? (uint8_t)decimal_value((uint8_t)(256 + difference))
+                                       : decimal_digits(difference));
 }
 
 INLINE void adc(Cpu *cpu, uint8_t m) {
@@ -82,24 +94,15 @@ INLINE void adc(Cpu *cpu, uint8_t m) {
     set_nz(cpu, cpu->a = (uint8_t)sum);
 }
 
-static inline uint8_t decimal_difference(const Cpu *cpu, uint8_t m) {
-    int low = (cpu->a & 15) - (m & 15) - !cpu->c, high = (cpu->a >> 4) - (m >> 4);
-    if (low < 0) {
-        low -= 6;
-        high--;
-    }
-    if (high < 0) high -= 6;
-    return (uint8_t)((low & 15) | (unsigned)high << 4);
-}
-
-/* Decimal mode: all flags as in binary. */
 INLINE void sbc(Cpu *cpu, uint8_t m) {
+    if (cpu->d) {
+        subtract_decimal(cpu, m);
+        return;
+    }
     int difference = cpu->a - m - !cpu->c;
-    uint8_t result = cpu->d ? decimal_difference(cpu, m) : (uint8_t)difference;
     cpu->v = ((cpu->a ^ m) & (cpu->a ^ difference)) >> 7 & 1;
     cpu->c = difference >= 0;
-    set_nz(cpu, (uint8_t)difference);
-    cpu->a = result;
+    set_nz(cpu, cpu->a = (uint8_t)difference);
 }
 
 INLINE void anc(Cpu *cpu, uint8_t m) {
@@ -113,8 +116,22 @@ INLINE void alr(Cpu *cpu, uint8_t m) {
     set_nz(cpu, cpu->a >>= 1);
 }
 
+/* As hardware does it: half of a decimal correction. */
+static inline void rotate_decimal(Cpu *cpu, uint8_t both) {
+    uint8_t rotated = (uint8_t)(both >> 1 | cpu->c << 7);
+    set_nz(cpu, cpu->a = rotated);
+    cpu->v = (both ^ rotated) >> 6 & 1;
+    if ((both & 15) + (both & 1) > 5) cpu->a = (rotated & 0xF0) | ((rotated + 6) & 15);
+    cpu->c = (both >> 4) + (both >> 4 & 1) > 5;
+    if (cpu->c) cpu->a = (uint8_t)(cpu->a + 0x60);
+}
+
 INLINE void arr(Cpu *cpu, uint8_t m) {
     cpu->a &= m;
+    if (cpu->d) {
+        rotate_decimal(cpu, cpu->a);
+        return;
+    }
     set_nz(cpu, cpu->a = (uint8_t)(cpu->a >> 1 | cpu->c << 7));
     cpu->c = cpu->a >> 6 & 1;
     cpu->v = (cpu->a >> 6 ^ cpu->a >> 5) & 1;
@@ -126,20 +143,22 @@ INLINE void axs(Cpu *cpu, uint8_t m) {
     cpu->x = (uint8_t)(both - m);
 }
 
-INLINE void xaa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x & m); }
-INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->a & m); }
+INLINE void ane(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = (cpu->a | 0xEE) & cpu->x & m); }
+INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = (cpu->a | 0xEE) & m); }
 INLINE void las(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->sp &= m); }
 
-/* --- write. `high` is the operand's high byte plus 1, which the unstable ones let through. ---- */
+/* --- write --------------------------------------------------------------------------------- */
 
-INLINE uint8_t sta(Cpu *cpu, uint8_t high) { return (void)high, cpu->a; }
-INLINE uint8_t stx(Cpu *cpu, uint8_t high) { return (void)high, cpu->x; }
-INLINE uint8_t sty(Cpu *cpu, uint8_t high) { return (void)high, cpu->y; }
-INLINE uint8_t sax(Cpu *cpu, uint8_t high) { return (void)high, cpu->a & cpu->x; }
-INLINE uint8_t sha(Cpu *cpu, uint8_t high) { return cpu->a & cpu->x & high; }
-INLINE uint8_t shx(Cpu *cpu, uint8_t high) { return cpu->x & high; }
-INLINE uint8_t shy(Cpu *cpu, uint8_t high) { return cpu->y & high; }
-INLINE uint8_t tas(Cpu *cpu, uint8_t high) { return (cpu->sp = cpu->a & cpu->x) & high; }
+INLINE uint8_t sta(Cpu *cpu) { return cpu->a; }
+INLINE uint8_t stx(Cpu *cpu) { return cpu->x; }
+INLINE uint8_t sty(Cpu *cpu) { return cpu->y; }
+INLINE uint8_t sax(Cpu *cpu) { return cpu->a & cpu->x; }
+
+/* The unstable ones let through what the address's high byte plus 1 lets through. */
+INLINE uint8_t sha(Cpu *cpu) { return cpu->a & cpu->x; }
+INLINE uint8_t shx(Cpu *cpu) { return cpu->x; }
+INLINE uint8_t shy(Cpu *cpu) { return cpu->y; }
+INLINE uint8_t tas(Cpu *cpu) { return cpu->sp = cpu->a & cpu->x; }
 
 /* --- modify -------------------------------------------------------------------------------- */
 
