@@ -141,6 +141,27 @@ def pong() -> Rom:
     return load_rom("pong")
 
 
+@pytest.fixture(scope="module")
+def content(pong: Rom) -> bytes:
+    """Return what is kept of Pong."""
+    return compile_image(pong).to_bytes(image_key(pong))
+
+
+@pytest.fixture
+def compiled(content: bytes, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the process that compiles, which other tests run. Returns the files it wrote."""
+    files = []
+
+    def compile_kept(rom: Rom, directory: Path | None, name: str) -> bytes:
+        files.append(name)
+        if directory:
+            cache.write_file(directory, name, content)
+        return content
+
+    monkeypatch.setattr(child, "compile_kept", compile_kept)
+    return files
+
+
 def kept(directory: Path, cartridge: Cartridge) -> Path:
     return directory / file_name(cartridge, image_key(cartridge.rom))
 
@@ -169,7 +190,9 @@ def test_in_the_background(pong: Rom, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "a bit", "another cartridge's"])
-def test_a_damaged_or_foreign_file(pong: Rom, directory: Path, damage: str) -> None:
+def test_a_damaged_or_foreign_file(
+    pong: Rom, directory: Path, compiled: list[str], damage: str
+) -> None:
     attach(Cartridge(pong), background=False)
     cartridge, said = Cartridge(pong), Said()
     file = kept(directory, cartridge)
@@ -186,12 +209,15 @@ def test_a_damaged_or_foreign_file(pong: Rom, directory: Path, damage: str) -> N
     attach(cartridge, background=False, warn=said)
     assert cartridge.translated
     assert file.read_bytes() == good
+    assert len(compiled) == 2
     assert len(said) == 1
     assert "expected the translation of this cartridge, got other bytes" in said[0]
 
 
 @pytest.mark.parametrize("wrong", ["a file for all", "a link", "a directory for all"])
-def test_what_others_may_have_written_is_not_run(pong: Rom, directory: Path, wrong: str) -> None:
+def test_what_others_may_have_written_is_not_run(
+    pong: Rom, directory: Path, compiled: list[str], wrong: str
+) -> None:
     attach(Cartridge(pong), background=False)
     cartridge, said = Cartridge(pong), Said()
     file = kept(directory, cartridge)
@@ -211,6 +237,7 @@ def test_what_others_may_have_written_is_not_run(pong: Rom, directory: Path, wro
     attach(cartridge, background=False, warn=said)
     assert cartridge.translated
     assert len(said) == 1
+    assert len(compiled) == 2
 
 
 def test_no_directory(pong: Rom, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,12 +305,11 @@ def test_without_executable_memory(directory: Path) -> None:
 
 
 def test_only_one_process_compiles(
-    pong: Rom, directory: Path, monkeypatch: pytest.MonkeyPatch
+    pong: Rom, directory: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others wait for its file."""
     directory.mkdir(0o700)
     cartridge = Cartridge(pong)
-    content = compile_image(pong).to_bytes(image_key(pong))
     monkeypatch.setattr(child, "compile_kept", None)
     with child.locked(directory, file_name(cartridge, image_key(pong))):
         thread = attach(cartridge)

@@ -108,5 +108,5 @@ def _compile(cartridge: Cartridge, key: bytes, warn: Warn) -> None:
         _say(
             warn,
             f"translation: expected llvmlite to compile the cartridge, got {error}. The console "
-            f"runs on its interpreter, at half the speed: pip install llvmlite",
+            f"runs on its interpreter, at half the speed. Without llvmlite: pip install llvmlite",
         )
