@@ -1,4 +1,6 @@
-from numpy import bool_, uint8, uint16, uint32
+from collections.abc import Sequence
+
+from numpy import bool_, int32, uint8, uint16, uint32
 from numpy.typing import NDArray
 
 from fastpong.console.cartridge import Rom
@@ -45,3 +47,7 @@ class Machine:
     def read_rgb(self, out: NDArray[uint8]) -> None: ...
     def save(self) -> bytes: ...
     def restore(self, saved: bytes) -> None: ...
+
+def play_all(
+    machines: Sequence[Machine], actions: NDArray[uint8], rewards: NDArray[int32]
+) -> None: ...
