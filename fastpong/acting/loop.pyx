@@ -43,6 +43,7 @@ cdef class ConsoleLoop:
         self.frameskip = np.array(frameskip, np.int32)
         self.frames = np.zeros(max(frameskip), np.uint8)
         self.sticky = sticky
+
     def play(self, Step step, Uniforms draw, Py_ssize_t t, Py_ssize_t end, double epsilon,
              bint greedy):
         """Play from step ``t`` up to ``end``, the episode's end, or a step without room.

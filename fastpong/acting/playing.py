@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,13 @@ try:
     from fastpong._kernels import Step as CompiledStep
     from fastpong.acting.loop import ConsoleLoop
     from fastpong.envs.uniforms import Uniforms
+
+    COMPILED = True
 except ImportError:  # built without a C compiler
-    ConsoleLoop = None
+    COMPILED = False
+
+if TYPE_CHECKING:
+    from fastpong.console.machine import Machine as Console
 
 NO_ACTION = -1
 """The last action at the beginning of an episode: there is none."""
@@ -60,7 +65,7 @@ class StepPlayer:
         self.emulator, self.moves = emulator, moves
         self.last_action = NO_ACTION
         self._waiting = -1.0  # a uniform drawn for a step that had no room, or -1
-        self._loop: Any = None
+        self._loop: ConsoleLoop | None = None
         self._bound: tuple[object, ...] = (None, None, None)
 
     def begin(self) -> None:
@@ -87,7 +92,7 @@ class StepPlayer:
         """
         console = self.emulator.console
         if (
-            ConsoleLoop is not None
+            COMPILED
             and console is not None
             and isinstance(policy.step, CompiledStep)
             and isinstance(draw, Uniforms)
@@ -116,9 +121,9 @@ class StepPlayer:
 
     def _play_compiled(
         self,
-        console: object,
+        console: Console,
         policy: Policy,
-        draw: Draw,
+        draw: Uniforms,
         screens: npt.NDArray[np.uint8],
         rewards: npt.NDArray[np.float32],
         t: int,
@@ -126,10 +131,10 @@ class StepPlayer:
     ) -> int:
         emulator, variant = self.emulator, self.emulator.variant
         bound = console, screens, rewards
-        if any(a is not b for a, b in zip(self._bound, bound, strict=True)):
-            self._loop = ConsoleLoop(*bound, self.moves, variant.frameskip, variant.sticky)
-            self._bound = bound
         loop = self._loop
+        if loop is None or any(a is not b for a, b in zip(self._bound, bound, strict=True)):
+            loop = ConsoleLoop(*bound, self.moves, variant.frameskip, variant.sticky)
+            self._loop, self._bound = loop, bound
         loop.last_action, loop.executed = self.last_action, emulator.last_action
         loop.waiting = self._waiting
         epsilon = -1.0 if policy.epsilon is None else policy.epsilon

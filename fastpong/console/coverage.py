@@ -139,7 +139,9 @@ def find_start(rom: Rom, reference: AleMachine) -> Start:
             best = replace(start, differ=differ)
         if not differ:
             break
-    return replace(best, game=_find_paddle(cartridge, _find_line(cartridge, best, screen), reference))
+    return replace(
+        best, game=_find_paddle(cartridge, _find_line(cartridge, best, screen), reference)
+    )
 
 
 def _starts(game: ConsoleGame) -> Iterator[Start]:

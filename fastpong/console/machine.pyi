@@ -1,16 +1,23 @@
-from numpy import uint8
+from collections.abc import Sequence
+
+from numpy import bool_, int32, uint8, uint16, uint32
 from numpy.typing import NDArray
 
 from fastpong.console.cartridge import Rom
 from fastpong.console.games import ConsoleGame
 
-WIDTH: int
-ACTIONS: int
 VERSION: bytes
+
+def facts() -> dict[str, int]: ...
+def rows() -> list[tuple[int, int, int, str, str, str, str]]: ...
 
 class Cartridge:
     rom: Rom
     def __init__(self, rom: Rom) -> None: ...
+    @property
+    def translated(self) -> bool: ...
+    def profile(self, frames: int) -> tuple[NDArray[uint32], NDArray[uint32], NDArray[bool_]]: ...
+    def attach(self, code: NDArray[uint8], entries: NDArray[uint16]) -> None: ...
 
 class Machine:
     cartridge: Cartridge
@@ -40,3 +47,7 @@ class Machine:
     def read_rgb(self, out: NDArray[uint8]) -> None: ...
     def save(self) -> bytes: ...
     def restore(self, saved: bytes) -> None: ...
+
+def play_all(
+    machines: Sequence[Machine], actions: NDArray[uint8], rewards: NDArray[int32]
+) -> None: ...

@@ -94,7 +94,13 @@ def kind_of(saved: bytes) -> str:
 
 @cache
 def _cartridge(game: str) -> Cartridge:
-    """Return a decoded cartridge, which all machines of a process share."""
-    from fastpong.console.machine import Cartridge
+    """Return a decoded cartridge, which all machines of a process share.
 
-    return Cartridge(load_rom(game))
+    It becomes machine code as soon as that is in the cache.
+    """
+    from fastpong.console.machine import Cartridge
+    from fastpong.console.translate.translation import attach
+
+    cartridge = Cartridge(load_rom(game))
+    attach(cartridge)
+    return cartridge

@@ -10,7 +10,7 @@ import numpy as np
 try:
     from fastpong.envs.uniforms import Uniforms
 except ImportError:  # built without a C compiler
-    Uniforms = None
+    Uniforms = None  # type: ignore[assignment, misc]
 
 TRAIN, EVAL, INIT = 0, 1, 2
 """Streams of `uniforms`: episodes of training, episodes of evaluation, initial parameters."""

@@ -16,28 +16,31 @@ MAX_FRAMES = 108_000
 
 
 @cache
-def cartridge(translated: bool = False) -> Cartridge:
-    """Return Pong, with or without its machine code, and never with it later."""
-    made = Cartridge(load_rom("pong"))
-    if translated:
-        attach(made, background=False)
-        assert made.translated
-    return made
+def cartridge() -> Cartridge:
+    """Return Pong without machine code."""
+    return Cartridge(load_rom("pong"))
 
 
 def interpreter(max_frames: int) -> Console:
     return Machine(cartridge(), COVERED["pong"], max_frames)
 
 
-def translation(max_frames: int) -> Console:
-    return Machine(cartridge(translated=True), COVERED["pong"], max_frames)
+def translated(max_frames: int) -> Console:
+    return Machine(translated_cartridge(), COVERED["pong"], max_frames)
+
+
+@cache
+def translated_cartridge() -> Cartridge:
+    made = Cartridge(load_rom("pong"))
+    attach(made, background=False)
+    assert made.translated
+    return made
 
 
 CONSOLES: dict[str, Callable[[int], Console]] = {"interpreter": interpreter}
 """Makers of Pong machines by their names."""
-
 if is_supported():
-    CONSOLES["translation"] = translation
+    CONSOLES["translated"] = translated
 
 
 def consoles(max_frames: int = MAX_FRAMES) -> dict[str, Console]:

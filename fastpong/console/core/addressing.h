@@ -26,7 +26,6 @@ enum {
     variant_abx_rom, variant_abx, variant_abx_crossing,
     variant_aby_rom, variant_aby, variant_aby_crossing,
     variant_izx, variant_izy_ram, variant_izy, variant_izy_crossing,
-    variant_abx_high, variant_aby_high, variant_izy_high,
     variant_implied, variant_branch, variant_control,
 };
 
@@ -192,16 +191,11 @@ STORE_MEMORY(izx)
 STORE_MEMORY(izy)
 #undef STORE_MEMORY
 
-/* Some undocumented stores AND the value with the high byte of the address plus 1. */
-#define STORE_HIGH(mode) \
-    INLINE void store_##mode##_high(MACHINE, uint8_t value) { \
-        Operand at = at_##mode(PASS); \
-        write_memory(cpu, console, board, at, value & ((at.address >> 8) + 1)); \
-    }
-STORE_HIGH(abx)
-STORE_HIGH(aby)
-STORE_HIGH(izy)
-#undef STORE_HIGH
+/* A write that ANDs the value with the high byte of its address plus 1. */
+INLINE void store_masked(Cpu *cpu, Console *console, const Board *board, Operand at,
+                         uint8_t value) {
+    write_memory(cpu, console, board, at, value & (uint8_t)((at.address >> 8) + 1));
+}
 
 /* --- the stack, wherever it is -------------------------------------------------------------- */
 
@@ -209,8 +203,10 @@ INLINE void push(Cpu *cpu, Console *console, const Board *board, uint8_t value) 
     write_memory(cpu, console, board, (Operand){cpu->sp--, 0}, value);
 }
 
-INLINE uint8_t pull(Cpu *cpu, Console *console, const Board *board) {
-    return read_zero_page(cpu, console, board, ++cpu->sp, 0);
+/* The CPU reads where the stack points before it moves on, and that is left on the bus. */
+INLINE uint8_t pull(MACHINE) {
+    uint8_t bus = cpu->sp & NOT_TIA ? console->ram[cpu->sp & 0x7F] : in->opcode;
+    return read_zero_page(cpu, console, board, ++cpu->sp, bus);
 }
 
 INLINE void push_word(Cpu *cpu, Console *console, const Board *board, uint16_t value) {
@@ -218,9 +214,9 @@ INLINE void push_word(Cpu *cpu, Console *console, const Board *board, uint16_t v
     push(cpu, console, board, (uint8_t)value);
 }
 
-INLINE uint16_t pull_word(Cpu *cpu, Console *console, const Board *board) {
-    uint8_t low = pull(cpu, console, board);
-    return (uint16_t)(low | pull(cpu, console, board) << 8);
+INLINE uint16_t pull_word(MACHINE) {
+    uint8_t low = pull(PASS), high = read_zero_page(cpu, console, board, ++cpu->sp, low);
+    return (uint16_t)(low | high << 8);
 }
 
 /* --- control: from the instruction's own address to the next one's --------------------------- */
@@ -231,7 +227,7 @@ INLINE uint16_t run_pha(MACHINE, uint16_t pc) {
 }
 
 INLINE uint16_t run_pla(MACHINE, uint16_t pc) {
-    set_nz(cpu, cpu->a = pull(cpu, console, board));
+    set_nz(cpu, cpu->a = pull(PASS));
     return pc + 1;
 }
 
@@ -241,7 +237,7 @@ INLINE uint16_t run_php(MACHINE, uint16_t pc) {
 }
 
 INLINE uint16_t run_plp(MACHINE, uint16_t pc) {
-    unpack_flags(cpu, pull(cpu, console, board));
+    unpack_flags(cpu, pull(PASS));
     return pc + 1;
 }
 
@@ -259,11 +255,11 @@ INLINE uint16_t run_jsr(MACHINE, uint16_t pc) {
     return word(in);
 }
 
-INLINE uint16_t run_rts(MACHINE, uint16_t pc) { return pull_word(cpu, console, board) + 1; }
+INLINE uint16_t run_rts(MACHINE, uint16_t pc) { return pull_word(PASS) + 1; }
 
 INLINE uint16_t run_rti(MACHINE, uint16_t pc) {
-    unpack_flags(cpu, pull(cpu, console, board));
-    return pull_word(cpu, console, board);
+    unpack_flags(cpu, pull(PASS));
+    return pull_word(PASS);
 }
 
 INLINE uint16_t run_brk(MACHINE, uint16_t pc) {
@@ -274,9 +270,9 @@ INLINE uint16_t run_brk(MACHINE, uint16_t pc) {
     return (uint16_t)(vector[0] | vector[1] << 8);
 }
 
-/* The CPU never goes on: the frame lasts as long as a frame may. */
+/* The CPU never goes on, and no frame does anything any more. */
 INLINE uint16_t run_jam(MACHINE, uint16_t pc) {
-    if (cpu->cycle < MAX_CYCLES) cpu->cycle = MAX_CYCLES;
+    console->jammed = console->frame_ended = 1;
     return pc;
 }
 

@@ -51,7 +51,6 @@ static void push_stick(Machine *machine, unsigned moves) {
                        (moves & LEFT ? 0x40 : 0) | (moves & RIGHT ? 0x80 : 0);
     machine->console.riot.port_a = (uint8_t)~pressed;
     tia->button[0] = moves & FIRE ? 0 : 0x80;
-    tia->button_latch[0] &= tia->button[0];
 }
 
 static int32_t points(const Machine *machine, const Game *game) {

@@ -24,6 +24,7 @@ static void run_long_frame(Console *console, const Board *board) {
 }
 
 int32_t console_frame(Console *console, const Board *board) {
+    if (console->jammed) return 0;
     const Console before = *console; /* 20 ns, so that cpu_run need not count instructions */
     console->frame_ended = 0;
     cpu_run(console, board);

@@ -47,8 +47,7 @@ typedef struct {
     uint8_t timer_value, timer_shift;
     uint8_t timer_was_read, timer_first_read; /* INTIM past 0: if, and how many cycles past */
     uint8_t port_a, port_b;           /* pins as the controllers and switches drive them */
-    uint8_t output_a, output_b;       /* what the program wrote */
-    uint8_t direction_a, direction_b; /* bits that are outputs */
+    uint8_t direction_a;              /* written and read back, and without effect */
 } Riot;
 
 typedef struct {
@@ -66,8 +65,9 @@ typedef struct {
     uint8_t motion[OBJECTS], position[OBJECTS];
     uint8_t written[64]; /* last value of each register whose rewriting changes nothing */
     uint8_t skip_main;   /* objects whose first copy is not drawn on this line */
-    uint8_t button[2], button_latch[2]; /* 0x80 or, pressed, 0 */
-    uint8_t comb;   /* HMOVE blanks this line's first 8 pixels */
+    uint8_t button[2]; /* 0x80 or, pressed, 0 */
+    uint8_t reflected; /* the playfield's right half, on this line */
+    uint8_t comb;      /* HMOVE blanks the first 8 pixels: 1 of this line, 2 of the next one */
     uint8_t dirty;  /* objects whose masks are out of date */
     uint8_t active; /* objects that have any pixel */
     uint16_t collisions;
@@ -81,6 +81,7 @@ typedef struct {
     Tia tia;
     int32_t halt;        /* cycles that WSYNC makes the CPU wait */
     uint8_t frame_ended; /* VSYNC was cleared */
+    uint8_t jammed;      /* an opcode stopped the CPU for good */
 } Console;
 
 /* What a console is plugged into. Shared by consoles, except for the screen. */

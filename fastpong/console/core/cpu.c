@@ -56,6 +56,14 @@ INLINE bool may_write_tia(int variant) {
         *at += (length); \
         return may_write_tia(variant_##variant) ? after_write(cpu, console) : NEXT; \
     }
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    INLINE Outcome name##_##code##_any(CORE) { \
+        BEGIN \
+        cpu->cycle += (cycles); \
+        store_masked(cpu, console, board, at_##mode(PASS), name(cpu)); \
+        *at += (length); \
+        return after_write(cpu, console); \
+    }
 #define MODIFY_HANDLER(code, name, where, variant, length, cycles) \
     INLINE Outcome name##_##code##_##where(CORE) { \
         BEGIN \
@@ -104,6 +112,8 @@ enum { /* handlers as Fused.parts has them */
     part_##name##_##code##_##where = 0x##code | variant_##variant << 8,
 #define WRITE_HANDLER READ_HANDLER
 #define MODIFY_HANDLER READ_HANDLER
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    READ_HANDLER(code, name, any, mode, length, cycles)
 #define IMPLIED_HANDLER(code, name) READ_HANDLER(code, name, any, implied, 1, 2)
 #define BRANCH_HANDLER(code, name) READ_HANDLER(code, name, any, branch, 2, 2)
 #define CONTROL_HANDLER(code, name, length, cycles) \
@@ -121,6 +131,8 @@ static void core(Console *console, const Board *board, Handlers *ask) {
     {&&name##_##code##_##where, 0x##code, variant_##variant, length},
 #define WRITE_HANDLER READ_HANDLER
 #define MODIFY_HANDLER READ_HANDLER
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    READ_HANDLER(code, name, any, mode, length, cycles)
 #define IMPLIED_HANDLER(code, name) READ_HANDLER(code, name, any, implied, 1, 2)
 #define BRANCH_HANDLER(code, name) READ_HANDLER(code, name, any, branch, 2, 2)
 #define CONTROL_HANDLER(code, name, length, cycles) \
@@ -165,6 +177,8 @@ static void core(Console *console, const Board *board, Handlers *ask) {
     name##_##code##_##where: RUN(name##_##code##_##where) DISPATCH;
 #define WRITE_HANDLER READ_HANDLER
 #define MODIFY_HANDLER READ_HANDLER
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    READ_HANDLER(code, name, any, mode, length, cycles)
 #define IMPLIED_HANDLER(code, name) READ_HANDLER(code, name, any, implied, 1, 2)
 #define BRANCH_HANDLER(code, name) READ_HANDLER(code, name, any, branch, 2, 2)
 #define CONTROL_HANDLER(code, name, length, cycles) \

@@ -10,6 +10,7 @@
  *     READ_HANDLER(code, name, where, variant, length, cycles)      a value into the registers
  *     WRITE_HANDLER(code, name, where, variant, length, cycles)     a register into memory
  *     MODIFY_HANDLER(code, name, where, variant, length, cycles)    memory changed in place
+ *     UNSTABLE_HANDLER(code, name, mode, length, cycles)            a masked register into memory
  *     IMPLIED_HANDLER(code, name)                                   registers only, 2 cycles
  *     BRANCH_HANDLER(code, name)                                    2 cycles, taken 3 or 4
  *     CONTROL_HANDLER(code, name, length, cycles)                   stack and jumps
@@ -24,10 +25,6 @@
     READ_HANDLER(code, name, ram, zp_ram, 2, 3) \
     READ_HANDLER(code, name, tia, zp_tia, 2, 3) \
     READ_HANDLER(code, name, any, zp, 2, 3)
-#define READ_zp_slow(code, name) \
-    READ_HANDLER(code, name, ram, zp_ram, 2, 4) \
-    READ_HANDLER(code, name, tia, zp_tia, 2, 4) \
-    READ_HANDLER(code, name, any, zp, 2, 4)
 #define READ_zpx(code, name) READ_HANDLER(code, name, any, zpx, 2, 4)
 #define READ_zpy(code, name) READ_HANDLER(code, name, any, zpy, 2, 4)
 #define READ_abs(code, name) \
@@ -59,9 +56,6 @@
 #define WRITE_aby(code, name) WRITE_HANDLER(code, name, any, aby, 3, 5)
 #define WRITE_izx(code, name) WRITE_HANDLER(code, name, any, izx, 2, 6)
 #define WRITE_izy(code, name) WRITE_HANDLER(code, name, any, izy, 2, 6)
-#define WRITE_abx_high(code, name) WRITE_HANDLER(code, name, any, abx_high, 3, 5)
-#define WRITE_aby_high(code, name) WRITE_HANDLER(code, name, any, aby_high, 3, 5)
-#define WRITE_izy_high(code, name) WRITE_HANDLER(code, name, any, izy_high, 2, 6)
 
 #define MODIFY_zp(code, name) \
     MODIFY_HANDLER(code, name, ram, zp_ram, 2, 5) \
@@ -139,8 +133,8 @@ READ(74, nop, zpx) READ(D4, nop, zpx) READ(F4, nop, zpx)
 READ(0C, nop, abs) READ(1C, nop, abx) READ(3C, nop, abx) READ(5C, nop, abx)
 READ(7C, nop, abx) READ(DC, nop, abx) READ(FC, nop, abx)
 
-/* LAX zp takes 3 cycles on hardware, 4 in ale-py. */
-READ(A7, lax, zp_slow) READ(B7, lax, zpy) READ(AF, lax, abs)
+READ_HANDLER(A7, lax, any, zp, 2, 4) /* 3 cycles in hardware, 4 in ALE */
+READ(B7, lax, zpy) READ(AF, lax, abs)
 READ(BF, lax, aby) READ(A3, lax, izx) READ(B3, lax, izy)
 WRITE(87, sax, zp) WRITE(97, sax, zpy) WRITE(8F, sax, abs) WRITE(83, sax, izx)
 
@@ -160,11 +154,12 @@ MODIFY(FB, isc, aby) MODIFY(E3, isc, izx) MODIFY(F3, isc, izy)
 READ(0B, anc, imm) READ(2B, anc, imm) READ(4B, alr, imm) READ(6B, arr, imm)
 READ(CB, axs, imm) READ(EB, sbc, imm)
 
-/* --- undocumented, unstable on hardware: as in ale-py, docs/design/console.md ---------------- */
+/* --- undocumented, unstable: see docs/design/console.md for what is assumed ----------------- */
 
 READ(8B, ane, imm) READ(AB, lxa, imm) READ(BB, las, aby)
-WRITE(9F, sha, aby_high) WRITE(93, sha, izy_high) WRITE(9E, shx, aby_high)
-WRITE(9C, shy, abx_high) WRITE(9B, tas, aby_high)
+UNSTABLE_HANDLER(9F, sha, aby, 3, 5) UNSTABLE_HANDLER(93, sha, izy, 2, 6)
+UNSTABLE_HANDLER(9E, shx, aby, 3, 5) UNSTABLE_HANDLER(9C, shy, abx, 3, 5)
+UNSTABLE_HANDLER(9B, tas, aby, 3, 5)
 
 /* --- those that stop the CPU --------------------------------------------------------------- */
 
@@ -176,6 +171,7 @@ CONTROL_HANDLER(B2, jam, 1, 0) CONTROL_HANDLER(D2, jam, 1, 0) CONTROL_HANDLER(F2
 #undef READ_HANDLER
 #undef WRITE_HANDLER
 #undef MODIFY_HANDLER
+#undef UNSTABLE_HANDLER
 #undef IMPLIED_HANDLER
 #undef BRANCH_HANDLER
 #undef CONTROL_HANDLER

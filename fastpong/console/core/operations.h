@@ -1,7 +1,7 @@
 /* What each instruction does to the registers.
  *
- * Sources: MOS MCS6500 Programming Manual (1976). Bruce Clark, "Decimal Mode" (6502.org) for the
- * flags of the NMOS chip. "NMOS 6510 Unintended Opcodes" for the undocumented ones.
+ * Sources: MOS MCS6500 Programming Manual (1976). "NMOS 6510 Unintended Opcodes" for the
+ * undocumented ones. Where ALE differs, a black box showed it: docs/design/console.md.
  */
 #ifndef FASTPONG_OPERATIONS_H
 #define FASTPONG_OPERATIONS_H
@@ -56,31 +56,31 @@ INLINE void bit(Cpu *cpu, uint8_t m) {
     cpu->z = cpu->a & m;
 }
 
-/* Decimal mode as in ale-py, which counts with numbers where the chip corrects digits. Two digits
-   make a number from 0 to 165. */
-static inline int from_decimal(uint8_t byte) { return 10 * (byte >> 4) + (byte & 15); }
-static inline uint8_t to_decimal(int number) {
-    return (uint8_t)(number / 10 % 10 << 4 | number % 10);
+/* Decimal mode as ALE has it: a table of two digits, N and Z of the result, and an odd V. */
+static inline int decimal_value(uint8_t digits) { return 10 * (digits >> 4) + (digits & 15); }
+
+static inline uint8_t decimal_digits(int value) {
+    return (uint8_t)(value / 10 % 10 << 4 | value % 10);
 }
 
-static inline void finish_decimal(Cpu *cpu, uint8_t m, int total) {
-    uint8_t result = total >= 0 ? to_decimal(total & 0xFF) : (uint8_t)from_decimal(total & 0xFF);
-    cpu->v = ((cpu->a ^ result) & (result ^ m)) >> 7;
+static inline void set_decimal(Cpu *cpu, uint8_t m, uint8_t result) {
+    cpu->v = ((cpu->a ^ result) & (result ^ m)) >> 7 & 1;
     set_nz(cpu, cpu->a = result);
 }
 
 static inline void add_decimal(Cpu *cpu, uint8_t m) {
-    int total = from_decimal(cpu->a) + from_decimal(m) + cpu->c;
-    finish_decimal(cpu, m, total);
-    cpu->c = total > 99;
+    int sum = decimal_value(cpu->a) + decimal_value(m) + cpu->c;
+    cpu->c = sum > 99;
+    set_decimal(cpu, m, decimal_digits(sum & 0xFF));
 }
 
-/* C is that of the binary subtraction. */
 static inline void subtract_decimal(Cpu *cpu, uint8_t m) {
-    int total = from_decimal(cpu->a) - from_decimal(m) - !cpu->c;
-    uint8_t carry = cpu->a - m - !cpu->c >= 0;
-    finish_decimal(cpu, m, total >= 0 ? total : total + 100);
-    cpu->c = carry;
+    int difference = decimal_value(cpu->a) - decimal_value(m) - !cpu->c;
+    if (difference < 0) difference += 100;
+    cpu->c = cpu->a >= m + !cpu->c;
+    /* Digits above 9 may leave less than 0: another table is found there. */
+    set_decimal(cpu, m, difference < 0 ? (uint8_t)decimal_value((uint8_t)(256 + difference))
+                                       : decimal_digits(difference));
 }
 
 INLINE void adc(Cpu *cpu, uint8_t m) {
@@ -116,21 +116,23 @@ INLINE void alr(Cpu *cpu, uint8_t m) {
     set_nz(cpu, cpu->a >>= 1);
 }
 
-/* Decimal mode corrects both digits of the result by those of the AND. */
-static inline void correct_decimal(Cpu *cpu, uint8_t both) {
-    cpu->v = (both ^ cpu->a) >> 6 & 1;
-    if ((both & 15) + (both & 1) > 5) cpu->a = (cpu->a & 0xF0) | ((cpu->a + 6) & 15);
+/* As hardware does it: half of a decimal correction. */
+static inline void rotate_decimal(Cpu *cpu, uint8_t both) {
+    uint8_t rotated = (uint8_t)(both >> 1 | cpu->c << 7);
+    set_nz(cpu, cpu->a = rotated);
+    cpu->v = (both ^ rotated) >> 6 & 1;
+    if ((both & 15) + (both & 1) > 5) cpu->a = (rotated & 0xF0) | ((rotated + 6) & 15);
     cpu->c = (both >> 4) + (both >> 4 & 1) > 5;
     if (cpu->c) cpu->a = (uint8_t)(cpu->a + 0x60);
 }
 
 INLINE void arr(Cpu *cpu, uint8_t m) {
-    uint8_t both = cpu->a & m;
-    set_nz(cpu, cpu->a = (uint8_t)(both >> 1 | cpu->c << 7));
+    cpu->a &= m;
     if (cpu->d) {
-        correct_decimal(cpu, both);
+        rotate_decimal(cpu, cpu->a);
         return;
     }
+    set_nz(cpu, cpu->a = (uint8_t)(cpu->a >> 1 | cpu->c << 7));
     cpu->c = cpu->a >> 6 & 1;
     cpu->v = (cpu->a >> 6 ^ cpu->a >> 5) & 1;
 }
@@ -141,8 +143,7 @@ INLINE void axs(Cpu *cpu, uint8_t m) {
     cpu->x = (uint8_t)(both - m);
 }
 
-/* Unstable on hardware, with another constant in every chip. */
-INLINE void ane(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x & m & (cpu->a | 0xEE)); }
+INLINE void ane(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = (cpu->a | 0xEE) & cpu->x & m); }
 INLINE void lxa(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = (cpu->a | 0xEE) & m); }
 INLINE void las(Cpu *cpu, uint8_t m) { set_nz(cpu, cpu->a = cpu->x = cpu->sp &= m); }
 
@@ -152,6 +153,8 @@ INLINE uint8_t sta(Cpu *cpu) { return cpu->a; }
 INLINE uint8_t stx(Cpu *cpu) { return cpu->x; }
 INLINE uint8_t sty(Cpu *cpu) { return cpu->y; }
 INLINE uint8_t sax(Cpu *cpu) { return cpu->a & cpu->x; }
+
+/* The unstable ones let through what the address's high byte plus 1 lets through. */
 INLINE uint8_t sha(Cpu *cpu) { return cpu->a & cpu->x; }
 INLINE uint8_t shx(Cpu *cpu) { return cpu->x; }
 INLINE uint8_t shy(Cpu *cpu) { return cpu->y; }

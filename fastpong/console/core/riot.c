@@ -35,6 +35,7 @@ static uint8_t read_timer(Riot *riot, int32_t cycle) {
     /* Past 0 it counts every cycle, and is slowed to its interval by the first read. A black box
        shows the cycles before that read twice: once in each rate. */
     int32_t past = elapsed(riot, cycle) - (riot->timer_value << riot->timer_shift);
+    if (past == 0) return 0xFF; /* too early to slow it */
     if (!riot->timer_was_read) {
         riot->timer_was_read = 1;
         riot->timer_first_read = (uint8_t)past;
@@ -44,12 +45,12 @@ static uint8_t read_timer(Riot *riot, int32_t cycle) {
 
 uint8_t riot_read(Riot *riot, unsigned address, int32_t cycle) {
     switch (address & 7) {
-    case 0: return (riot->output_a & riot->direction_a) | (riot->port_a & ~riot->direction_a);
+    case 0: return riot->port_a;
     case 1: return riot->direction_a;
-    case 2: return (riot->output_b & riot->direction_b) | (riot->port_b & ~riot->direction_b);
-    case 3: return riot->direction_b;
+    case 2: return riot->port_b;
+    case 3: return 0;
     case 4: case 6: return read_timer(riot, cycle);
-    default: return intervals_left(riot, cycle) >= 0 ? 0 : 0x80;
+    default: return intervals_left(riot, cycle) >= 0 || riot->timer_was_read ? 0 : 0x80;
     }
 }
 
@@ -63,12 +64,7 @@ void riot_write(Riot *riot, unsigned address, uint8_t value, int32_t cycle) {
         riot->timer_was_read = 0;
         return;
     }
-    switch (address & 7) {
-    case 0: riot->output_a = value; break;
-    case 1: riot->direction_a = value; break;
-    case 2: riot->output_b = value; break;
-    case 3: riot->direction_b = value; break;
-    }
+    if ((address & 7) == 1) riot->direction_a = value;
 }
 
 int32_t riot_idle_rounds(const Riot *riot, int32_t cycle, int32_t round) {

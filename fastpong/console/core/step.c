@@ -35,6 +35,9 @@ void cpu_step(Console *console, const Board *board) {
     STEP_##where(code, length, cycles, name(cpu, fetch_##variant(PASS)))
 #define WRITE_HANDLER(code, name, where, variant, length, cycles) \
     STEP_##where(code, length, cycles, store_##variant(PASS, name(cpu)))
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    STEP_any(code, length, cycles, \
+             store_masked(cpu, console, board, at_##mode(PASS), name(cpu)))
 #define MODIFY_HANDLER(code, name, where, variant, length, cycles) \
     STEP_##where(code, length, cycles, store_##variant(PASS, name(cpu, fetch_##variant(PASS))))
 #define IMPLIED_HANDLER(code, name) STEP_any(code, 1, 2, name(cpu))

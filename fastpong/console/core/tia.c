@@ -22,6 +22,8 @@ static inline int lowest_bit(uint64_t bits) {
 static inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 #endif
 
+enum { LAST_BLANK_HMOVE = 20 }; /* the cycle up to which HMOVE lengthens its line's blank */
+
 static const int32_t NEVER = INT32_MAX;
 static const int32_t LONG_AGO = -(1 << 30); /* cycles: further back it counts as this */
 
@@ -30,7 +32,6 @@ void tia_init(Tia *tia) {
         .vsync_end = NEVER,
         .charge = {NEVER, NEVER, NEVER, NEVER},
         .button = {0x80, 0x80},
-        .button_latch = {0x80, 0x80},
         .dirty = (1 << OBJECTS) - 1,
     };
 }
@@ -44,6 +45,7 @@ bool tia_is_valid(const Tia *tia) {
            tia->line_clock == tia->line * CLOCKS_PER_LINE && tia->drawn >= tia->line_clock &&
            tia->drawn < tia->line_clock + CLOCKS_PER_LINE && !(tia->dirty >> OBJECTS) &&
            !(tia->active >> OBJECTS) && !(tia->skip_main >> OBJECTS) &&
+           tia->reflected <= 1 && tia->comb <= 2 &&
            tia->released >= LONG_AGO && tia->released <= CYCLES_PER_LINE &&
            (tia->vsync_end == NEVER ||
             (tia->vsync_end >= 0 && tia->vsync_end <= 2 * CLOCKS_PER_LINE));
@@ -124,7 +126,7 @@ static bool build_playfield(Tia *tia, Mask *mask) {
     add_pattern(mask, first, 0);
     add_pattern(mask, second, 16);
     add_pattern(mask, third, 48);
-    if (tia->ctrlpf & 1) { /* the right half mirrored */
+    if (tia->reflected) { /* the right half mirrored */
         add_pattern(mask, stretched(reversed(tia->pf[2]), 4), 80);
         add_pattern(mask, stretched(tia->pf[1], 4), 112);
         add_pattern(mask, stretched(reversed(tia->pf[0]) & 15, 4), 144);
@@ -239,27 +241,38 @@ static void paint_object(const Tia *tia, uint8_t *row, const Mask *span, int obj
         paint(row, tia->mask[object].word[w] & span->word[w], 64 * w, colour);
 }
 
-static void paint_playfield(const Tia *tia, uint8_t *row, int from, int to) {
-    Mask span, half;
-    span_mask(&span, from, to);
-    uint8_t left = tia->colupf, right = tia->colupf;
-    /* CTRLPF's bit 1: each half in its player's colour, if the playfield is behind the players. */
-    if ((tia->ctrlpf & 6) == 2) left = tia->colup[0], right = tia->colup[1];
-    if (left == right) {
-        paint_object(tia, row, &span, PLAYFIELD, left);
-    } else {
-        span_mask(&half, from, to < 80 ? to : 80);
-        paint_object(tia, row, &half, PLAYFIELD, left);
-        span_mask(&half, from > 80 ? from : 80, to);
-        paint_object(tia, row, &half, PLAYFIELD, right);
-    }
-    paint_object(tia, row, &span, BALL, tia->colupf);
+static void paint_players(const Tia *tia, uint8_t *row, const Mask *span, int which) {
+    paint_object(tia, row, span, MISSILE0 + which, tia->colup[which]);
+    paint_object(tia, row, span, PLAYER0 + which, tia->colup[which]);
 }
 
-static void paint_players(const Tia *tia, uint8_t *row, const Mask *span) {
-    for (int which = 1; which >= 0; which--) {
-        paint_object(tia, row, span, MISSILE0 + which, tia->colup[which]);
-        paint_object(tia, row, span, PLAYER0 + which, tia->colup[which]);
+/* Score mode: each half of the playfield has its player's colour and rank. */
+static void paint_score(const Tia *tia, uint8_t *row, const Mask *span, int from, int to) {
+    Mask left, right;
+    span_mask(&left, from, to < WIDTH / 2 ? to : WIDTH / 2);
+    span_mask(&right, from > WIDTH / 2 ? from : WIDTH / 2, to);
+    paint_object(tia, row, span, BALL, tia->colupf);
+    paint_object(tia, row, &right, PLAYFIELD, tia->colup[1]);
+    paint_players(tia, row, span, 1);
+    paint_object(tia, row, &left, PLAYFIELD, tia->colup[0]);
+    paint_players(tia, row, span, 0);
+}
+
+/* Paint what is seen, the lowest rank first. */
+static void paint_objects(const Tia *tia, uint8_t *row, const Mask *span, int from, int to) {
+    bool playfield_first = tia->ctrlpf & 4;
+    if ((tia->ctrlpf & 6) == 2) {
+        paint_score(tia, row, span, from, to);
+        return;
+    }
+    for (int layer = 0; layer < 2; layer++) {
+        if ((layer == 1) == playfield_first) {
+            paint_object(tia, row, span, PLAYFIELD, tia->colupf);
+            paint_object(tia, row, span, BALL, tia->colupf);
+        } else {
+            paint_players(tia, row, span, 1);
+            paint_players(tia, row, span, 0);
+        }
     }
 }
 
@@ -269,17 +282,8 @@ static void paint_span(const Tia *tia, uint8_t *row, const Mask *span, int from,
         return;
     }
     memset(row + from, tia->colubk, to - from);
-    if (tia->active) {
-        /* CTRLPF's bit 2: the playfield in front of the players. */
-        if (tia->ctrlpf & 4) {
-            paint_players(tia, row, span);
-            paint_playfield(tia, row, from, to);
-        } else {
-            paint_playfield(tia, row, from, to);
-            paint_players(tia, row, span);
-        }
-    }
-    if (tia->comb && from < 8) memset(row + from, 0, (to < 8 ? to : 8) - from);
+    if (tia->active) paint_objects(tia, row, span, from, to);
+    if (tia->comb == 1 && from < 8) memset(row + from, 0, (to < 8 ? to : 8) - from);
 }
 
 static bool is_shown(const Board *board, int32_t line) {
@@ -296,13 +300,25 @@ static void draw_span(Tia *tia, const Board *board, int from, int to) {
         paint_span(tia, board->screen + (tia->line - board->first_line) * WIDTH, &span, from, to);
 }
 
+/* Say whether a line leaves nothing for its end to take back. */
+static bool is_plain(const Tia *tia) {
+    return !tia->skip_main && !tia->comb && tia->reflected == (tia->ctrlpf & 1);
+}
+
 static void end_line(Tia *tia, const Board *board) {
     tia->line_clock += CLOCKS_PER_LINE;
     tia->line++;
+    if (tia->comb == 2) {
+        tia->comb = 1;
+        return;
+    }
+    /* Lines above the picture take nothing back: it lasts to the end of the first one shown. */
+    if (tia->line <= board->first_line) return;
+    tia->comb = 0;
     tia->dirty |= tia->skip_main;
     tia->skip_main = 0;
-    /* The comb lasts to the end of the first line that is shown. */
-    if (tia->line > board->first_line) tia->comb = 0;
+    if (tia->reflected != (tia->ctrlpf & 1)) tia->dirty |= OBJECT(PLAYFIELD);
+    tia->reflected = tia->ctrlpf & 1;
 }
 
 /* Draw whole lines that are all alike. */
@@ -327,7 +343,7 @@ static void draw_lines(Tia *tia, const Board *board, int32_t count) {
 void tia_draw(Tia *tia, const Board *board, int32_t clock) {
     while (tia->drawn < clock) {
         int32_t line_end = tia->line_clock + CLOCKS_PER_LINE;
-        if (tia->drawn == tia->line_clock && clock >= line_end && !tia->skip_main && !tia->comb) {
+        if (tia->drawn == tia->line_clock && clock >= line_end && is_plain(tia)) {
             draw_lines(tia, board, (clock - tia->line_clock) / CLOCKS_PER_LINE);
             continue;
         }
@@ -352,45 +368,74 @@ uint8_t tia_read_slow(Console *console, const Board *board, unsigned reg, uint8_
         unsigned pair = tia->collisions >> (2 * reg) & 3;
         return floating | (pair & 1) << 7 | (pair & 2) << 5;
     }
-    if (reg == INPT4 || reg == INPT5) {
-        uint8_t latch = tia->vblank & 0x40 ? tia->button_latch[reg - INPT4] : 0x80;
-        return floating | (tia->button[reg - INPT4] & latch);
-    }
+    /* The hardware's latch, by VBLANK's bit 6, is not in ALE. */
+    if (reg == INPT4 || reg == INPT5) return floating | tia->button[reg - INPT4];
     return floating;
 }
 
+static int least(int a, int b) { return a < b ? a : b; }
+
 /* Pixels that an object moves to the right after HMOVE at a cycle of the line. */
 static int moved(uint8_t motion, int32_t line_cycle) {
-    /* HMOVE sends extra clocks, one every fourth, of which those in the horizontal blank count.
-       Inside the blank it makes that longer by 8 clocks as well. */
-    bool in_blank = line_cycle <= 20;
-    int pulses = (motion >> 4) ^ 8, blank = in_blank ? BLANK_CLOCKS + 8 : BLANK_CLOCKS, extra = 0;
-    for (int k = 0; k < pulses; k++)
-        extra += (3 * line_cycle + 4 + 4 * k) % CLOCKS_PER_LINE < blank;
-    return (in_blank ? 8 : 0) - extra;
+    /* HMOVE stops an object for one clock of four, up to 15 times, and makes the horizontal blank
+       8 clocks longer. Begun late, it runs into the picture, where those clocks are not missed. */
+    int pulses = (motion >> 4) ^ 8;
+    if (line_cycle == CYCLES_PER_LINE - 1) return 8 - pulses; /* as on the next line's first */
+    if (line_cycle <= LAST_BLANK_HMOVE) return 8 - least(pulses, (70 - 3 * line_cycle) >> 2);
+    return -(pulses - least(pulses, (222 - 3 * line_cycle) >> 2));
 }
 
 static uint8_t wrapped(int position) { return (uint8_t)((position + 2 * WIDTH) % WIDTH); }
 
 static void move_all(Tia *tia, int32_t line_cycle) {
-    if (line_cycle <= 20) tia->comb = 1;
+    if (line_cycle <= LAST_BLANK_HMOVE) tia->comb = 1;
+    if (line_cycle == CYCLES_PER_LINE - 1) tia->comb = 2;
     for (int object = BALL; object < OBJECTS; object++)
         tia->position[object] =
             wrapped(tia->position[object] + moved(tia->motion[object], line_cycle));
+    tia->skip_main = 0;
     tia->dirty |= ~OBJECT(PLAYFIELD) & ((1 << OBJECTS) - 1);
 }
 
-/* RESxx: the object begins where the beam is, a few clocks later. */
-static void reset_position(Tia *tia, const Board *board, int object, int32_t cycle) {
+/* RESM0, RESM1, RESBL: the object begins where the beam is, four clocks later. */
+static void reset_small(Tia *tia, const Board *board, int object, int32_t cycle) {
     int32_t clock = 3 * tia_line_cycle(tia, cycle);
-    bool player = object >= PLAYER0;
-    int delay = player ? 5 : 4, position = clock - BLANK_CLOCKS + delay;
-    if (clock < BLANK_CLOCKS) position = player ? 3 : 2;
-    if (wrapped(position) == tia->position[object]) return;
-    tia_draw(tia, board, 3 * cycle);
-    tia->position[object] = wrapped(position);
+    tia_draw(tia, board, 3 * cycle + (object == BALL ? 0 : 8));
+    tia->position[object] = clock < BLANK_CLOCKS ? 2 : wrapped(clock - BLANK_CLOCKS + 4);
     tia->dirty |= OBJECT(object);
-    if (player) tia->skip_main |= OBJECT(object); /* its first copy is drawn from the next line on */
+}
+
+/* What the beam is doing with a player's copies at a pixel. */
+typedef enum { ELSEWHERE, ABOUT_TO_START, DRAWING } Beam;
+
+static Beam beam_at(const Tia *tia, int which, int pixel) {
+    unsigned size = tia->nusiz[which] & 7;
+    int width = size == 5 ? 16 : size == 7 ? 32 : 8;
+    Beam beam = ELSEWHERE;
+    for (int copy = -1; copy < 2; copy++) {
+        int offset = copy < 0 ? 0 : COPIES[size][copy];
+        if (copy >= 0 && !offset) continue;
+        int past = wrapped(pixel - tia->position[PLAYER0 + which] - offset);
+        if (past >= WIDTH - 6) past -= WIDTH;
+        if (past >= -1 && past <= width - 2) return DRAWING;
+        if (past >= -5 && past <= -2) beam = ABOUT_TO_START;
+    }
+    return beam;
+}
+
+/* RESP0, RESP1: as above, five clocks later. A copy being drawn is finished first, and the first
+   copy at the new place appears from the next line on, unless the old one was about to start. */
+static void reset_player(Tia *tia, const Board *board, int which, int32_t cycle) {
+    int32_t clock = 3 * tia_line_cycle(tia, cycle);
+    int position = clock < BLANK_CLOCKS ? 3 : wrapped(clock - BLANK_CLOCKS + 5);
+    Beam beam = beam_at(tia, which, wrapped(position - 5));
+    bool late = clock > 0 || cycle / CYCLES_PER_LINE <= board->first_line;
+    tia_draw(tia, board, 3 * cycle + (beam == DRAWING ? 11 : 0));
+    tia->position[PLAYER0 + which] = (uint8_t)position;
+    tia->skip_main &= ~OBJECT(PLAYER0 + which);
+    if (beam == DRAWING || (beam == ELSEWHERE && late))
+        tia->skip_main |= OBJECT(PLAYER0 + which);
+    tia->dirty |= OBJECT(PLAYER0 + which);
 }
 
 /* RESMP: while set, the missile is hidden. Clearing it leaves it in the middle of its player. */
@@ -435,7 +480,6 @@ static void write_vsync(Console *console, uint8_t value, int32_t clock) {
 static void write_vblank(Tia *tia, const Board *board, uint8_t value, int32_t cycle) {
     if ((tia->vblank ^ value) & 2) tia_draw(tia, board, 3 * cycle + 1);
     if (tia->vblank & ~value & 0x80) tia->released = cycle;
-    if (!(tia->vblank & value & 0x40)) tia->button_latch[0] = tia->button_latch[1] = 0x80;
     tia->vblank = value;
 }
 
@@ -459,6 +503,23 @@ static void write_playfield(Tia *tia, const Board *board, int which, uint8_t val
           3 * cycle + delay[tia_line_cycle(tia, cycle) & 3]);
 }
 
+static void write_sizes(Tia *tia, const Board *board, int which, uint8_t value, int32_t clock) {
+    if (tia->nusiz[which] == value) return;
+    tia_draw(tia, board, clock + 8);
+    tia->nusiz[which] = value;
+    tia->skip_main &= ~OBJECT(PLAYER0 + which);
+    tia->dirty |= OBJECT(MISSILE0 + which) | OBJECT(PLAYER0 + which);
+}
+
+static void write_control(Tia *tia, const Board *board, uint8_t value, int32_t cycle) {
+    if (tia->ctrlpf == value) return;
+    tia_draw(tia, board, 3 * cycle);
+    tia->ctrlpf = value;
+    /* The right half begins at cycle 49, reflected or not. */
+    if (tia_line_cycle(tia, cycle) < 49) tia->reflected = value & 1;
+    tia->dirty |= OBJECT(PLAYFIELD) | OBJECT(BALL);
+}
+
 void tia_write_slow(Console *console, const Board *board, unsigned reg, uint8_t value,
                     int32_t cycle) {
     Tia *tia = &console->tia;
@@ -466,30 +527,23 @@ void tia_write_slow(Console *console, const Board *board, unsigned reg, uint8_t 
     switch (reg) {
     case VSYNC: write_vsync(console, value, clock); break;
     case VBLANK: write_vblank(tia, board, value, cycle); break;
-    case NUSIZ0: case NUSIZ1: {
-        int which = reg - NUSIZ0;
-        store(tia, board, &tia->nusiz[which], value,
-              OBJECT(MISSILE0 + which) | OBJECT(PLAYER0 + which), clock + 8);
-        break;
-    }
+    case NUSIZ0: case NUSIZ1: write_sizes(tia, board, reg - NUSIZ0, value, clock); break;
     case COLUP0: case COLUP1: store_colour(tia, board, &tia->colup[reg - COLUP0], value, clock); break;
     case COLUPF: store_colour(tia, board, &tia->colupf, value, clock); break;
     case COLUBK: store_colour(tia, board, &tia->colubk, value, clock); break;
-    case CTRLPF:
-        store(tia, board, &tia->ctrlpf, value, OBJECT(PLAYFIELD) | OBJECT(BALL), clock);
-        break;
+    case CTRLPF: write_control(tia, board, value, cycle); break;
     case REFP0: case REFP1:
         store(tia, board, &tia->refp[reg - REFP0], value & 8, OBJECT(PLAYER0 + reg - REFP0),
               clock + 1);
         break;
     case PF0: case PF1: case PF2: write_playfield(tia, board, reg - PF0, value, cycle); break;
-    case RESP0: case RESP1: reset_position(tia, board, PLAYER0 + reg - RESP0, cycle); break;
-    case RESM0: case RESM1: reset_position(tia, board, MISSILE0 + reg - RESM0, cycle); break;
-    case RESBL: reset_position(tia, board, BALL, cycle); break;
+    case RESP0: case RESP1: reset_player(tia, board, reg - RESP0, cycle); break;
+    case RESM0: case RESM1: reset_small(tia, board, MISSILE0 + reg - RESM0, cycle); break;
+    case RESBL: reset_small(tia, board, BALL, cycle); break;
     case GRP0: case GRP1: write_graphics(tia, board, reg - GRP0, value, clock); break;
     case ENAM0: case ENAM1:
         store(tia, board, &tia->enam[reg - ENAM0], value & 2, OBJECT(MISSILE0 + reg - ENAM0),
-              clock + 1);
+              clock);
         break;
     case ENABL: store(tia, board, &tia->enabl, value & 2, OBJECT(BALL), clock); break;
     case HMP0: case HMP1: tia->motion[PLAYER0 + reg - HMP0] = value & 0xF0; break;

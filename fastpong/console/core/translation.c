@@ -37,6 +37,8 @@ const Fact *translation_facts(int32_t *count) {
 #define READ_HANDLER(...) ROW('r', __VA_ARGS__)
 #define WRITE_HANDLER(...) ROW('w', __VA_ARGS__)
 #define MODIFY_HANDLER(...) ROW('m', __VA_ARGS__)
+#define UNSTABLE_HANDLER(code, name, mode, length, cycles) \
+    ROW('u', code, name, any, mode, length, cycles)
 #define IMPLIED_HANDLER(code, name) ROW('i', code, name, any, implied, 1, 2)
 #define BRANCH_HANDLER(code, name) ROW('b', code, name, any, branch, 2, 2)
 #define CONTROL_HANDLER(code, name, length, cycles) ROW('c', code, name, any, control, length, cycles)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def read_file(name: str) -> bytes | None:
             continue
         except OSError as error:
             raise ValueError(f"expected a readable file, got {error}") from error
-        with open(file, "rb") as stream:
+        with os.fdopen(file, "rb") as stream:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or not is_own(status):
                 raise ValueError(
@@ -78,10 +77,10 @@ def read_file(name: str) -> bytes | None:
 
 def write_file(directory: Path, name: str, content: bytes) -> None:
     """Keep a file. Readers see all of it or nothing."""
-    scratch = directory / f"{name}.{uuid.uuid4().hex}"
+    scratch = directory / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(file, "wb") as stream:
+        with os.fdopen(file, "wb") as stream:
             stream.write(content)
         scratch.replace(directory / name)
     except OSError:

@@ -1,4 +1,4 @@
-"""Compile a cartridge with llvmlite. Run in a process of its own, see ``child_command``.
+"""Compile a cartridge with llvmlite. Run in a process of its own, see child.py.
 
 That keeps LLVM's 100 MB and the GIL that writing assembly takes out of the process that plays.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-import fastpong
 from fastpong.console.cartridge import Rom
 from fastpong.console.machine import Cartridge, facts
 from fastpong.console.translate.cache import write_file
@@ -66,27 +64,11 @@ def compile_assembly(text: str, level: int) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-def child_command(name: str, directory: Path | None, file: str) -> list[str]:
-    """Return the command of a process that compiles the ROM on its standard input.
-
-    It keeps the image in a directory, if there is one, and writes it to its standard output.
-    """
-    paths = [str(Path(fastpong.__file__).parents[1]), *sys.path]
-    program = (
-        "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
-        "from fastpong.console.translate.compiler import main; main(a)"
-    )
-    arguments = {
-        "path": paths,
-        "name": name,
-        "directory": str(directory) if directory else None,
-        "file": file,
-    }
-    return [sys.executable, "-I", "-c", program, json.dumps(arguments)]
-
-
 def main(arguments: dict[str, str | None]) -> None:
-    """Compile, as ``child_command`` says."""
+    """Compile the ROM on standard input, keep the image and write it to standard output.
+
+    arguments : of ``child.compile_kept``
+    """
     os.nice(NICE)
     data = sys.stdin.buffer.read()
     rom = Rom(str(arguments["name"]), data, hashlib.sha256(data).hexdigest())

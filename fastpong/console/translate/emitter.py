@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from fastpong.console.translate import operations
 from fastpong.console.translate.reach import Code, Instruction, place, successors
-from fastpong.console.translate.writer import OFTEN, RARE, TYPES, Block, State, Writer
+from fastpong.console.translate.writer import RARE, TYPES, Block, State
+from fastpong.console.translate.writes import MemoryWriter
 
 
-class Emitter(Writer):
+class Emitter(MemoryWriter):
     """Write the function of a cartridge.
 
     The console is the interpreter's at every instruction, so the interpreter can go on anywhere:
@@ -22,8 +20,7 @@ class Emitter(Writer):
     """
 
     def __init__(self, code: Code, facts: dict[str, int]) -> None:
-        super().__init__(facts)
-        self.code = code
+        super().__init__(code, facts)
         heads = (code.joins | self._targets()) & code.instructions.keys()
         self.heads = {at: Block(f"at{at:03x}") for at in sorted(heads)}
         self.dispatch = Block("dispatch")
@@ -56,7 +53,7 @@ class Emitter(Writer):
         loaded = {name: self.load(f"cpu.{name}") for name in TYPES}
         loaded["c"] = self.value(f"trunc i8 {loaded['c']} to i1")
         loaded["v"] = self.value(f"shl i8 {loaded['v']}, 7")
-        self.state = State(**loaded, base=self.load("cpu.cycle", kind="i32"))
+        self.state = State(*(*loaded.values(), self.load("cpu.cycle", kind="i32")))
         pc = self.load("cpu.pc", kind="i16")
         yes, no = self.fork(self.value(f"icmp ne i8 {self.load('cpu.d')}, 0"), RARE)
         self.begin(yes)
@@ -83,35 +80,6 @@ class Emitter(Writer):
         self.line(f"switch i16 {pc}, label %{unknown.label} [ {cases} ]")
         self.begin(unknown)
         self.leave(pc, "0")
-
-    def leave(self, pc: str, over: str) -> None:
-        """Store the registers and return whether the frame is over, i32."""
-        state = self.state
-        for name, kind in TYPES.items():
-            value = getattr(state, name)
-            if name == "c":
-                value = self.value(f"zext {kind} {value} to i8")
-            if name == "v":
-                value = self.value(f"lshr i8 {value}, 7")
-            self.store(value, f"cpu.{name}")
-        self.store(self.cycle(), "cpu.cycle", kind="i32")
-        self.store(pc, "cpu.pc", kind="i16")
-        self.line(f"ret i32 {over}")
-
-    @contextmanager
-    def aside(self, block: Block) -> Iterator[None]:
-        """Write a block without changing the state of what follows."""
-        state = self.state
-        self.begin(block)
-        yield
-        self.state = state
-
-    def leave_if(self, condition: str, pc: str, over: str = "0") -> None:
-        """Leave in an unlikely case."""
-        yes, no = self.fork(condition, RARE)
-        with self.aside(yes):
-            self.leave(pc, over)
-        self.begin(no)
 
     def look(self) -> None:
         """Stop if the frame lasts too long."""
@@ -173,12 +141,12 @@ class Emitter(Writer):
         elif row.kind == "r":
             self._idle(it)
             self.spend(row.cycles)
-            operations.READS[row.name](self, self._fetch(it))
+            operations.READS[row.name](self, self.read_operand(it))
         elif row.kind == "w":
             self.spend(row.cycles)
-            self._store(it, operations.WRITES[row.name](self))
+            self.write_operand(it, operations.WRITES[row.name](self))
         else:
-            self._modify(it)
+            self.modify(it)
         return True
 
     def _branch(self, it: Instruction) -> None:
@@ -202,345 +170,6 @@ class Emitter(Writer):
             "idle_rounds", "i32", f"ptr {self.at('riot')}", f"i32 {now}", f"i32 {length}"
         )
         self.set(base=self.value(f"add i32 {now}, {self.value(f'mul i32 {rounds}, {length}')}"))
-
-    # --- reads -----------------------------------------------------------------------------------
-
-    def _fetch(self, it: Instruction) -> str:
-        """Return the value that an instruction reads, i8."""
-        mode = it.row.mode
-        if mode == "imm":
-            return str(it.low)
-        if mode in ("zp", "abs"):
-            return self._fetch_fixed(it)
-        if mode in ("zpx", "zpy"):
-            address = self.value(f"add i8 {it.low}, {self._index(mode)}")
-            return self._either(
-                self.value(f"icmp slt i8 {address}, 0"),
-                lambda: self.load_at(self.ram(address)),
-                lambda: self._read(self.value(f"zext i8 {address} to i32"), str(it.low)),
-            )
-        address, bus = self._indexed(it)
-        self._count_crossing(it, address, bus)
-        fixed = mode != "izy"
-        if fixed and it.word & 0x1000 and it.word + 255 < 0x10000 and (it.word + 255) & 0x1000:
-            return self._table(address)
-        if fixed and place(it.word) == "tia":
-            return self._read_paddles(it, address)
-        if fixed and not it.word & 0x1000:
-            return self._read_indexed(address, bus)
-        in_rom = self.value(f"icmp ne i16 {self.value(f'and i16 {address}, 4096')}, 0")
-        return self._either(
-            in_rom,
-            lambda: self._table(address),
-            lambda: self._read_indexed(address, bus),
-        )
-
-    def _read_paddles(self, it: Instruction, address: str) -> str:
-        """Read by INPT0,Y and the like, which programs do on every line."""
-        lines = self.value(f"and i16 {address}, {0x108C}")
-        which = self.value(f"zext i16 {self.value(f'and i16 {address}, 3')} to i64")
-        return self._either(
-            self.value(f"icmp eq i16 {lines}, {self.facts['INPT0']}"),
-            lambda: self._read_paddle(
-                self.value(
-                    f"getelementptr inbounds i32, ptr {self.at('tia.charge')}, i64 {which}"
-                ),
-                it.high,
-            ),
-            lambda: self._read_indexed(address, str(it.high)),
-        )
-
-    def _read_indexed(self, address: str, bus: str) -> str:
-        low = self.value(f"trunc i16 {address} to i8")
-        return self._either(
-            self._is_ram(address),
-            lambda: self.load_at(self.ram(low)),
-            lambda: self._read(self.value(f"zext i16 {address} to i32"), bus),
-        )
-
-    def _fetch_fixed(self, it: Instruction) -> str:
-        zero_page = it.row.mode == "zp"
-        address = it.low if zero_page else it.word
-        where = place(address)
-        if where == "rom":
-            return str(self.code.rom[address & 0xFFF])
-        if where == "ram":
-            return self.load("ram", address & 0x7F)
-        if where == "riot":
-            return self.call(
-                "riot_read",
-                "i8",
-                f"ptr {self.at('riot')}",
-                f"i32 {it.low}",
-                f"i32 {self.cycle()}",
-            )
-        return self._read_tia(it.low & 15, it.low if zero_page else it.high)
-
-    def _read_paddle(self, charge: str, bus: int) -> str:
-        passed = self.value(f"sub i32 {self.cycle()}, {self.load('tia.released', kind='i32')}")
-        full = self.value(f"icmp sgt i32 {passed}, {self.load_at(charge, 'i32')}")
-        free = self.value(f"icmp sge i8 {self.load('tia.vblank')}, 0")
-        both = self.value(f"and i1 {full}, {free}")
-        low = bus & 0x3F
-        return self.value(f"select i1 {both}, i8 {low | 0x80}, i8 {low}")
-
-    def _read_tia(self, reg: int, bus: int) -> str:
-        facts = self.facts
-        if facts["INPT0"] <= reg <= facts["INPT3"]:
-            return self._read_paddle(self.at("tia.charge", 4 * (reg - facts["INPT0"])), bus)
-        return self.call(
-            "tia_read",
-            "i8",
-            "ptr %console",
-            "ptr %board",
-            f"i32 {reg}",
-            f"i8 zeroext {bus}",
-            f"i32 {self.cycle()}",
-        )
-
-    def _read(self, address: str, bus: str) -> str:
-        return self.call(
-            "read",
-            "i8",
-            "ptr %console",
-            "ptr %board",
-            f"i32 {address}",
-            f"i8 zeroext {bus}",
-            f"i32 {self.cycle()}",
-        )
-
-    def _either(self, condition: str, likely, unlikely) -> str:
-        """Return one of two values, each written when it is needed."""
-        self.cycle()
-        yes, no = self.fork(condition)
-        end = Block(self.new_label())
-        values = []
-        for block, write in ((yes, likely), (no, unlikely)):
-            with self.aside(block):
-                value = write()
-                values.append((value, self.block))
-                self.line(f"br label %{end.label}")
-        self.begin(end)
-        return self.pick("i8", *values)
-
-    def _index(self, mode: str) -> str:
-        return self.state.x if mode in ("zpx", "abx") else self.state.y
-
-    def _indexed(self, it: Instruction) -> tuple[str, str]:
-        """Return an indexed address, i16, and what the bus holds, i8."""
-        if it.row.mode == "izy":
-            start = self.load("ram", it.low & 0x7F, "i16")
-            high = self.load("ram", (it.low & 0x7F) + 1)
-            index = self.value(f"zext i8 {self.state.y} to i16")
-            return self.value(f"add i16 {start}, {index}"), high
-        index = self.value(f"zext i8 {self._index(it.row.mode)} to i16")
-        return self.value(f"add i16 {it.word}, {index}"), str(it.high)
-
-    def _count_crossing(self, it: Instruction, address: str, bus: str) -> None:
-        if it.row.mode != "izy" and not it.low:
-            return
-        page = self.value(f"trunc i16 {self.value(f'lshr i16 {address}, 8')} to i8")
-        crossed = self.value(f"and i8 {self.value(f'xor i8 {page}, {bus}')}, 1")
-        now = self.value(f"add nsw i32 {self.cycle()}, {self.value(f'zext i8 {crossed} to i32')}")
-        self.set(base=now)
-
-    def _table(self, address: str) -> str:
-        low = self.value(f"and i16 {address}, 4095")
-        index = self.value(f"zext i16 {low} to i64")
-        pointer = self.value(f"getelementptr inbounds i8, ptr %rom, i64 {index}")
-        return self.value(f"load i8, ptr {pointer}, align 1")
-
-    def _is_ram(self, address: str) -> str:
-        lines = self.value(f"and i16 {address}, {0x1280}")
-        return self.value(f"icmp eq i16 {lines}, {0x80}")
-
-    # --- writes ----------------------------------------------------------------------------------
-
-    def _store(self, it: Instruction, value: str) -> None:
-        mode = it.row.mode
-        if mode in ("zp", "abs"):
-            self._store_fixed(it, value)
-            return
-        if mode in ("zpx", "zpy"):
-            address = self.value(f"add i8 {it.low}, {self._index(mode)}")
-            self._store_zero_page(it, address, value)
-            return
-        if mode != "izy" and it.word & 0x1000 and it.word + 255 < 0x10000:
-            if (it.word + 255) & 0x1000:
-                return
-        address, _ = self._indexed(it)
-        low = self.value(f"trunc i16 {address} to i8")
-        self.cycle()
-        yes, no = self.fork(self._is_ram(address))
-        end = Block(self.new_label())
-        self.begin(yes)
-        self.line(f"store i8 {value}, ptr {self.ram(low)}, align 1")
-        self.go(end)
-        self.begin(no)
-        self._write(it, self.value(f"zext i16 {address} to i32"), value, end)
-        self.join(end)
-
-    def _store_fixed(self, it: Instruction, value: str) -> None:
-        address = it.low if it.row.mode == "zp" else it.word
-        where = place(address)
-        if where == "ram":
-            self.store(value, "ram", address & 0x7F)
-        elif where == "riot":
-            self.call(
-                "riot_write",
-                "void",
-                f"ptr {self.at('riot')}",
-                f"i32 {it.low}",
-                f"i8 zeroext {value}",
-                f"i32 {self.cycle()}",
-            )
-        elif where == "tia":
-            self._write_tia(it, it.low & 63, value)
-
-    def _store_zero_page(self, it: Instruction, address: str, value: str) -> None:
-        """Write to RAM or the TIA. Registers that are rewritten with their value cost little."""
-        self.cycle()
-        end = Block(self.new_label())
-        yes, no = self.fork(self.value(f"icmp slt i8 {address}, 0"))
-        self.begin(yes)
-        self.line(f"store i8 {value}, ptr {self.ram(address)}, align 1")
-        self.go(end)
-        self.begin(no)
-        reg = self.value(f"zext i8 {self.value(f'and i8 {address}, 63')} to i64")
-        stable = self.value(f"lshr i64 {self.facts['STABLE_REGISTERS']}, {reg}")
-        written = self.value(
-            f"getelementptr inbounds i8, ptr {self.at('tia.written')}, i64 {reg}"
-        )
-        same = self.value(f"icmp eq i8 {self.load_at(written)}, {value}")
-        same = self.value(f"and i1 {self.value(f'trunc i64 {stable} to i1')}, {same}")
-        yes, no = self.fork(same)
-        self.begin(yes)
-        self.go(end)
-        self.begin(no)
-        self._write(it, self.value(f"zext i8 {address} to i32"), value, end)
-        self.join(end)
-
-    def _write(self, it: Instruction, address: str, value: str, end: Block) -> None:
-        """Write to an address, i32, and do what the interpreter does when that halts the CPU."""
-        state = self.state
-        self.call(
-            "write",
-            "void",
-            "ptr %console",
-            "ptr %board",
-            f"i32 {address}",
-            f"i8 zeroext {value}",
-            f"i32 {self.cycle()}",
-        )
-        halt = self.load("halt", kind="i32")
-        ended = self.value(f"zext i8 {self.load('frame_ended')} to i32")
-        any_ = self.value(f"icmp ne i32 {self.value(f'or i32 {halt}, {ended}')}, 0")
-        yes, no = self.fork(any_, RARE)
-        with self.aside(yes):
-            self.set(base=self.value(f"add i32 {self.cycle()}, {halt}"))
-            self.store("0", "halt", kind="i32")
-            over = self.value(f"icmp ne i32 {ended}, 0")
-            self.leave_if(over, str(self.code.address(it.next)), "1")
-            self.go(end)
-        self.begin(no)
-        self.go(end)
-        self.state = state
-
-    def _write_tia(self, it: Instruction, reg: int, value: str) -> None:
-        facts = self.facts
-        if reg == facts["WSYNC"]:
-            self._wait(it)
-        elif facts["STABLE_REGISTERS"] >> reg & 1:
-            written = self.load("tia.written", reg)
-            self._unless(self.value(f"icmp eq i8 {written}, {value}"), reg, value, stable=True)
-        elif reg in (facts["GRP0"], facts["GRP1"]):
-            which = reg - facts["GRP0"]
-            same = self._same("tia.grp", which, value)
-            other = self._same("tia.grp_old", 1 - which, self.load("tia.grp", 1 - which))
-            same = self.value(f"and i1 {same}, {other}")
-            if which:
-                ball = self._same("tia.enabl_old", 0, self.load("tia.enabl"))
-                same = self.value(f"and i1 {same}, {ball}")
-            self._unless(same, reg, value, stable=False)
-        elif not facts["SILENT_REGISTERS"] >> reg & 1 and reg <= facts["CXCLR"]:
-            self._write_slow(reg, value)
-            if reg == facts["VSYNC"]:
-                ended = self.value(f"icmp ne i8 {self.load('frame_ended')}, 0")
-                self.leave_if(ended, str(self.code.address(it.next)), "1")
-
-    def _same(self, name: str, index: int, value: str) -> str:
-        return self.value(f"icmp eq i8 {self.load(name, index)}, {value}")
-
-    def _unless(self, same: str, reg: int, value: str, stable: bool) -> None:
-        """Write to a register unless that changes nothing."""
-        yes, no = self.fork(self.value(f"xor i1 {same}, true"), RARE)
-        with self.aside(yes):
-            if stable:
-                self.store(value, "tia.written", reg)
-            self._write_slow(reg, value)
-            self.line(f"br label %{no.label}")
-        self.begin(no)
-
-    def _write_slow(self, reg: int, value: str) -> None:
-        self.call(
-            "tia_write",
-            "void",
-            "ptr %console",
-            "ptr %board",
-            f"i32 {reg}",
-            f"i8 zeroext {value}",
-            f"i32 {self.cycle()}",
-        )
-
-    def _wait(self, it: Instruction) -> None:
-        """Write WSYNC: wait for the line's end, unless it has just come.
-
-        Most programs write it once a line, so that a predicted branch takes the sum out of the
-        chain of cycles. 0.1 us a frame.
-        """
-        length = self.facts["CYCLES_PER_LINE"]
-        now, start = self.cycle(), self.load("tia.cpu_line", kind="i32")
-        passed = self.value(f"sub i32 {now}, {start}")
-        since = self.value(f"sub i32 {passed}, {length + 1}")
-        usual, other = self.fork(self.value(f"icmp ult i32 {since}, {length - 1}"), OFTEN)
-        end = Block(self.new_label())
-        self.begin(usual)
-        self.store(self.value(f"add i32 {start}, {length}"), "tia.cpu_line", kind="i32")
-        next_line = self.value(f"add i32 {start}, {2 * length}")
-        self.line(f"br label %{end.label}")
-        self.begin(other)
-        lines = self.value(f"udiv i32 {passed}, {length}")
-        line = self.value(f"add i32 {start}, {self.value(f'mul i32 {lines}, {length}')}")
-        self.store(line, "tia.cpu_line", kind="i32")
-        begun = self.value(f"icmp eq i32 {now}, {line}")
-        ended = self.value(f"add i32 {line}, {length}")
-        waited = self.value(f"select i1 {begun}, i32 {now}, i32 {ended}")
-        self.line(f"br label %{end.label}")
-        self.begin(end)
-        self.set(base=self.pick("i32", (next_line, usual), (waited, other)))
-
-    # --- changes ---------------------------------------------------------------------------------
-
-    def _modify(self, it: Instruction) -> None:
-        row = it.row
-        change = operations.CHANGES[row.name]
-        if row.mode in ("zp", "abs"):
-            self.spend(row.cycles)
-            value = change(self, self.load("ram", it.low & 0x7F))
-            self.store(value, "ram", it.low & 0x7F)
-            return
-        if row.mode == "zpx":
-            address = self.value(f"add i8 {it.low}, {self.state.x}")
-            elsewhere = self.value(f"icmp sge i8 {address}, 0")
-        else:
-            word, _ = self._indexed(it)
-            address = self.value(f"trunc i16 {word} to i8")
-            elsewhere = self.value(f"xor i1 {self._is_ram(word)}, true")
-        self.leave_if(elsewhere, str(self.code.address(it.at)))
-        self.spend(row.cycles)
-        pointer = self.ram(address)
-        value = change(self, self.load_at(pointer))
-        self.line(f"store i8 {value}, ptr {pointer}, align 1")
 
     # --- stack and jumps --------------------------------------------------------------------------
 
@@ -569,7 +198,7 @@ class Emitter(Writer):
     def _push(self, it: Instruction, value: str) -> None:
         pointer = self.state.sp
         self.set(sp=self.value(f"add i8 {pointer}, -1"))
-        self._store_zero_page(it, pointer, value)
+        self.store_zero_page(it, pointer, value)
 
     def _pull(self, it: Instruction) -> None:
         here = str(self.code.address(it.at))

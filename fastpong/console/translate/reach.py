@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastpong.console.machine import facts, rows
 
-Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
+Profile = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.bool_]]
 ROM_SIZE = 4096
-PLAIN = frozenset("lda ldx ldy and ora eor cmp cpx cpy bit adc sbc nop lax anc alr axs".split())
-STORES = frozenset("sta stx sty sax".split())
-CHANGES = frozenset("asl lsr rol ror inc dec slo rla sre rra dcp isc".split())
-CONTROLS = frozenset("pha pla php plp jmp jmi jsr rts brk rti".split())
+
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split(" "))
+
+
+PLAIN = _names("lda ldx ldy and ora eor cmp cpx cpy bit adc sbc nop lax anc alr axs")
+STORES = _names("sta stx sty sax")
+CHANGES = _names("asl lsr rol ror inc dec slo rla sre rra dcp isc")
+CONTROLS = _names("pha pla php plp jmp jmi jsr rts brk rti")
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,11 @@ class Instruction:
         return self.low | self.high << 8
 
     @property
+    def address(self) -> int:
+        """Return the address of an operand without index."""
+        return self.low if self.row.mode == "zp" else self.word
+
+    @property
     def target(self) -> int:
         """Return where a branch goes."""
         return self.next + (self.low ^ 0x80) - 0x80
@@ -86,10 +98,8 @@ def is_translatable(it: Instruction) -> bool:
     if row.kind == "w":
         return row.name in STORES and (direct or pointer)
     if row.kind == "m":
-        in_ram = (
-            row.mode == "zp" and it.low >= 0x80 or row.mode == "abs" and place(it.word) == "ram"
-        )
-        return row.name in CHANGES and (in_ram or row.mode in ("zpx", "abx"))
+        fixed = row.mode in ("zp", "abs") and place(it.address) == "ram"
+        return row.name in CHANGES and (fixed or row.mode in ("zpx", "abx"))
     if row.kind == "i":
         return row.name != "sed"
     if row.kind == "b":
@@ -194,13 +204,9 @@ def _follow(code: Code, it: Instruction) -> tuple[set[int], set[int]]:
         entries = {(code.rom[at] | code.rom[at + 1] << 8) & 0xFFF}
     elif row.name == "cld":
         entries = {it.next}
-    elif row.kind == "w" and row.mode in ("zp", "abs") and place(it.word & _span(row)) == "tia":
+    elif row.kind == "w" and row.mode in ("zp", "abs") and place(it.address) == "tia":
         entries = {it.next} if it.low & 63 == facts()["VSYNC"] else set()
     return successors(code, it), entries
-
-
-def _span(row: Row) -> int:
-    return 0xFF if row.mode == "zp" else 0xFFFF
 
 
 def _find_joins(code: Code) -> None:

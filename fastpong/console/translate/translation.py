@@ -6,28 +6,17 @@ that is.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import platform
-import subprocess
 import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from fastpong.console.machine import Cartridge
 from fastpong.console.translate import cache
 from fastpong.console.translate.image import Image, image_key
 
 Warn = Callable[[str], object]
-
-TIMEOUT = 120.0
-"""Seconds for a compilation, and for waiting for another process's."""
-
-POLL = 0.1
 
 _said: set[str] = set()
 
@@ -51,7 +40,7 @@ def attach(
     thread.start()
     if background:
         return thread
-    thread.join(2 * TIMEOUT)
+    thread.join()  # its waits have timeouts
     return None
 
 
@@ -98,6 +87,8 @@ def _attach(cartridge: Cartridge, image: Image, warn: Warn) -> None:
 
 
 def _compile(cartridge: Cartridge, key: bytes, warn: Warn) -> None:
+    from fastpong.console.translate import child  # 4 ms that most processes do not need
+
     directory = cache.writable_directory()
     if directory is None:
         _say(
@@ -108,52 +99,14 @@ def _compile(cartridge: Cartridge, key: bytes, warn: Warn) -> None:
         )
     name = file_name(cartridge, key)
     try:
-        with _locked(directory, name):
+        with child.locked(directory, name):
             # Another process may have compiled it meanwhile. What is wrong was said before.
             if not _attach_kept(cartridge, key, lambda message: None):
-                content = _run_child(cartridge, directory, name)
+                content = child.compile_kept(cartridge.rom, directory, name)
                 _attach(cartridge, Image.from_bytes(key, content), warn)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, child.SubprocessError) as error:
         _say(
             warn,
             f"translation: expected llvmlite to compile the cartridge, got {error}. The console "
-            f"runs on its interpreter, at half the speed: pip install llvmlite",
+            f"runs on its interpreter, at half the speed. Without llvmlite: pip install llvmlite",
         )
-
-
-def _run_child(cartridge: Cartridge, directory: Path | None, name: str) -> bytes:
-    # Imported by few processes: it imports what the compiler needs.
-    from fastpong.console.translate.compiler import child_command
-
-    done = subprocess.run(
-        child_command(cartridge.rom.name, directory, name),
-        input=cartridge.rom.data,
-        capture_output=True,
-        timeout=TIMEOUT,
-    )
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise ValueError(f"exit status {done.returncode}: {lines[-1]}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def _locked(directory: Path | None, name: str) -> Iterator[None]:
-    """Let one process compile a cartridge at a time. A dead one's lock is released."""
-    if directory is None:
-        yield
-        return
-    file = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"no lock on {name} in {TIMEOUT:.0f} s") from None
-                time.sleep(POLL)
-        yield
-    finally:
-        os.close(file)

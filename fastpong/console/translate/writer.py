@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 TYPES = {"a": "i8", "x": "i8", "y": "i8", "sp": "i8", "n": "i8", "z": "i8", "c": "i1", "v": "i8"}
-"""The CPU's registers as values. V is bit 7 of v, so that it costs nothing until it is asked for."""
+"""The CPU's registers as values. V is bit 7 of v, which costs nothing until it is asked for."""
 
 
 EVEN = (1, 1)
@@ -27,7 +29,7 @@ class State:
     c: str
     v: str
     base: str
-    offset: int = 0
+    offset: int = field(default=0, kw_only=True)
 
 
 @dataclass
@@ -74,8 +76,8 @@ class Writer:
         self.blocks.append(block)
 
     def set(self, **values: str) -> None:
-        """Change registers."""
-        self.state = replace(self.state, **values)
+        """Change registers, or the cycle by its base."""
+        self.state = replace(self.state, **values)  # type: ignore[arg-type]
 
     # --- cycles ------------------------------------------------------------------------------
 
@@ -155,8 +157,7 @@ class Writer:
     def join(self, block: Block, pc: bool = False) -> str:
         """Begin a block that others go to. Returns its program counter if it has one."""
         self.begin(block)
-        names = {name: f"%{block.label}.{name}" for name in (*TYPES, "base")}
-        self.state = State(**names)
+        self.state = State(*(f"%{block.label}.{name}" for name in (*TYPES, "base")))
         return f"%{block.label}.pc" if pc else ""
 
     def pick(self, kind: str, *values: tuple[str, Block]) -> str:
@@ -164,11 +165,57 @@ class Writer:
         pairs = ", ".join(f"[ {value}, %{block.label} ]" for value, block in values)
         return self.value(f"phi {kind} {pairs}")
 
+    def either(self, condition: str, true: Callable[[], str], false: Callable[[], str]) -> str:
+        """Return one of two bytes, each written where it is needed."""
+        self.cycle()
+        yes, no = self.fork(condition)
+        end = Block(self.new_label())
+        values = []
+        for block, write in ((yes, true), (no, false)):
+            with self.aside(block):
+                value = write()
+                values.append((value, self.block))
+                self.line(f"br label %{end.label}")
+        self.begin(end)
+        return self.pick("i8", *values)
+
+    def leave(self, pc: str, over: str) -> None:
+        """Store the registers and return whether the frame is over, i32."""
+        state = self.state
+        for name, kind in TYPES.items():
+            value = getattr(state, name)
+            if name == "c":
+                value = self.value(f"zext {kind} {value} to i8")
+            if name == "v":
+                value = self.value(f"lshr i8 {value}, 7")
+            self.store(value, f"cpu.{name}")
+        self.store(self.cycle(), "cpu.cycle", kind="i32")
+        self.store(pc, "cpu.pc", kind="i16")
+        self.line(f"ret i32 {over}")
+
+    @contextmanager
+    def aside(self, block: Block) -> Iterator[None]:
+        """Write a block without changing the state of what follows."""
+        state = self.state
+        self.begin(block)
+        yield
+        self.state = state
+
+    def leave_if(self, condition: str, pc: str, over: str = "0") -> None:
+        """Leave in an unlikely case."""
+        yes, no = self.fork(condition, RARE)
+        with self.aside(yes):
+            self.leave(pc, over)
+        self.begin(no)
+
     # --- text --------------------------------------------------------------------------------
 
     def text(self, prologue: list[str]) -> str:
         """Return the function. ``prologue`` begins it, without a terminator."""
-        out = ["define i32 @run(ptr noalias %console, ptr noalias %board) nounwind \"no-builtins\" {", "entry:"]
+        out = [
+            'define i32 @run(ptr noalias %console, ptr noalias %board) nounwind "no-builtins" {',
+            "entry:",
+        ]
         out += prologue
         out += [f"{name} = {text}" for name, text in self.pointers.items()]
         for block in self.blocks:
