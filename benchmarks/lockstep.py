@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -179,13 +181,21 @@ def read(path: Path) -> dict[int, dict[str, Any]]:
 
 def play_all(seeds: Iterable[int], frames: int, run: Path, workers: int) -> Iterator[dict]:
     """Play seeds in processes of their own and yield what they find."""
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=leave_interrupts) as pool:
         tasks = [pool.submit(play_seed, seed, frames, run) for seed in seeds]
         try:
             for task in as_completed(tasks):
                 yield task.result()
-        finally:
+        except BaseException:  # Ctrl-C: what is being played is dropped
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that writes the results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def train(run: Path) -> None:
