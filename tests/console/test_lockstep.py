@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import numpy as np
 import pytest
-from consoles import consoles, pong
+from consoles import CONSOLES, consoles, pong
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from players import ACTIONS, FIRE, LEFT, NOOP, PLAYERS, RIGHT
+from players import ACTIONS, FIRE, LEFT, NOOP, PLAYERS, RIGHT, variant_frames
 
 from fastpong.console.lockstep import Difference, Lockstep
 from fastpong.envs.ale import AleMachine
@@ -39,25 +41,36 @@ def test_every_frame_of_a_players_games(name: str, lockstep: Lockstep) -> None:
             lockstep.reset()
 
 
+TRAINED = np.load(Path(__file__).resolve().parents[1] / "golden" / "trained-games.npz")
+"""Every frame's action in games of agents that `fastpong train --recipe pong` had trained, each won.
+
+As both emulators are deterministic, the actions are the games.
+"""
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("name", TRAINED.files)
+def test_the_games_of_a_trained_agent(name: str, frames: int, lockstep: Lockstep) -> None:
+    actions, points = TRAINED[name].tolist(), 0
+    lockstep.reset()
+    for at in range(0, len(actions), frames):
+        points += lockstep.step(actions[at : at + frames])
+    assert lockstep.over and points > 10
+
+
 @pytest.mark.parametrize("env", VARIANTS)
 @pytest.mark.parametrize("name", ["random, 4 frames", "tracker, noise 0.1"])
 def test_the_frames_of_a_variants_steps(env: str, name: str, lockstep: Lockstep) -> None:
     """Frames as envs.emulator draws them, those of a step in one call."""
-    variant = VARIANTS[env]
-    act, draw = PLAYERS[name](random.Random(f"{env} {name}")), uniforms(1, TRAIN, 0)
-    last, played = NOOP, 0
+    act = PLAYERS[name](random.Random(f"{env} {name}"))
+    step, played = variant_frames(VARIANTS[env], act, uniforms(1, TRAIN, 0)), 0
     lockstep.reset()
     while played < FRAMES:
-        action, skip = act(lockstep.ram), variant.frameskip
-        count = skip[int(draw() * len(skip))] if len(skip) > 1 else skip[0]
-        frames = []
-        for _ in range(count):
-            last = last if variant.sticky and draw() < variant.sticky else action
-            frames.append(last)
+        frames = step(lockstep.ram)
         lockstep.step(frames)
-        played += count
+        played += len(frames)
         if lockstep.over:
-            last = NOOP
+            step(None)
             lockstep.reset()
 
 
@@ -101,6 +114,16 @@ def test_the_cap_beside_the_end_of_a_game(offset: int) -> None:
         assert lockstep.over
 
 
+def test_the_cap_of_108000_frames() -> None:
+    lockstep = pong()
+    act = PLAYERS["endless rally"](random.Random(0))
+    lockstep.reset()
+    while not lockstep.over:
+        lockstep.step([act(lockstep.ram)] * 4)
+    assert lockstep.ale.game_truncated()
+    assert lockstep.ale.getEpisodeFrameNumber() == 108_000
+
+
 @pytest.mark.parametrize("cap", [1, 2, 7, 500])
 def test_a_cap_within_a_game(cap: int) -> None:
     lockstep = pong(max_frames=cap)
@@ -112,7 +135,7 @@ def test_a_cap_within_a_game(cap: int) -> None:
         assert lockstep.over
 
 
-@pytest.mark.parametrize("name", consoles())
+@pytest.mark.parametrize("name", CONSOLES)
 def test_a_saved_game_resumes(name: str) -> None:
     """What was saved goes on as ALE's game did, in another console."""
     lockstep = pong()
@@ -130,11 +153,13 @@ def test_a_saved_game_resumes(name: str) -> None:
 
 
 def test_equal_states_are_saved_alike() -> None:
-    first, second = consoles()["interpreter"], consoles()["interpreter"]
-    assert first.save() == second.save()
-    for console in (first, second):
+    """So a state does not tell which console it is from, nor what memory held before."""
+    saved = []
+    for console in (*consoles().values(), *consoles().values()):
+        saved.append([console.save()])
         console.play(bytes([RIGHT]) * 100)
-    assert first.save() == second.save()
+        saved[-1].append(console.save())
+    assert all(states == saved[0] for states in saved)
 
 
 def test_a_difference_is_found(lockstep: Lockstep) -> None:

@@ -16,8 +16,9 @@ MAX_FRAMES = 108_000
 
 
 @cache
-def cartridge(rom: str = "pong") -> Cartridge:
-    return Cartridge(load_rom(rom))
+def cartridge() -> Cartridge:
+    """Return Pong without machine code."""
+    return Cartridge(load_rom("pong"))
 
 
 def interpreter(max_frames: int) -> Console:

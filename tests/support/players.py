@@ -9,8 +9,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpong.envs.draws import Draw
+from fastpong.envs.variants import Variant
+
 Player = Callable[[NDArray[np.uint8]], int]
 Maker = Callable[[random.Random], Player]
+Stepper = Callable[[NDArray[np.uint8] | None], list[int]]
 
 NOOP, FIRE, UP, RIGHT, LEFT, DOWN, RIGHTFIRE, LEFTFIRE = 0, 1, 2, 3, 4, 5, 11, 12
 ACTIONS = range(18)
@@ -62,6 +66,16 @@ def mashing(rng: random.Random) -> Player:
     return act
 
 
+def rallying(rng: random.Random) -> Player:
+    """Return a player whose game reaches the cap of 108,000 frames."""
+
+    def act(ram: NDArray[np.uint8]) -> int:
+        above = int(ram[BALL]) - int(ram[PADDLE]) - 4
+        return NOOP if abs(above) < 3 else LEFT if above > 0 else RIGHT
+
+    return act
+
+
 def tracking(rng: random.Random, noise: float, mirrored: bool = False) -> Player:
     """Return a player that follows the ball, or flees it, with random moves in between.
 
@@ -86,6 +100,29 @@ def tracking(rng: random.Random, noise: float, mirrored: bool = False) -> Player
     return act
 
 
+def variant_frames(variant: Variant, act: Player, draw: Draw) -> Stepper:
+    """Return a function that draws the frames of a step, as ``envs.emulator`` does.
+
+    It is given RAM, and told to begin a game by None.
+    """
+    last = NOOP
+
+    def step(ram: NDArray[np.uint8] | None) -> list[int]:
+        nonlocal last
+        if ram is None:
+            last = NOOP
+            return []
+        action, skip = act(ram), variant.frameskip
+        count = skip[int(draw() * len(skip))] if len(skip) > 1 else skip[0]
+        frames = []
+        for _ in range(count):
+            last = last if variant.sticky and draw() < variant.sticky else action
+            frames.append(last)
+        return frames
+
+    return step
+
+
 PLAYERS: dict[str, Maker] = {
     "random, every frame": partial(holding, mean=1),
     "random, 4 frames": partial(holding, mean=4),
@@ -94,6 +131,7 @@ PLAYERS: dict[str, Maker] = {
     "reversals every frame": partial(reversing, longest=1),
     "reversals, up to 8 frames": partial(reversing, longest=8),
     "FIRE mashed": mashing,
+    "endless rally": rallying,
     "tracker": partial(tracking, noise=0.0),
     "tracker, noise 0.02": partial(tracking, noise=0.02),
     "tracker, noise 0.05": partial(tracking, noise=0.05),
