@@ -124,7 +124,6 @@ class ComparedMachine(AleMachine):
         return reward
 
 
-
 COUNTED: dict[str, Any] = dict(NOTHING)
 """What the agent's seed being played has met."""
 
@@ -211,7 +210,15 @@ episode's frame number are compared. A step has as many frames as the environmen
 """
 
 
-COLUMNS = ["seeds", "frames", "steps compared", "games", "points won", "points lost", "longest game"]
+COLUMNS = [
+    "seeds",
+    "frames",
+    "steps compared",
+    "games",
+    "points won",
+    "points lost",
+    "longest game",
+]
 
 
 def rows_by(found: Iterable[Mapping[str, Any]], key: str) -> list[list[str]]:
