@@ -210,15 +210,7 @@ episode's frame number are compared. A step has as many frames as the environmen
 """
 
 
-COLUMNS = [
-    "seeds",
-    "frames",
-    "steps compared",
-    "games",
-    "points won",
-    "points lost",
-    "longest game",
-]
+COLUMNS = ["seeds", "frames", "steps compared", "games", "won", "lost", "longest game"]
 
 
 def rows_by(found: Iterable[Mapping[str, Any]], key: str) -> list[list[str]]:
@@ -228,6 +220,7 @@ def rows_by(found: Iterable[Mapping[str, Any]], key: str) -> list[list[str]]:
         groups.setdefault(result[key], []).append(result)
     rows = []
     for name in sorted(groups):
+        # Points won and lost.
         counts = [
             len(groups[name]),
             *(sum(r[k] for r in groups[name]) for k in ("frames", "compared", "games")),

@@ -32,11 +32,11 @@ from fastpong.runtime.pool import Task
 HOW_WORKER = """\
 Worker: the first 1,500 frames of an episode of Pong-v0 (float32, 200 hidden units) are played
 again on ale-py from its task's bytes to its result's, and so are, in turn and on the same one,
-their calls of the emulator alone. The clock is read before and after every call; each gap between two of
-them is taken as its median over the rounds, and their sum, less that of the calls alone, is what a
-worker does besides the emulator, with the caches as the emulator leaves them. The parts are
-differences between arms that add one thing each. What a cold cache costs the emulator afterwards is
-not in it (it is in claim a). The quartiles are of ten groups of rounds."""
+their calls of the emulator alone. The clock is read before and after every call; each gap between
+two of them is taken as its median over the rounds, and their sum, less that of the calls alone, is
+what a worker does besides the emulator, with the caches as the emulator leaves them. The parts are
+differences between arms that add one thing each. What a cold cache costs the emulator afterwards
+is not in it (it is in claim a). The quartiles are of ten groups of rounds."""
 
 FRAMES = 1_500
 GROUPS = 10

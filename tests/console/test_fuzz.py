@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,10 @@ def damaged(saved: bytes, at: int, value: bytes) -> bytes:
     return saved[: head - 8] + hashlib.sha256(bytes(body)).digest()[:8] + bytes(body)
 
 
-def console(made: dict[str, Console] = {}) -> Console:  # noqa: B006
+@cache
+def console(name: str = "interpreter") -> Console:
     """Return one console for all examples."""
-    if not made:
-        made["interpreter"] = CONSOLES["interpreter"](MAX_FRAMES)
-    return made["interpreter"]
+    return CONSOLES[name](MAX_FRAMES)
 
 
 HEAD = len(b"fastpong console 1\n") + 8
@@ -90,6 +90,7 @@ STATE = len(console().save()) - HEAD
 
 
 @given(
+    st.sampled_from(list(CONSOLES)),
     st.integers(0, 3000),
     st.lists(
         st.tuples(st.integers(0, STATE - 1), st.binary(min_size=1, max_size=8)),
@@ -97,11 +98,11 @@ STATE = len(console().save()) - HEAD
         max_size=4,
     ),
 )
-@example(0, [(0, b"\xff")])
+@example("interpreter", 0, [(0, b"\xff")])
 def test_a_damaged_state_is_refused_or_harmless(
-    frames: int, damages: list[tuple[int, bytes]]
+    name: str, frames: int, damages: list[tuple[int, bytes]]
 ) -> None:
-    machine = console()
+    machine = console(name)
     machine.reset_game()
     machine.play(bytes([3]) * (frames % 200 + 1))
     saved = machine.save()
@@ -119,8 +120,9 @@ def test_a_damaged_state_is_refused_or_harmless(
 @pytest.mark.parametrize(
     "value", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80"]
 )
-def test_every_word_of_a_state_at_its_extremes(value: bytes) -> None:
-    machine = console()
+@pytest.mark.parametrize("name", CONSOLES)
+def test_every_word_of_a_state_at_its_extremes(name: str, value: bytes) -> None:
+    machine = console(name)
     machine.reset_game()
     saved = machine.save()
     for at in range(0, STATE, 4):

@@ -42,9 +42,9 @@ def test_every_frame_of_a_players_games(name: str, lockstep: Lockstep) -> None:
 
 
 TRAINED = np.load(Path(__file__).resolve().parents[1] / "golden" / "trained-games.npz")
-"""Every frame's action in games of agents that `fastpong train --recipe pong` had trained, each won.
+"""Every frame's action in games of an agent of `fastpong train --recipe pong`, each of them won.
 
-As both emulators are deterministic, the actions are the games.
+The emulators are deterministic, so the actions are the games.
 """
 
 
