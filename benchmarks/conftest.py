@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -41,7 +42,11 @@ def against_bare(benchmark: Any, effort: Effort, show: Callable[[Report], None])
     """Measure training with some settings against bare emulators, and show the ratios."""
     from claims import throughput
 
-    def measure(settings: Mapping[str, str], workers: int, at_least: float | None = None) -> None:
+    def measure(
+        settings: Mapping[str, str],
+        workers: int,
+        at_least: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
         figures, _ = benchmark.pedantic(
             throughput.compare, (effort, (workers,), settings), {"at_least": at_least}, rounds=1
         )

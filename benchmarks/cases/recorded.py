@@ -53,11 +53,13 @@ class Recording:
 
 
 @functools.cache
-def record(episode: int = 0, dtype: str = "float32", max_frames: int = 108_000) -> Recording:
+def record(
+    episode: int = 0, dtype: str = "float32", max_frames: int = 108_000, emulator_kind: str = "auto"
+) -> Recording:
     """Play an episode, or its first frames, once with every frame counted; cached."""
     stage = only_stage("karpathy", ENV, dtype=dtype)
     variant = dataclasses.replace(stage.variant, max_frames=max_frames)
-    stage = dataclasses.replace(stage, variant=variant)
+    stage = dataclasses.replace(stage, variant=variant, emulator=emulator_kind)
     parameters = stage.spec.initial_parameters(SEED)
     actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
     assert isinstance(actor, KarpathyActor)

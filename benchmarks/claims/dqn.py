@@ -67,7 +67,7 @@ class Data:
 
 def measure(effort: Effort, workers: tuple[int, ...] = (1, 2)) -> Report:
     """Check, then measure."""
-    figures, rates = throughput.compare(effort, workers, DQN_SETTINGS)
+    figures, rates = throughput.compare(effort, workers, DQN_SETTINGS, at_least={})
     figures += learning(effort)
     return Report("The agent dqn", HOW, figures, [rates])
 

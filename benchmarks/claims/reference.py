@@ -44,7 +44,7 @@ def measure(effort: Effort) -> Report:
     loop, *ours = rates
     figures = [
         figure(f"{name} / {loop}", ratios(rates[name], rates[loop]), at_least=bound)
-        for name, bound in zip(ours, (3.0, 6.0), strict=True)
+        for name, bound in zip(ours, (12.0, 20.0), strict=True)
     ]
     rows = []
     for name, values in rates.items():

@@ -91,7 +91,7 @@ def _first_step(rounds: int) -> list[Figure]:
             totals.append(total)
             starts.append(total - alone)
     return [
-        figure("command typed to first step played", starts, "s", at_most=2.0),
+        figure("command typed to first step played", starts, "s", at_most=0.8),
         figure("command typed to first episode logged", totals, "s"),
     ]
 

@@ -1,6 +1,7 @@
 """Claim c, first half: what a worker does in a step besides the emulator.
 
-One recorded episode is played over and over by four arms, in turn, on one emulator:
+One recorded episode is played over and over by four arms, in turn, on ale-py, where Python calls
+the emulator step by step:
 
 acts    : the episode's calls of the emulator alone, one a step
 screens : the same, and ``read_screen`` before every step
@@ -30,12 +31,12 @@ from fastpong.runtime.pool import Task
 
 HOW_WORKER = """\
 Worker: the first 1,500 frames of an episode of Pong-v0 (float32, 200 hidden units) are played
-again from its task's bytes to its result's, and so are, in turn and on the same emulator, their
-calls of the emulator alone. The clock is read before and after every call; each gap between two of
-them is taken as its median over the rounds, and their sum, less that of the calls alone, is what a
-worker does besides the emulator, with the caches as the emulator leaves them. The parts are
-differences between arms that add one thing each. What a cold cache costs the emulator afterwards is
-not in it (it is in claim a). The quartiles are of ten groups of rounds."""
+again on ale-py from its task's bytes to its result's, and so are, in turn and on the same one,
+their calls of the emulator alone. The clock is read before and after every call; each gap between
+two of them is taken as its median over the rounds, and their sum, less that of the calls alone, is
+what a worker does besides the emulator, with the caches as the emulator leaves them. The parts are
+differences between arms that add one thing each. What a cold cache costs the emulator afterwards
+is not in it (it is in claim a). The quartiles are of ten groups of rounds."""
 
 FRAMES = 1_500
 GROUPS = 10
@@ -49,7 +50,7 @@ PARTS = {
 
 def measure(rounds: int) -> tuple[list[Figure], list[Figure]]:
     """Return the figure of the claim and its parts, in µs per step."""
-    recording = record(max_frames=FRAMES)
+    recording = record(max_frames=FRAMES, emulator_kind="ale")
     arms = make_arms(recording)
     check(recording, arms)
     timed: dict[str, list[Any]] = {name: [] for name in arms}

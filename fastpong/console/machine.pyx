@@ -106,6 +106,15 @@ cdef class Cartridge:
         translation_attach(self.program, memory, &entries[0], <int32_t>len(entries))
 
 
+cdef int check_actions(const uint8_t *actions, Py_ssize_t count) except -1:
+    """Raise ValueError for a number that is none of ALE's."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        if actions[i] >= ACTIONS:
+            raise ValueError(f"actions: expected 0 to {ACTIONS - 1}, got {actions[i]}")
+    return 0
+
+
 cdef class Machine:
     """Play a game, one frame an action, as ``ale_py.ALEInterface`` does.
 
@@ -200,11 +209,9 @@ cdef class Machine:
         Draws the last frame alone: the screen is as after as many calls of ``act``.
         """
         cdef int32_t reward
-        for action in actions:
-            if action >= ACTIONS:
-                raise ValueError(f"actions: expected 0 to {ACTIONS - 1}, got {action}")
-        if not len(actions):
+        if not actions.shape[0]:
             return 0
+        check_actions(&actions[0], actions.shape[0])
         with nogil:
             reward = machine_play(
                 &self.state, &self.setup, &actions[0], <int32_t>actions.shape[0])
@@ -287,8 +294,8 @@ def play_all(machines, const uint8_t[:, ::1] actions, int32_t[::1] rewards):
         raise ValueError(
             f"actions, rewards: expected {n} rows of one frame or more, and {n}, got "
             f"{(actions.shape[0], frames)} and {rewards.shape[0]}")
-    if n and np.max(actions) >= ACTIONS:
-        raise ValueError(f"actions: expected 0 to {ACTIONS - 1}, got {np.max(actions)}")
+    if n:
+        check_actions(&actions[0, 0], n * frames)
     cdef CMachine **states = <CMachine **>calloc(n + 1, sizeof(CMachine *))
     cdef Setup **setups = <Setup **>calloc(n + 1, sizeof(Setup *))
     cdef Machine machine

@@ -73,6 +73,22 @@ def why_not_console(game: str) -> str | None:
     return None
 
 
+def prepare(env: str, kind: str) -> None:
+    """Have the console's cartridge compiled, in the background.
+
+    Workers that are started afterwards find it in the cache. Warns of what is in the way: then
+    they play on, slower.
+
+    kind : of ``choose``
+    """
+    if kind != "console":
+        return
+    from fastpong.console.machine import Cartridge
+    from fastpong.console.translate.translation import attach
+
+    attach(Cartridge(load_rom(find_variant(env).game.rom)))
+
+
 def load_machine(game: str, kind: str, max_frames: int) -> Machine:
     """Return a machine with the game loaded.
 
@@ -96,11 +112,12 @@ def kind_of(saved: bytes) -> str:
 def _cartridge(game: str) -> Cartridge:
     """Return a decoded cartridge, which all machines of a process share.
 
-    It becomes machine code as soon as that is in the cache.
+    It becomes machine code as soon as that is in the cache. What is in the way of that is said by
+    ``prepare`` alone, not by every worker.
     """
     from fastpong.console.machine import Cartridge
     from fastpong.console.translate.translation import attach
 
     cartridge = Cartridge(load_rom(game))
-    attach(cartridge)
+    attach(cartridge, warn=lambda message: None)
     return cartridge

@@ -15,7 +15,7 @@ from fastpong.agents import make_plan
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Chance
 from fastpong.arrays import Array, Arrays
-from fastpong.envs.choice import choose_for
+from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import EVAL
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
@@ -185,6 +185,7 @@ def evaluate(
     weights = SharedArrays(spec.shapes, player.dtype, slots=1)
     chance = Chance(player.seed, EVAL, player.greedy)
     emulator = choose_for(player.env, player.emulator)
+    prepare(player.env, emulator)
     run = (player.env, player.stages, player.backend, player.dtype)
     arguments = (*run, chance, player.stage, emulator)
     preload = PRELOAD[emulator]

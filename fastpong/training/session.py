@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
-from fastpong.envs.choice import choose_for
+from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
@@ -76,6 +76,7 @@ class Session:
         self.config = config
         self.emulator = emulator = choose_for(config.env, config.emulator)
         self.plan = make_plan(config.env, config.stages, config.backend, config.dtype, emulator)
+        prepare(config.env, emulator)
         first = self.plan.stages[0]
         slots = first.stage.settings.lag + 1
         self.weights = SharedArrays(first.spec.shapes, config.dtype, slots=slots)
