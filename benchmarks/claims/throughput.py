@@ -12,7 +12,7 @@ from programs.emulators import Bare
 from programs.training import SETTINGS, Training
 
 # rounds, seconds of training and of bare emulators, seconds of the strict ones
-PLAN = {"quick": (1, 0.5, 0.3), "normal": (2, 10.0, 4.0), "full": (5, 20.0, 4.0)}
+PLAN = {"quick": (1, 0.5, 0.3), "normal": (2, 5.0, 2.0), "full": (5, 8.0, 2.0)}
 
 HOW = """\
 `fastpong train` as a person runs it (Pong-v0, float32, batch 10, lag 1, hidden 200; metrics.csv,
