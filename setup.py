@@ -83,7 +83,9 @@ class BuildExt(build_ext):
         except (CCompilerError, BaseError) as error:
             if REQUIRED:
                 raise
-            print(f"warning: {extension.name} is left out, Numba will be used: {error}")
+            print(
+                f"warning: {extension.name} is left out, fastpong runs without it, slower: {error}"
+            )
             extension.optional = True  # what setuptools asks before it copies or lists the file
 
 

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint8_t
 import numpy as np
 
 from fastpong._kernels cimport Step
-from fastpong.console.machine cimport Machine
+from fastpong.console.machine cimport ACTIONS, Machine
 from fastpong.envs.uniforms cimport Uniforms
 
 
@@ -37,14 +37,28 @@ cdef class ConsoleLoop:
     cdef public uint8_t executed
     cdef public double waiting
 
-    def __init__(self, Machine machine, screens, rewards, moves, frameskip, double sticky):
+    def __init__(
+            self, Machine machine not None, screens, rewards, moves, frameskip, double sticky):
+        """Bind the buffers.
+
+        Raises ValueError for screens of another shape, and for numbers that are impossible.
+        """
+        if not len(screens) or screens.shape[1:] != machine.screen_shape:
+            raise ValueError(
+                f"screens: expected shape (K, {machine.screen_shape[0]}, "
+                f"{machine.screen_shape[1]}), got {screens.shape}")
+        if not moves or not 0 <= min(moves) <= max(moves) < ACTIONS:
+            raise ValueError(f"moves: expected numbers from 0 to {ACTIONS - 1}, got {moves}")
+        if not frameskip or min(frameskip) < 1:
+            raise ValueError(f"frameskip: expected numbers of 1 or more, got {frameskip}")
         self.machine, self.screens, self.rewards = machine, screens, rewards
         self.moves = np.array(moves, np.uint8)
         self.frameskip = np.array(frameskip, np.int32)
         self.frames = np.zeros(max(frameskip), np.uint8)
         self.sticky = sticky
+        self.last_action, self.waiting = -1, -1
 
-    def play(self, Step step, Uniforms draw, Py_ssize_t t, Py_ssize_t end, double epsilon,
+    def play(self, Step step not None, Uniforms draw not None, Py_ssize_t t, Py_ssize_t end, double epsilon,
              bint greedy):
         """Play from step ``t`` up to ``end``, the episode's end, or a step without room.
 
@@ -56,12 +70,15 @@ cdef class ConsoleLoop:
         """
         if not 0 <= t <= end <= self.rewards.shape[0]:
             raise ValueError(f"end: expected {t} to {self.rewards.shape[0]}, got {end}")
-        if self.last_action >= self.moves.shape[0]:
+        if self.last_action >= self.moves.shape[0] or self.executed >= ACTIONS:
             raise ValueError(
-                f"last_action: expected below {self.moves.shape[0]}, got {self.last_action}")
+                f"last_action, executed: expected below {self.moves.shape[0]} and {ACTIONS}, got "
+                f"{self.last_action} and {self.executed}")
         cdef Py_ssize_t first = t
         with nogil:
             t = self.run(step, draw, t, end, epsilon, greedy)
+        if t < 0:
+            raise ValueError(f"step: expected an action below {self.moves.shape[0]}")
         if t > first:
             self.machine.show(&self.screens[t % self.screens.shape[0], 0, 0])
         return t
@@ -80,9 +97,11 @@ cdef class ConsoleLoop:
                 uniform = 0.5 if greedy else draw.next()
             choice = step.choose(
                 t, explored(uniform, epsilon), self.last_action < 0, self.last_action)
-            if choice < 0 or choice >= self.moves.shape[0]:
+            if choice < 0:
                 self.waiting = uniform
                 break
+            if choice >= self.moves.shape[0]:
+                return -1
             self.last_action = choice
             reward = self.emulate(draw, self.moves[choice], t + 1)
             self.rewards[t] = reward

@@ -91,6 +91,8 @@ class StepPlayer:
         Returns the step reached.
         """
         console = self.emulator.console
+        if self.emulator.over:
+            return t
         if (
             COMPILED
             and console is not None

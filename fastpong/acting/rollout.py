@@ -2,7 +2,7 @@
 
 The state of an environment is plain data, an `EnvState`. It goes out with a task and comes back
 with its result. So any worker may play any environment, and play it again after a crash, with the
-same result. Restoring the emulator takes 0.1 ms, a rollout of 128 steps 25.
+same result. Restoring the emulator takes microseconds, a rollout of 128 steps milliseconds.
 
 A rollout draws its randomness from a source of its own, `uniforms(seed, stream, task number)`. It
 draws the policy's uniform and then the emulator's for each step, and the number of no-op frames
@@ -225,6 +225,7 @@ class RolloutPlayer:
         self.emulator.restore(state.saved, draw)
         for age, screen in enumerate(state.screens):
             self.buffers.screens[-age % len(state.screens)] = screen
+        self._player.begin()
         self._player.last_action = state.last_action
         self._score, self._length = state.score, state.length
         return self.emulator.frames

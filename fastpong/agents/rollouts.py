@@ -271,6 +271,10 @@ class RolloutLearner:
             if is_of_console(saved):
                 emulator = emulator or Emulator(self.stage.variant, self.stage.emulator)
                 emulator.restore(saved, lambda: 0.0)
+                if emulator.over:
+                    raise ValueError(
+                        f"envs/saved: expected episodes that go on, number {env} is over"
+                    )
 
     def payload(self, task: int, before: Rollout | None) -> EnvState:
         """Return the state of the task's environment."""

@@ -49,8 +49,8 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
               help="Directory of the new run.  [default: runs/<env>__<agent>__<seed>__<time>]",
               )  # fmt: skip
 @click.option("--resume", is_flag=False, flag_value=NEWEST, type=PATH, metavar="[RUN]",
-              help="Go on with a run, or with the newest. Limits, workers and learning rate may "
-              "change.",
+              help="Go on with a run, or with the newest. Limits, workers, learning rate and "
+              "emulator may change.",
               )  # fmt: skip
 @click.option("--progress/--no-progress", default=True,
               help="A live display or a line per episode.",

@@ -68,6 +68,10 @@ cdef extern from "ale.h" nogil:
     bint machine_is_over(const CMachine *machine)
     bint machine_is_valid(const CMachine *machine)
 
+cdef enum:
+    WIDTH = 160
+    ACTIONS = 18    # of ALE's, 0 to 17
+
 cdef class Cartridge:
     cdef Program *program
     cdef void *code

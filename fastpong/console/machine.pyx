@@ -13,10 +13,6 @@ import numpy as np
 from fastpong.console.cartridge import check_size
 from fastpong.console.palette import NTSC_PALETTE
 
-cdef enum:
-    WIDTH = 160
-    ACTIONS = 18
-
 VERSION = b"fastpong console 1\n"
 """Beginning of all bytes that ``Machine.save`` returns."""
 
@@ -44,7 +40,7 @@ cdef class Cartridge:
 
     rom : of ``cartridge.load_rom``
 
-    Raises EmulatorError for a cartridge that switches banks. 150 kB, 4 ms.
+    Raises EmulatorError for a cartridge that switches banks. 100 kB, 1 ms.
     """
 
     def __cinit__(self, rom):
@@ -123,9 +119,10 @@ cdef class Machine:
     max_frames : an episode is cut off there
 
     Equal to ale_py with frame skip 1 and without sticky actions: RAM, screen, rewards and ends.
+    Threads may play on machines of their own, at once. One machine is for one thread.
     """
 
-    def __cinit__(self, Cartridge cartridge, game, int max_frames):
+    def __cinit__(self, Cartridge cartridge not None, game, int max_frames):
         if max_frames < 1:
             raise ValueError(f"max_frames: expected 1 or more, got {max_frames}")
         self.cartridge, self.game = cartridge, game
@@ -249,7 +246,7 @@ cdef class Machine:
         np.take(NTSC_PALETTE, indices >> 1, axis=0, out=out)
 
     def save(self):
-        """Return the state of the episode, for ``restore``. 0.6 kB, without the screen."""
+        """Return the state of the episode, for ``restore``. 0.5 kB, without the screen."""
         data = (<const char *>&self.state)[:sizeof(CMachine)]
         return VERSION + hashlib.sha256(data).digest()[:8] + data
 
@@ -289,6 +286,7 @@ def play_all(machines, const uint8_t[:, ::1] actions, int32_t[::1] rewards):
 
     Raises ValueError for other shapes or numbers.
     """
+    machines = tuple(machines)    # nobody can take one away while they play
     cdef Py_ssize_t i, n = len(machines), frames = actions.shape[1]
     if actions.shape[0] != n or rewards.shape[0] != n or not frames:
         raise ValueError(
@@ -304,6 +302,8 @@ def play_all(machines, const uint8_t[:, ::1] actions, int32_t[::1] rewards):
             raise MemoryError
         for i in range(n):
             machine = machines[i]
+            if machine is None:
+                raise TypeError("machines: expected Machine objects, got None")
             states[i], setups[i], machine.at_start = &machine.state, &machine.setup, False
         with nogil:
             for i in range(n):

@@ -79,7 +79,7 @@ class Emulator:
         self._frameskip = variant.frameskip
         self._single_skip = variant.frameskip[0] if len(variant.frameskip) == 1 else 0
         self._sticky = variant.sticky
-        self._use(self.kind)
+        self._use(self._machine(self.kind))
         self.actions: tuple[int, ...] = self.machine.actions
         self.screen_shape = self.machine.screen_shape
         self._to_start()
@@ -91,18 +91,21 @@ class Emulator:
             return cast("Console", self.machine)
         return None
 
-    def _use(self, kind: str) -> None:
-        """Play on a machine of that kind from here on."""
+    def _machine(self, kind: str) -> Machine:
+        """Return the machine of a kind."""
         if kind not in self._machines:
             variant = self.variant
             self._machines[kind] = load_machine(variant.game.rom, kind, variant.max_frames)
-        self.machine = self._machines[kind]
-        self._play = self.machine.play
+        return self._machines[kind]
+
+    def _use(self, machine: Machine) -> None:
+        """Play on a machine from here on."""
+        self.machine, self._play = machine, machine.play
 
     def _to_start(self) -> None:
         """Restore the start state without beginning an episode."""
         if self.machine is not self._machines[self.kind]:
-            self._use(self.kind)
+            self._use(self._machine(self.kind))
         self.machine.reset_game()
         self.last_action = NOOP
         self._draw: Draw = _no_draw
@@ -150,7 +153,7 @@ class Emulator:
     def save(self) -> bytes:
         """Return the state of the episode, for ``restore``.
 
-        0.6 kB, or 8 kB of ALE's. The picture on the screen is no part of it.
+        0.5 kB, or 8 kB of ALE's. The picture on the screen is no part of it.
         """
         return bytes((self.last_action,)) + self.machine.save()
 
@@ -164,14 +167,15 @@ class Emulator:
         if not saved or saved[0] >= _ACTIONS:
             raise ValueError("saved: expected bytes from Emulator.save, got others")
         kind = kind_of(saved[1:])
-        if self.machine is not self._machines.get(kind):
-            if kind == "console" and (obstacle := why_not_console(self.variant.game.rom)):
-                raise EmulatorError(
-                    f"saved: expected an episode that can go on, got one of the console, but "
-                    f"{obstacle}"
-                )
-            self._use(kind)
-        self.machine.restore(saved[1:])
+        known = kind == "ale" or kind in self._machines
+        if not known and (obstacle := why_not_console(self.variant.game.rom)):
+            raise EmulatorError(
+                f"saved: expected an episode that can go on, got one of the console, but {obstacle}"
+            )
+        machine = self._machine(kind)
+        machine.restore(saved[1:])
+        if machine is not self.machine:
+            self._use(machine)
         self.last_action = saved[0]
         self._draw = draw
         self.over = self.machine.over

@@ -115,3 +115,51 @@ def test_uniforms_are_numpy_s() -> None:
     want = np.random.Generator(np.random.PCG64(sequence)).random(3000)
     draw = uniforms(7, EVAL, 12)
     assert [draw() for _ in range(3000)] == want.tolist()
+
+
+def loop(**changes: Any) -> playing.ConsoleLoop:
+    console = Emulator(find_variant("PongDeterministic-v4"), "console").console
+    given = {
+        "machine": console,
+        "screens": np.zeros((2, 210, 160), np.uint8),
+        "rewards": np.zeros(8, np.float32),
+        "moves": (3, 4),
+        "frameskip": (4,),
+        "sticky": 0.0,
+    }
+    return playing.ConsoleLoop(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"screens": np.zeros((0, 210, 160), np.uint8)},
+            r"screens: expected shape \(K, 210, 160\)",
+        ),
+        ({"screens": np.zeros((2, 84, 84), np.uint8)}, r"screens: expected shape \(K, 210, 160\)"),
+        ({"moves": ()}, "moves: expected numbers from 0 to 17"),
+        ({"moves": (3, 18)}, "moves: expected numbers from 0 to 17"),
+        ({"moves": (-1, 3)}, "moves: expected numbers from 0 to 17"),
+        ({"frameskip": ()}, "frameskip: expected numbers of 1 or more"),
+        ({"frameskip": (2, 0)}, "frameskip: expected numbers of 1 or more"),
+    ],
+)
+def test_buffers_that_would_be_overrun_are_refused(changes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        loop(**changes)
+
+
+def test_a_loop_begins_with_no_action_and_nothing_drawn() -> None:
+    begun = loop()
+    assert (begun.last_action, begun.waiting) == (-1, -1.0)
+    with pytest.raises(TypeError):
+        loop(machine=None)
+
+
+def test_an_episode_that_has_not_begun_is_not_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = Emulator(find_variant("PongDeterministic-v4"), "console")
+    player = playing.StepPlayer(emulator, (3, 4))
+    buffers = np.zeros((2, 210, 160), np.uint8), np.zeros(8, np.float32)
+    policy = playing.Policy(lambda t, uniform: 0)
+    assert player.play(policy, uniforms(1, TRAIN, 1), *buffers, 0, 8) == 0

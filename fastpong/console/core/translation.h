@@ -21,7 +21,8 @@ typedef struct {
     uint64_t value;
 } Fact;
 
-/* A row of instructions.h. Kind: r read, w write, m modify, i implied, b branch, c control. */
+/* A row of instructions.h. Kind: r read, w write, m modify, u unstable write, i implied, b branch,
+   c control. */
 typedef struct {
     uint8_t opcode, length, cycles;
     char kind;

@@ -28,8 +28,9 @@ def candidates() -> Iterator[Path]:
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Say whether a file or directory belongs to the user, and the world cannot write to it."""
-    return status.st_uid == os.getuid() and not status.st_mode & stat.S_IWOTH
+    """Say whether only the user can write to a file, and the world not to a directory."""
+    others = stat.S_IWOTH if stat.S_ISDIR(status.st_mode) else stat.S_IWOTH | stat.S_IWGRP
+    return status.st_uid == os.getuid() and not status.st_mode & others
 
 
 def trusted_directories() -> list[Path]:

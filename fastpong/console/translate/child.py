@@ -36,6 +36,7 @@ def compile_kept(rom: Rom, directory: Path | None, name: str) -> bytes:
         input=rom.data,
         capture_output=True,
         timeout=TIMEOUT,
+        start_new_session=True,  # Ctrl-C is for those who play
     )
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ PROFILED_FRAMES = 1000
 """Played to see where pointers lead. 0.1 s."""
 
 NICE = 10
+LIMIT_SECONDS = 120
 
 
 def compile_image(rom: Rom) -> Image:
@@ -70,6 +72,7 @@ def main(arguments: dict[str, str | None]) -> None:
     arguments : of ``child.compile_kept``
     """
     os.nice(NICE)
+    signal.alarm(LIMIT_SECONDS)  # whoever asked may be gone
     data = sys.stdin.buffer.read()
     rom = Rom(str(arguments["name"]), data, hashlib.sha256(data).hexdigest())
     content = compile_image(rom).to_bytes(image_key(rom))

@@ -26,7 +26,7 @@ class Image:
     entries: NDArray[np.uint16]
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Return a file's content. ``load`` with another key refuses it."""
+        """Return a file's content. ``from_bytes`` with another key refuses it."""
         body = _COUNTS.pack(len(self.entries), len(self.code))
         body += self.entries.tobytes() + self.code.tobytes()
         return _MAGIC + hashlib.sha256(key + body).digest() + body

@@ -25,7 +25,7 @@ CONTROLS = _names("pha pla php plp jmp jmi jsr rts brk rti")
 
 @dataclass(frozen=True)
 class Row:
-    """Describe an opcode: kind is r, w, m, i, b or c, as in translation.h."""
+    """Describe an opcode: kind is r, w, m, u, i, b or c, as in translation.h."""
 
     opcode: int
     length: int

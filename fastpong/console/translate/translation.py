@@ -107,6 +107,11 @@ def _compile(cartridge: Cartridge, key: bytes, warn: Warn) -> None:
     except (OSError, ValueError, child.SubprocessError) as error:
         _say(
             warn,
-            f"translation: expected llvmlite to compile the cartridge, got {error}. The console "
-            f"runs on its interpreter, at half the speed. Without llvmlite: pip install llvmlite",
+            f"translation: expected to compile the cartridge, got {error}. The console runs on its "
+            f"interpreter, at half the speed{hint(error)}",
         )
+
+
+def hint(error: Exception) -> str:
+    """Return what to do, where that is known."""
+    return ": pip install llvmlite" if "ModuleNotFoundError" in str(error) else ""
