@@ -58,8 +58,9 @@ cdef class ConsoleLoop:
         self.sticky = sticky
         self.last_action, self.waiting = -1, -1
 
-    def play(self, Step step not None, Uniforms draw not None, Py_ssize_t t, Py_ssize_t end, double epsilon,
-             bint greedy):
+    def play(
+            self, Step step not None, Uniforms draw not None, Py_ssize_t t, Py_ssize_t end,
+            double epsilon, bint greedy):
         """Play from step ``t`` up to ``end``, the episode's end, or a step without room.
 
         epsilon : share of random actions, or -1 to sample from the policy

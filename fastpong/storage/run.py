@@ -26,7 +26,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastpong.console.cartridge import EmulatorError
 from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
@@ -230,11 +229,8 @@ def versions(backend: str) -> dict[str, object]:
 
 
 def _versions_of(config: Config) -> dict[str, object]:
-    """Return ``versions`` with the emulator that plays, if one can."""
-    emulator: str | None = None
-    with contextlib.suppress(EmulatorError):  # an import of weights plays nothing
-        emulator = choose_for(config.env, config.emulator)
-    return versions(config.backend) | {"emulator": emulator}
+    """Return ``versions`` with the emulator that plays."""
+    return versions(config.backend) | {"emulator": choose_for(config.env, config.emulator)}
 
 
 def _version(package: str) -> str | None:
