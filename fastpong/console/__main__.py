@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from fastpong.console.cartridge import rom_names
+from fastpong.console.cartridge import load_rom, rom_names
 from fastpong.console.coverage import compare, document
 from fastpong.settings.config import available_cores
 
@@ -28,6 +28,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     given = arguments()
+    output = given.output or (None if given.roms else OUTPUT)
+    try:
+        for name in given.roms:
+            load_rom(name)
+        if given.frames < 1:
+            raise ValueError(f"--frames: expected 1 or more, got {given.frames}")
+        if output is not None and not output.parent.is_dir():
+            raise ValueError(f"--output: expected a file in a directory that exists, got {output}")
+    except ValueError as error:
+        raise SystemExit(f"python -m fastpong.console: error: {error}") from error
     results = []
     with ProcessPoolExecutor(available_cores()) as pool:
         run = partial(compare, frames=given.frames)
@@ -36,7 +46,6 @@ def main() -> None:
             print(f"{result.name:20s} {verdict}", flush=True)
             results.append(result)
     text = document(results, given.frames)
-    output = given.output or (None if given.roms else OUTPUT)
     if output is None:
         print(text)
     else:

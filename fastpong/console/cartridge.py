@@ -65,18 +65,21 @@ def load_rom(name: str) -> Rom:
         data = path.read_bytes()
     except OSError as error:
         raise EmulatorError(
-            f"{path}: expected the ROM {name}, but it cannot be read ({error.strerror}); {_MEND}"
+            f"{path}: expected the ROM {name}, but it cannot be read ({error.strerror}); {_mend()}"
         ) from error
     checksum = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if checksum != known[name]:
         raise EmulatorError(
             f"{path}: expected the ROM {name} with md5 {known[name]}, got {len(data)} bytes with "
-            f"md5 {checksum}; {_MEND}"
+            f"md5 {checksum}; {_mend()}"
         )
     return Rom(name, data, hashlib.sha256(data).hexdigest())
 
 
-_MEND = "install it anew: pip install --force-reinstall ale-py"
+def _mend() -> str:
+    if "ALE_ROMS_DIR" in os.environ:
+        return "unset ALE_ROMS_DIR, or name a directory with ale-py's ROMs"
+    return "install it anew: pip install --force-reinstall ale-py"
 
 
 def _own_directory() -> Path:

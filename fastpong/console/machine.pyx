@@ -200,7 +200,7 @@ cdef class Machine:
         self.at_start = False
         return reward
 
-    def play(self, const uint8_t[::1] actions):
+    def play(self, const uint8_t[::1] actions not None):
         """Emulate a frame for each action and return the summed reward.
 
         Draws the last frame alone: the screen is as after as many calls of ``act``.
@@ -232,7 +232,7 @@ cdef class Machine:
         """Return the 128 bytes of RAM, (128,) uint8."""
         return np.array(<uint8_t[:128]>&self.state.console.ram[0])
 
-    def read_screen(self, uint8_t[:, ::1] out):
+    def read_screen(self, uint8_t[:, ::1] out not None):
         """Write the screen's palette indices into ``out``, (rows, 160) uint8."""
         if out.shape[0] != self.screen.shape[0] or out.shape[1] != WIDTH:
             raise ValueError(
@@ -274,7 +274,8 @@ cdef class Machine:
         self.at_start = False
 
 
-def play_all(machines, const uint8_t[:, ::1] actions, int32_t[::1] rewards):
+def play_all(
+        machines, const uint8_t[:, ::1] actions not None, int32_t[::1] rewards not None):
     """Emulate frames of many machines in one call.
 
     As ``Machine.play`` of each, without the GIL: threads may call it at once, with machines of

@@ -202,7 +202,7 @@ def test_a_missing_or_truncated_rom(
     monkeypatch.setenv("ALE_ROMS_DIR", str(roms))
     status, message = complain("train", "--emulator", emulator)
     assert status == 1
-    assert re.search(rf"pong\.bin: expected the ROM pong.*{expected}.*install it anew", message)
+    assert re.search(rf"pong\.bin: expected the ROM pong.*{expected}.*unset ALE_ROMS_DIR", message)
     assert not (tmp_path / "runs").exists()
 
 

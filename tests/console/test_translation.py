@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from random_programs import random_rom
 
@@ -250,6 +253,41 @@ def test_no_directory(pong: Rom, directory: Path, monkeypatch: pytest.MonkeyPatc
         assert cartridge.translated
     assert len(said) == 1
     assert "expected a directory of your own to write to, got none of /proc/fastpong" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe"])
+def test_what_is_no_file_is_not_read(
+    pong: Rom, directory: Path, compiled: list[str], kind: str
+) -> None:
+    path = directory / file_name(Cartridge(pong), image_key(pong))
+    directory.mkdir()
+    path.mkdir() if kind == "directory" else os.mkfifo(path)
+    said, cartridge = Said(), Cartridge(pong)
+    attach(cartridge, background=False, warn=said)
+    assert "expected a file of your own" in said[0]
+
+
+def test_the_compiler_ends_with_whoever_asked(pong: Rom, tmp_path: Path) -> None:
+    program = (
+        "import os, sys; sys.path[:] = sys.argv[1].split(':')\n"
+        "from fastpong.console.cartridge import load_rom\n"
+        "from fastpong.console.machine import Cartridge\n"
+        "from fastpong.console.translate import child\n"
+        "from pathlib import Path\n"
+        "import threading, time\n"
+        "ask = lambda: child.compile_kept(load_rom('pong'), Path(sys.argv[2]), 'kept')\n"
+        "threading.Thread(target=ask, daemon=True).start()\n"
+        "time.sleep(0.4); os.kill(os.getpid(), 9)"
+    )
+    arguments = [":".join(sys.path), str(tmp_path)]
+    subprocess.run([sys.executable, "-c", program, *arguments], timeout=60)
+    for _ in range(50):
+        left = [p.info for p in psutil.process_iter(["pid", "cmdline"]) if str(tmp_path) in
+                " ".join(p.info["cmdline"] or ())]  # fmt: skip
+        if not left:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"expected no process, got {left}")
 
 
 def test_without_llvmlite(

@@ -60,19 +60,26 @@ def read_file(name: str) -> bytes | None:
     """
     for directory in trusted_directories():
         try:
-            file = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Without waiting for whoever writes to a pipe of that name.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            file = os.open(directory / name, flags)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise ValueError(f"expected a readable file, got {error}") from error
-        with os.fdopen(file, "rb") as stream:
+        try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or not is_own(status):
                 raise ValueError(
                     f"expected a file of your own that only you can write to, "
                     f"got {directory / name}"
                 )
-            return stream.read(MOST_BYTES)
+            with os.fdopen(file, "rb", closefd=False) as stream:
+                return stream.read(MOST_BYTES)
+        except OSError as error:
+            raise ValueError(f"expected a readable file, got {error}") from error
+        finally:
+            os.close(file)
     return None
 
 

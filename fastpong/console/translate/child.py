@@ -76,7 +76,8 @@ def _child_command(name: str, directory: Path | None, file: str) -> list[str]:
 
     It keeps the image in a directory, if there is one, and writes it to its standard output.
     """
-    paths = [str(Path(fastpong.__file__).parents[1]), *sys.path]
+    # The last one is for an editable installation, which is found without sys.path.
+    paths = [*sys.path, str(Path(fastpong.__file__).parents[1])]
     program = (
         "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
         "from fastpong.console.translate.compiler import main; main(a)"
