@@ -157,9 +157,18 @@ def test_a_loop_begins_with_no_action_and_nothing_drawn() -> None:
         loop(machine=None)
 
 
-def test_an_episode_that_has_not_begun_is_not_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = Emulator(find_variant("PongDeterministic-v4"), "console")
-    player = playing.StepPlayer(emulator, (3, 4))
-    buffers = np.zeros((2, 210, 160), np.uint8), np.zeros(8, np.float32)
-    policy = playing.Policy(lambda t, uniform: 0)
-    assert player.play(policy, uniforms(1, TRAIN, 1), *buffers, 0, 8) == 0
+def test_an_episode_that_has_not_begun_is_not_played() -> None:
+    actor, parameters = actor_of("karpathy", "PongDeterministic-v4", "float32", False)
+    buffers = actor.buffers
+    weights = parameters["w1"], parameters["w2"]
+    step = actor.kernels.policy_step(
+        buffers.screens, actor.table, *weights, buffers.indptr, buffers.indices, buffers.signs,
+        buffers.actions,
+    )  # fmt: skip
+    assert isinstance(step, playing.CompiledStep) and actor.emulator.over
+    player, draw = playing.StepPlayer(actor.emulator, (3, 4)), uniforms(1, TRAIN, 1)
+    arrays = buffers.screens, buffers.rewards
+    assert player.play(playing.Policy(step), draw, *arrays, 0, 8) == 0
+    assert draw() == uniforms(1, TRAIN, 1)()
+    actor.emulator.reset(draw)
+    assert player.play(playing.Policy(step), draw, *arrays, 0, 8) == 8
