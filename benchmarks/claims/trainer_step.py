@@ -74,18 +74,19 @@ class ReplayPool:
 class Stopwatch:
     """Seconds spent in calls that were given to ``wrap``; a few calls an episode, so it is free."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.seconds: dict[str, float] = defaultdict(float)
 
     def wrap(self, owner: Any, method: str, part: str) -> None:
         call: Callable[..., Any] = getattr(owner, method)
 
         def timed(*arguments: Any) -> Any:
-            start = time.perf_counter()
+            start = self.clock()
             try:
                 return call(*arguments)
             finally:
-                self.seconds[part] += time.perf_counter() - start
+                self.seconds[part] += self.clock() - start
 
         setattr(owner, method, timed)
 
