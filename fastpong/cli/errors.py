@@ -36,10 +36,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
         return 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        say(error.format_message(), error=True)
-        return error.exit_code
     except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # unknown to click 8.1
+            say(error.format_message(), error=True)
+            return error.exit_code
         return _complain(_with_hint(error), error.exit_code)
     except Interrupted as interrupted:
         warn(f"stopped by {interrupted}; nothing was under way yet")

@@ -177,7 +177,7 @@ class Config:
         Raises ValueError, naming file and line, for what is no TOML, and OSError.
         """
         try:
-            return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 

@@ -10,7 +10,9 @@ eleventh event after that blocks the run for ever.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import itertools
 import os
 import socket
 import struct
@@ -143,20 +145,25 @@ class AppendFile:
             )
 
 
-def cut_metrics(path: Path, episode: int) -> list[Row]:
+def cut_metrics(path: Path, episode: int, warn: Warn) -> list[Row]:
     """Cut metrics.csv back and return its last rows.
+
+    Another file of that name is kept aside, since no log is worth a run. Line ends and the mark at
+    the beginning may be those of a spreadsheet.
 
     Returns at most WINDOW + 1 rows. A torn last row goes, too. The file is shortened in place, one
     operation that needs no room on the disk and does no harm when repeated: writing a shorter
     copy and renaming it fails on the very disk that was full.
-    Raises ValueError for another file, OSError if it cannot be read or shortened.
+    Raises OSError if it cannot be read or shortened.
     """
     rows: deque[Row] = deque(maxlen=WINDOW + 1)
     size = 0
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         for line in file:
-            if size == 0 and not HEADER.startswith(line):
-                raise ValueError(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}")
+            if size == 0 and not HEADER.startswith(_plain(line)):
+                aside = _keep_aside(path)
+                warn(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}; kept as {aside}")
+                return []
             if not line.endswith(b"\n"):
                 break
             if size:
@@ -167,6 +174,19 @@ def cut_metrics(path: Path, episode: int) -> list[Row]:
             size += len(line)
         file.truncate(size)
     return list(rows)
+
+
+def _plain(line: bytes) -> bytes:
+    """Return a line without a spreadsheet's mark and line end."""
+    return line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+
+
+def _keep_aside(path: Path) -> Path:
+    """Rename a file, to a name that is free."""
+    names = (path.with_name(f"{path.name}.kept-{n}") for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    return aside
 
 
 def _parsed(line: bytes) -> Row | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import platform
@@ -91,9 +92,13 @@ class Run:
 
         Raises RunError for a directory that is not empty, in use, or cannot be written.
         """
-        directory = default_directory(config) if directory is None else Path(directory)
+        given = directory is not None
+        directory = Path(directory) if directory is not None else default_directory(config)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            if given:
+                directory.mkdir(parents=True, exist_ok=True)
+            else:
+                directory = _make_own(directory)
             with _claimed(directory) as lock:
                 if any(path.name != _LOCK for path in directory.iterdir()):
                     raise RunError(
@@ -129,7 +134,7 @@ class Run:
                 # First: settings of an older version have other names.
                 found, refusals = checkpoint.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
-                past = _past(directory, config, found, refusals)
+                past = _past(directory, config, found, refusals, warn)
                 run = cls(directory, config, lock, warn, past)
                 run._note_resumption()
                 return run
@@ -210,6 +215,19 @@ def default_directory(config: Config) -> Path:
     env = config.env.replace("/", "-")
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return ROOT / f"{env}__{config.agent}__{config.seed}__{time}"
+
+
+def _make_own(directory: Path) -> Path:
+    """Make a new directory of this name, or of the next free one.
+
+    Two runs may begin in the same second.
+    """
+    for name in itertools.chain([directory.name], (f"{directory.name}-{n}" for n in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            own = directory.with_name(name)
+            own.mkdir(parents=True)
+            return own
+    raise RunError(f"{directory}: expected a free name, got 99 runs of this one; choose another")
 
 
 def versions(backend: str) -> dict[str, object]:
@@ -318,7 +336,9 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     return config
 
 
-def _past(directory: Path, config: Config, found: Checkpoint, refusals: list[str]) -> _Past:
+def _past(
+    directory: Path, config: Config, found: Checkpoint, refusals: list[str], warn: Warn
+) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
     try:
         total_steps = int(found.manifest["counters"]["total_steps"])
@@ -326,7 +346,7 @@ def _past(directory: Path, config: Config, found: Checkpoint, refusals: list[str
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{found.path}: expected a checkpoint of a run, got another kind") from error
     _refuse_changes(directory, config, settings, f"in {found.path.name}")
-    rows = cut_metrics(directory / "metrics.csv", found.episode)
+    rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
     return _Past(found, refusals, rows, total_steps)
 
 
