@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import warnings
+from pathlib import Path
 
 from numpy.typing import DTypeLike
 
@@ -60,8 +61,8 @@ def get_backend(name: str | None = None) -> Backend:
         importlib.import_module(f"{MODULES[name]}.frames")
     except ImportError as error:
         raise ImportError(
-            f"backend {name!r} cannot be loaded: {error}. Install a C compiler and reinstall "
-            f"fastpong for cython, or numba for numba; numpy always works"
+            f"backend {name!r} cannot be loaded: {error}. For cython {_remedy()}. "
+            f"For numba install numba; numpy always works"
         ) from error
     return Backend(name)
 
@@ -74,10 +75,21 @@ def _default_backend() -> Backend:
         return get_backend("cython")
     except ImportError:
         warnings.warn(
-            "fastpong was built without a C compiler: its Cython kernels are missing, Numba's "
-            "are used. Install a compiler and reinstall for a quicker start.",
+            f"fastpong's Cython kernels are missing, Numba's are used. For a quicker start "
+            f"{_remedy()}.",
             RuntimeWarning,
             stacklevel=2,
         )
         os.environ["FASTPONG_BACKEND"] = "numba"  # said once: child processes need not say it again
         return get_backend("numba")
+
+
+def _remedy() -> str:
+    """Return the way to compiled kernels, by the place that fastpong was imported from."""
+    place = Path(__file__).resolve().parents[2]
+    if (place / "setup.py").exists():
+        return (
+            f"leave {place}: it is the source, where nothing is compiled, and it hides the "
+            f"installed package. Or compile it in place: pip install -e {place}"
+        )
+    return "install a C compiler and reinstall fastpong, which was built without one"
