@@ -10,6 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -92,6 +93,9 @@ class BuildExt(build_ext):
 def extensions():
     """Return the kernels, a file each, and the console."""
     kernels = ["fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES)]
+    yield Extension(
+        "fastpong.kernels.fit", ["fastpong/kernels/fit.pyx"], include_dirs=[numpy.get_include()]
+    )
     for name in (*kernels, "fastpong.envs.uniforms", "fastpong.acting.loop"):
         # The loop runs the console, whose header it reads.
         yield Extension(name, [f"{name.replace('.', '/')}.pyx"], include_dirs=[str(CORE)])

@@ -64,15 +64,15 @@ class ArrayItem:
         self.dtypes = dtypes if isinstance(dtypes, tuple) else (dtypes,)
         self.dims = tuple(dims)
         self.then, self.draw, self.shaped = then, draw, shaped
-        self._shared = self.dtypes is FLOAT
-        self._parsed = tuple(_parse(dim) for dim in dims)
-        self._any = self.dims == ANY
+        self.shared = self.dtypes is FLOAT
+        self.parsed = tuple(_parse(dim) for dim in dims)
+        self.any_shape = self.dims == ANY
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape that these sizes give."""
         return tuple(
             plus if name is None else times * sizes[name] + plus
-            for name, times, plus in self._parsed
+            for name, times, plus in self.parsed
         )
 
     def same(self, call: Call, value: object) -> Array:
@@ -82,18 +82,18 @@ class ArrayItem:
         # A subclass such as np.matrix would bring operators of its own along.
         array: Array = value if value.__class__ is np.ndarray else np.asarray(value)
         dtype = array.dtype
-        if self._shared:
+        if self.shared:
             if dtype is not call.float:
                 self._share(call, dtype)
         elif dtype not in self.dtypes:
             raise self._wrong_dtype(self.dtypes, dtype)
         shape, sizes = array.shape, call.sizes
-        if self._any:
+        if self.any_shape:
             self._same_shape(call, shape)
-        elif len(shape) != len(self._parsed):
+        elif len(shape) != len(self.parsed):
             raise self._wrong_shape(call, shape)
         else:
-            for (name, times, plus), size in zip(self._parsed, shape, strict=True):
+            for (name, times, plus), size in zip(self.parsed, shape, strict=True):
                 known = 0 if name is None else sizes.setdefault(name, (size - plus) // times)
                 if times * known + plus != size or known < 0:
                     raise self._wrong_shape(call, shape)
@@ -121,7 +121,7 @@ class ArrayItem:
         parts = [
             dim if name is None or name not in call.sizes
             else f"{dim}={times * call.sizes[name] + plus}"
-            for dim, (name, times, plus) in zip(self.dims, self._parsed, strict=True)
+            for dim, (name, times, plus) in zip(self.dims, self.parsed, strict=True)
         ]  # fmt: skip
         wanted = ", ".join(map(str, parts)) + ("," if len(parts) == 1 else "")
         return ValueError(f"{self.name}: expected shape ({wanted}), got {got}")
@@ -137,8 +137,8 @@ class ArrayItem:
         shape = self.shape(sizes)
         if self.draw is not None:
             drawn = self.draw(rng, shape)
-            return drawn.astype(kind) if self._shared else drawn
-        dtype = kind if self._shared else self.dtypes[0]
+            return drawn.astype(kind) if self.shared else drawn
+        dtype = kind if self.shared else self.dtypes[0]
         return rng.standard_normal(shape).astype(dtype)
 
 
@@ -223,7 +223,7 @@ class Out(InPlace):
 
     def example(self, rng: np.random.Generator, sizes: Mapping[str, int], kind: DType) -> Array:
         """Return room that is to be overwritten."""
-        return np.full(self.shape(sizes), 7, kind if self._shared else self.dtypes[0])
+        return np.full(self.shape(sizes), 7, kind if self.shared else self.dtypes[0])
 
     def check(self, call: Call, value: object) -> Array:
         """Return it, itself or a fresh one."""
@@ -236,7 +236,7 @@ class Out(InPlace):
         if self.default is not None:
             for name, size in self.default.items():
                 call.sizes.setdefault(name, size)
-        dtype = call.float if self._shared and call.float is not None else self.dtypes[0]
+        dtype = call.float if self.shared and call.float is not None else self.dtypes[0]
         make = np.zeros if self.added else np.empty
         array: Array = make(self.shape(call.sizes), dtype)
         call.arrays[self.name] = array
@@ -251,7 +251,7 @@ class Scratch(ArrayItem):
 
     def check(self, call: Call, value: object) -> Array:
         """Return fresh room, integers as zeros."""
-        if self._shared:
+        if self.shared:
             return np.empty(self.shape(call.sizes), call.float)
         return np.zeros(self.shape(call.sizes), self.dtypes[0])
 

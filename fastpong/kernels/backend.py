@@ -29,8 +29,8 @@ class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates)
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__(Raw(name))
         self.name = name
-        self.raw = Raw(name)
 
     def prepare(self, dtype: DTypeLike, *names: str) -> None:
         """Compile some of Numba's kernels, for one dtype.

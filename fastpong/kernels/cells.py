@@ -167,12 +167,10 @@ class Cells(Runner):
         of the frame is S y + x, of the difference S S more. O(field). Exact.
         """
         previous = screen if previous is None else previous
-        call = ENCODE_CELLS.check(
-            screen, previous, table, cell_size, pixel_stride, *parts("out", out, 2),
+        n, (indices, values) = self._run_raw(
+            ENCODE_CELLS, screen, previous, table, cell_size, pixel_stride, *parts("out", out, 2),
             entries=2 * cells_along(cell_size, pixel_stride) ** 2,
         )  # fmt: skip
-        n = self.raw[ENCODE_CELLS](*call.arguments)
-        indices, values = call.outputs
         return indices[:n], values[:n]
 
     def cells_forward(

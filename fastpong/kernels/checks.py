@@ -59,7 +59,13 @@ def real(name: str, value: object) -> float:
     """Return ``value`` as a finite float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        bits = int(value).bit_length()
+        raise ValueError(
+            f"{name}: expected a number that a float can hold, got an integer of {bits} bits"
+        ) from None
     if not math.isfinite(number):
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
     return number
@@ -78,7 +84,9 @@ def count(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     if not 1 <= value < 2**62:
-        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+        # Python writes no integers of more than 4,300 digits.
+        got = repr(value) if abs(int(value)) < 2**64 else f"one of {int(value).bit_length()} bits"
+        raise ValueError(f"{name}: expected an integer from 1 to 2^62 - 1, got {got}")
     return int(value)
 
 

@@ -122,7 +122,7 @@ class Frames(Runner):
         overwritten. Exact.
         """
         previous = screen if previous is None else previous
-        call = SPARSE_DIFFERENCE_FRAME.check(screen, previous, table, *parts("out", out, 2))
-        n = self.raw[SPARSE_DIFFERENCE_FRAME](*call.arguments)
-        indices, signs = call.outputs
+        n, (indices, signs) = self._run_raw(
+            SPARSE_DIFFERENCE_FRAME, screen, previous, table, *parts("out", out, 2)
+        )
         return indices[:n], signs[:n]

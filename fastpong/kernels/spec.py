@@ -56,7 +56,7 @@ class Example:
     scalars: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel, declared.
 

@@ -1,0 +1,528 @@
+"""Fits the arguments of a call to a kernel's declaration, in C, and runs the raw kernel.
+
+``Fit`` reads a declaration once. Where the arguments of a call need neither copy nor conversion,
+they are checked here, outputs are allocated, and the raw kernel is run. Whatever raises a doubt
+does not fit: the checks in Python (``spec.Kernel.check``) then copy, convert or explain. So they
+alone say what is refused, and what fits is a part of what they accept. See docs/design/calls.md.
+"""
+
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact, PyFloat_FromDouble
+from cpython.long cimport PyLong_CheckExact
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from libc.math cimport isfinite
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+import numpy as np
+
+from fastpong.kernels import checks
+from fastpong.kernels.arguments import (
+    AboveZero, Bound, Call, Flag, In, InPlace, Number, One, Out, Scratch)
+from fastpong.kernels.parts import column, lines, ravel
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #define FASTPONG_PLAIN (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED)
+    """
+    int PLAIN "FASTPONG_PLAIN"
+
+cdef enum:
+    MOST_ITEMS = 48
+    MOST_SIZES = 24
+    MOST_DIMS = 4
+    MOST_TYPES = 3
+    UNKNOWN = -1
+
+cdef enum Kind:
+    ARRAY, OUT, SCRATCH, NUMBER, ONE, ABOVE_ZERO, FLAG
+
+cdef enum Way:    # a rule, or a shape for the raw kernel
+    NONE, PYTHON
+    RAVEL, COLUMN, LINES
+    FRACTION, NOT_NEGATIVE, NOT_TINY, REAL_NUMBER, BELOW_ONE, COUNT
+
+SHAPES = {ravel: RAVEL, column: COLUMN, lines: LINES}
+RANGES = {
+    checks.fraction: FRACTION, checks.not_negative: NOT_NEGATIVE, checks.not_tiny: NOT_TINY,
+    checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.count: COUNT,
+}
+KINDS = {
+    In: ARRAY, Bound: ARRAY, InPlace: ARRAY, Out: OUT, Scratch: SCRATCH, Number: NUMBER, One: ONE,
+    AboveZero: ABOVE_ZERO, Flag: FLAG,
+}
+
+cdef struct Dim:    # times * sizes[size] + plus, or plus alone where size is UNKNOWN
+    int size
+    Py_ssize_t times, plus
+
+cdef struct Slot:    # an item of the declaration
+    Kind kind
+    Way rule, shaped
+    bint takes, shared, any_shape, written, added
+    int ndim, type_count
+    int types[MOST_TYPES]
+    Dim dims[MOST_DIMS]
+    uint64_t aliases    # a bit for each slot
+
+cdef struct Entry:    # an argument of the raw kernel: a slot, or a tuple of some
+    int first, count
+    bint group, named
+
+cdef struct State:    # of a call under way
+    Py_ssize_t sizes[MOST_SIZES]
+    int float_type
+    PyObject *arrays[MOST_ITEMS]    # as the caller has them, borrowed
+    char *begin[MOST_ITEMS]
+    Py_ssize_t length[MOST_ITEMS]
+    int first    # slot of the first array
+    uint64_t given    # a bit for each output of the caller's
+
+
+class Unfit(Exception):
+    """A declaration with items of its own kind."""
+
+
+cdef class Fit:
+    """A declaration, and the raw kernel."""
+
+    cdef Slot slots[MOST_ITEMS]
+    cdef Entry entries[MOST_ITEMS]
+    cdef int slot_count, entry_count, size_count, output_count, value_count
+    cdef dict size_numbers
+    cdef tuple items
+    cdef object raw
+
+    def __init__(self, kernel, raw):
+        self.raw, self.items, self.size_numbers = raw, tuple(kernel.flat()), {}
+        self.slot_count, self.entry_count = len(self.items), len(kernel.items)
+        if self.slot_count > MOST_ITEMS:
+            raise Unfit
+        for i, item in enumerate(self.items):
+            self._read(i, item)
+        first = 0
+        for n, item in enumerate(kernel.items):
+            parts = getattr(item, "items", (item,))
+            self.entries[n] = Entry(
+                first, len(parts), hasattr(item, "items"), bool(getattr(item, "name", "")))
+            self.value_count += (
+                1 if self.entries[n].group and self.entries[n].named
+                else sum(part.takes for part in parts))
+            first += len(parts)
+
+    def _read(self, int i, item):
+        cdef Slot *slot = &self.slots[i]
+        memset(slot, 0, sizeof(Slot))
+        if type(item) not in KINDS:
+            raise Unfit
+        slot.kind, slot.takes = KINDS[type(item)], item.takes
+        if slot.kind == NUMBER:
+            slot.rule = RANGES.get(item.rule, PYTHON)
+        if slot.kind not in (ARRAY, OUT, SCRATCH):
+            return
+        slot.rule = NONE if item.then is None else PYTHON
+        slot.shaped = NONE if item.shaped is None else SHAPES.get(item.shaped, PYTHON)
+        slot.written, slot.added = isinstance(item, InPlace), getattr(item, "added", False)
+        self.output_count += slot.kind == OUT
+        self._read_types(slot, item)
+        self._read_dims(slot, item)
+        names = [other.name for other in self.items[:i]]
+        for name in getattr(item, "aliases", ()):
+            slot.aliases |= <uint64_t>1 << <int>names.index(name)
+
+    cdef _read_types(self, Slot *slot, item):
+        slot.shared, slot.type_count = item.shared, len(item.dtypes)
+        if slot.type_count > MOST_TYPES:
+            raise Unfit
+        for k, dtype in enumerate(item.dtypes):
+            slot.types[k] = dtype.num
+
+    cdef _read_dims(self, Slot *slot, item):
+        slot.any_shape, slot.ndim = item.any_shape, len(item.parsed)
+        if slot.ndim > MOST_DIMS:
+            raise Unfit
+        for k, (name, times, plus) in enumerate(item.parsed):
+            slot.dims[k] = Dim(UNKNOWN if name is None else self._number(name), times, plus)
+
+    cdef int _number(self, str name) except -2:
+        number = self.size_numbers.setdefault(name, len(self.size_numbers))
+        if number >= MOST_SIZES:
+            raise Unfit
+        self.size_count = len(self.size_numbers)
+        return number
+
+    cdef tuple fit(self, tuple values, dict sizes, tuple outputs, State *state):
+        """Return the raw kernel's arguments and fill the outputs, or return None."""
+        cdef Py_ssize_t at = 0, inside
+        cdef int n, k, out = 0
+        cdef Entry *entry
+        cdef tuple arguments, target, source
+        if PyTuple_GET_SIZE(values) != self.value_count:
+            return None
+        self._begin(state, sizes)
+        arguments = PyTuple_New(self.entry_count)
+        for n in range(self.entry_count):
+            entry = &self.entries[n]
+            if not entry.group:
+                if not self._one(entry.first, values, &at, arguments, n, state, outputs, &out):
+                    return None
+                continue
+            target = PyTuple_New(entry.count)
+            put(arguments, n, target)
+            source, inside = values, at
+            if entry.named:
+                part = <object>PyTuple_GET_ITEM(values, at)
+                if not isinstance(part, tuple) or len(part) != self._taken(entry):
+                    return None
+                source, inside, at = <tuple>part, 0, at + 1
+            for k in range(entry.count):
+                if not self._one(
+                        entry.first + k, source, &inside, target, k, state, outputs, &out):
+                    return None
+            if not entry.named:
+                at = inside
+        return arguments if self._apart(state) else None
+
+    cdef int _taken(self, Entry *entry) noexcept:
+        cdef int k, taken = 0
+        for k in range(entry.first, entry.first + entry.count):
+            taken += self.slots[k].takes
+        return taken
+
+    cdef int _begin(self, State *state, dict sizes) except -1:
+        cdef int k
+        memset(state, 0, sizeof(State))
+        state.float_type = state.first = UNKNOWN
+        for k in range(self.size_count):
+            state.sizes[k] = UNKNOWN
+        if sizes:
+            for name, size in sizes.items():
+                if name in self.size_numbers:
+                    state.sizes[<int>self.size_numbers[name]] = size
+        return 0
+
+    cdef bint _one(
+            self, int i, tuple source, Py_ssize_t *at, tuple target, int k, State *state,
+            tuple outputs, int *out) except -1:
+        """Put argument k of a raw kernel's tuple in its place."""
+        cdef Slot *slot = &self.slots[i]
+        cdef bint made = False
+        value = None
+        if slot.takes:
+            value = <object>PyTuple_GET_ITEM(source, at[0])
+            at[0] += 1
+        if slot.kind == NUMBER or slot.kind == ABOVE_ZERO:
+            raw = self._number_for(i, value, state)
+        elif slot.kind == FLAG:
+            raw = value if value is True or value is False else None
+        elif slot.kind == ONE:
+            raw = one_number(value, state.float_type)
+        elif slot.kind == SCRATCH:
+            raw = self._make(slot, state, not slot.shared)
+        else:
+            if slot.kind == OUT and value is None:
+                self._set_defaults(i, state)
+                value, made = self._make(slot, state, slot.added), True
+                if value is None:
+                    return False
+            elif not self._same(i, value, state):
+                return False
+            self._take(i, value, made, state)
+            if slot.kind == OUT:
+                put(outputs, out[0], value)
+                out[0] += 1
+            if slot.rule != NONE and not self._rule(i, value, state):
+                return False
+            raw = value if slot.shaped == NONE else self._shape(i, value)
+        if raw is None:
+            return False
+        put(target, k, raw)
+        return True
+
+    cdef bint _same(self, int i, value, State *state) noexcept:
+        """Return whether type, dtype, layout and shape are right."""
+        cdef Slot *slot = &self.slots[i]
+        cdef int type_number, k, size
+        cdef Py_ssize_t length
+        cdef cnp.ndarray array
+        if not cnp.PyArray_CheckExact(value):
+            return False
+        array = <cnp.ndarray>value
+        if not cnp.PyArray_CHKFLAGS(array, PLAIN) or not cnp.PyArray_ISNOTSWAPPED(array):
+            return False
+        if slot.written and not cnp.PyArray_ISWRITEABLE(array):
+            return False
+        type_number = cnp.PyArray_TYPE(array)
+        if not self._type_is(slot, type_number, state):
+            return False
+        if slot.any_shape:
+            return state.first == UNKNOWN or alike(array, <cnp.ndarray>state.arrays[state.first])
+        if cnp.PyArray_NDIM(array) != slot.ndim:
+            return False
+        for k in range(slot.ndim):
+            length, size = cnp.PyArray_DIM(array, k), slot.dims[k].size
+            if size == UNKNOWN:
+                if length != slot.dims[k].plus:
+                    return False
+                continue
+            if state.sizes[size] == UNKNOWN:
+                if length < slot.dims[k].plus:
+                    return False
+                state.sizes[size] = (length - slot.dims[k].plus) // slot.dims[k].times
+            if state.sizes[size] * slot.dims[k].times + slot.dims[k].plus != length:
+                return False
+        return True
+
+    cdef bint _type_is(self, Slot *slot, int type_number, State *state) noexcept:
+        cdef int k
+        if slot.shared and state.float_type != UNKNOWN:
+            return type_number == state.float_type
+        for k in range(slot.type_count):
+            if type_number == slot.types[k]:
+                if slot.shared:
+                    state.float_type = type_number
+                return True
+        return False
+
+    cdef void _take(self, int i, array, bint made, State *state) noexcept:
+        state.arrays[i] = <PyObject *>array
+        state.begin[i] = cnp.PyArray_BYTES(<cnp.ndarray>array)
+        state.length[i] = cnp.PyArray_NBYTES(<cnp.ndarray>array)
+        if state.first == UNKNOWN:
+            state.first = i
+        if self.slots[i].written and not made:
+            state.given |= <uint64_t>1 << i
+
+    cdef int _set_defaults(self, int i, State *state) except -1:
+        default = self.items[i].default
+        if default is not None:
+            for name, size in default.items():
+                if state.sizes[<int>self.size_numbers[name]] == UNKNOWN:
+                    state.sizes[<int>self.size_numbers[name]] = size
+        return 0
+
+    cdef object _make(self, Slot *slot, State *state, bint cleared):
+        """Return room of the shape that the sizes give, or None."""
+        cdef cnp.npy_intp dims[MOST_DIMS]
+        cdef int k, size, type_number = slot.types[0]
+        if slot.any_shape or (slot.kind == SCRATCH and slot.shared and state.float_type < 0):
+            return None
+        for k in range(slot.ndim):
+            size, dims[k] = slot.dims[k].size, slot.dims[k].plus
+            if size != UNKNOWN:
+                if state.sizes[size] == UNKNOWN:
+                    return None
+                dims[k] += slot.dims[k].times * state.sizes[size]
+        if slot.shared and state.float_type != UNKNOWN:
+            type_number = state.float_type
+        if cleared:
+            return cnp.PyArray_ZEROS(slot.ndim, dims, type_number, 0)
+        return cnp.PyArray_EMPTY(slot.ndim, dims, type_number, 0)
+
+    cdef bint _apart(self, State *state) noexcept:
+        """Return whether outputs share no memory that they must not."""
+        cdef int i, j
+        cdef uint64_t earlier = 0
+        for i in range(self.slot_count):
+            if not state.given >> i & 1:
+                continue
+            earlier |= <uint64_t>1 << i
+            for j in range(self.slot_count):
+                if earlier >> j & 1 or not overlap(state, i, j):
+                    continue
+                if not self.slots[i].aliases >> j & 1 or not (
+                        state.begin[i] == state.begin[j] and state.length[i] == state.length[j]):
+                    return False
+        return True
+
+    cdef object _number_for(self, int i, value, State *state):
+        """Return a number as the raw kernel takes it, or None."""
+        cdef Slot *slot = &self.slots[i]
+        cdef double number
+        if slot.rule == PYTHON:
+            try:
+                return self.items[i].rule(self.items[i].name, value)
+            except Exception:
+                return None
+        if slot.rule == COUNT:
+            return value if PyLong_CheckExact(value) and 1 <= value < MOST_STEPS else None
+        if not is_number(value, &number):
+            return None
+        if slot.kind == ABOVE_ZERO:
+            if not number > 0 or not (
+                    state.float_type == cnp.NPY_FLOAT64
+                    or state.float_type == cnp.NPY_FLOAT32 and <float>number > 0):
+                return None
+        elif not in_range(slot.rule, number):
+            return None
+        return value if PyFloat_CheckExact(value) else PyFloat_FromDouble(number)
+
+    cdef bint _rule(self, int i, array, State *state) except -1:
+        """Return whether the item's rule for values holds."""
+        call = Call()
+        for name, number in self.size_numbers.items():
+            if state.sizes[<int>number] != UNKNOWN:
+                call.sizes[name] = state.sizes[<int>number]
+        for k, item in enumerate(self.items):
+            if state.arrays[<int>k] != NULL:
+                call.arrays[item.name] = <object>state.arrays[<int>k]
+        try:
+            self.items[i].then(call, array)
+        except Exception:
+            return False
+        for name, size in call.sizes.items():
+            if name in self.size_numbers:
+                state.sizes[<int>self.size_numbers[name]] = size
+        return True
+
+    cdef object _shape(self, int i, array):
+        """Return the array as the raw kernel wants it shaped."""
+        if self.slots[i].shaped == RAVEL and cnp.PyArray_NDIM(<cnp.ndarray>array) == 1:
+            return array
+        return self.items[i].shaped(array)
+
+
+MOST_STEPS = 2 ** 62
+
+
+cdef inline void put(tuple target, Py_ssize_t k, value) noexcept:
+    Py_INCREF(value)
+    PyTuple_SET_ITEM(target, k, value)
+
+
+cdef inline bint alike(cnp.ndarray one, cnp.ndarray other) noexcept:
+    cdef int k
+    if cnp.PyArray_NDIM(one) != cnp.PyArray_NDIM(other):
+        return False
+    for k in range(cnp.PyArray_NDIM(one)):
+        if cnp.PyArray_DIM(one, k) != cnp.PyArray_DIM(other, k):
+            return False
+    return True
+
+
+cdef inline bint overlap(State *state, int i, int j) noexcept:
+    # An array without elements has no memory.
+    return (
+        state.length[i] > 0 and state.length[j] > 0
+        and state.begin[i] < state.begin[j] + state.length[j]
+        and state.begin[j] < state.begin[i] + state.length[i])
+
+
+cdef inline bint is_number(value, double *number) except -1:
+    # Numbers of Python and of NumPy. A bool is none.
+    if PyFloat_CheckExact(value):
+        number[0] = PyFloat_AsDouble(value)
+    elif PyLong_CheckExact(value):
+        try:
+            number[0] = PyFloat_AsDouble(value)
+        except OverflowError:
+            return False
+    elif isinstance(value, (np.floating, np.integer)):
+        number[0] = PyFloat_AsDouble(value)
+    else:
+        return False
+    return isfinite(number[0])
+
+
+cdef inline bint in_range(Way rule, double number) noexcept:
+    if rule == FRACTION:
+        return 0 <= number <= 1
+    if rule == BELOW_ONE:
+        return 0 <= number < 1
+    if rule == NOT_NEGATIVE:
+        return number >= 0
+    return rule == REAL_NUMBER or (rule == NOT_TINY and number >= 1e-12)
+
+
+cdef object one_number(value, int float_type):
+    cdef double number
+    cdef cnp.npy_intp one = 1
+    if float_type == UNKNOWN or not is_number(value, &number):
+        return None
+    array = cnp.PyArray_EMPTY(1, &one, float_type, 0)
+    if float_type == cnp.NPY_FLOAT32:
+        (<float *>cnp.PyArray_DATA(<cnp.ndarray>array))[0] = <float>number
+    else:
+        (<double *>cnp.PyArray_DATA(<cnp.ndarray>array))[0] = number
+    return array
+
+
+cdef class Calls:
+    """Runs kernels: in C where the arguments fit, else by the checks in Python.
+
+    checked : ``runner.Checked``, the same in Python
+    """
+
+    cdef dict fits
+    cdef object checked, raw
+
+    def __init__(self, checked):
+        self.checked, self.raw, self.fits = checked, checked.raw, {}
+
+    cdef Fit _fit(self, kernel):
+        fit = self.fits.get(kernel, False)
+        if fit is False:
+            raw = self.raw[kernel]
+            try:
+                fit = Fit(kernel, raw)
+            except Unfit:
+                fit = None
+            self.fits[kernel] = fit
+        return fit
+
+    def fitted(self, kernel, *values, **sizes):
+        """Return the raw arguments and the outputs, or None."""
+        cdef State state
+        cdef Fit fit = self._fit(kernel)
+        if fit is None:
+            return None
+        outputs = PyTuple_New(fit.output_count)
+        arguments = fit.fit(values, sizes, outputs, &state)
+        return None if arguments is None else (arguments, outputs)
+
+    def run(self, kernel, *values, bint added=False):
+        """Run a kernel, return its outputs. See ``Checked.run``."""
+        cdef State state
+        cdef Fit fit = self._fit(kernel)
+        cdef tuple arguments, outputs
+        cdef int i
+        if fit is not None:
+            outputs = PyTuple_New(fit.output_count)
+            arguments = fit.fit(values, None, outputs, &state)
+            if arguments is not None:
+                if not added:
+                    for i in range(fit.slot_count):
+                        if fit.slots[i].added and state.given >> i & 1:
+                            memset(state.begin[i], 0, state.length[i])
+                fit.raw(*arguments)
+                return outputs
+        return self.checked.run(kernel, *values, added=added)
+
+    def run_one(self, kernel, *values):
+        """Run a kernel of one output, return that."""
+        cdef State state
+        cdef Fit fit = self._fit(kernel)
+        cdef tuple arguments, outputs
+        if fit is not None:
+            outputs = PyTuple_New(fit.output_count)
+            arguments = fit.fit(values, None, outputs, &state)
+            if arguments is not None:
+                fit.raw(*arguments)
+                return outputs[0]
+        return self.checked.run_one(kernel, *values)
+
+    def run_raw(self, kernel, *values, **sizes):
+        """Return the raw kernel's own result, and the outputs."""
+        cdef State state
+        cdef Fit fit = self._fit(kernel)
+        cdef tuple arguments, outputs
+        if fit is not None:
+            outputs = PyTuple_New(fit.output_count)
+            arguments = fit.fit(values, sizes, outputs, &state)
+            if arguments is not None:
+                return fit.raw(*arguments), outputs
+        return self.checked.run_raw(kernel, *values, **sizes)
