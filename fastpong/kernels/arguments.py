@@ -4,57 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.kernels import checks
+from fastpong.kernels.call import ANY as ANY
+from fastpong.kernels.call import F32 as F32
+from fastpong.kernels.call import F64 as F64
+from fastpong.kernels.call import FLAGS as FLAGS
+from fastpong.kernels.call import FLOAT as FLOAT
+from fastpong.kernels.call import I8 as I8
+from fastpong.kernels.call import I32 as I32
+from fastpong.kernels.call import I64 as I64
+from fastpong.kernels.call import REAL as REAL
+from fastpong.kernels.call import U8 as U8
+from fastpong.kernels.call import U16 as U16
+from fastpong.kernels.call import Call as Call
+from fastpong.kernels.call import DType as DType
+from fastpong.kernels.call import Dtypes as Dtypes
+from fastpong.kernels.call import Values as Values
+from fastpong.kernels.foreign import as_flags, is_array, plain
+from fastpong.kernels.numbers import AboveZero as AboveZero
+from fastpong.kernels.numbers import Flag as Flag
+from fastpong.kernels.numbers import Number as Number
+from fastpong.kernels.numbers import One as One
 
-DType = np.dtype[np.generic]
-Dtypes = tuple[DType, ...]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 Shaped = Callable[[Array], Array]
-Values = dict[str, Array]
-
-F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
-U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
-I8, I32, I64 = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
-FLOAT: Dtypes = (F32, F64)
-"""One of these, the same for all arrays of a call that are declared so."""
-ANY: tuple[str, ...] = ("...",)
-"""Dimensions of arrays that have any shape, all the same one."""
-
-
-class Call:
-    """A call under way, with its sizes and arrays."""
-
-    __slots__ = ("arguments", "arrays", "cleared", "float", "outputs", "sizes", "written")
-
-    def __init__(self) -> None:
-        self.sizes: dict[str, int] = {}
-        self.float: DType | None = None
-        self.arrays: Values = {}
-        self.written: list[tuple[str, tuple[str, ...]]] = []
-        self.cleared: list[Array] = []
-        self.outputs: list[Array] = []
-        self.arguments: list[object] = []
-
-
 Rule = Callable[[Call, Array], None]
 
 
 class ArrayItem:
     """Arrays of one name.
 
-    dtypes : FLOAT, or those allowed
-    dims   : numbers, names of sizes, or multiples and sums of the two: "2M", "T+1"
+    dtypes : FLOAT, REAL, FLAGS, or those allowed
+    dims   : numbers, names of sizes, or multiples and sums of the two: "2M", "T+1". ("T", "*N"):
+             N may be missing, and is 1 then. ("*N",): a number will do, and stands for all N
     then   : a rule for its values, and for those of the arguments before it
     draw   : draws an example, normal numbers by default
     shaped : reshapes it for the raw kernel
     """
 
     takes = True
+    kept = False  # in the caller's memory, never a copy
 
     def __init__(
         self, name: str, dtypes: Dtypes | DType, dims: Sequence[int | str],
@@ -64,9 +58,11 @@ class ArrayItem:
         self.dtypes = dtypes if isinstance(dtypes, tuple) else (dtypes,)
         self.dims = tuple(dims)
         self.then, self.draw, self.shaped = then, draw, shaped
-        self.shared = self.dtypes is FLOAT
+        self.shared = self.dtypes is FLOAT or self.dtypes is REAL
         self.parsed = tuple(_parse(dim) for dim in dims)
         self.any_shape = self.dims == ANY
+        self.starred = isinstance(self.dims[-1], str) and self.dims[-1].startswith("*")
+        self.row = self.starred and len(self.dims) == 1
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape that these sizes give."""
@@ -77,16 +73,8 @@ class ArrayItem:
 
     def same(self, call: Call, value: object) -> Array:
         """Check type, dtype and shape, return a plain array."""
-        if not isinstance(value, np.ndarray):
-            raise TypeError(f"{self.name}: expected a NumPy array, got {type(value).__name__}")
-        # A subclass such as np.matrix would bring operators of its own along.
-        array: Array = value if value.__class__ is np.ndarray else np.asarray(value)
-        dtype = array.dtype
-        if self.shared:
-            if dtype is not call.float:
-                self._share(call, dtype)
-        elif dtype not in self.dtypes:
-            raise self._wrong_dtype(self.dtypes, dtype)
+        array = self._typed(call, plain(self.name, value, self.kept))
+        array = self._ranked(call, array)
         shape, sizes = array.shape, call.sizes
         if self.any_shape:
             self._same_shape(call, shape)
@@ -94,11 +82,37 @@ class ArrayItem:
             raise self._wrong_shape(call, shape)
         else:
             for (name, times, plus), size in zip(self.parsed, shape, strict=True):
-                known = 0 if name is None else sizes.setdefault(name, (size - plus) // times)
+                known = 0 if name is None else sizes.get(name, (size - plus) // times)
                 if times * known + plus != size or known < 0:
                     raise self._wrong_shape(call, shape)
+                if name is not None and name not in sizes:
+                    sizes[name], call.source[name] = known, self.name
         call.arrays[self.name] = array
         return array
+
+    def _typed(self, call: Call, array: Array) -> Array:
+        """Check the dtype, convert what may be."""
+        if self.dtypes is REAL and array.dtype.kind in "biu":
+            call.float = call.float or F64
+            return array.astype(call.float)
+        if self.dtypes is FLAGS:
+            array = as_flags(self.name, array)
+        if not self.shared and array.dtype not in self.dtypes:
+            raise self._wrong_dtype(self.dtypes, array.dtype)
+        if self.shared and array.dtype is not call.float:
+            self._share(call, array.dtype)
+        return array
+
+    def _ranked(self, call: Call, array: Array) -> Array:
+        """Return it with as many axes as the raw kernel's."""
+        short = self.starred and array.ndim == len(self.dims) - 1 > 0
+        tall = self.dims == ("T",) and array.ndim == 2 and array.shape[1] == 1
+        if not call.arrays:
+            call.short, call.tall = short, tall
+        if short:
+            return array.reshape(*array.shape, 1)
+        row: Array = array[0] if self.row and array.shape[:-1] == (1,) else array
+        return array[:, 0] if tall else row
 
     def _share(self, call: Call, dtype: DType) -> None:
         allowed = FLOAT if call.float is None else (call.float,)
@@ -118,13 +132,19 @@ class ArrayItem:
         )
 
     def _wrong_shape(self, call: Call, got: tuple[int, ...]) -> ValueError:
+        sizes, sources = call.sizes, call.source
         parts = [
-            dim if name is None or name not in call.sizes
-            else f"{dim}={times * call.sizes[name] + plus}"
+            dim if name is None or name not in sizes else f"{dim}={times * sizes[name] + plus}"
             for dim, (name, times, plus) in zip(self.dims, self.parsed, strict=True)
-        ]  # fmt: skip
+        ]
         wanted = ", ".join(map(str, parts)) + ("," if len(parts) == 1 else "")
-        return ValueError(f"{self.name}: expected shape ({wanted}), got {got}")
+        by = sorted(
+            {f"{name} is of {sources[name]}" for name, _, _ in self.parsed if name in sources}
+        )
+        hint = f" ({', '.join(by)})" if by else ""
+        if got[1 : len(self.dims) + 1] == self.dims:
+            hint = f", a batch of {got[0]}; pass them one by one"
+        return ValueError(f"{self.name}: expected shape ({wanted}), got {got}{hint}")
 
     def finish(self, call: Call, array: Array) -> Array:
         """Apply the rule, reshape."""
@@ -149,7 +169,7 @@ def _parse(dim: int | str) -> tuple[str | None, int, int]:
     """
     if isinstance(dim, int):
         return None, 0, dim
-    factor, name, plus = re.fullmatch(r"(\d*)([^+]+)(?:\+(\d+))?", dim).groups()  # type: ignore[union-attr]
+    factor, name, plus = re.fullmatch(r"\*?(\d*)([^+]+)(?:\+(\d+))?", dim).groups()  # type: ignore[union-attr]
     return name, int(factor or 1), int(plus or 0)
 
 
@@ -157,15 +177,40 @@ class In(ArrayItem):
     """An input.
 
     It may be read-only. It is copied unless it is C-contiguous and aligned.
+
+    optional : None is allowed, and is what the raw kernel gets then
     """
 
-    def check(self, call: Call, value: object) -> Array:
+    def __init__(
+        self, name: str, dtypes: Dtypes | DType, dims: Sequence[int | str],
+        then: Rule | None = None, draw: Draw | None = None, shaped: Shaped | None = None,
+        optional: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(name, dtypes, dims, then, draw, shaped)
+        self.optional = optional
+
+    def check(self, call: Call, value: object) -> Any:
         """Return it, or a C-contiguous aligned copy."""
+        if value is None and self.optional:
+            return None
+        if self.row:
+            value = self._whole_row(call, value)
         array = self.same(call, value)
         flags = array.flags
         if not (flags.c_contiguous and flags.aligned):
             array = call.arrays[self.name] = np.require(array, requirements=("C", "A"))
         return self.finish(call, array)
+
+    def _whole_row(self, call: Call, value: object) -> object:
+        """Return N numbers where there is one for all, in the float dtype of the call."""
+        columns = call.sizes.get(self.parsed[0][0] or "", 1)
+        if is_array(value):
+            array = plain(self.name, value)
+            if array.ndim and not (array.size == columns == 1 and array.ndim < 3):
+                return value
+            value = array.item()
+        call.float = call.float or F64
+        return np.full(columns, checks.real(self.name, value), call.float)
 
 
 class Bound(ArrayItem):
@@ -173,6 +218,8 @@ class Bound(ArrayItem):
 
     A copy would not follow the caller.
     """
+
+    kept = True
 
     def check(self, call: Call, value: object) -> Array:
         """Return it, itself."""
@@ -191,6 +238,7 @@ class InPlace(ArrayItem):
     It may be an input too. It shares no memory with other arrays.
     """
 
+    kept = True
     aliases: tuple[str, ...] = ()
 
     def check(self, call: Call, value: object) -> Array:
@@ -229,7 +277,7 @@ class Out(InPlace):
         """Return it, itself or a fresh one."""
         if value is not None:
             raw = super().check(call, value)
-            call.outputs.append(call.arrays[self.name])
+            call.outputs.append(value)
             if self.added:
                 call.cleared.append(call.arrays[self.name])
             return raw
@@ -240,8 +288,14 @@ class Out(InPlace):
         make = np.zeros if self.added else np.empty
         array: Array = make(self.shape(call.sizes), dtype)
         call.arrays[self.name] = array
-        call.outputs.append(array)
+        call.outputs.append(self._as_given(call, array))
         return self.finish(call, array)
+
+    def _as_given(self, call: Call, array: Array) -> Array:
+        """Return it shaped as the call's first array is."""
+        if self.starred and call.short and array.ndim > 1:
+            return array[..., 0]
+        return array.reshape(-1, 1) if call.tall and self.dims == ("T",) else array
 
 
 class Scratch(ArrayItem):
@@ -254,71 +308,6 @@ class Scratch(ArrayItem):
         if self.shared:
             return np.empty(self.shape(call.sizes), call.float)
         return np.zeros(self.shape(call.sizes), self.dtypes[0])
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number.
-
-    rule    : returns it as the raw kernel takes it, or raises. Its first argument is the name
-    example : a valid one
-    """
-
-    name: str
-    rule: Callable[[str, object], float]
-    example: float
-    takes: bool = True
-
-    def check(self, call: Call, value: object) -> float:
-        """Return it by the rule."""
-        return self.rule(self.name, value)
-
-
-@dataclass(frozen=True)
-class One:
-    """A number, alone or in an array of one.
-
-    The raw kernel takes it as such an array.
-    """
-
-    name: str
-    example: float
-    takes: bool = True
-
-    def check(self, call: Call, value: object) -> Array:
-        """Return it in the float dtype of the call."""
-        if isinstance(value, np.ndarray) and value.size == 1:
-            value = value.item()
-        return np.full(1, checks.real(self.name, value), call.float)
-
-
-@dataclass(frozen=True)
-class AboveZero:
-    """A number > 0, also in the call's float dtype."""
-
-    name: str
-    example: float
-    takes: bool = True
-
-    def check(self, call: Call, value: object) -> float:
-        """Return it as a float."""
-        number = checks.not_negative(self.name, value)
-        if not float(np.asarray(number, call.float)) > 0:
-            raise ValueError(f"{self.name}: expected > 0 in {call.float}, got {value!r}")
-        return number
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Anything that is true or false."""
-
-    name: str
-    example: bool
-    takes: bool = True
-
-    def check(self, call: Call, value: object) -> bool:
-        """Return it as a bool."""
-        return bool(value)
 
 
 Item = In | Bound | InPlace | Scratch | Number | One | AboveZero | Flag

@@ -77,7 +77,8 @@ class Checked:
         """Run a kernel of one output and return that."""
         call = kernel.check(*values)
         self.raw[kernel](*call.arguments)
-        return call.outputs[0]
+        output: Array = call.outputs[0]
+        return output
 
     def run_raw(
         self, kernel: Kernel, *values: object, **sizes: int

@@ -15,7 +15,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastpong.arrays import Array
-from fastpong.kernels.arguments import ArrayItem, Call, InPlace, Item, Out, Scratch, Values
+from fastpong.kernels.arguments import (
+    FLOAT,
+    REAL,
+    ArrayItem,
+    Call,
+    DType,
+    InPlace,
+    Item,
+    Out,
+    Scratch,
+    Values,
+)
+from fastpong.kernels.foreign import dtype_of
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,7 @@ class Kernel:
         """
         call, given = Call(), iter(values)
         call.sizes.update(sizes)
+        call.float = self._float_of(values)
         for item in self.items:
             if isinstance(item, Group):
                 call.arguments.append(item.check(call, given))
@@ -136,6 +149,30 @@ class Kernel:
         if call.written:
             _no_overlap(call)
         return call
+
+    def _float_of(self, values: tuple[object, ...]) -> DType | None:
+        """Return the call's float dtype, where integers are to be converted to it."""
+        if not any(isinstance(item, ArrayItem) and item.dtypes is REAL for item in self.flat()):
+            return None
+        for item, value in self._pairs(values):
+            # One number, for a whole row, may be of any dtype.
+            found = dtype_of(value) if isinstance(item, ArrayItem) and item.shared else None
+            if found is not None and found in FLOAT:
+                return found
+        return None
+
+    def _pairs(self, values: tuple[object, ...]) -> Iterator[tuple[Item, object]]:
+        """Yield the items that a caller gives, with the values."""
+        given = iter(values)
+        for item in self.items:
+            if not isinstance(item, Group):
+                if item.takes:
+                    yield item, next(given)
+                continue
+            taken = [one for one in item.items if one.takes]
+            parts = next(given) if item.name else [next(given) for _ in taken]
+            if isinstance(parts, (tuple, list)):
+                yield from zip(taken, parts, strict=False)
 
 
 def _no_overlap(call: Call) -> None:

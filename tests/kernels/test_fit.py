@@ -172,7 +172,8 @@ ARRAYS: tuple[Bend, ...] = (
 NUMBERS = (
     0, 1, 2, 3, -1, 0.0, 0.5, 1.0, 1.5, 1e-13, 1e-50, -0.0, np.nan, np.inf, 2**62, 10**400, True,
     None, 10**5000, "1", 1j, np.float32(0.5), np.float64(0.25), np.int8(3), np.bool_(True),
-    np.float16(0.5), np.array(0.5), np.array([0.5]), np.longdouble(0.5), np.uint64(2**63), -(10**400),
+    np.float16(0.5), np.array(0.5), np.array([0.5]), np.longdouble(0.5), np.uint64(2**63),
+    -(10**400),
 )  # fmt: skip
 
 
