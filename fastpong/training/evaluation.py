@@ -22,7 +22,7 @@ from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config
 from fastpong.settings.stages import Stage
 from fastpong.storage.checkpoint import CheckpointError
-from fastpong.training.players import PRELOAD, make_player
+from fastpong.training.players import PRELOAD, make_player, needs_main
 
 if TYPE_CHECKING:
     from fastpong.storage.checkpoint import Checkpoint
@@ -188,9 +188,11 @@ def evaluate(
     prepare(player.env, emulator)
     run = (player.env, player.stages, player.backend, player.dtype)
     arguments = (*run, chance, player.stage, emulator)
-    preload = PRELOAD[emulator]
+    preload, main = PRELOAD[emulator], needs_main(player.stages)
     try:
-        with Pool(make_player, arguments, weights, workers=workers, preload=preload) as pool:
+        with Pool(
+            make_player, arguments, weights, workers=workers, preload=preload, main=main
+        ) as pool:
             pool.publish(0, parameters)
             for number in range(episodes):
                 pool.submit(Task(number, version=0))

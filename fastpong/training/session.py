@@ -24,7 +24,7 @@ from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
 from fastpong.training.goal import Counters, Goal
-from fastpong.training.players import PRELOAD, make_player
+from fastpong.training.players import PRELOAD, make_player, needs_main
 from fastpong.training.state import TrainerState
 from fastpong.training.stats import EpisodeStats
 from fastpong.training.trainer import Trainer
@@ -89,6 +89,7 @@ class Session:
                 self.weights,
                 workers=config.workers,
                 preload=PRELOAD[emulator],
+                main=needs_main(config.stages),
             )
         except BaseException:
             self.weights.close()
