@@ -1,17 +1,24 @@
 """fastpong: a high-throughput trainer for Atari Pong from pixels, on ordinary CPUs.
 
-``fastpong.load`` makes a trained agent a policy for other loops. ``fastpong.kernels`` holds the
-compiled kernels, ``fastpong.oracle`` their NumPy reference. ``fastpong train --help`` is the way in
-from the command line.
+``fastpong.load`` makes a trained agent a policy for other loops, ``fastpong.train`` and
+``fastpong.evaluate`` serve scripts and notebooks. ``fastpong.kernels`` holds the compiled kernels,
+``fastpong.oracle`` their NumPy reference. ``fastpong train --help`` is the way in from the command
+line.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastpong.api.evaluation import evaluate as evaluate
     from fastpong.api.loading import load as load
+    from fastpong.api.training import train as train
 
-_HOMES = {"load": "fastpong.api.loading"}
+_HOMES = {
+    "load": "fastpong.api.loading",
+    "train": "fastpong.api.training",
+    "evaluate": "fastpong.api.evaluation",
+}
 """Public functions and their modules, imported when they are asked for."""
 
 

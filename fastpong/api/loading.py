@@ -1,14 +1,16 @@
-"""``fastpong.load``: a policy from a run, a checkpoint or a file of weights."""
+"""``fastpong.load``: a policy from a run, a checkpoint, exported or pretrained weights."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from fastpong.api.policy import Policy
+from fastpong.arrays import Arrays
 from fastpong.settings.config import default_backend
-from fastpong.storage import checkpoint
-from fastpong.training.evaluation import restore
+from fastpong.storage.finding import find
+from fastpong.training.evaluation import Player, restore
 
 
 def load(
@@ -16,22 +18,26 @@ def load(
 ) -> Policy:
     """Load a trained agent as a policy.
 
-    source  : a run's directory, for its newest checkpoint, or a checkpoint's file
+    source  : a run's directory, for its newest whole checkpoint, a checkpoint's file, a file of
+              ``fastpong export``, or pretrained weights by the name of their recipe
     env     : the environment to play in, which is compared with that of training
     seed    : of sampled actions
     backend : kernels to compute with, by default the best there are
 
     Raises CheckpointError where nothing can be loaded.
     """
-    path = Path(source)
-    found = _newest(path) if path.is_dir() else checkpoint.load(path)
-    player, parameters = restore(found, backend or default_backend())
-    policy = Policy(player, parameters, seed=seed)
+    policy = Policy(*find_agent(source, backend), seed=seed)
     if env is not None:
         policy.check(env)
     return policy
 
 
-def _newest(directory: Path) -> checkpoint.Checkpoint:
-    inner = directory / "checkpoints"
-    return checkpoint.newest(inner if inner.is_dir() else directory)[0]
+def find_agent(source: str | Path, backend: str | None) -> tuple[Player, Arrays]:
+    """Load a trained agent and its weights, as ``restore`` does.
+
+    Warns of refused checkpoints.
+    """
+    found, refusals = find(Path(source))
+    for refusal in refusals:
+        warnings.warn(f"checkpoint refused: {refusal}", stacklevel=3)
+    return restore(found, backend or default_backend())
