@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastpong.acting.episode import Buffers, Step, play_episode
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.karpathy.agent import KarpathyActor
+from fastpong.agents.episodic import EpisodicActor
 from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import TRAIN, uniforms
 from fastpong.envs.emulator import Emulator
@@ -34,7 +34,7 @@ class Recording:
     frames_emulated : by ALE's own count, of all ``act`` calls one by one
     """
 
-    actor: KarpathyActor
+    actor: EpisodicActor
     parameters: dict[str, Array]
     episode: int
     trajectory: Trajectory
@@ -62,7 +62,7 @@ def record(
     stage = dataclasses.replace(stage, variant=variant, emulator=emulator_kind)
     parameters = stage.spec.initial_parameters(SEED)
     actor = stage.spec.actor(stage, Chance(SEED, TRAIN))
-    assert isinstance(actor, KarpathyActor)
+    assert isinstance(actor, EpisodicActor)
     emulator, weights = actor.emulator, (parameters["w1"], parameters["w2"])
     play, machine = emulator._play, emulator.machine
     acted: list[bytes] = []

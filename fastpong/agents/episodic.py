@@ -8,9 +8,16 @@ from typing import ClassVar, NoReturn, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.agents.protocol import PlannedStage
+from fastpong.acting.episode import BindStep, Buffers, play_episode
+from fastpong.acting.playing import Policy
+from fastpong.acting.screens import ScreenPlayer
+from fastpong.acting.trajectory import Trajectory
+from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.arrays import Array, Arrays
-from fastpong.kernels import Backend
+from fastpong.envs.draws import uniforms
+from fastpong.envs.emulator import Emulator
+from fastpong.envs.games import GameSpec
+from fastpong.kernels import PIXELS, Backend
 
 CHUNK = 512
 """Steps of an episode that are learned from at a time.
@@ -29,7 +36,10 @@ class EpisodicSettings(Protocol):
 
 
 class EpisodicSpec:
-    """A Spec whose tasks are episodes, each by itself."""
+    """A Spec whose tasks are episodes, each by itself.
+
+    Agents add ``bind_step``.
+    """
 
     defaults: ClassVar[Mapping[str, object]] = {}
     shapes: Mapping[str, tuple[int, ...]]
@@ -46,6 +56,61 @@ class EpisodicSpec:
     def evaluation_parameters(self, parameters: Arrays, state: Arrays) -> Arrays:
         """Return the newest parameters."""
         return parameters
+
+    def bind_step(self, parameters: Arrays, table: Array, greedy: bool) -> BindStep:
+        """Return a function that binds buffers to the agent's step.
+
+        table : (256,), of ``foreground_table``
+        """
+        raise NotImplementedError
+
+    def moves(self, game: GameSpec) -> tuple[int, ...]:
+        """Return ALE's numbers of the agent's actions."""
+        return game.move_actions
+
+    def epsilon(self, greedy: bool) -> float | None:
+        """Return the share of random actions. None: sample."""
+        return None
+
+    def actor(self, stage: PlannedStage, chance: Chance) -> EpisodicActor:
+        """Return an actor."""
+        return EpisodicActor(self, stage, chance)
+
+    def screen_player(self, stage: PlannedStage, parameters: Arrays, table: Array) -> ScreenPlayer:
+        """Return a player on screens that others provide."""
+        buffers = Buffers(steps=3, entries=3 * PIXELS)
+        sampled, greedy = (
+            Policy(
+                buffers.bind(self.bind_step(parameters, table, greedy)),
+                epsilon=self.epsilon(greedy),
+            )
+            for greedy in (False, True)
+        )
+        # Step 0 has no predecessor, 1 and 2 take turns.
+        return ScreenPlayer(buffers.screens, sampled, greedy, self.moves(stage.variant.game), 1, 3)
+
+
+class EpisodicActor:
+    """Play episodes."""
+
+    def __init__(self, spec: EpisodicSpec, stage: PlannedStage, chance: Chance) -> None:
+        self.spec, self.chance = spec, chance
+        self.emulator = Emulator(stage.variant, stage.emulator)
+        self.table = self.emulator.foreground_table()
+        self.moves = spec.moves(stage.variant.game)
+        self.buffers = Buffers()
+
+    def play(self, task: int, parameters: Arrays, payload: None = None) -> Trajectory:
+        """Play episode number ``task``."""
+        greedy = self.chance.greedy
+        return play_episode(
+            self.emulator,
+            self.spec.bind_step(parameters, self.table, greedy),
+            uniforms(self.chance.seed, self.chance.stream, task),
+            ale_actions=self.moves,
+            buffers=self.buffers,
+            epsilon=self.spec.epsilon(greedy),
+        )
 
 
 class EpisodicLearner:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from fastpong.acting.screens import ScreenPlayer
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.variants import Variant
 from fastpong.settings.stages import Stage
@@ -190,6 +191,14 @@ class Spec(Protocol):
 
     def actor(self, stage: PlannedStage, chance: Chance) -> Actor:
         """Return an actor. Called in a worker."""
+
+    def screen_player(self, stage: PlannedStage, parameters: Arrays, table: Array) -> ScreenPlayer:
+        """Return a player on screens that others provide.
+
+        It plays as an actor does in evaluation.
+
+        table : (256,) uint8, 0 for values of a screen that are background, 1 for others
+        """
 
     def learner(self, stage: PlannedStage, parameters: dict[str, Array], threads: int) -> Learner:
         """Return a learner that has learned nothing yet.

@@ -29,6 +29,7 @@ from numpy.typing import DTypeLike
 
 from fastpong.acting.playing import Policy
 from fastpong.acting.rollout import Buffers, EnvState, Game, Rollout, RolloutPlayer
+from fastpong.acting.screens import ScreenPlayer
 from fastpong.agents.episodic import by_name
 from fastpong.agents.ppo.settings import RolloutSettings
 from fastpong.agents.protocol import Chance, PlannedStage
@@ -63,7 +64,7 @@ class RolloutSpec:
     defaults: ClassVar[Mapping[str, object]] = {"episodes": 1000, "save_every": 50}
 
     def __init__(self, settings: RolloutSettings, kernels: Backend, dtype: DTypeLike) -> None:
-        self.kernels, self.dtype = kernels, np.dtype(dtype)
+        self.kernels, self.dtype, self.settings = kernels, np.dtype(dtype), settings
         self.pyramid: Pyramid = settings.pyramid()
         self.hidden = settings.hidden
         self.shapes = {"rows": (self.pyramid.base, self.hidden), "units": (3, self.hidden)}
@@ -98,6 +99,34 @@ class RolloutSpec:
             return parameters
         return {name: state[f"average/{name}"] for name in self.shapes}
 
+    def bind_step(
+        self, buffers: Buffers, stage: PlannedStage, parameters: Arrays, table: Array
+    ) -> Step:
+        """Bind buffers and weights to ``cells_step``."""
+        b, settings = buffers, self.settings
+        return self.kernels.cells_step(
+            b.screens, table, CellNetwork(parameters["rows"], parameters["units"]),
+            self.pyramid.mirror, SparseInputs(b.indptr, b.indices, b.counts),
+            (b.actions, b.logits, b.values), settings.cell_size, settings.pixel_stride,
+            stage.frame_spread,
+        )  # fmt: skip
+
+    def evaluation_policy(self, step: Step, greedy: bool) -> Policy:
+        """Return the policy of whole episodes: sample, or greedy."""
+        return Policy(step, history=True, greedy=greedy)
+
+    def buffers(self, stage: PlannedStage, n_steps: int) -> Buffers:
+        """Return buffers for ``n_steps`` steps."""
+        return Buffers(n_steps, self.pyramid.base, self.dtype, stage.frames_kept)
+
+    def screen_player(self, stage: PlannedStage, parameters: Arrays, table: Array) -> ScreenPlayer:
+        """Return a player on screens that others provide."""
+        buffers = self.buffers(stage, 1)
+        step = self.bind_step(buffers, stage, parameters, table)
+        sampled, greedy = (self.evaluation_policy(step, greedy) for greedy in (False, True))
+        moves = stage.variant.game.move_actions
+        return ScreenPlayer(buffers.screens, sampled, greedy, moves, 0, stage.frames_kept)
+
 
 class RolloutActor:
     """Play rollouts, and whole episodes for evaluation.
@@ -110,7 +139,7 @@ class RolloutActor:
     ) -> None:
         self.spec, self.settings, self.stage, self.chance = spec, settings, stage, chance
         emulator = Emulator(stage.variant, stage.emulator)
-        buffers = Buffers(settings.n_steps, spec.pyramid.base, spec.dtype, stage.frames_kept)
+        buffers = spec.buffers(stage, settings.n_steps)
         self.player = RolloutPlayer(emulator, buffers, settings.noop_max)
         self.table = emulator.foreground_table()
 
@@ -121,24 +150,16 @@ class RolloutActor:
 
         Without one, play a whole episode.
         """
-        policy = self.policy(self._step(parameters), task, payload is None)
+        step = self.spec.bind_step(self.player.buffers, self.stage, parameters, self.table)
         draw = uniforms(self.chance.seed, self.chance.stream, task)
         if payload is None:
+            policy = self.spec.evaluation_policy(step, self.chance.greedy)
             return self.player.play_episode(policy, draw)
-        return self.player.play_rollout(policy, payload, draw)
+        return self.player.play_rollout(self.policy(step, task), payload, draw)
 
-    def policy(self, step: Step, task: int, whole_episode: bool) -> Policy:
-        """Return a task's policy: sample from the logits."""
-        return Policy(step, history=True, greedy=whole_episode and self.chance.greedy)
-
-    def _step(self, parameters: Arrays) -> Step:
-        b, settings = self.player.buffers, self.settings
-        return self.spec.kernels.cells_step(
-            b.screens, self.table, CellNetwork(parameters["rows"], parameters["units"]),
-            self.spec.pyramid.mirror, SparseInputs(b.indptr, b.indices, b.counts),
-            (b.actions, b.logits, b.values), settings.cell_size, settings.pixel_stride,
-            self.stage.frame_spread,
-        )  # fmt: skip
+    def policy(self, step: Step, task: int) -> Policy:
+        """Return the policy of a rollout: sample from the logits."""
+        return Policy(step, history=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,26 +10,19 @@ import click
 from fastpong.cli.display import warn
 
 if TYPE_CHECKING:
-    from fastpong.storage.checkpoint import Checkpoint
+    from fastpong.storage.finding import Found
 
 PATH = click.Path(path_type=Path)
 
 
-def find_checkpoint(path: Path) -> Checkpoint:
-    """Load a file, or a run's newest whole checkpoint.
+def find_checkpoint(path: Path) -> Found:
+    """Load a run's newest whole checkpoint, a checkpoint's file or exported weights.
 
     Refused checkpoints are reported.
     """
-    from fastpong.storage import checkpoint
+    from fastpong.storage.finding import find
 
-    if not path.exists():
-        raise checkpoint.CheckpointError(
-            f"{path}: is missing; name a run's directory, or a checkpoint in its checkpoints/"
-        )
-    if not path.is_dir():
-        return checkpoint.load(path)
-    inner = path / "checkpoints"
-    found, refusals = checkpoint.newest(inner if inner.is_dir() else path)
+    found, refusals = find(path)
     for refusal in refusals:
         warn(f"checkpoint refused: {refusal}")
     return found

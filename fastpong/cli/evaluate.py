@@ -44,8 +44,8 @@ def evaluate(
 ) -> int:
     """Play episodes with the weights of a checkpoint.
 
-    CHECKPOINT is a run directory, for its newest whole checkpoint, or a .json or .safetensors file
-    of its checkpoints.
+    CHECKPOINT is a run directory, for its newest whole checkpoint, a .json or .safetensors file of
+    its checkpoints, or a .safetensors file of fastpong export.
     """
     with Interrupt() as interrupt:
         from fastpong.settings.config import available_cores, default_backend

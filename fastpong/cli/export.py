@@ -26,15 +26,16 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
     from fastpong.settings.config import default_backend
     from fastpong.settings.fields import plain_values
     from fastpong.storage.weights import exchange
-    from fastpong.training.evaluation import restore
+    from fastpong.training.trained import read_trained
 
     if file.exists() and not overwrite:
         raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
     if not file.parent.is_dir():
         raise click.UsageError(f"{file}: expected a directory {file.parent}, found none; make it")
     found = find_checkpoint(checkpoint)
-    player, parameters = restore(found, default_backend())
-    settings = plain_values(player.stages[player.stage].settings)
-    exchange.write(file, player.agent, settings, parameters)
-    say(f"wrote {file}: {player.agent} after {found.episode:,} episodes")
+    trained = read_trained(found, default_backend())
+    stage = trained.config.stages[trained.stage]
+    settings = plain_values(stage.settings)
+    exchange.write(file, stage.agent, settings, trained.parameters, trained.about())
+    say(f"wrote {file}: {stage.agent} after {trained.episode:,} episodes")
     return 0

@@ -99,6 +99,8 @@ class Pool:
     attempts     : workers that one task, or one place in starting, may cost, >= 1
     preload      : modules that the fork server imports once for all, unused with the others.
                    Without effect if the process has a fork server already
+    main         : whether workers import the program's main module, as multiprocessing does. Then
+                   a script must start its pool under ``if __name__ == "__main__":``
 
     Returns without waiting for the workers. Not thread-safe. Raises TypeError when the arguments
     cannot be sent to a process, ValueError for those out of range, WorkerError if none starts.
@@ -114,6 +116,7 @@ class Pool:
         start_method: str | None = None,
         attempts: int = 3,
         preload: Sequence[str] = (),
+        main: bool = True,
     ) -> None:
         _check_count("workers", workers)
         _check_count("attempts", attempts)
@@ -127,7 +130,8 @@ class Pool:
         self._failure: WorkerError | None = None
         self._attempts = attempts
         self.state = PoolState.OPEN
-        self._supervisor = Supervisor(work, cargo, checked_method(start_method), attempts, preload)
+        method = checked_method(start_method)
+        self._supervisor = Supervisor(work, cargo, method, attempts, preload, main)
         try:
             self._supervisor.start(workers)
         except BaseException:

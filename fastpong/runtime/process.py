@@ -27,7 +27,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from fastpong.runtime.worker import READY, Cargo, inheritable_settings
+from fastpong.runtime.worker import READY, Cargo, hidden_main, inheritable_settings
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -69,15 +69,22 @@ class Supervisor:
     method   : of starting, "fork", "spawn" or "forkserver"
     attempts : starts that one place may cost
     preload  : modules that the fork server imports once for all
+    main     : whether workers import the program's main module, as multiprocessing does
 
     workers  : as they are now
     restarts : workers replaced so far
     """
 
     def __init__(
-        self, target: Target, cargo: Cargo, method: str, attempts: int, preload: Sequence[str] = ()
+        self,
+        target: Target,
+        cargo: Cargo,
+        method: str,
+        attempts: int,
+        preload: Sequence[str] = (),
+        main: bool = True,
     ) -> None:
-        self._target, self._cargo = target, cargo
+        self._target, self._cargo, self._main = target, cargo, main
         self._method, self._attempts, self._preload = method, attempts, preload
         self.workers: list[Worker] = []
         self.restarts = 0
@@ -164,7 +171,8 @@ class Supervisor:
             target=self._target, args=(theirs, self._cargo, inherited), daemon=True
         )
         try:
-            with inheritable_settings(self._method):
+            hidden = contextlib.nullcontext() if self._main else hidden_main()
+            with inheritable_settings(self._method), hidden:
                 process.start()
         except BaseException:
             ours.close()

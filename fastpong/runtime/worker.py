@@ -65,6 +65,24 @@ def inheritable_settings(method: str) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+@contextlib.contextmanager
+def hidden_main() -> Iterator[None]:
+    """Keep processes started inside from running our main module.
+
+    They import it otherwise, as far as it is a file, and a script that starts a training outside
+    of ``if __name__ == "__main__":`` would start one in every worker.
+    """
+    main = sys.modules["__main__"]
+    file, spec = main.__dict__.pop("__file__", None), main.__spec__
+    try:
+        main.__spec__ = None
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+
+
 def _thread_variables(numba_loaded: bool) -> list[str]:
     # Numba raises at the next compilation if its variable has changed since its threads started.
     return [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]

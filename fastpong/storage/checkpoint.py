@@ -3,7 +3,8 @@
 A checkpoint is two files, ``<episode:08d>.safetensors`` with the arrays and ``<episode:08d>.json``,
 its manifest: schema version, size and sha256 of the data file, names, shapes and dtypes of the
 arrays, the caller's own fields, and a digest over all of this. safetensors has no checksum of its
-own (a quarter of single-bit flips load silently), hence the manifest's.
+own (a quarter of single-bit flips load silently), hence the manifest's. The sha256 is what joins
+the two: a pair that was renamed or copied elsewhere loads.
 
 Both files are written under temporary names and reach the disk before the first rename. The data
 file is renamed first and the manifest last, so the checkpoint comes into being at one moment, the
@@ -111,6 +112,7 @@ def load(path: str | Path) -> Checkpoint:
     """Load one checkpoint by its manifest or data file.
 
     The manifest's digest and the data's size and sha256 are verified before the data is parsed.
+    Both files may have other names than they were saved under, one name but for the suffix.
     Raises CheckpointError with the expectation, the finding and the remedy.
     """
     given = Path(path)
@@ -119,18 +121,25 @@ def load(path: str | Path) -> Checkpoint:
             f"{given}: expected a checkpoint, a file .json or .safetensors; name one of a run's "
             "checkpoints/ directory"
         )
-    path = given.with_name(given.name.split(".")[0] + ".json")
+    path = manifest_path(given)
     if given.exists() and not path.exists():
         raise CheckpointError(
-            f"{path}: is missing, without which {given.name} is no checkpoint; use an older one "
-            "(an exported file cannot be loaded again)"
+            f"{path}: is missing, without which {given.name} is no checkpoint; use an older one"
         )
     manifest = _read_manifest(path)
-    name = manifest["data"]["file"]
-    if given.suffix == ".safetensors" and given.name != name:
-        raise CheckpointError(f"{given}: its manifest {path.name} belongs to {name}; load that one")
-    arrays = _parse(path.with_name(name), manifest)
-    return Checkpoint(path=path, manifest=manifest, arrays=arrays)
+    read = _read_data if given == path else _parse
+    return Checkpoint(path=path, manifest=manifest, arrays=read(given, manifest))
+
+
+def manifest_path(path: Path) -> Path:
+    """Return the path of a checkpoint's manifest.
+
+    path : of the manifest or the data file
+    """
+    if path.suffix == ".json":
+        return path
+    stem = path.name.removesuffix(".safetensors").removesuffix(".1")
+    return path.with_name(stem + ".json")
 
 
 def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
@@ -275,6 +284,20 @@ def _read_manifest(path: Path) -> Fields:
     if not (intact and plain):
         raise _broken(path, "was altered: its digest does not fit its content")
     return dict(manifest)
+
+
+def _read_data(path: Path, manifest: Fields) -> dict[str, Array]:
+    """Parse the data file of the manifest at ``path``.
+
+    It has the name that it was saved under, or that of the manifest.
+    """
+    named, renamed = path.with_name(manifest["data"]["file"]), path.with_suffix(".safetensors")
+    try:
+        return _parse(named, manifest)
+    except CheckpointError:
+        if named == renamed or not renamed.exists():
+            raise
+    return _parse(renamed, manifest)
 
 
 def _parse(path: Path, manifest: Fields) -> dict[str, Array]:

@@ -9,23 +9,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fastpong.agents import make_plan
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Chance
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Arrays
 from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import EVAL
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
-from fastpong.settings.config import Config
 from fastpong.settings.stages import Stage
 from fastpong.storage.checkpoint import CheckpointError
-from fastpong.training.players import PRELOAD, make_player
-
-if TYPE_CHECKING:
-    from fastpong.storage.checkpoint import Checkpoint
+from fastpong.storage.finding import Found
+from fastpong.training.players import PRELOAD, make_player, needs_main
+from fastpong.training.trained import read_trained
 
 POLL_SECONDS = 0.1
 
@@ -57,7 +54,7 @@ class Player:
 
 
 def restore(
-    found: Checkpoint,
+    found: Found,
     backend: str,
     *,
     env: str | None = None,
@@ -65,38 +62,22 @@ def restore(
     greedy: bool = False,
     emulator: str | None = None,
 ) -> tuple[Player, Arrays]:
-    """Return a checkpoint's agent and evaluation parameters.
+    """Return the agent of a checkpoint or an exported file, and its evaluation parameters.
 
     env      : another environment than the run's
     emulator : another one than the run's
 
-    Raises CheckpointError for a checkpoint of another kind, weights that do not fit its settings,
-    or an environment that its agent cannot play, EmulatorError for an emulator that cannot play it.
+    Raises CheckpointError as ``read_trained``, and for an environment that the agent cannot play,
+    EmulatorError for an emulator that cannot play it.
     """
-
-    def arrays(prefix: str) -> dict[str, Array]:
-        names = [name for name in found.arrays if name.startswith(prefix)]
-        return {name.removeprefix(prefix): found.arrays[name] for name in names}
-
-    try:
-        config = Config.build(found.manifest["config"])
-        plan = make_plan(config.env, config.stages, backend, config.dtype)
-        planned = plan.at(int(found.manifest["counters"]["task"]))
-        spec = planned.spec
-        parameters = spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
-        for name, shape in spec.shapes.items():
-            if parameters[name].shape != shape:
-                raise ValueError(f"{name}: expected {shape}, got {parameters[name].shape}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
-        ) from error
+    trained = read_trained(found, backend)
+    config = trained.config
     # Stages yet to come may not fit another environment.
-    stages = config.stages[: planned.index + 1]
+    stages = config.stages[: trained.stage + 1]
     player = Player(
         env or config.env,
         stages,
-        planned.index,
+        trained.stage,
         backend,
         config.dtype,
         seed,
@@ -107,7 +88,7 @@ def restore(
         player.plan()
     except ValueError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
-    return player, parameters
+    return player, trained.parameters
 
 
 @dataclass(frozen=True)
@@ -188,9 +169,11 @@ def evaluate(
     prepare(player.env, emulator)
     run = (player.env, player.stages, player.backend, player.dtype)
     arguments = (*run, chance, player.stage, emulator)
-    preload = PRELOAD[emulator]
+    preload, main = PRELOAD[emulator], needs_main(player.stages)
     try:
-        with Pool(make_player, arguments, weights, workers=workers, preload=preload) as pool:
+        with Pool(
+            make_player, arguments, weights, workers=workers, preload=preload, main=main
+        ) as pool:
             pool.publish(0, parameters)
             for number in range(episodes):
                 pool.submit(Task(number, version=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fastpong.agents import make_plan
+from fastpong.agents import AGENTS, make_plan
 from fastpong.agents.protocol import Actor, Chance, Result
 from fastpong.arrays import Arrays
 from fastpong.runtime.pool import Task
@@ -15,6 +15,14 @@ PRELOAD = {
     "ale": (__name__, "ale_py"),
 }
 """Modules that every player imports, by emulator. A fork server does it once for all workers."""
+
+
+def needs_main(stages: Sequence[Stage]) -> bool:
+    """Return whether workers must import the program's main module.
+
+    It may be what registers an agent that is not fastpong's own.
+    """
+    return any(AGENTS[stage.agent].__module__.partition(".")[0] != "fastpong" for stage in stages)
 
 
 def make_player(

@@ -11,7 +11,8 @@ wait for them, so that the run directory, the display and the first checkpoint a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -24,7 +25,7 @@ from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
 from fastpong.training.goal import Counters, Goal
-from fastpong.training.players import PRELOAD, make_player
+from fastpong.training.players import PRELOAD, make_player, needs_main
 from fastpong.training.state import TrainerState
 from fastpong.training.stats import EpisodeStats
 from fastpong.training.trainer import Trainer
@@ -89,6 +90,7 @@ class Session:
                 self.weights,
                 workers=config.workers,
                 preload=PRELOAD[emulator],
+                main=needs_main(config.stages),
             )
         except BaseException:
             self.weights.close()
@@ -111,24 +113,49 @@ class Session:
 
         Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
         """
+        begin = (lambda counters: None) if display is None else display.begin
+        episodes = self.episodes(run, begin=begin, stop=_poll(display, stop))
+        with contextlib.closing(episodes):
+            while True:
+                try:
+                    stats = next(episodes)
+                except StopIteration as end:
+                    outcome: Outcome = end.value
+                    return outcome
+                if display is not None:
+                    display.update(stats, self.pool.restarts)
+
+    def episodes(
+        self,
+        run: Run,
+        *,
+        begin: Callable[[Counters], None] = lambda counters: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[EpisodeStats, None, Outcome]:
+        """Train as ``train`` does, and yield every episode.
+
+        Closed early, it saves a checkpoint.
+
+        begin : told where training begins
+        """
         trainer, saved = self._trainer(run)
         keeper = _Keeper(run, trainer, saved)
         keeper.save()
-        if display is not None:
-            display.begin(trainer.counters)
+        begin(trainer.counters)
+        last, every = int(trainer.counters["episode"]), self.config.save_every
+        ended: list[EpisodeStats] = []
         try:
-            last = int(trainer.counters["episode"])
-            for stats in trainer.run(_poll(display, stop)):
+            for stats in trainer.run(stop):
                 run.log(stats)
-                if display is not None:
-                    display.update(stats, self.pool.restarts)
+                ended.append(stats)
                 if stats.episode < trainer.counters["episode"]:
                     continue  # others ended with it, and are not logged yet
-                due = stats.episode // self.config.save_every > last // self.config.save_every
-                last = stats.episode
-                if due:
+                if stats.episode // every > last // every:
                     keeper.save()
-        except (WorkerError, OSError):
+                last = stats.episode
+                yield from ended
+                ended.clear()
+        except (WorkerError, OSError, GeneratorExit):
             # It comes between two takings-in, where nothing is half done.
             keeper.save()
             raise

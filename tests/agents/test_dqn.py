@@ -576,11 +576,12 @@ def test_fewer_and_fewer_actions_are_random() -> None:
     stage = make_plan(ENV, stages, "cython", "float32").stages[0]
     actor: Any = stage.spec.actor(stage, Chance(SEED, TRAIN))
     uniforms = np.random.default_rng(1).random(20_000).tolist()
-    for task, whole, share in ((4, False, 0.64), (12, False, 0.1), (0, True, 0.05)):
-        choose = actor.policy(step, task, whole)
+    policies = actor.policy(step, 4), actor.policy(step, 12)
+    whole_episodes = stage.spec.evaluation_policy(step, greedy=False)
+    for choose, share in zip((*policies, whole_episodes), (0.64, 0.1, 0.05), strict=True):
         left = 1 - np.mean([step(0, choose.explored(u), False, 0) for u in uniforms])
         assert left == pytest.approx(share / 2, abs=0.01)
-    assert step(0, actor.policy(step, 0, True).explored(0.5), False, 0) == 1
+    assert step(0, whole_episodes.explored(0.5), False, 0) == 1
 
 
 def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> None:

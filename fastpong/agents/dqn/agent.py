@@ -34,7 +34,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastpong.acting.playing import Policy
 from fastpong.agents.dqn.replay import Replay
@@ -46,7 +45,6 @@ from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.pyramid import mark_seen
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
 from fastpong.arrays import Array
-from fastpong.kernels import Backend
 from fastpong.kernels.cells import Step
 
 
@@ -56,10 +54,11 @@ class DQN(RolloutSpec):
     Settings = DQNSettings
     defaults: ClassVar[Mapping[str, object]] = {"episodes": 1000, "save_every": 100}
     initial_deviation: ClassVar[float] = 0.03
+    settings: DQNSettings
 
-    def __init__(self, settings: DQNSettings, kernels: Backend, dtype: DTypeLike) -> None:
-        super().__init__(settings, kernels, dtype)
-        self.settings = settings
+    def evaluation_policy(self, step: Step, greedy: bool) -> Policy:
+        """Return the policy of whole episodes: epsilon-greedy, or greedy."""
+        return Policy(step, history=True, epsilon=self.settings.eval_eps, greedy=greedy)
 
     def actor(self, stage: PlannedStage, chance: Chance) -> DQNActor:
         """Return an epsilon-greedy actor. Greedy: without epsilon."""
@@ -77,10 +76,9 @@ class DQNActor(RolloutActor):
 
     settings: DQNSettings
 
-    def policy(self, step: Step, task: int, whole_episode: bool) -> Policy:
-        """Return the epsilon-greedy policy of a task."""
-        epsilon = self.settings.eval_eps if whole_episode else self.epsilon(task)
-        return Policy(step, True, epsilon, greedy=whole_episode and self.chance.greedy)
+    def policy(self, step: Step, task: int) -> Policy:
+        """Return the epsilon-greedy policy of a rollout."""
+        return Policy(step, history=True, epsilon=self.epsilon(task))
 
     def epsilon(self, task: int) -> float:
         """Return the share of random actions."""

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.episode import Buffers, Step, play_episode
+from fastpong.acting.episode import BindStep, Step
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
 from fastpong.agents.karpathy.settings import KarpathySettings
-from fastpong.agents.protocol import Chance, PlannedStage
+from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
-from fastpong.envs.draws import INIT, uniforms
-from fastpong.envs.emulator import Emulator
+from fastpong.envs.draws import INIT
 from fastpong.kernels import PIXELS, Backend
 from fastpong.learning.finite import finite_norm
 
@@ -59,40 +58,27 @@ class Karpathy(EpisodicSpec):
             for name, shape in self.shapes.items()
         }
 
-    def actor(self, stage: PlannedStage, chance: Chance) -> KarpathyActor:
-        """Return an actor. Greedy: RIGHT where p > 1/2."""
-        return KarpathyActor(self.kernels, stage, chance)
+    def bind_step(self, parameters: Arrays, table: Array, greedy: bool) -> BindStep:
+        """Return a function that binds buffers to ``policy_step``."""
+
+        def bind(
+            screens: Array, indptr: Array, indices: Array, signs: Array, actions: Array
+        ) -> Step:
+            return self.kernels.policy_step(
+                screens, table, parameters["w1"], parameters["w2"], indptr, indices, signs, actions
+            )
+
+        return bind
+
+    def epsilon(self, greedy: bool) -> float | None:
+        """Return the share of random actions. Greedy: RIGHT where p > 1/2."""
+        return 0.0 if greedy else None
 
     def learner(
         self, stage: PlannedStage, parameters: dict[str, Array], threads: int
     ) -> KarpathyLearner:
         """Return a learner. It uses one thread."""
         return KarpathyLearner(self, stage, parameters)
-
-
-class KarpathyActor:
-    """Play episodes."""
-
-    def __init__(self, kernels: Backend, stage: PlannedStage, chance: Chance) -> None:
-        self.kernels, self.chance = kernels, chance
-        self.emulator = Emulator(stage.variant, stage.emulator)
-        self.table = self.emulator.foreground_table()
-        self.buffers = Buffers()
-
-    def play(self, task: int, parameters: Arrays, payload: None = None) -> Trajectory:
-        """Play episode number ``task``."""
-
-        def bind(
-            screens: Array, indptr: Array, indices: Array, signs: Array, actions: Array
-        ) -> Step:
-            return self.kernels.policy_step(
-                screens, self.table, parameters["w1"], parameters["w2"],
-                indptr, indices, signs, actions,
-            )  # fmt: skip
-
-        draw = uniforms(self.chance.seed, self.chance.stream, task)
-        epsilon = 0.0 if self.chance.greedy else None
-        return play_episode(self.emulator, bind, draw, buffers=self.buffers, epsilon=epsilon)
 
 
 @dataclass(frozen=True, eq=False)

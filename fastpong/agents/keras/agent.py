@@ -21,14 +21,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.episode import Buffers, Step, play_episode
+from fastpong.acting.episode import BindStep, Step
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
 from fastpong.agents.keras.settings import KerasSettings
-from fastpong.agents.protocol import Chance, PlannedStage
+from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
-from fastpong.envs.draws import INIT, uniforms
-from fastpong.envs.emulator import Emulator
+from fastpong.envs.draws import INIT
+from fastpong.envs.games import GameSpec
 from fastpong.kernels import NETWORK, Backend
 from fastpong.learning.finite import finite_norm
 
@@ -80,39 +80,31 @@ class KerasConv(EpisodicSpec):
             parameters[name] = (limit * rng.uniform(-1, 1, shape)).astype(self.dtype)
         return parameters
 
-    def actor(self, stage: PlannedStage, chance: Chance) -> KerasActor:
-        """Return an actor. Greedy: the likeliest action."""
-        return KerasActor(self.kernels, stage, chance)
+    def bind_step(self, parameters: Arrays, table: Array, greedy: bool) -> BindStep:
+        """Return a function that binds buffers to ``conv_step``.
 
-    def learner(
-        self, stage: PlannedStage, parameters: dict[str, Array], threads: int
-    ) -> KerasLearner:
-        """Return a learner. It uses one thread."""
-        return KerasLearner(self, stage, parameters)
-
-
-class KerasActor:
-    """Play episodes."""
-
-    def __init__(self, kernels: Backend, stage: PlannedStage, chance: Chance) -> None:
-        self.kernels, self.chance = kernels, chance
-        self.emulator = Emulator(stage.variant, stage.emulator)
-        self.table = self.emulator.foreground_table()
-        self.buffers = Buffers()
-
-    def play(self, task: int, parameters: Arrays, payload: None = None) -> Trajectory:
-        """Play episode number ``task``."""
+        Greedy: the likeliest action.
+        """
         network = tuple(parameters[name] for name in NETWORK)
 
         def bind(
             screens: Array, indptr: Array, indices: Array, signs: Array, actions: Array
         ) -> Step:
             return self.kernels.conv_step(
-                screens, self.table, network, indptr, indices, signs, actions, self.chance.greedy
+                screens, table, network, indptr, indices, signs, actions, greedy
             )
 
-        draw, actions = uniforms(self.chance.seed, self.chance.stream, task), self.emulator.actions
-        return play_episode(self.emulator, bind, draw, ale_actions=actions, buffers=self.buffers)
+        return bind
+
+    def moves(self, game: GameSpec) -> tuple[int, ...]:
+        """Return all actions of the game."""
+        return game.actions
+
+    def learner(
+        self, stage: PlannedStage, parameters: dict[str, Array], threads: int
+    ) -> KerasLearner:
+        """Return a learner. It uses one thread."""
+        return KerasLearner(self, stage, parameters)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,24 +20,18 @@ Continuous Control Using Generalized Advantage Estimation" (2016).
 
 from __future__ import annotations
 
-from numpy.typing import DTypeLike
-
 from fastpong.agents.ppo.settings import PPOSettings
 from fastpong.agents.ppo.updater import Batch, Updater
 from fastpong.agents.protocol import Chance, PlannedStage
 from fastpong.agents.rollouts import RolloutActor, RolloutLearner, RolloutSpec
 from fastpong.arrays import Array
-from fastpong.kernels import Backend
 
 
 class PPO(RolloutSpec):
     """See ``RolloutSpec``."""
 
     Settings = PPOSettings
-
-    def __init__(self, settings: PPOSettings, kernels: Backend, dtype: DTypeLike) -> None:
-        super().__init__(settings, kernels, dtype)
-        self.settings = settings
+    settings: PPOSettings
 
     def actor(self, stage: PlannedStage, chance: Chance) -> RolloutActor:
         """Return an actor that samples. Greedy: the likelier action."""

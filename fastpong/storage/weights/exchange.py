@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from fastpong.arrays import Array
 from fastpong.storage.files import write_atomically
+from fastpong.storage.weights import exported
 from fastpong.storage.weights import keras as keras_weights
 from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
 
@@ -59,20 +58,23 @@ def _read_keras(path: Path) -> Foreign:
 
 
 def write(
-    path: str | Path, agent: str, settings: Mapping[str, object], parameters: Mapping[str, Array]
+    path: str | Path,
+    agent: str,
+    settings: Mapping[str, object],
+    parameters: Mapping[str, Array],
+    about: Mapping[str, object] | None = None,
 ) -> None:
     """Write an agent's parameters for another program.
 
-    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody. The latter has the
-    arrays by their names, as the agent's class describes them, and as metadata, under "fastpong",
-    the agent's name and its settings as JSON. Whole or not at all. Raises ForeignError, OSError.
+    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody, see ``exported``.
+    Whole or not at all. Raises ForeignError, OSError.
+
+    about : more metadata of a .safetensors file
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        # One entry: of several the order would be another one every time.
-        metadata = {"fastpong": json.dumps({"agent": agent, "settings": dict(settings)})}
-        arrays = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
-        write_atomically(path, safetensors.numpy.save(arrays, metadata))
+        metadata = {"agent": agent, "settings": dict(settings), **(about or {})}
+        write_atomically(path, exported.dump(parameters, metadata))
     elif path.suffix != ".h5":
         raise ForeignError(
             f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"

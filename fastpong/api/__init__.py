@@ -1,0 +1,1 @@
+"""fastpong in scripts and notebooks: policies for other loops, training, evaluation."""

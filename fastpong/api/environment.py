@@ -1,0 +1,118 @@
+"""The settings of somebody else's environment, and how they differ from training's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastpong.envs.variants import Variant
+
+ALL_ACTIONS = tuple(range(18))
+"""ALE's numbers of the actions of all games, in an environment with ``full_action_space``."""
+
+_PREPROCESSING = (
+    "FrameStack", "FrameStackObservation", "ResizeObservation", "MaxAndSkipObservation",
+    "MaxAndSkipEnv", "AtariPreprocessing", "AtariWrapper", "WarpFrame", "NormalizeObservation",
+    "StickyAction", "StickyActionEnv",
+)  # fmt: skip
+"""Wrappers that change what an agent of fastpong was trained on."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Describe an environment. None: it does not say.
+
+    game      : ALE's name
+    frameskip : the numbers of frames that an action may be played for
+    sticky    : probability of repeating the last action, per frame
+    actions   : ALE's numbers of its actions
+    wrappers  : those that change screens, skips or actions
+    """
+
+    game: str | None = None
+    frameskip: tuple[int, ...] | None = None
+    sticky: float | None = None
+    actions: tuple[int, ...] | None = None
+    wrappers: tuple[str, ...] = ()
+
+
+def read_environment(env: Any) -> Environment:
+    """Read an environment's settings.
+
+    env : of gymnasium, single or vector, or of Stable-Baselines3
+
+    Raises ValueError for a continuous action space.
+    """
+    settings = _settings(env)
+    if settings.get("continuous"):
+        raise ValueError(
+            "env: expected discrete actions, got a continuous action space; make it without "
+            "continuous=True"
+        )
+    skip, sticky = settings.get("frameskip"), settings.get("repeat_action_probability")
+    full = settings.get("full_action_space")
+    return Environment(
+        settings.get("game"),
+        None if skip is None else (skip,) if isinstance(skip, int) else tuple(range(*skip)),
+        None if sticky is None else float(sticky),
+        ALL_ACTIONS if full else None,
+        _wrappers(env),
+    )
+
+
+def differences(found: Environment, trained: Variant) -> list[str]:
+    """Describe the differences to the environment of training.
+
+    Raises ValueError for another game.
+    """
+    if found.game not in (None, trained.game.rom):
+        raise ValueError(
+            f"env: expected the game {trained.game.rom}, got {found.game}; make ALE/Pong-v5"
+        )
+    sentences = []
+    if found.frameskip not in (None, trained.frameskip):
+        sentences.append(
+            f"env: frameskip is {_listed(found.frameskip)}, the agent was trained with "
+            f"{_listed(trained.frameskip)}"
+        )
+    if found.sticky not in (None, trained.sticky):
+        sentences.append(
+            f"env: repeat_action_probability is {found.sticky:g}, the agent was trained with "
+            f"{trained.sticky:g}"
+        )
+    if found.wrappers:
+        sentences.append(f"env: {', '.join(found.wrappers)} changes what the agent was trained on")
+    return sentences
+
+
+def _listed(frameskip: tuple[int, ...] | None) -> str:
+    return " or ".join(map(str, frameskip or ()))
+
+
+def _settings(env: Any) -> Mapping[str, Any]:
+    """Return the arguments that the environment was made with."""
+    inner = getattr(env, "unwrapped", env)
+    first = getattr(inner, "envs", None)
+    if first:  # of SyncVectorEnv, or Stable-Baselines3's DummyVecEnv
+        return _settings(first[0])
+    kwargs = getattr(inner, "_ezpickle_kwargs", None)
+    if kwargs:
+        return dict(kwargs)
+    spec = getattr(env, "spec", None)
+    if spec is None and hasattr(env, "get_attr"):  # Stable-Baselines3's in other processes
+        spec = next(iter(env.get_attr("spec")), None)
+    return getattr(spec, "kwargs", {})
+
+
+def _wrappers(env: Any) -> tuple[str, ...]:
+    """Return the names of wrappers that matter, from outside in."""
+    first = getattr(env, "envs", None)
+    if first:
+        env = first[0]
+    found = []
+    while env is not None:
+        if type(env).__name__ in _PREPROCESSING:
+            found.append(type(env).__name__)
+        env = getattr(env, "env", None)
+    return tuple(found)

@@ -1,0 +1,173 @@
+"""``fastpong.train``: a training as an iterator of statistics."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+import weakref
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from fastpong import recipes
+from fastpong.api.loading import load
+from fastpong.api.policy import Policy
+from fastpong.api.progress import Lines
+from fastpong.settings.config import Config
+from fastpong.settings.tables import override
+from fastpong.storage.run import Run
+from fastpong.training.goal import Counters
+from fastpong.training.session import Outcome, Session
+from fastpong.training.stats import EpisodeStats
+
+
+def train(
+    recipe: str | None = None,
+    *,
+    env: str | None = None,
+    agent: str | None = None,
+    run_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Training:
+    """Begin a training, or go on with one.
+
+        for stats in fastpong.train("pong"):
+            print(stats.episode, stats.score)
+
+    recipe   : named settings, by default those recommended for the agent or the environment
+    env      : gymnasium's name of the environment
+    agent    : karpathy, keras, ppo or dqn
+    run_dir  : of the new run, by default a new one under runs/
+    resume   : the directory of a run to go on with instead of a recipe
+    progress : print a line every few seconds
+    settings : those of ``fastpong train --help``, with underscores. until=None: no goal
+
+    Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
+    """
+    changes = {**settings, **{k: v for k, v in (("env", env), ("agent", agent)) if v is not None}}
+    if resume is not None:
+        for name, value in (("recipe", recipe), ("run_dir", run_dir), ("agent", agent)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}: expected none beside resume, got {value!r}; a resumed run has its own"
+                )
+        return Training(Run.resume(resume, overrides=changes, warn=_warn), progress=progress)
+    config = Config.build(override(_recipe(recipe, env, agent).values, changes))
+    return Training(Run.create(run_dir, config, warn=_warn), progress=progress)
+
+
+def _recipe(recipe: str | None, env: str | None, agent: str | None) -> recipes.Recipe:
+    if recipe is not None:
+        return recipes.load(recipe)
+    if agent is not None:
+        return recipes.for_agent(agent)
+    found = recipes.for_env(env) if env is not None else None
+    return found or recipes.load(recipes.DEFAULT)
+
+
+class Training:
+    """A training that is under way, an iterator of ``EpisodeStats``.
+
+    Each step of the iterator trains up to the end of the next episode. ``close`` saves a
+    checkpoint and ends the workers, and so do the end of a ``with`` block, Ctrl-C and a notebook's
+    interrupt.
+
+    run_dir : of the run, with its checkpoints and logs
+    config  : the settings
+    outcome : how it ended, None before
+    """
+
+    def __init__(self, run: Run, *, progress: bool = True) -> None:
+        self.run_dir, self.config = run.directory, run.config
+        self.outcome: Outcome | None = None
+        self._interrupt = _Interrupt()
+        with ExitStack() as stack:
+            stack.enter_context(run)
+            session = stack.enter_context(Session(run.config))
+            self._lines = Lines(run.config, run.directory) if progress else None
+            begin = self._lines.begin if self._lines else _ignore
+            self._episodes = session.episodes(run, begin=begin, stop=self._interrupt)
+            stack.callback(self._episodes.close)
+            # Also where it was never closed: at its end, or that of the interpreter.
+            self.close = weakref.finalize(self, stack.pop_all().close)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> EpisodeStats:
+        """Train up to the end of the next episode.
+
+        Raises KeyboardInterrupt once a Ctrl-C has been obeyed, WorkerError where workers fail.
+        """
+        try:
+            with self._interrupt:
+                stats = next(self._episodes)
+        except StopIteration as end:
+            self.outcome = end.value or self.outcome
+            if self._lines and end.value:
+                self._lines.end(end.value)
+            self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
+        if self._lines:
+            self._lines.update(stats)
+        return stats
+
+    def run(self) -> Outcome:
+        """Train to the end, and return how it ended."""
+        for _ in self:
+            pass
+        assert self.outcome is not None
+        return self.outcome
+
+    def policy(self, **options: Any) -> Policy:
+        """Load the run's newest checkpoint, as ``fastpong.load`` does."""
+        return load(self.run_dir, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Interrupt:
+    """Defer Ctrl-C while the trainer works, so that it ends between two updates."""
+
+    def __init__(self) -> None:
+        self._asked = self._mine = False
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> None:
+        here = threading.current_thread() is threading.main_thread()
+        # Whoever has a handler of their own is left alone.
+        self._mine = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._mine:
+            signal.signal(signal.SIGINT, self._ask)
+
+    def __exit__(self, *_: object) -> None:
+        if self._mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:  # the second one does not wait
+            signal.default_int_handler(number, frame)
+        self._asked = True
+
+
+def _ignore(counters: Counters) -> None:
+    pass
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=2)

@@ -1,0 +1,85 @@
+"""A trained agent from a checkpoint or from exported weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastpong.agents import make_plan
+from fastpong.arrays import Array, Arrays
+from fastpong.settings.config import Config
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.finding import Found
+from fastpong.storage.weights.exported import Exported
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold a trained agent.
+
+    path       : that it was read from
+    config     : the settings of its run
+    stage      : number of the stage that the run has come to
+    parameters : for evaluation, by name, of the shapes that the agent declares
+    episode, steps : of the run so far
+    """
+
+    path: Path
+    config: Config
+    stage: int
+    parameters: Arrays
+    episode: int
+    steps: int
+
+    def about(self) -> dict[str, object]:
+        """Return what an exported file says besides the agent's settings."""
+        return {
+            "config": self.config.flat(),
+            "stage": self.stage,
+            "episode": self.episode,
+            "steps": self.steps,
+        }
+
+
+def read_trained(found: Found, backend: str) -> Trained:
+    """Read the agent and its evaluation parameters.
+
+    Raises CheckpointError for a checkpoint of another kind, or weights that do not fit their
+    settings.
+    """
+    try:
+        if isinstance(found, Checkpoint):
+            trained = _of_checkpoint(found, backend)
+        else:
+            trained = _of_exported(found)
+        config = trained.config
+        plan = make_plan(config.env, config.stages, backend, config.dtype)
+        for name, shape in plan.stages[trained.stage].spec.shapes.items():
+            if trained.parameters[name].shape != shape:
+                raise ValueError(f"{name}: expected {shape}, got {trained.parameters[name].shape}")
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
+        ) from error
+    return trained
+
+
+def _of_exported(found: Exported) -> Trained:
+    config, about = Config.build(found.about["config"]), found.about
+    parameters = found.parameters(config.dtype)
+    stage, steps = int(about["stage"]), int(about["steps"])
+    return Trained(found.path, config, stage, parameters, found.episode, steps)
+
+
+def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
+    config, counters = Config.build(found.manifest["config"]), found.manifest["counters"]
+    plan = make_plan(config.env, config.stages, backend, config.dtype)
+    planned = plan.at(int(counters["task"]))
+
+    def arrays(prefix: str) -> dict[str, Array]:
+        names = [name for name in found.arrays if name.startswith(prefix)]
+        return {name.removeprefix(prefix): found.arrays[name] for name in names}
+
+    parameters = planned.spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
+    steps = int(counters["total_steps"])
+    return Trained(found.path, config, planned.index, parameters, found.episode, steps)
