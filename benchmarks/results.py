@@ -26,7 +26,7 @@ from typing import Any
 from measure import ROOT, Effort, Figure
 
 CLAIMS = (
-    "console", "throughput", "reference", "step", "kernels", "startup", "memory",
+    "console", "throughput", "reference", "step", "kernels", "calls", "startup", "memory",
     "conv", "keras", "ppo", "dqn", "limits",
 )  # fmt: skip
 """Modules of claims/ with ``measure(effort)``; each has its bench_<name>.py."""

@@ -208,6 +208,8 @@ class In(ArrayItem):
             array = plain(self.name, value)
             if array.ndim and not (array.size == columns == 1 and array.ndim < 3):
                 return value
+            if array.dtype.kind == "f":  # of any precision, and it may be NaN, as all arrays may
+                return np.full(columns, array.item(), call.float or F64)
             value = array.item()
         call.float = call.float or F64
         return np.full(columns, checks.real(self.name, value), call.float)

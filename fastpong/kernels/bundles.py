@@ -124,7 +124,8 @@ def two_actions(call: Call, actions: Array) -> None:
     checks.within("actions", actions, 0, 2)
 
 
-def _steps_of_batch(call: Call, array: Array) -> None:
+def steps_of_batch(call: Call, array: Array) -> None:
+    """Check that ``order`` picks steps of the batch."""
     checks.within("order", call.arrays["order"], 0, call.sizes["N"])
 
 
@@ -139,10 +140,11 @@ def batch_and_mirror(call: Call, mirror: Array) -> None:
     """Check the mirror, and a minibatch of inputs that are numbered as it is."""
     mirrored(call, mirror)
     sparse_below(call, call.sizes["B"])
-    _steps_of_batch(call, mirror)
+    steps_of_batch(call, mirror)
 
 
-def _rows_above(call: Call, seen: Array) -> None:
+def rows_above(call: Call, seen: Array) -> None:
+    """Check that parents are rows after the inputs' own."""
     rows, base, parents = call.sizes["R"], call.sizes["B"], call.arrays["parents"]
     if rows < base:
         raise ValueError(f"seen: expected {base} rows or more, got {rows}")
@@ -161,7 +163,7 @@ def cells_tree(rule: Rule) -> Group:
             In("mirror", I32, ("B",), rule),
             In("parents", I32, ("L", "B")),
             In("scales", F64, ("L",), None, positive),
-            In("seen", U8, ("R",), _rows_above),
+            In("seen", U8, ("R",), rows_above),
         ),
         "tree",
     )
@@ -191,7 +193,7 @@ STEPS = Group(
     ),
     "steps",
 )
-MINIBATCH_STEPS = Group((*STEPS.items[:-1], In("returns", FLOAT, ("N",), _steps_of_batch)), "steps")
+MINIBATCH_STEPS = Group((*STEPS.items[:-1], In("returns", FLOAT, ("N",), steps_of_batch)), "steps")
 """Steps of which ``order`` picks some."""
 CELLS = {"": {"M": 3, "N": 4, "B": 30, "R": 36, "L": 2, "H": 5}}
 """Sizes of examples."""

@@ -16,8 +16,11 @@ def parts(name: str, value: Any, count: int) -> tuple[Any, ...]:
         return (None,) * count
     if not isinstance(value, tuple) or len(value) != count:
         raise TypeError(f"{name}: expected a tuple of {count} arrays, got {type(value).__name__}")
-    if any(part is None for part in value):
-        raise TypeError(f"{name}: expected {count} arrays, got None among them; pass all or none")
+    for part in value:  # any() would take as long as a small kernel
+        if part is None:
+            raise TypeError(
+                f"{name}: expected {count} arrays, got None among them; pass all or none"
+            )
     return value
 
 

@@ -13,15 +13,14 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.math cimport isfinite
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 
 import numpy as np
 
-from fastpong.kernels import checks
+from fastpong.kernels import bundles, checks, parts
 from fastpong.kernels.arguments import (
-    AboveZero, Bound, Call, Flag, In, InPlace, Number, One, Out, Scratch)
-from fastpong.kernels.parts import column, lines, ravel
+    FLAGS, AboveZero, Bound, Call, Flag, In, InPlace, Number, One, Out, Scratch)
 
 cnp.import_array()
 
@@ -31,56 +30,24 @@ cdef extern from *:
     """
     int PLAIN "FASTPONG_PLAIN"
 
-cdef enum:
-    MOST_ITEMS = 48
-    MOST_SIZES = 24
-    MOST_DIMS = 4
-    MOST_TYPES = 3
-    UNKNOWN = -1
-
-cdef enum Kind:
-    ARRAY, OUT, SCRATCH, NUMBER, ONE, ABOVE_ZERO, FLAG
-
-cdef enum Way:    # a rule, or a shape for the raw kernel
-    NONE, PYTHON
-    RAVEL, COLUMN, LINES
-    FRACTION, NOT_NEGATIVE, NOT_TINY, REAL_NUMBER, BELOW_ONE, COUNT
-
-SHAPES = {ravel: RAVEL, column: COLUMN, lines: LINES}
+SHAPES = {parts.ravel: RAVEL, parts.column: COLUMN, parts.lines: LINES}
 RANGES = {
     checks.fraction: FRACTION, checks.not_negative: NOT_NEGATIVE, checks.not_tiny: NOT_TINY,
     checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.count: COUNT,
 }
+RULES = {
+    parts.two_colours: TWO_COLOURS, bundles.two_actions: TWO_ACTIONS,
+    parts.actions_below: ACTIONS_BELOW, parts.some_actions: SOME_ACTIONS,
+    parts.sparse_frames: SPARSE_FRAMES, parts.channels: CHANNELS,
+    bundles.steps_of_batch: STEPS_OF_BATCH, bundles.mirrored: MIRRORED,
+    bundles.batch_and_mirror: BATCH_AND_MIRROR, bundles.rows_above: ROWS_ABOVE,
+}
+"""Rules for values that have a compiled twin. Others are called in Python."""
+PIXELS = parts.PIXELS
 KINDS = {
     In: ARRAY, Bound: ARRAY, InPlace: ARRAY, Out: OUT, Scratch: SCRATCH, Number: NUMBER, One: ONE,
     AboveZero: ABOVE_ZERO, Flag: FLAG,
 }
-
-cdef struct Dim:    # times * sizes[size] + plus, or plus alone where size is UNKNOWN
-    int size
-    Py_ssize_t times, plus
-
-cdef struct Slot:    # an item of the declaration
-    Kind kind
-    Way rule, shaped
-    bint takes, shared, any_shape, written, added
-    int ndim, type_count
-    int types[MOST_TYPES]
-    Dim dims[MOST_DIMS]
-    uint64_t aliases    # a bit for each slot
-
-cdef struct Entry:    # an argument of the raw kernel: a slot, or a tuple of some
-    int first, count
-    bint group, named
-
-cdef struct State:    # of a call under way
-    Py_ssize_t sizes[MOST_SIZES]
-    int float_type
-    PyObject *arrays[MOST_ITEMS]    # as the caller has them, borrowed
-    char *begin[MOST_ITEMS]
-    Py_ssize_t length[MOST_ITEMS]
-    int first    # slot of the first array
-    uint64_t given    # a bit for each output of the caller's
 
 
 class Unfit(Exception):
@@ -93,6 +60,9 @@ cdef class Fit:
     cdef Slot slots[MOST_ITEMS]
     cdef Entry entries[MOST_ITEMS]
     cdef int slot_count, entry_count, size_count, output_count, value_count
+    cdef int indptr, indices, order, parents    # slots that rules read
+    cdef int d, a, n, b, r, p, p_f    # sizes that rules read or set
+    cdef bint python_rules
     cdef dict size_numbers
     cdef tuple items
     cdef object raw
@@ -106,13 +76,19 @@ cdef class Fit:
             self._read(i, item)
         first = 0
         for n, item in enumerate(kernel.items):
-            parts = getattr(item, "items", (item,))
+            inside = getattr(item, "items", (item,))
             self.entries[n] = Entry(
-                first, len(parts), hasattr(item, "items"), bool(getattr(item, "name", "")))
+                first, len(inside), hasattr(item, "items"), bool(getattr(item, "name", "")))
             self.value_count += (
                 1 if self.entries[n].group and self.entries[n].named
-                else sum(part.takes for part in parts))
-            first += len(parts)
+                else sum(part.takes for part in inside))
+            first += len(inside)
+        names = [item.name for item in self.items]
+        self.indptr, self.indices, self.order, self.parents = [
+            names.index(name) if name in names else UNKNOWN
+            for name in ("indptr", "indices", "order", "parents")]
+        self.d, self.a, self.n, self.b, self.r, self.p, self.p_f = [
+            self.size_numbers.get(name, UNKNOWN) for name in ("D", "A", "N", "B", "R", "P", "P F")]
 
     def _read(self, int i, item):
         cdef Slot *slot = &self.slots[i]
@@ -124,7 +100,8 @@ cdef class Fit:
             slot.rule = RANGES.get(item.rule, PYTHON)
         if slot.kind not in (ARRAY, OUT, SCRATCH):
             return
-        slot.rule = NONE if item.then is None else PYTHON
+        slot.rule = NONE if item.then is None else RULES.get(item.then, PYTHON)
+        self.python_rules |= slot.rule == PYTHON
         slot.shaped = NONE if item.shaped is None else SHAPES.get(item.shaped, PYTHON)
         slot.written, slot.added = isinstance(item, InPlace), getattr(item, "added", False)
         self.output_count += slot.kind == OUT
@@ -136,6 +113,7 @@ cdef class Fit:
 
     cdef _read_types(self, Slot *slot, item):
         slot.shared, slot.type_count = item.shared, len(item.dtypes)
+        slot.flags, slot.optional = item.dtypes is FLAGS, getattr(item, "optional", False)
         if slot.type_count > MOST_TYPES:
             raise Unfit
         for k, dtype in enumerate(item.dtypes):
@@ -143,6 +121,7 @@ cdef class Fit:
 
     cdef _read_dims(self, Slot *slot, item):
         slot.any_shape, slot.ndim = item.any_shape, len(item.parsed)
+        slot.starred, slot.row, slot.line = item.starred, item.row, item.dims == ("T",)
         if slot.ndim > MOST_DIMS:
             raise Unfit
         for k, (name, times, plus) in enumerate(item.parsed):
@@ -220,65 +199,121 @@ cdef class Fit:
         elif slot.kind == FLAG:
             raw = value if value is True or value is False else None
         elif slot.kind == ONE:
-            raw = one_number(value, state.float_type)
+            raw = row_of(value, state.float_type, 1)
         elif slot.kind == SCRATCH:
             raw = self._make(slot, state, not slot.shared)
+        elif value is None and slot.optional:
+            put(target, k, None)
+            return True
         else:
+            if slot.row and not cnp.PyArray_CheckExact(value):
+                value = self._row(slot, value, state)
             if slot.kind == OUT and value is None:
                 self._set_defaults(i, state)
-                value, made = self._make(slot, state, slot.added), True
-                if value is None:
+                raw, made = self._make(slot, state, slot.added), True
+                if raw is None:
                     return False
-            elif not self._same(i, value, state):
-                return False
+                value = self._as_given(slot, raw, state)
+            else:
+                raw = self._same(i, value, state)
+                if raw is None or (raw is not value and self.python_rules):
+                    return False
             self._take(i, value, made, state)
             if slot.kind == OUT:
                 put(outputs, out[0], value)
                 out[0] += 1
-            if slot.rule != NONE and not self._rule(i, value, state):
+            if slot.rule != NONE and not self._rule(i, raw, state):
                 return False
-            raw = value if slot.shaped == NONE else self._shape(i, value)
+            if slot.shaped != NONE:
+                raw = self._shape(i, raw)
         if raw is None:
             return False
         put(target, k, raw)
         return True
 
-    cdef bint _same(self, int i, value, State *state) noexcept:
-        """Return whether type, dtype, layout and shape are right."""
+    cdef object _row(self, Slot *slot, value, State *state):
+        cdef int size = slot.dims[0].size
+        return row_of(value, state.float_type, max(1, state.sizes[size]))
+
+    cdef object _same(self, int i, value, State *state):
+        """Return it as the raw kernel has it if type, dtype, layout and shape are right."""
         cdef Slot *slot = &self.slots[i]
-        cdef int type_number, k, size
-        cdef Py_ssize_t length
+        cdef cnp.npy_intp dims[MOST_DIMS]
         cdef cnp.ndarray array
         if not cnp.PyArray_CheckExact(value):
-            return False
+            return None
         array = <cnp.ndarray>value
         if not cnp.PyArray_CHKFLAGS(array, PLAIN) or not cnp.PyArray_ISNOTSWAPPED(array):
-            return False
+            return None
         if slot.written and not cnp.PyArray_ISWRITEABLE(array):
-            return False
-        type_number = cnp.PyArray_TYPE(array)
-        if not self._type_is(slot, type_number, state):
-            return False
+            return None
+        if not self._type_is(slot, cnp.PyArray_TYPE(array), state):
+            return None
         if slot.any_shape:
-            return state.first == UNKNOWN or alike(array, <cnp.ndarray>state.arrays[state.first])
-        if cnp.PyArray_NDIM(array) != slot.ndim:
+            if state.first != UNKNOWN and not (
+                    self.slots[state.first].any_shape
+                    and alike(array, <cnp.ndarray>state.arrays[state.first])):
+                return None
+            return value
+        if not self._ranked(slot, array, dims, state) or not self._sized(slot, dims, state):
+            return None
+        if slot.flags and cnp.PyArray_TYPE(array) != cnp.NPY_UINT8:
+            return flags_of(array, slot.ndim, dims)
+        if cnp.PyArray_NDIM(array) == slot.ndim:
+            return value
+        return view(array, slot.ndim, dims, cnp.PyArray_TYPE(array))
+
+    cdef bint _ranked(
+            self, Slot *slot, cnp.ndarray array, cnp.npy_intp *dims, State *state) noexcept:
+        """Set the dimensions of the raw kernel's array."""
+        cdef int k, skip = 0, ndim = cnp.PyArray_NDIM(array)
+        cdef bint short = slot.starred and ndim == slot.ndim - 1 and ndim > 0
+        cdef bint tall = slot.line and ndim == 2 and cnp.PyArray_DIM(array, 1) == 1
+        if state.first == UNKNOWN:
+            state.short, state.tall = short, tall
+        if slot.row and ndim == 2 and cnp.PyArray_DIM(array, 0) == 1:
+            skip = 1
+        elif not (short or tall or ndim == slot.ndim):
             return False
         for k in range(slot.ndim):
-            length, size = cnp.PyArray_DIM(array, k), slot.dims[k].size
+            dims[k] = cnp.PyArray_DIM(array, k + skip) if k + skip < ndim else 1
+        return True
+
+    cdef bint _sized(self, Slot *slot, cnp.npy_intp *dims, State *state) noexcept:
+        cdef int k, size
+        for k in range(slot.ndim):
+            size = slot.dims[k].size
             if size == UNKNOWN:
-                if length != slot.dims[k].plus:
+                if dims[k] != slot.dims[k].plus:
                     return False
                 continue
             if state.sizes[size] == UNKNOWN:
-                if length < slot.dims[k].plus:
+                if dims[k] < slot.dims[k].plus:
                     return False
-                state.sizes[size] = (length - slot.dims[k].plus) // slot.dims[k].times
-            if state.sizes[size] * slot.dims[k].times + slot.dims[k].plus != length:
+                state.sizes[size] = (dims[k] - slot.dims[k].plus) // slot.dims[k].times
+            if state.sizes[size] * slot.dims[k].times + slot.dims[k].plus != dims[k]:
                 return False
         return True
 
+    cdef object _as_given(self, Slot *slot, raw, State *state):
+        """Return an output shaped as the call's first array is."""
+        cdef cnp.npy_intp dims[MOST_DIMS]
+        cdef cnp.ndarray array = <cnp.ndarray>raw
+        cdef int k
+        if state.short and slot.starred and slot.ndim > 1:
+            for k in range(slot.ndim - 1):
+                dims[k] = cnp.PyArray_DIM(array, k)
+            return view(array, slot.ndim - 1, dims, cnp.PyArray_TYPE(array))
+        if state.tall and slot.line:
+            dims[0], dims[1] = cnp.PyArray_DIM(array, 0), 1
+            return view(array, 2, dims, cnp.PyArray_TYPE(array))
+        return raw
+
     cdef bint _type_is(self, Slot *slot, int type_number, State *state) noexcept:
         cdef int k
+        if slot.flags:
+            return type_number in (
+                cnp.NPY_BOOL, cnp.NPY_UINT8, cnp.NPY_FLOAT32, cnp.NPY_FLOAT64)
         if slot.shared and state.float_type != UNKNOWN:
             return type_number == state.float_type
         for k in range(slot.type_count):
@@ -363,6 +398,54 @@ cdef class Fit:
 
     cdef bint _rule(self, int i, array, State *state) except -1:
         """Return whether the item's rule for values holds."""
+        cdef Way rule = self.slots[i].rule
+        if rule == PYTHON:
+            return self._python_rule(i, array, state)
+        if rule == TWO_COLOURS or rule == TWO_ACTIONS:
+            return bytes_below(<uint8_t *>state.begin[i], state.length[i], 2)
+        if rule == ACTIONS_BELOW:
+            return bytes_below(<uint8_t *>state.begin[i], state.length[i], state.sizes[self.a])
+        if rule == SOME_ACTIONS:
+            return 1 <= state.sizes[self.a] <= 255
+        if rule == CHANNELS:
+            return self._channels(cnp.PyArray_DIM(array, 2), cnp.PyArray_DIM(array, 3), state)
+        if rule == SPARSE_FRAMES:
+            known = self.d != UNKNOWN and state.sizes[self.d] != UNKNOWN
+            return self._sparse(state.sizes[self.d] if known else PIXELS, state)
+        if rule == STEPS_OF_BATCH:
+            return self._in_batch(state)
+        if rule == ROWS_ABOVE:
+            return rows_above(
+                <int32_t *>state.begin[self.parents],
+                state.length[self.parents] // <Py_ssize_t>sizeof(int32_t), state.sizes[self.b],
+                state.sizes[self.r])
+        if not mirrored(<int32_t *>state.begin[i], state.sizes[self.b]):
+            return False
+        return rule == MIRRORED or (
+            self._sparse(state.sizes[self.b], state) and self._in_batch(state))
+
+    cdef bint _channels(self, Py_ssize_t channels, Py_ssize_t filters, State *state) noexcept:
+        if channels != 1 and channels != 80:
+            return False
+        if self.p != UNKNOWN:
+            state.sizes[self.p] = 27 if channels == 80 else 27 * 27
+        if self.p_f != UNKNOWN:
+            state.sizes[self.p_f] = filters * (27 if channels == 80 else 27 * 27)
+        return True
+
+    cdef bint _sparse(self, Py_ssize_t limit, State *state) noexcept:
+        return sparse_below(
+            <int64_t *>state.begin[self.indptr],
+            state.length[self.indptr] // <Py_ssize_t>sizeof(int64_t),
+            <uint16_t *>state.begin[self.indices],
+            state.length[self.indices] // <Py_ssize_t>sizeof(uint16_t), limit)
+
+    cdef bint _in_batch(self, State *state) noexcept:
+        return within(
+            <int64_t *>state.begin[self.order],
+            state.length[self.order] // <Py_ssize_t>sizeof(int64_t), state.sizes[self.n])
+
+    cdef bint _python_rule(self, int i, array, State *state) except -1:
         call = Call()
         for name, number in self.size_numbers.items():
             if state.sizes[<int>number] != UNKNOWN:
@@ -381,9 +464,21 @@ cdef class Fit:
 
     cdef object _shape(self, int i, array):
         """Return the array as the raw kernel wants it shaped."""
-        if self.slots[i].shaped == RAVEL and cnp.PyArray_NDIM(<cnp.ndarray>array) == 1:
+        cdef cnp.ndarray given = <cnp.ndarray>array
+        cdef cnp.npy_intp dims[2]
+        cdef Way shaped = self.slots[i].shaped
+        cdef int ndim = cnp.PyArray_NDIM(given)
+        if shaped == PYTHON:
+            return self.items[i].shaped(array)
+        if shaped == RAVEL and ndim == 1:
             return array
-        return self.items[i].shaped(array)
+        dims[0], dims[1] = cnp.PyArray_SIZE(given), 1
+        if shaped == LINES:
+            dims[1] = cnp.PyArray_DIM(given, ndim - 1)
+            if dims[1] == 0:
+                return None
+            dims[0] //= dims[1]
+        return view(given, 1 if shaped == RAVEL else 2, dims, cnp.PyArray_TYPE(given))
 
 
 MOST_STEPS = 2 ** 62
@@ -404,14 +499,6 @@ cdef inline bint alike(cnp.ndarray one, cnp.ndarray other) noexcept:
     return True
 
 
-cdef inline bint overlap(State *state, int i, int j) noexcept:
-    # An array without elements has no memory.
-    return (
-        state.length[i] > 0 and state.length[j] > 0
-        and state.begin[i] < state.begin[j] + state.length[j]
-        and state.begin[j] < state.begin[i] + state.length[i])
-
-
 cdef inline bint is_number(value, double *number) except -1:
     # Numbers of Python and of NumPy. A bool is none.
     if PyFloat_CheckExact(value):
@@ -428,27 +515,42 @@ cdef inline bint is_number(value, double *number) except -1:
     return isfinite(number[0])
 
 
-cdef inline bint in_range(Way rule, double number) noexcept:
-    if rule == FRACTION:
-        return 0 <= number <= 1
-    if rule == BELOW_ONE:
-        return 0 <= number < 1
-    if rule == NOT_NEGATIVE:
-        return number >= 0
-    return rule == REAL_NUMBER or (rule == NOT_TINY and number >= 1e-12)
-
-
-cdef object one_number(value, int float_type):
+cdef object row_of(value, int float_type, Py_ssize_t size):
+    """Return a row of one number, or None."""
     cdef double number
-    cdef cnp.npy_intp one = 1
+    cdef cnp.npy_intp dim = size
+    cdef Py_ssize_t k
     if float_type == UNKNOWN or not is_number(value, &number):
         return None
-    array = cnp.PyArray_EMPTY(1, &one, float_type, 0)
-    if float_type == cnp.NPY_FLOAT32:
-        (<float *>cnp.PyArray_DATA(<cnp.ndarray>array))[0] = <float>number
-    else:
-        (<double *>cnp.PyArray_DATA(<cnp.ndarray>array))[0] = number
+    array = cnp.PyArray_EMPTY(1, &dim, float_type, 0)
+    cdef char *data = cnp.PyArray_BYTES(<cnp.ndarray>array)
+    for k in range(size):
+        if float_type == cnp.NPY_FLOAT32:
+            (<float *>data)[k] = <float>number
+        else:
+            (<double *>data)[k] = number
     return array
+
+
+cdef object flags_of(cnp.ndarray array, int ndim, cnp.npy_intp *dims):
+    """Return uint8 of bools or floats, or None for NaN."""
+    if cnp.PyArray_TYPE(array) == cnp.NPY_BOOL:
+        return view(array, ndim, dims, cnp.NPY_UINT8)
+    flags = cnp.PyArray_EMPTY(ndim, dims, cnp.NPY_UINT8, 0)
+    if to_flags(
+            cnp.PyArray_BYTES(array), cnp.PyArray_TYPE(array), cnp.PyArray_SIZE(array),
+            <uint8_t *>cnp.PyArray_DATA(<cnp.ndarray>flags)):
+        return flags
+    return None
+
+
+cdef object view(cnp.ndarray array, int ndim, cnp.npy_intp *dims, int type_number):
+    """Return the memory of a plain array in another shape, or as bytes."""
+    cdef int flags = cnp.NPY_ARRAY_CARRAY if cnp.PyArray_ISWRITEABLE(array) else PLAIN
+    other = cnp.PyArray_New(
+        cnp.ndarray, ndim, dims, type_number, NULL, cnp.PyArray_DATA(array), 0, flags, None)
+    cnp.set_array_base(other, array)
+    return other
 
 
 cdef class Calls:

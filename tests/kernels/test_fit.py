@@ -7,20 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from declared import DECLARED, NoRaw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpong import kernels
 from fastpong.kernels.arguments import ArrayItem, Flag, Out, Scratch
 from fastpong.kernels.registry import KERNELS
+from fastpong.kernels.runner import Checked
 from fastpong.kernels.spec import Group, Kernel
 
 fit = pytest.importorskip("fastpong.kernels.fit")
 
-CALLS = kernels.get_backend("numpy")._run.__self__  # type: ignore[attr-defined]
+CALLS = fit.Calls(Checked(NoRaw()))  # type: ignore[arg-type]
+ALL = KERNELS | DECLARED
 VARIANTS = [
     (name, variant)
-    for name, kernel in KERNELS.items()
+    for name, kernel in ALL.items()
     for variant in kernel.sizes
     if name != "cells_step"  # it has no sizes of examples
 ]
@@ -36,7 +38,7 @@ class Bundle(tuple[Any, ...]):
 
 def example(name: str, variant: str, dtype: str, seed: int = 7) -> Values:
     """Return all values that a caller gives, by the items' names."""
-    drawn = KERNELS[name].example(dtype, variant, seed)
+    drawn = ALL[name].example(dtype, variant, seed)
     return {**drawn.inputs, **drawn.outputs, **drawn.scalars}
 
 
@@ -51,7 +53,7 @@ def in_order(kernel: Kernel, values: Values) -> Iterator[Any]:
 
 def both_ways(name: str, values: Values) -> tuple[Any, Any]:
     """Return (arguments, outputs) of either way, None for a refusal."""
-    kernel, sizes = KERNELS[name], SIZES.get(name, {})
+    kernel, sizes = ALL[name], SIZES.get(name, {})
     given = tuple(in_order(kernel, values))
     fitted = CALLS.fitted(kernel, *given, **sizes)
     try:
@@ -86,7 +88,7 @@ def assert_agrees(name: str, values: Values, must_fit: bool = False) -> None:
     if fitted is None:
         return
     assert checked is not None, "fits, but is refused"
-    items = list(KERNELS[name].flat())
+    items = list(ALL[name].flat())
     fresh = any(
         isinstance(item, Scratch) or (isinstance(item, Out) and values[item.name] is None)
         for item in items
@@ -100,10 +102,24 @@ def test_valid_calls_fit(name: str, variant: str, dtype: str) -> None:
     """Else each call would pay for the checks in Python."""
     assert_agrees(name, example(name, variant, dtype), must_fit=True)
     values = example(name, variant, dtype)
-    for item in KERNELS[name].flat():
+    for item in ALL[name].flat():
         if isinstance(item, Out):
             values[item.name] = None
     assert_agrees(name, values, must_fit=True)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("ends", [None, "bool", "uint8", "float32", "float64"])
+@pytest.mark.parametrize("last", [0.5, 2, np.float32(0.5), "row", "one row"])
+def test_what_users_hand_over_fits(flat: bool, ends: Any, last: Any) -> None:
+    values = example("stack", "one", "float32")
+    given = values | {"out": None, "more": None}
+    if flat:
+        given |= {key: values[key][:, 0].copy() for key in ("rewards", "values", "ends")}
+    given["ends"] = None if ends is None else given["ends"].astype(ends)
+    if isinstance(last, str):
+        last = values["last"] if last == "row" else values["last"][None]
+    assert_agrees("stack", given | {"last": last}, must_fit=True)
 
 
 # --- bent arguments -------------------------------------------------------------------------------
@@ -150,6 +166,8 @@ ARRAYS: tuple[Bend, ...] = (
     lambda a: a.astype("int64"),
     lambda a: a.astype(a.dtype.newbyteorder()),
     lambda a: a[None],
+    lambda a: 2.0,
+    lambda a: np.array(2, a.dtype),
     lambda a: a[..., None],
     lambda a: a[..., 0],
     lambda a: a[:1],
@@ -181,7 +199,7 @@ NUMBERS = (
 def bent_calls(draw: Any) -> tuple[str, Values]:
     name, variant = draw(st.sampled_from(VARIANTS))
     values = example(name, variant, draw(st.sampled_from(["float32", "float64"])), 5)
-    items = [item for item in KERNELS[name].flat() if item.takes]
+    items = [item for item in ALL[name].flat() if item.takes]
     for item in draw(st.lists(st.sampled_from(items), max_size=2)):
         if isinstance(item, ArrayItem):
             if isinstance(values[item.name], np.ndarray):

@@ -6,27 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from declared import HELD, LINE, STACK
 
 from fastpong.kernels import checks
-from fastpong.kernels.arguments import FLAGS, FLOAT, REAL, Bound, In, InPlace, Number, Out
+from fastpong.kernels.arguments import In
 from fastpong.kernels.call import Call
 from fastpong.kernels.spec import Kernel
 
-ROWS = ("T", "*N")
-STACK = Kernel(
-    "stack",
-    "none",
-    (
-        In("rewards", REAL, ROWS),
-        In("values", FLOAT, ROWS),
-        In("ends", FLAGS, ROWS, optional=True),
-        In("last", REAL, ("*N",)),
-        Number("gamma", checks.fraction, 0.9),
-        Out("out", FLOAT, ROWS, aliases=("rewards",)),
-    ),
-)
-LINE = Kernel("line", "none", (In("x", REAL, ("T",)), Out("out", FLOAT, ("T",), aliases=("x",))))
-HELD = Kernel("held", "none", (Bound("a", FLOAT, ("T",)), InPlace("b", FLOAT, ("T",))))
 F32, F64 = np.float32, np.float64
 
 
@@ -69,8 +55,13 @@ def stack(**changed: Any) -> Call:
     given: dict[str, Any] = {
         "rewards": np.arange(6.0, dtype=F32).reshape(3, 2), "values": np.ones((3, 2), F32),
         "ends": np.zeros((3, 2), np.uint8), "last": np.ones(2, F32), "gamma": 0.9, "out": None,
+        "more": None,
     }  # fmt: skip
     return STACK.check(*(given | changed).values())
+
+
+def line(x: Any, out: Any) -> Call:
+    return LINE.check(x, np.zeros(3, np.uint8), out)
 
 
 # --- arrays of other libraries --------------------------------------------------------------------
@@ -79,7 +70,7 @@ def stack(**changed: Any) -> Call:
 @pytest.mark.parametrize("kind", [Shared, Copied, ByDlpack])
 def test_inputs_are_read_where_they_lie(kind: Any) -> None:
     array = np.arange(3.0)
-    call = LINE.check(kind(array), None)
+    call = line(kind(array), None)
     assert np.array_equal(call.arguments[0], array)  # type: ignore[arg-type]
     assert np.shares_memory(call.arguments[0], array) == (kind is not Copied)  # type: ignore[arg-type]
 
@@ -87,11 +78,11 @@ def test_inputs_are_read_where_they_lie(kind: Any) -> None:
 def test_outputs_are_written_where_they_lie() -> None:
     memory = np.zeros(3)
     mine = Shared(memory)
-    call = LINE.check(np.arange(3.0), mine)
+    call = line(np.arange(3.0), mine)
     assert call.outputs == [mine]
-    assert np.shares_memory(call.arguments[1], memory)  # type: ignore[arg-type]
+    assert np.shares_memory(call.arguments[2], memory)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^out: expected memory that NumPy can share, got Copied"):
-        LINE.check(np.arange(3.0), Copied(memory))
+        line(np.arange(3.0), Copied(memory))
     for key in "ab":
         given = {"a": np.zeros(3), "b": np.zeros(3)} | {key: Copied(np.zeros(3))}
         with pytest.raises(TypeError, match=rf"^{key}: expected memory"):
@@ -106,14 +97,14 @@ def test_outputs_in_the_memory_of_other_libraries_are_kept_apart() -> None:
 
 def test_what_lies_on_a_gpu_is_told_so() -> None:
     with pytest.raises(TypeError, match=r"^x: expected .* on cuda:0; pass x\.cpu\(\)"):
-        LINE.check(OnGpu(np.zeros(3)), None)
+        line(OnGpu(np.zeros(3)), None)
     with pytest.raises(TypeError, match=r"^out: .*pass out\.cpu\(\)"):
-        LINE.check(np.zeros(3), OnGpu(np.zeros(3)))
+        line(np.zeros(3), OnGpu(np.zeros(3)))
 
 
 def test_masks_are_not_ignored() -> None:
     with pytest.raises(TypeError, match=r"^x: .*mask.*x\.filled"):
-        LINE.check(np.ma.masked_array([1.0, 2.0], [True, False]), None)
+        line(np.ma.masked_array([1.0, 2.0, 3.0], [True, False, False]), None)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +112,7 @@ def test_masks_are_not_ignored() -> None:
 )
 def test_what_is_no_array(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^x: expected a NumPy array, got"):
-        LINE.check(value, None)
+        line(value, None)
 
 
 def test_what_cannot_be_read_is_told_why() -> None:
@@ -130,22 +121,22 @@ def test_what_cannot_be_read_is_told_why() -> None:
             raise RuntimeError("no such thing")
 
     with pytest.raises(TypeError, match=r"^x: .*got Broken: no such thing"):
-        LINE.check(Broken(), None)
+        line(Broken(), None)
 
 
 def test_tensors() -> None:
     torch = pytest.importorskip("torch")
     memory, out = torch.arange(3.0), torch.zeros(3)
-    call = LINE.check(memory, out)
+    call = line(memory, out)
     assert call.outputs[0] is out
-    call.arguments[1][:] = call.arguments[0]  # type: ignore[index]
+    call.arguments[2][:] = call.arguments[0]  # type: ignore[index]
     assert torch.equal(memory, out)
     with pytest.raises(TypeError, match=r"^x: .*requires grad; pass x\.detach\(\)"):
-        LINE.check(torch.zeros(3, requires_grad=True), None)
+        line(torch.zeros(3, requires_grad=True), None)
     with pytest.raises(TypeError, match=r"^x: .*pass x\.cpu\(\)"):
-        LINE.check(torch.zeros(3, device="meta"), None)
+        line(torch.zeros(3, device="meta"), None)
     with pytest.raises(TypeError, match=r"^x: "):
-        LINE.check(torch.zeros(3, dtype=torch.bfloat16), None)
+        line(torch.zeros(3, dtype=torch.bfloat16), None)
     got = stack(ends=torch.ones(3, 2), last=torch.ones(1, 2), rewards=torch.ones(3, 2))
     assert got.arrays["ends"].tolist() == [[1, 1]] * 3
 
@@ -164,9 +155,9 @@ def test_integers_become_the_floats_of_the_call(dtype: str, others: Any) -> None
 
 
 def test_integers_alone_become_float64() -> None:
-    call = LINE.check(np.arange(3), None)
+    call = line(np.arange(3), None)
     assert call.arguments[0].dtype == call.outputs[0].dtype == F64  # type: ignore[attr-defined]
-    assert LINE.check(np.arange(3), np.zeros(3, F32)).arguments[0].dtype == F32  # type: ignore[attr-defined]
+    assert line(np.arange(3), np.zeros(3, F32)).arguments[0].dtype == F32  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "complex128", "U1", "object", "M8[s]"])
@@ -208,10 +199,11 @@ def test_a_missing_axis_is_of_one() -> None:
         for out in (None, np.zeros(3), np.zeros((3, 1))):
             call = stack(rewards=rewards, values=values, ends=one, last=0.5, out=out)
             shapes = [a.shape for a in call.arguments if isinstance(a, np.ndarray)]
-            assert shapes == [(3, 1)] * 3 + [(1,), (3, 1)]
+            assert shapes == [(3, 1)] * 3 + [(1,), (3, 1), (4, 1)]
             assert call.outputs[0].shape == (rewards.shape if out is None else out.shape)
             assert out is None or call.outputs[0] is out
-            assert np.shares_memory(call.arguments[-1], call.outputs[0])  # type: ignore[arg-type]
+            assert call.outputs[1].shape == ((4,) if rewards.ndim == 1 else (4, 1))
+            assert np.shares_memory(call.arguments[5], call.outputs[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^values: expected shape \(T=3, .*rewards"):
         stack(rewards=one, values=np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"^rewards: expected shape"):
@@ -220,14 +212,14 @@ def test_a_missing_axis_is_of_one() -> None:
 
 def test_a_column_is_a_line() -> None:
     column = np.arange(3.0)[:, None]
-    call = LINE.check(column, None)
+    call = line(column, None)
     assert call.arguments[0].shape == (3,) and call.outputs[0].shape == (3, 1)  # type: ignore[attr-defined]
-    assert LINE.check(column[:, 0], None).outputs[0].shape == (3,)
-    assert LINE.check(column, column).outputs[0] is column
+    assert line(column[:, 0], None).outputs[0].shape == (3,)
+    assert line(column, column).outputs[0] is column
     spread = np.zeros((3, 2))[:, :1]
-    assert LINE.check(spread, None).arguments[0].flags.c_contiguous  # type: ignore[attr-defined]
+    assert line(spread, None).arguments[0].flags.c_contiguous  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"^x: expected shape \(T,\), got \(3, 2\)"):
-        LINE.check(np.zeros((3, 2)), None)
+        line(np.zeros((3, 2)), None)
 
 
 @pytest.mark.parametrize(
