@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from declared import DECLARED, NoRaw
+from declared import DECLARED, SIZES, NoRaw, in_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpong.kernels.arguments import ArrayItem, Flag, Out, Scratch
 from fastpong.kernels.registry import KERNELS
 from fastpong.kernels.runner import Checked
-from fastpong.kernels.spec import Group, Kernel
 
 fit = pytest.importorskip("fastpong.kernels.fit")
 
@@ -26,29 +25,13 @@ VARIANTS = [
     for variant in kernel.sizes
     if name != "cells_step"  # it has no sizes of examples
 ]
-SIZES = {"encode_cells": {"entries": 800}}
-"""Sizes that follow from no array."""
-
 Values = dict[str, Any]
-
-
-class Bundle(tuple[Any, ...]):
-    """What callers pass is often a named tuple."""
 
 
 def example(name: str, variant: str, dtype: str, seed: int = 7) -> Values:
     """Return all values that a caller gives, by the items' names."""
     drawn = ALL[name].example(dtype, variant, seed)
     return {**drawn.inputs, **drawn.outputs, **drawn.scalars}
-
-
-def in_order(kernel: Kernel, values: Values) -> Iterator[Any]:
-    for item in kernel.items:
-        if isinstance(item, Group):
-            given = [values[part.name] for part in item.items if part.takes]
-            yield from [Bundle(given)] if item.name else given
-        elif item.takes:
-            yield values[item.name]
 
 
 def both_ways(name: str, values: Values) -> tuple[Any, Any]:

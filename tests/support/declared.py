@@ -1,14 +1,14 @@
-"""Declarations with all that a declaration may have, for kernels that there are not."""
+"""Declarations with all that one may have, and the arguments of any declared kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import FLAGS, FLOAT, REAL, Bound, In, InPlace, Number, Out
 from fastpong.kernels.parts import bits
-from fastpong.kernels.spec import Kernel
+from fastpong.kernels.spec import Group, Kernel
 
 ROWS = ("T", "*N")
 STACK = Kernel(
@@ -49,3 +49,34 @@ class NoRaw:
 
     def __getitem__(self, kernel: Kernel) -> Callable[..., Any]:
         return lambda *arguments: None
+
+
+def in_order(kernel: Kernel, values: dict[str, Any]) -> Iterator[Any]:
+    """Yield values by the items' names as the kernel's caller gives them."""
+    for item in kernel.items:
+        if isinstance(item, Group):
+            given = [values[part.name] for part in item.items if part.takes]
+            yield from [Bundle(given)] if item.name else given
+        elif item.takes:
+            yield values[item.name]
+
+
+class Bundle(tuple[Any, ...]):
+    """What callers pass is often a named tuple."""
+
+
+SIZES = {"encode_cells": {"entries": 800}}
+"""Sizes that follow from no array."""
+
+
+def raw_arguments(kernel: Kernel, dtype: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the raw kernel's arguments of a valid call, and the caller's values by name.
+
+    Inputs are read-only.
+    """
+    drawn = kernel.example(dtype, next(iter(kernel.sizes)))
+    for array in drawn.inputs.values():
+        array.flags.writeable = False
+    values = {**drawn.inputs, **drawn.outputs, **drawn.scalars}
+    sizes = SIZES.get(kernel.name, {})
+    return tuple(kernel.check(*in_order(kernel, values), **sizes).arguments), drawn.outputs

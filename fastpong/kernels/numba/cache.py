@@ -109,6 +109,20 @@ class Kernel:
         self.dispatcher = _compiled(function)
         self.entries: dict[np.dtype[np.generic], Callable[..., Any]] = {}
         self.lock = threading.Lock()
+        self._function = function
+
+    @functools.cached_property
+    def for_callers(self) -> Dispatcher:
+        """Compiles for callers that are compiled themselves, and for their own arrays.
+
+        ``dispatcher`` compiles nothing but its one signature per dtype.
+        """
+        return _compiled(self._function)
+
+    @property
+    def _numba_type_(self) -> Type:
+        """Name the type to Numba, so that compiled functions can call this one."""
+        return types.Dispatcher(self.for_callers)
 
     def compile(self, dtype: DTypeLike) -> Callable[..., Any]:
         """Compile or load for ``dtype``, return the entry point.
