@@ -93,6 +93,15 @@ def count(name: str, value: object) -> int:
     return int(value)
 
 
+def whole(name: str, value: object) -> int:
+    """Return ``value`` as an int >= 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    if not 0 <= value < 2**62:
+        raise ValueError(f"{name}: expected an integer >= 0, got {value!r}")
+    return int(value)
+
+
 def within(name: str, array: Array, low: int, below: int) -> Array:
     """Return integers that lie in [low, below)."""
     if array.size and (array.min() < low or array.max() >= below):

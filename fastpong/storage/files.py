@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".tmp"
 """End of a temporary file's name. A crash leaves such a file."""
@@ -48,6 +49,26 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         raise
     for directory in {path.parent for path in contents}:
         _sync(directory)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write that takes a path's place when it is whole.
+
+    After a failure the old content stands, and the temporary file is gone.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
