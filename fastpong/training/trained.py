@@ -65,7 +65,7 @@ def read_trained(found: Found, backend: str) -> Trained:
         for name, shape in trained.planned.spec.shapes.items():
             if trained.parameters[name].shape != shape:
                 raise ValueError(f"{name}: expected {shape}, got {trained.parameters[name].shape}")
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error

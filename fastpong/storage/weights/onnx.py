@@ -198,7 +198,9 @@ def _cells(graph: _Graph, parameters: Arrays, settings: Mapping[str, Any], value
     image = graph.dense(mirrored, p["rows"], bias, relu=True)
     advantage = graph.dense(graph.add("Sub", hidden, image), a[:, None])
     if not values:
-        return _of_two(graph, graph.add("Mul", advantage, graph.constant(np.array([2], np.float32))))
+        return _of_two(
+            graph, graph.add("Mul", advantage, graph.constant(np.array([2], np.float32)))
+        )
     value = graph.dense(graph.add("Add", hidden, image), v[:, None])
     left, right = graph.add("Sub", value, advantage), graph.add("Add", value, advantage)
     return graph.add("Concat", left, right, axis=1, name="q_values")
