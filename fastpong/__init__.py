@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastpong.api.evaluation import evaluate as evaluate
     from fastpong.api.loading import load as load
+    from fastpong.api.policy import Policy as Policy
     from fastpong.api.training import train as train
 
 _HOMES = {
+    "Policy": "fastpong.api.policy",
     "load": "fastpong.api.loading",
     "train": "fastpong.api.training",
     "evaluate": "fastpong.api.evaluation",

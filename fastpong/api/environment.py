@@ -26,14 +26,14 @@ class Environment:
     game      : ALE's name
     frameskip : the numbers of frames that an action may be played for
     sticky    : probability of repeating the last action, per frame
-    actions   : ALE's numbers of its actions
+    full      : its actions are those of all games
     wrappers  : those that change screens, skips or actions
     """
 
     game: str | None = None
     frameskip: tuple[int, ...] | None = None
     sticky: float | None = None
-    actions: tuple[int, ...] | None = None
+    full: bool | None = None
     wrappers: tuple[str, ...] = ()
 
 
@@ -51,12 +51,11 @@ def read_environment(env: Any) -> Environment:
             "continuous=True"
         )
     skip, sticky = settings.get("frameskip"), settings.get("repeat_action_probability")
-    full = settings.get("full_action_space")
     return Environment(
         settings.get("game"),
         None if skip is None else (skip,) if isinstance(skip, int) else tuple(range(*skip)),
         None if sticky is None else float(sticky),
-        ALL_ACTIONS if full else None,
+        settings.get("full_action_space"),
         _wrappers(env),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastpong.acting.screens import ScreenPlayer
-from fastpong.api.environment import differences, read_environment
+from fastpong.api.environment import ALL_ACTIONS, differences, read_environment
 from fastpong.api.observation import foreground_values, read_screens
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import EVAL, Draw, uniforms
@@ -109,8 +109,8 @@ class Policy:
         cannot play.
         """
         found = read_environment(env)
-        if found.actions is not None:
-            self._actions = found.actions
+        if found.full is not None:
+            self._actions = ALL_ACTIONS if found.full else self._planned.variant.game.actions
         sentences = differences(found, self._planned.variant)
         if sentences and not self._warned:
             self._warned = True

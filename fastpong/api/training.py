@@ -44,7 +44,8 @@ def train(
     run_dir  : of the new run, by default a new one under runs/
     resume   : the directory of a run to go on with instead of a recipe
     progress : print a line every few seconds
-    settings : those of ``fastpong train --help``, with underscores. until=None: no goal
+    settings : those of ``fastpong train --help``, with underscores. until=None: no goal.
+               ``stages``, a list of tables as in a recipe, replaces those of the recipe
 
     Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
     """
@@ -56,7 +57,10 @@ def train(
                     f"{name}: expected none beside resume, got {value!r}; a resumed run has its own"
                 )
         return Training(Run.resume(resume, overrides=changes, warn=_warn), progress=progress)
-    config = Config.build(override(_recipe(recipe, env, agent).values, changes))
+    base = dict(_recipe(recipe, env, agent).values)
+    if "stages" in changes:
+        base["stages"] = changes.pop("stages")
+    config = Config.build(override(base, changes))
     return Training(Run.create(run_dir, config, warn=_warn), progress=progress)
 
 

@@ -19,9 +19,10 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
 
     CHECKPOINT is a run directory, or a .json or .safetensors file of its checkpoints. A FILE
     ending in .safetensors has the arrays by their names, with the agent and its settings as
-    metadata. docs/design/exported-weights.md explains them. One ending in .h5, of agent keras, is
-    for Keras's model.load_weights: .weights.h5 for Keras 3, another .h5 for the older layout.
-    Keras's files need h5py: pip install "fastpong[keras]".
+    metadata. docs/design/exported-weights.md explains them, and fastpong eval plays them. One
+    ending in .onnx is a model from screens to an action. One ending in .h5, of agent keras, is for
+    Keras's model.load_weights: .weights.h5 for Keras 3, another .h5 for the older layout. ONNX
+    models need onnx and Keras's files h5py: pip install "fastpong[onnx,keras]".
     """
     from fastpong.settings.config import default_backend
     from fastpong.settings.fields import plain_values

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastpong.agents import make_plan
+from fastpong.agents.plan import Plan
+from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
 from fastpong.settings.config import Config
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
@@ -20,22 +22,30 @@ class Trained:
     path       : that it was read from
     config     : the settings of its run
     stage      : number of the stage that the run has come to
+    planned    : that stage in the plan of the run
     parameters : for evaluation, by name, of the shapes that the agent declares
     episode, steps : of the run so far
     """
 
     path: Path
     config: Config
-    stage: int
+    planned: PlannedStage
     parameters: Arrays
     episode: int
     steps: int
+
+    @property
+    def stage(self) -> int:
+        """Return the number of the stage."""
+        return self.planned.index
 
     def about(self) -> dict[str, object]:
         """Return what an exported file says besides the agent's settings."""
         return {
             "config": self.config.flat(),
             "stage": self.stage,
+            "frame_skip": list(self.planned.variant.frameskip),
+            "frame_spread": self.planned.frame_spread,
             "episode": self.episode,
             "steps": self.steps,
         }
@@ -51,30 +61,31 @@ def read_trained(found: Found, backend: str) -> Trained:
         if isinstance(found, Checkpoint):
             trained = _of_checkpoint(found, backend)
         else:
-            trained = _of_exported(found)
-        config = trained.config
-        plan = make_plan(config.env, config.stages, backend, config.dtype)
-        for name, shape in plan.stages[trained.stage].spec.shapes.items():
+            trained = _of_exported(found, backend)
+        for name, shape in trained.planned.spec.shapes.items():
             if trained.parameters[name].shape != shape:
                 raise ValueError(f"{name}: expected {shape}, got {trained.parameters[name].shape}")
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error
     return trained
 
 
-def _of_exported(found: Exported) -> Trained:
-    config, about = Config.build(found.about["config"]), found.about
-    parameters = found.parameters(config.dtype)
-    stage, steps = int(about["stage"]), int(about["steps"])
-    return Trained(found.path, config, stage, parameters, found.episode, steps)
+def _plan(config: Config, backend: str) -> Plan:
+    return make_plan(config.env, config.stages, backend, config.dtype)
+
+
+def _of_exported(found: Exported, backend: str) -> Trained:
+    config = Config.build(found.about["config"])
+    planned = _plan(config, backend).stages[int(found.about["stage"])]
+    parameters, steps = found.parameters(config.dtype), int(found.about["steps"])
+    return Trained(found.path, config, planned, parameters, found.episode, steps)
 
 
 def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
     config, counters = Config.build(found.manifest["config"]), found.manifest["counters"]
-    plan = make_plan(config.env, config.stages, backend, config.dtype)
-    planned = plan.at(int(counters["task"]))
+    planned = _plan(config, backend).at(int(counters["task"]))
 
     def arrays(prefix: str) -> dict[str, Array]:
         names = [name for name in found.arrays if name.startswith(prefix)]
@@ -82,4 +93,4 @@ def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
 
     parameters = planned.spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
     steps = int(counters["total_steps"])
-    return Trained(found.path, config, planned.index, parameters, found.episode, steps)
+    return Trained(found.path, config, planned, parameters, found.episode, steps)

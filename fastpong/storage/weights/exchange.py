@@ -10,7 +10,7 @@ import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.storage.files import write_atomically
-from fastpong.storage.weights import exported
+from fastpong.storage.weights import exported, onnx
 from fastpong.storage.weights import keras as keras_weights
 from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
 
@@ -66,18 +66,21 @@ def write(
 ) -> None:
     """Write an agent's parameters for another program.
 
-    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody, see ``exported``.
-    Whole or not at all. Raises ForeignError, OSError.
+    The suffix .h5 is for Keras and the agent keras, .safetensors for anybody, see ``exported``,
+    .onnx for runtimes of ONNX, see ``onnx``. Whole or not at all. Raises ForeignError, OSError.
 
-    about : more metadata of a .safetensors file
+    about : more metadata of a .safetensors or .onnx file, for the latter with ``frame_spread``
     """
     path = Path(path)
+    metadata = {"agent": agent, "settings": dict(settings), **(about or {})}
     if path.suffix == ".safetensors":
-        metadata = {"agent": agent, "settings": dict(settings), **(about or {})}
         write_atomically(path, exported.dump(parameters, metadata))
+    elif path.suffix == ".onnx":
+        write_atomically(path, onnx.dump(agent, parameters, metadata))
     elif path.suffix != ".h5":
         raise ForeignError(
-            f"{path}: expected a name ending in .safetensors, or for Keras in .weights.h5 or .h5"
+            f"{path}: expected a name ending in .safetensors or .onnx, or for Keras in .weights.h5 "
+            f"or .h5"
         )
     elif agent != "keras":
         raise ForeignError(

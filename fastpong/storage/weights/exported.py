@@ -5,6 +5,8 @@ JSON:
 
     agent, settings : the agent's name, and its settings
     config, stage   : the settings of the run, as in its config.toml, and the number of the stage
+    frame_skip      : the numbers of frames that a step may take
+    frame_spread    : steps from one compared screen to the next
     episode, steps  : of the run so far
     trained         : of pretrained weights: the command that trained them, and their evaluation
 
