@@ -6,7 +6,7 @@ screens from them and writes its sparse frames to them. The compiled kernels' ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -128,25 +128,49 @@ def play_episode(
 
     Raises ValueError when the game does not know one of ``ale_actions``.
     """
+    if buffers is None:
+        buffers = Buffers(emulator.screen_shape)
+    *_, steps = episode_steps(
+        emulator, bind_step, draw, buffers, ale_actions=ale_actions, epsilon=epsilon
+    )
+    return _trajectory(buffers, steps, emulator)
+
+
+def episode_steps(
+    emulator: Emulator,
+    bind_step: BindStep,
+    draw: Draw,
+    buffers: Buffers,
+    *,
+    ale_actions: tuple[int, ...] | None = None,
+    epsilon: float | None = None,
+    stride: int | None = None,
+) -> Iterator[int]:
+    """Play the episode of ``play_episode``, and yield the steps so far.
+
+    stride : steps from one yield to the next. None: as many as there is room for
+
+    After t steps the last one is in row t - 1 of the buffers.
+    """
     if ale_actions is None:
         ale_actions = emulator.variant.game.move_actions
     _check_actions(emulator, ale_actions)
-    if buffers is None:
-        buffers = Buffers(emulator.screen_shape)
     player = StepPlayer(emulator, ale_actions)
     emulator.reset(draw)
     emulator.read_screen(buffers.screens[0])
     t = stuck = 0
     while not emulator.over:
         policy = Policy(buffers.bind(bind_step), epsilon=epsilon)
-        reached = player.play(policy, draw, buffers.screens, buffers.rewards, t, buffers.steps)
+        end = buffers.steps if stride is None else min(t + stride, buffers.steps)
+        reached = player.play(policy, draw, buffers.screens, buffers.rewards, t, end)
         if not emulator.over:
             stuck = stuck + 1 if reached == t else 0
             if stuck > 1:
                 raise RuntimeError(f"step {t} found no room in buffers that were just enlarged")
-            buffers.make_room(reached)
+            if reached < end or reached == buffers.steps:
+                buffers.make_room(reached)
         t = reached
-    return _trajectory(buffers, t, emulator)
+        yield t
 
 
 def _trajectory(buffers: Buffers, steps: int, emulator: Emulator) -> Trajectory:

@@ -53,6 +53,15 @@ class Policy:
             return uniform
         return 0.5 if uniform >= self.epsilon else float(2 * uniform < self.epsilon)
 
+    def probability(self, logit: float) -> float:
+        """Return the probability of action 1 by its log odds.
+
+        Of a greedy policy too it is the network's, and not 0 or 1.
+        """
+        if self.epsilon is not None:
+            return (1 - self.epsilon) * (logit > 0) + self.epsilon / 2
+        return float(1 / (1 + np.exp(-np.clip(logit, -700, 700))))
+
 
 class StepPlayer:
     """Play steps of one emulator, from an episode's begin on.

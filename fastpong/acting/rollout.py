@@ -11,7 +11,7 @@ for each episode that begins. So an `EnvState` need not carry the position in an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,13 +181,24 @@ class RolloutPlayer:
 
     def play_episode(self, policy: Policy, draw: Draw) -> Game:
         """Play one whole episode."""
+        for _ in self.episode_steps(policy, draw):
+            pass
+        return Game(self._score, self._length, self.emulator.frames)
+
+    def episode_steps(self, policy: Policy, draw: Draw, stride: int | None = None) -> Iterator[int]:
+        """Play one whole episode, and yield the buffers' row of the last step.
+
+        stride : steps from one yield to the next, or fewer. None: as many as there is room for
+        """
         emulator, ring = self.emulator, len(self.buffers.screens)
         self._begin(draw, 0)
         t = 0
         while not emulator.over:
             # The buffers are used as a ring: no step of the episode is stored.
-            t = self._play(policy, t % ring, ring, draw)
-        return Game(self._score, self._length, emulator.frames)
+            t %= ring
+            end = ring if stride is None else min(t + stride, ring)
+            t = self._play(policy, t, end, draw)
+            yield t - 1
 
     def _play(self, policy: Policy, t: int, end: int, draw: Draw) -> int:
         """Play from step ``t`` up to ``end`` or the episode's end."""

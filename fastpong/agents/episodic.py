@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, NoReturn, Protocol
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.acting.episode import BindStep, Buffers, play_episode
+from fastpong.acting.episode import BindStep, Buffers, episode_steps, play_episode
 from fastpong.acting.playing import Policy
 from fastpong.acting.screens import ScreenPlayer
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.protocol import Chance, PlannedStage
+from fastpong.agents.protocol import Chance, PlannedStage, Thought
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import uniforms
 from fastpong.envs.emulator import Emulator
 from fastpong.envs.games import GameSpec
+from fastpong.geometry import PONG
 from fastpong.kernels import PIXELS, Backend
 
 CHUNK = 512
@@ -25,6 +26,31 @@ CHUNK = 512
 The hidden layer of so many stays in the cache (200 float32 x 512 = 400 kB), and an episode of
 50,000 steps needs no memory of its own.
 """
+
+
+class SparseFrame(NamedTuple):
+    """Hold a difference frame, as kernels take it.
+
+    indptr         : (2,) int64, 0 and nnz
+    indices, signs : (nnz,) uint16 and int8
+    """
+
+    indptr: Array
+    indices: Array
+    signs: Array
+
+    @classmethod
+    def of(cls, buffers: Buffers, t: int) -> SparseFrame:
+        """Return that of step ``t`` of the episode being played."""
+        entries = slice(buffers.indptr[t], buffers.indptr[t + 1])
+        indices = buffers.indices[entries].copy()
+        return cls(np.array([0, len(indices)]), indices, buffers.signs[entries].copy())
+
+    def image(self) -> Array:
+        """Return it as an image, (80, 80) int8."""
+        image = np.zeros(PIXELS, np.int8)
+        image[self.indices] = self.signs
+        return image.reshape(PONG.rows, PONG.columns)
 
 
 class EpisodicSettings(Protocol):
@@ -38,7 +64,7 @@ class EpisodicSettings(Protocol):
 class EpisodicSpec:
     """A Spec whose tasks are episodes, each by itself.
 
-    Agents add ``bind_step``.
+    Agents add ``bind_step`` and ``probabilities``.
     """
 
     defaults: ClassVar[Mapping[str, object]] = {}
@@ -62,6 +88,10 @@ class EpisodicSpec:
 
         table : (256,), of ``foreground_table``
         """
+        raise NotImplementedError
+
+    def probabilities(self, frame: SparseFrame, parameters: Arrays) -> Array:
+        """Return the probabilities of all actions in a frame, (A,)."""
         raise NotImplementedError
 
     def moves(self, game: GameSpec) -> tuple[int, ...]:
@@ -111,6 +141,21 @@ class EpisodicActor:
             buffers=self.buffers,
             epsilon=self.spec.epsilon(greedy),
         )
+
+    def steps(self, task: int, parameters: Arrays) -> Iterator[Thought]:
+        """Play an episode, step by step."""
+        greedy = self.chance.greedy
+        for t in episode_steps(
+            self.emulator,
+            self.spec.bind_step(parameters, self.table, greedy),
+            uniforms(self.chance.seed, self.chance.stream, task),
+            self.buffers,
+            ale_actions=self.moves,
+            epsilon=self.spec.epsilon(greedy),
+            stride=1,
+        ):
+            frame = SparseFrame.of(self.buffers, t - 1)
+            yield Thought(self.spec.probabilities(frame, parameters), frame.image())
 
 
 class EpisodicLearner:

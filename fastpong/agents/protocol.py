@@ -10,12 +10,13 @@ with the parameters of version max(0, u - lag).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from fastpong.acting.screens import ScreenPlayer
 from fastpong.arrays import Array, Arrays
+from fastpong.envs.emulator import Emulator
 from fastpong.envs.variants import Variant
 from fastpong.settings.stages import Stage
 
@@ -108,13 +109,39 @@ class Chance:
     greedy: bool = False
 
 
+@dataclass(frozen=True)
+class Thought:
+    """What an actor saw and thought at a step.
+
+    probabilities : of its actions, (A,)
+    difference    : (rows, columns) int8, of the frame to the one before, as the network sees it
+    """
+
+    probabilities: Array
+    difference: Array
+
+
 class Actor(Protocol):
     """Play tasks in a worker."""
+
+    @property
+    def emulator(self) -> Emulator:
+        """Return the emulator that it plays on."""
+
+    @property
+    def moves(self) -> tuple[int, ...]:
+        """Return ALE's numbers of its actions."""
 
     def play(self, task: int, parameters: Arrays, payload: Any = None) -> Result:
         """Play task number ``task``.
 
         Without a payload, play one whole episode.
+        """
+
+    def steps(self, task: int, parameters: Arrays) -> Iterator[Thought]:
+        """Play the episode of ``play(task, parameters)``, step by step, for people who watch.
+
+        Parameters that are changed in place count from the next step on.
         """
 
 

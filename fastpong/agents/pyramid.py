@@ -88,6 +88,16 @@ class Pyramid:
         self.parents = np.array(parents, np.int32).reshape(len(levels), self.base)
         self.scales = np.array([level.scale for level in levels], np.float64)
 
+    def image(
+        self, indices: NDArray[np.uint16], counts: NDArray[np.int8], channel: int = 1
+    ) -> NDArray[np.int8]:
+        """Return a channel of one step's inputs as an image, (S, S)."""
+        places = indices.astype(np.int64) - channel * self.side**2
+        own = (places >= 0) & (places < self.side**2)
+        image = np.zeros(self.side**2, np.int8)
+        image[places[own]] = counts[own]
+        return image.reshape(self.side, self.side)
+
     def _all(self, first: NDArray[np.int64], count: int) -> NDArray[np.int32]:
         """Return the rows of all channels, ``count`` apart.
 

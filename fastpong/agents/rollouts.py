@@ -20,7 +20,7 @@ Source: Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimizati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,7 +32,7 @@ from fastpong.acting.rollout import Buffers, EnvState, Game, Rollout, RolloutPla
 from fastpong.acting.screens import ScreenPlayer
 from fastpong.agents.episodic import by_name
 from fastpong.agents.ppo.settings import RolloutSettings
-from fastpong.agents.protocol import Chance, PlannedStage
+from fastpong.agents.protocol import Chance, PlannedStage, Thought
 from fastpong.agents.pyramid import Pyramid
 from fastpong.arrays import Array, Arrays
 from fastpong.envs.draws import INIT, uniforms
@@ -138,7 +138,8 @@ class RolloutActor:
         self, spec: RolloutSpec, settings: RolloutSettings, stage: PlannedStage, chance: Chance
     ) -> None:
         self.spec, self.settings, self.stage, self.chance = spec, settings, stage, chance
-        emulator = Emulator(stage.variant, stage.emulator)
+        self.emulator = emulator = Emulator(stage.variant, stage.emulator)
+        self.moves = stage.variant.game.move_actions
         buffers = spec.buffers(stage, settings.n_steps)
         self.player = RolloutPlayer(emulator, buffers, settings.noop_max)
         self.table = emulator.foreground_table()
@@ -156,6 +157,18 @@ class RolloutActor:
             policy = self.spec.evaluation_policy(step, self.chance.greedy)
             return self.player.play_episode(policy, draw)
         return self.player.play_rollout(self.policy(step, task), payload, draw)
+
+    def steps(self, task: int, parameters: Arrays) -> Iterator[Thought]:
+        """Play a whole episode, step by step."""
+        step = self.spec.bind_step(self.player.buffers, self.stage, parameters, self.table)
+        policy = self.spec.evaluation_policy(step, self.chance.greedy)
+        draw = uniforms(self.chance.seed, self.chance.stream, task)
+        for row in self.player.episode_steps(policy, draw, stride=1):
+            b = self.player.buffers
+            entries = slice(b.indptr[row], b.indptr[row + 1])
+            image = self.spec.pyramid.image(b.indices[entries], b.counts[entries])
+            right = policy.probability(float(b.logits[row]))
+            yield Thought(np.array([1 - right, right]), image)
 
     def policy(self, step: Step, task: int) -> Policy:
         """Return the policy of a rollout: sample from the logits."""

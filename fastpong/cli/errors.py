@@ -73,8 +73,17 @@ def _expected(error: Exception) -> bool:
     from fastpong.storage.checkpoint import CheckpointError
     from fastpong.storage.run import RunError
     from fastpong.storage.weights.pickle import ForeignError
+    from fastpong.viewing.terminal import TerminalError
 
-    known = (CheckpointError, EmulatorError, ForeignError, WorkerError, RunError, PlotError)
+    known = (
+        CheckpointError,
+        EmulatorError,
+        ForeignError,
+        WorkerError,
+        RunError,
+        PlotError,
+        TerminalError,
+    )
     # ArithmeticError: training diverged. MemoryError: more hidden units than this machine holds.
     return isinstance(error, (*known, OSError, ArithmeticError, MemoryError))
 

@@ -34,12 +34,14 @@ class Interrupt:
 
     deferred : whether a signal waits for the loop to notice
     pids     : returns the processes to kill at a second Ctrl-C
+    restore  : gives the terminal back before that
     number   : the first signal that came, 0 before
     """
 
     def __init__(self) -> None:
         self.deferred = False
         self.pids: Callable[[], Iterable[int]] = tuple
+        self.restore: Callable[[], object] = lambda: None
         self.number = 0
         self._previous: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}
 
@@ -89,6 +91,7 @@ class Interrupt:
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        self.restore()
         if sys.stdout is not None and sys.stdout.isatty():  # the live display hides it
             with contextlib.suppress(OSError):
                 os.write(1, _SHOW_CURSOR)

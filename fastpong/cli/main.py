@@ -12,6 +12,7 @@ from fastpong.cli.evaluate import evaluate
 from fastpong.cli.export import export
 from fastpong.cli.import_model import import_model
 from fastpong.cli.info import info
+from fastpong.cli.play import play
 from fastpong.cli.plot import plot
 from fastpong.cli.recipes import recipes
 from fastpong.cli.train import train
@@ -23,14 +24,25 @@ Completion of commands, options and values, for good:
   fish  echo '_FASTPONG_COMPLETE=fish_source fastpong | source' \\
           > ~/.config/fish/completions/fastpong.fish
 """
+ALIASES = {"enjoy": "play"}
+"""Commands by rl-zoo's names."""
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=_CONTEXT, epilog=COMPLETION)
+class Commands(click.Group):
+    """Know the commands, and other programs' names of them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by either name."""
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+
+@click.group(cls=Commands, context_settings=_CONTEXT, epilog=COMPLETION)
 @click.version_option(package_name="fastpong", message="fastpong %(version)s")
 def cli() -> None:
     """Train Atari Pong agents from pixels, on ordinary CPUs."""
 
 
-for command in (train, evaluate, plot, recipes, info, import_model, export):
+for command in (train, evaluate, play, plot, recipes, info, import_model, export):
     cli.add_command(command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.checkpoints import PATH
+from fastpong.cli.checkpoints import PATH, newest_run
 from fastpong.cli.choice import Choice, changes, choose
 from fastpong.cli.display import Heading, announce, open_display, say, warn
 from fastpong.cli.interrupt import Interrupt
@@ -195,14 +195,10 @@ def _find_run(resume: Path) -> Path:
 
     if resume != Path(NEWEST) or resume.is_dir():
         return resume
-    found = [
-        (path.stat().st_mtime_ns, path.parent)
-        for path in ROOT.glob("*/config.toml")
-        if any(path.parent.glob("checkpoints/*.json"))
-    ]
-    if not found:
+    found = newest_run()
+    if found is None:
         raise RunError(
             f"--resume: expected a run with a checkpoint under {ROOT}/, found none; "
             "name the run to go on with"
         )
-    return max(found)[1]
+    return found

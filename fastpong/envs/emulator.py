@@ -19,7 +19,7 @@ plays on the console.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from fastpong.console.cartridge import EmulatorError
@@ -55,6 +55,7 @@ class Emulator:
         "_frameskip",
         "_machines",
         "_play",
+        "_see",
         "_single_skip",
         "_sticky",
         "actions",
@@ -79,6 +80,7 @@ class Emulator:
         self._frameskip = variant.frameskip
         self._single_skip = variant.frameskip[0] if len(variant.frameskip) == 1 else 0
         self._sticky = variant.sticky
+        self._see: Callable[[int], None] | None = None
         self._use(self._machine(self.kind))
         self.actions: tuple[int, ...] = self.machine.actions
         self.screen_shape = self.machine.screen_shape
@@ -86,8 +88,11 @@ class Emulator:
 
     @property
     def console(self) -> Console | None:
-        """Return the console in use, None where ALE plays."""
-        if self.machine is self._machines.get("console"):
+        """Return the console that a compiled loop may play on.
+
+        None where ALE plays, and where someone looks at every frame.
+        """
+        if self._see is None and self.machine is self._machines.get("console"):
             return cast("Console", self.machine)
         return None
 
@@ -100,7 +105,30 @@ class Emulator:
 
     def _use(self, machine: Machine) -> None:
         """Play on a machine from here on."""
-        self.machine, self._play = machine, machine.play
+        self.machine = machine
+        self._play = machine.play if self._see is None else self._play_seen
+
+    def observe(self, see: Callable[[int], None] | None) -> None:
+        """Call ``see(points)`` after every frame, None: no more.
+
+        points : won minus lost in that frame. ``read_screen`` reads its picture
+
+        The episode is the same, and slower: no frame is played without Python.
+        """
+        self._see = see
+        self._use(self.machine)
+
+    def _play_seen(self, actions: bytes | bytearray) -> int:
+        """Emulate a frame for each action, and show each of them."""
+        assert self._see is not None
+        reward = 0
+        for action in actions:
+            if self.machine.over:
+                break
+            points = self.machine.play(bytes((action,)))
+            reward += points
+            self._see(points)
+        return reward
 
     def _to_start(self) -> None:
         """Restore the start state without beginning an episode."""

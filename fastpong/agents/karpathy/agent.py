@@ -19,7 +19,13 @@ from numpy.typing import DTypeLike
 
 from fastpong.acting.episode import BindStep, Step
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
+from fastpong.agents.episodic import (
+    CHUNK,
+    EpisodicLearner,
+    EpisodicSpec,
+    SparseFrame,
+    by_name,
+)
 from fastpong.agents.karpathy.settings import KarpathySettings
 from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
@@ -69,6 +75,12 @@ class Karpathy(EpisodicSpec):
             )
 
         return bind
+
+    def probabilities(self, frame: SparseFrame, parameters: Arrays) -> Array:
+        """Return the probabilities of LEFT and RIGHT."""
+        w1, w2 = parameters["w1"], parameters["w2"]
+        _, right = self.kernels.sparse_policy_forward(*frame, w1, w2)
+        return np.array([1 - right[0], right[0]])
 
     def epsilon(self, greedy: bool) -> float | None:
         """Return the share of random actions. Greedy: RIGHT where p > 1/2."""

@@ -23,7 +23,13 @@ from numpy.typing import DTypeLike
 
 from fastpong.acting.episode import BindStep, Step
 from fastpong.acting.trajectory import Trajectory
-from fastpong.agents.episodic import CHUNK, EpisodicLearner, EpisodicSpec, by_name
+from fastpong.agents.episodic import (
+    CHUNK,
+    EpisodicLearner,
+    EpisodicSpec,
+    SparseFrame,
+    by_name,
+)
 from fastpong.agents.keras.settings import KerasSettings
 from fastpong.agents.protocol import PlannedStage
 from fastpong.arrays import Array, Arrays
@@ -95,6 +101,25 @@ class KerasConv(EpisodicSpec):
             )
 
         return bind
+
+    def probabilities(self, frame: SparseFrame, parameters: Arrays) -> Array:
+        """Return the probabilities of the six actions."""
+        *_, probability = self.forward(frame, parameters)
+        found: Array = probability[0]
+        return found
+
+    def forward(
+        self,
+        frames: tuple[Array, Array, Array],
+        parameters: Arrays,
+        out: tuple[Array | None, Array | None, Array | None] = (None, None, None),
+    ) -> tuple[Array, Array, Array]:
+        """Return the layers h (T, 64), h' (T, 32) and p (T, 6) of T sparse frames."""
+        k, p = self.kernels, parameters
+        h1 = k.sparse_conv_forward(*frames, p["kernel"], p["bias"], p["w1"], p["b1"], out=out[0])
+        h2 = k.dense_forward(h1, p["w2"], p["b2"], out=out[1])
+        logits = k.dense_forward(h2, p["w3"], p["b3"], relu=False, out=out[2])
+        return h1, h2, k.softmax(logits, out=logits)
 
     def moves(self, game: GameSpec) -> tuple[int, ...]:
         """Return all actions of the game."""
@@ -180,10 +205,7 @@ class KerasLearner(EpisodicLearner):
         """
         k, p, g = self.spec.kernels, parameters, self._state.gradient
         h1, h2, probability, dh1, dh2 = (a[: len(actions)] for a in self._layers.values())
-        k.sparse_conv_forward(*frames, p["kernel"], p["bias"], p["w1"], p["b1"], out=h1)
-        k.dense_forward(h1, p["w2"], p["b2"], out=h2)
-        k.dense_forward(h2, p["w3"], p["b3"], relu=False, out=probability)
-        k.softmax(probability, out=probability)
+        self.spec.forward(frames, p, (h1, h2, probability))
         dlogit, losses = k.cross_entropy_gradient(
             probability, actions, advantage, self.spec.settings.target_step
         )

@@ -1,0 +1,172 @@
+"""Showing games on a terminal, at their own pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from fastpong.viewing.colours import Painter
+from fastpong.viewing.games import FRAMES_PER_SECOND, Moment, Watcher
+from fastpong.viewing.scene import Caption, Scene
+from fastpong.viewing.terminal import Terminal
+
+MOST = float("inf")
+"""The speed of as many frames as the machine plays."""
+
+SPEEDS = (0.1, 100.0)
+"""Least and most that the keys lead to."""
+
+_DRAWS_PER_SECOND = 60
+_END_SECONDS = 1.0  # a game's last picture stays so long
+_POLL_SECONDS = 1 / 30
+_LOST_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Result:
+    """Describe a game that was shown to its end.
+
+    number : from 0 on
+    score  : of the left and the right player
+    steps, frames : its length
+    """
+
+    number: int
+    score: tuple[int, int]
+    steps: int
+    frames: int
+
+
+class Pace:
+    """Keep to a number of frames a second.
+
+    speed  : 1 is the game's own, MOST as fast as it goes
+    paused : no frame is due
+    """
+
+    def __init__(self, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.speed, self.paused = speed, False
+        self._clock = clock
+        self._due = self._drawn = clock()
+
+    @property
+    def words(self) -> str:
+        """Return the speed in words."""
+        if self.paused:
+            return "paused"
+        if self.speed == MOST:
+            return "as fast as it goes"
+        times = "" if self.speed == 1 else f" (x{self.speed:g})"
+        return f"{FRAMES_PER_SECOND * self.speed:.0f} frames/s{times}"
+
+    def change(self, factor: float) -> None:
+        """Play faster or slower."""
+        speed = SPEEDS[1] if self.speed == MOST else self.speed
+        self.speed = min(SPEEDS[1], max(SPEEDS[0], speed * factor))
+
+    def advance(self) -> float:
+        """Count a frame, and return the seconds until it is due."""
+        now = self._clock()
+        if self.speed == MOST:
+            return 0.0
+        self._due += 1 / (FRAMES_PER_SECOND * self.speed)
+        if now - self._due > _LOST_SECONDS:  # what was lost is not made up for
+            self._due = now
+        return max(0.0, self._due - now)
+
+    def draws(self) -> bool:
+        """Return whether it is time for a picture, 60 times a second at most."""
+        now = self._clock()
+        if now - self._drawn < 0.9 / _DRAWS_PER_SECOND:
+            return False
+        self._drawn = now
+        return True
+
+
+class Show:
+    """Show games on a terminal until someone has enough.
+
+    caption : of the first game, without its number
+    stop    : polled at every frame
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        watcher: Watcher,
+        caption: Caption,
+        painter: Painter,
+        speed: float,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.terminal, self.watcher, self.caption = terminal, watcher, caption
+        self.painter, self.pace, self._stop = painter, Pace(speed), stop
+        self._scene: Scene | None = None
+        self._quit = self._next = False
+
+    def run(self, numbers: Iterator[int], total: int | None) -> Iterator[Result]:
+        """Show the games of some numbers, and yield those that came to their end."""
+        for number in numbers:
+            of = f" of {total}" if total else ""
+            self.caption = replace(self.caption, game=f"game {number + 1}{of}")
+            self._scene = None
+            last = self._game(number)
+            if self.over:
+                return
+            if last is not None:
+                self._linger()
+                yield Result(number, last.score, last.step, last.frame)
+
+    @property
+    def over(self) -> bool:
+        """Return whether nobody watches any more."""
+        return self._quit or self.terminal.gone or self._stop()
+
+    def _game(self, number: int) -> Moment | None:
+        """Show a game, and return its last moment if it came to its end."""
+        moment, self._next = None, False
+        for moment in self.watcher.game(number):
+            self._wait(moment)
+            if self.over or self._next:
+                return None
+            if self.pace.draws():
+                self._draw(moment)
+        if moment is not None:
+            self._draw(moment)
+        return moment
+
+    def _wait(self, moment: Moment) -> None:
+        """Wait until a frame is due."""
+        self._press()
+        while self.pace.paused and not self.over and not self._next:
+            self._draw(moment)
+            time.sleep(_POLL_SECONDS)
+            self._press()
+        if (seconds := self.pace.advance()) > 0:
+            time.sleep(seconds)
+
+    def _linger(self) -> None:
+        end = time.monotonic() + (_END_SECONDS if self.pace.speed != MOST else 0)
+        while time.monotonic() < end and not self.over:
+            time.sleep(_POLL_SECONDS)
+            self._press()
+
+    def _press(self) -> None:
+        """Do as the keys say."""
+        for key in self.terminal.pressed():
+            if key in ("q", "Q", "\x03", "\x1b"):
+                self._quit = True
+            elif key in (" ", "p"):
+                self.pace.paused = not self.pace.paused
+            elif key == "n":
+                self._next = True
+            elif key in ("+", "=", "-", "_"):
+                self.pace.change(2.0 if key in "+=" else 0.5)
+
+    def _draw(self, moment: Moment) -> None:
+        size = self.terminal.size
+        if self._scene is None or self._scene.size != size or self.terminal.resumed:
+            self._scene = Scene(*size, self.caption, self.painter)
+        odds = self.watcher.odds(moment.thought) if moment.thought is not None else None
+        self.terminal.show(self._scene.draw(moment, odds, self.pace.words))
