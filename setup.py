@@ -36,7 +36,7 @@ CLANG_TRAPS = [f"-fsanitize={SANITIZE}", f"-fsanitize-trap={SANITIZE}"]
 CORE = Path("fastpong/console/core")
 """The console's chips, in C."""
 
-FAMILIES = ("cells", "conv", "losses")
+FAMILIES = ("cells", "conv", "losses", "optimizers", "statistics")
 """Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
 
 DIRECTIVES = {
