@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 
@@ -26,8 +25,6 @@ from fastpong.kernels.parts import bits, positive, ravel
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Kernel
 
-UNCLIPPED = sys.float_info.max
-
 
 def _ddof(name: str, value: object) -> int:
     """Return ``value`` as an int >= 0."""
@@ -39,7 +36,9 @@ def _ddof(name: str, value: object) -> int:
 
 
 def _clip(name: str, value: object) -> float:
-    """Return ``value`` as a float > 0."""
+    """Return ``value`` as a float > 0, infinity for None."""
+    if value is None:
+        return math.inf
     number = checks.real(name, value)
     if not number > 0:
         raise ValueError(f"{name}: expected a number > 0, or None to clip nothing, got {value!r}")
@@ -187,7 +186,6 @@ class Statistics(Runner):
         clip         : > 0, or None to clip nothing
         out          : (N, D), may be ``observations`` itself
         """
-        clip = UNCLIPPED if clip is None else clip
         return self._run_one(NORMALIZE_OBSERVATIONS, observations, mean, var, epsilon, clip, out)
 
     def normalize_rewards(
@@ -223,7 +221,6 @@ class Statistics(Runner):
         With the dones of the step before as ``episode_starts`` this is ``VecNormalize`` of
         Stable-Baselines3, with ``terminated`` of the same step gymnasium's ``NormalizeReward``.
         """
-        clip = UNCLIPPED if clip is None else clip
         if isinstance(episode_starts, np.ndarray) and episode_starts.dtype == np.bool_:
             episode_starts = episode_starts.view(np.uint8)
         one = isinstance(rewards, np.ndarray) and rewards.ndim == 1

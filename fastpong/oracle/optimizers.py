@@ -83,4 +83,5 @@ def squared_norm(gradient: Array) -> float:
 
 def scale(gradient: Array, factor: float) -> None:
     """Multiply by a factor, in place."""
-    gradient[:] = factor * to_float64(gradient)
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        gradient[:] = factor * to_float64(gradient)

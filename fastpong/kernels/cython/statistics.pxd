@@ -25,14 +25,11 @@ cdef void c_normalize_rewards(
 
 # Inline parts that several kernels share, to the last bit.
 
-# Eight interleaved sums: a fixed order that a vector unit can follow. One running sum would wait
-# for each addition in turn: 98 us instead of 10 for 100,000 numbers, EPYC.
-cdef inline double eight(const double *s) noexcept nogil:
-    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
-
-
+# Eight interleaved sums and one of the rest: a fixed order that a vector unit can follow. One running
+# sum waits for each addition in turn: 200 us instead of 55 for both of 100,000 numbers, EPYC.
 cdef inline inlined sum_of(const floating[::1] values, double *out) noexcept nogil:
     cdef double s[8]
+    cdef double rest = 0
     cdef Py_ssize_t t, k, size = values.shape[0], whole = size - size % 8
     for k in range(8):
         s[k] = 0
@@ -40,15 +37,15 @@ cdef inline inlined sum_of(const floating[::1] values, double *out) noexcept nog
         for k in range(8):
             s[k] += values[t + k]
     for t in range(whole, size):
-        s[t - whole] += values[t]
-    out[0] = eight(s)
+        rest += values[t]
+    out[0] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])) + rest
 
 
 # sum of (v - mean)^2
 cdef inline inlined sum_of_squares(
         const floating[::1] values, double mean, double *out) noexcept nogil:
     cdef double s[8]
-    cdef double d
+    cdef double d, rest = 0
     cdef Py_ssize_t t, k, size = values.shape[0], whole = size - size % 8
     for k in range(8):
         s[k] = 0
@@ -58,8 +55,8 @@ cdef inline inlined sum_of_squares(
             s[k] += d * d
     for t in range(whole, size):
         d = values[t] - mean
-        s[t - whole] += d * d
-    out[0] = eight(s)
+        rest += d * d
+    out[0] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])) + rest
 
 
 # Mean and variance of count numbers and one more, by Welford: share is 1 / (count + 1), keep the

@@ -13,7 +13,7 @@ from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, reads, wr
 
 @helper
 def sum_of(values: Array) -> float:
-    """Return the sum, as eight interleaved ones: a fixed order without one long chain."""
+    """Return the sum, as eight interleaved ones and the rest: a fixed order without a long chain."""
     a = b = c = d = e = f = g = h = 0.0
     whole = len(values) - len(values) % 8
     for t in range(0, whole, 8):
@@ -28,7 +28,7 @@ def sum_of(values: Array) -> float:
     rest = 0.0
     for t in range(whole, len(values)):
         rest += values[t]
-    return (((a + e) + (b + f)) + ((c + g) + (d + h))) + rest
+    return ((a + e) + (b + f)) + ((c + g) + (d + h)) + rest
 
 
 @helper
@@ -48,7 +48,7 @@ def sum_of_squares(values: Array, mean: float) -> float:
     rest = 0.0
     for t in range(whole, len(values)):
         rest += (values[t] - mean) ** 2
-    return (((a + e) + (b + f)) + ((c + g) + (d + h))) + rest
+    return ((a + e) + (b + f)) + ((c + g) + (d + h)) + rest
 
 
 @helper
