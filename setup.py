@@ -37,7 +37,7 @@ CLANG_TRAPS = [f"-fsanitize={SANITIZE}", f"-fsanitize-trap={SANITIZE}"]
 CORE = Path("fastpong/console/core")
 """The console's chips, in C."""
 
-FAMILIES = ("cells", "conv", "losses", "replay")
+FAMILIES = ("cells", "conv", "losses", "optimizers", "replay", "statistics")
 """Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
 
 DIRECTIVES = {

@@ -5,17 +5,15 @@
 # No core checks its arguments, allocates, or needs the GIL: shapes as in fastpong.kernels.
 
 from cython cimport floating
-from libc.math cimport exp, pow, sqrt
+from libc.math cimport exp
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
 
 from fastpong._clones cimport inlined
 
-cdef struct AdamRates:    # made by adam_rates()
-    double rate
-    double root_scale
-    double beta1
-    double beta2
-    double epsilon
+# Families with a file of their own, under this name, too.
+from fastpong.kernels.cython.optimizers cimport (
+    AdamRates, adam_moments, adam_rates, adam_step, c_adam_update, c_rmsprop_update)
+from fastpong.kernels.cython.statistics cimport c_standardize
 
 cdef class Step:
     # Of a policy bound to buffers: see the kernels policy_step, conv_step and cells_step.
@@ -59,14 +57,6 @@ cdef void c_sparse_policy_backward(
 cdef void c_discount_rewards(
     const floating[::1] rewards, double gamma, floating[::1] out,
     bint reset_on_reward) noexcept nogil
-cdef void c_standardize(
-    const floating[::1] values, floating[::1] out, bint center) noexcept nogil
-cdef void c_rmsprop_update(
-    floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
-    double learning_rate, double decay, double epsilon) noexcept nogil
-cdef void c_adam_update(
-    floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-    floating[::1] square, AdamRates rates) noexcept nogil
 cdef void c_dense_forward(
     const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
     floating[:, ::1] out) noexcept nogil
@@ -118,42 +108,3 @@ cdef inline inlined row_forward(
     if relu:
         for j in range(out.shape[0]):
             out[j] = 0 if out[j] < 0 else out[j]
-
-
-# Adam, an element at a time:
-#
-#     m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
-#     step = rate m / (root_scale sqrt(v) + epsilon)
-#
-# The bias corrections are folded into two numbers. With "epsilon hat" (Kingma and Ba, section 2,
-# and Keras) epsilon stands beside the uncorrected root: rate has both corrections, root_scale is
-# 1. Otherwise, as in algorithm 1 and PyTorch, root_scale has the root's.
-cdef inline AdamRates adam_rates(
-        int64_t step, double learning_rate, double beta1, double beta2, double epsilon,
-        bint epsilon_hat) noexcept nogil:
-    cdef AdamRates rates
-    if epsilon_hat:
-        rates.rate = learning_rate * (sqrt(1 - pow(beta2, step)) / (1 - pow(beta1, step)))
-        rates.root_scale = 1
-    else:
-        rates.rate = learning_rate / (1 - pow(beta1, step))
-        rates.root_scale = 1 / sqrt(1 - pow(beta2, step))
-    rates.beta1 = beta1
-    rates.beta2 = beta2
-    rates.epsilon = epsilon
-    return rates
-
-
-# take1 and take2 are 1 - beta, from before beta is rounded: in float32 the difference would be off
-# by 3e-5 of itself.
-cdef inline inlined adam_moments(
-        floating g, floating keep1, floating take1, floating keep2, floating take2,
-        floating *mean, floating *square) noexcept nogil:
-    mean[0] = keep1 * mean[0] + take1 * g
-    square[0] = keep2 * square[0] + take2 * g * g
-
-
-cdef inline inlined adam_step(
-        floating mean, floating square, floating rate, floating root_scale, floating epsilon,
-        floating *step) noexcept nogil:
-    step[0] = rate * mean / (root_scale * <floating>sqrt(square) + epsilon)

@@ -22,7 +22,6 @@ Design
     cores call the cloned ones.
 """
 
-from libc.math cimport sqrt
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -494,31 +493,6 @@ def discount_rewards(
         c_discount_rewards(rewards, gamma, out, reset_on_reward)
 
 
-cdef void c_standardize(
-        const floating[::1] values, floating[::1] out, bint center) noexcept nogil:
-    cdef Py_ssize_t t, size = values.shape[0]
-    cdef double mean = 0, variance = 0, scale = 0
-    cdef bint equal = True
-    for t in range(size):
-        mean += values[t]
-        equal = equal and values[t] == values[0]
-    # Asked of the values: rounding of the mean can make a zero variance non-zero.
-    if not equal:
-        mean /= size
-        for t in range(size):
-            variance += (values[t] - mean) * (values[t] - mean)
-        scale = sqrt(variance / size)
-        mean = mean if center else 0
-    for t in range(size):
-        out[t] = <floating>((values[t] - mean) / scale) if scale != 0 else 0
-
-
-def standardize(const floating[::1] values, floating[::1] out, bint center):
-    """Write (v - mean, or v) / population standard deviation; zeros where all are equal."""
-    with nogil:
-        c_standardize(values, out, center)
-
-
 cdef void c_gae(
         const floating[:, ::1] rewards, const floating[:, ::1] values,
         const uint8_t[:, ::1] dones, const floating[::1] last_value, double gamma,
@@ -544,62 +518,3 @@ def gae(
     """Write A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}, column by column."""
     with nogil:
         c_gae(rewards, values, dones, last_value, gamma, lambda_, out)
-
-
-# --- optimizers ---------------------------------------------------------------------------------
-
-cdef void c_rmsprop_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
-        double learning_rate, double decay, double epsilon) noexcept nogil:
-    # c = decay c + (1 - decay) g^2;  w = w + rate g / (sqrt(c) + epsilon)
-    cdef Py_ssize_t i
-    cdef floating rate = <floating>learning_rate, keep = <floating>decay
-    cdef floating take = <floating>(1.0 - decay), e = <floating>epsilon, g, c
-    for i in range(parameter.shape[0]):
-        g = gradient[i]
-        c = keep * cache[i] + take * g * g
-        cache[i] = c
-        parameter[i] += rate * g / (<floating>sqrt(c) + e)
-
-
-def rmsprop_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] cache,
-        double learning_rate, double decay, double epsilon):
-    """Climb along the gradient, in place; epsilon stands outside the root."""
-    with nogil:
-        c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon)
-
-
-cdef cloned cloned_adam(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, AdamRates rates) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef floating m, v, step = 0
-    cdef floating rate = <floating>rates.rate, root_scale = <floating>rates.root_scale
-    cdef floating keep1 = <floating>rates.beta1, take1 = <floating>(1 - rates.beta1)
-    cdef floating keep2 = <floating>rates.beta2, take2 = <floating>(1 - rates.beta2)
-    cdef floating epsilon = <floating>rates.epsilon
-    for i in range(parameter.shape[0]):
-        m = mean[i]
-        v = square[i]
-        adam_moments(gradient[i], keep1, take1, keep2, take2, &m, &v)
-        adam_step(m, v, rate, root_scale, epsilon, &step)
-        mean[i] = m
-        square[i] = v
-        parameter[i] -= step
-
-
-cdef void c_adam_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, AdamRates rates) noexcept nogil:
-    cloned_adam(parameter, gradient, mean, square, rates)
-
-
-def adam_update(
-        floating[::1] parameter, const floating[::1] gradient, floating[::1] mean,
-        floating[::1] square, int64_t step, double learning_rate, double beta1, double beta2,
-        double epsilon, bint epsilon_hat):
-    """Descend in place, by Adam's step number ``step`` >= 1."""
-    with nogil:
-        c_adam_update(parameter, gradient, mean, square, adam_rates(
-            step, learning_rate, beta1, beta2, epsilon, epsilon_hat))

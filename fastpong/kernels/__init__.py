@@ -24,6 +24,9 @@ from fastpong.geometry import PONG
 from fastpong.kernels.backend import Backend as Backend
 from fastpong.kernels.backend import get_backend as get_backend
 from fastpong.kernels.conv import NETWORK as NETWORK
+from fastpong.kernels.normalizers import ObservationNormalizer as ObservationNormalizer
+from fastpong.kernels.normalizers import RewardNormalizer as RewardNormalizer
+from fastpong.kernels.normalizers import RunningMeanStd as RunningMeanStd
 from fastpong.kernels.replay import ReplayBuffer as ReplayBuffer
 from fastpong.kernels.replay_input import Prioritized as Prioritized
 from fastpong.kernels.replay_input import ReplayBatch as ReplayBatch
@@ -43,7 +46,6 @@ sparse_policy_forward = _default.sparse_policy_forward
 sparse_policy_backward = _default.sparse_policy_backward
 policy_step = _default.policy_step
 discount_rewards = _default.discount_rewards
-standardize = _default.standardize
 rmsprop_update = _default.rmsprop_update
 sparse_conv_forward = _default.sparse_conv_forward
 sparse_conv_backward = _default.sparse_conv_backward
@@ -53,6 +55,7 @@ softmax = _default.softmax
 cross_entropy_gradient = _default.cross_entropy_gradient
 conv_step = _default.conv_step
 adam_update = _default.adam_update
+clip_grad_norm = _default.clip_grad_norm
 encode_cells = _default.encode_cells
 cells_forward = _default.cells_forward
 cells_heads = _default.cells_heads
@@ -63,3 +66,7 @@ ppo_gradient = _default.ppo_gradient
 td_gradient = _default.td_gradient
 ppo_update = _default.ppo_update
 gae = _default.gae
+standardize = _default.standardize
+update_mean_var = _default.update_mean_var
+normalize_observations = _default.normalize_observations
+normalize_rewards = _default.normalize_rewards

@@ -18,10 +18,11 @@ from fastpong.kernels.losses import Losses
 from fastpong.kernels.optimizers import Optimizers
 from fastpong.kernels.returns import Returns
 from fastpong.kernels.runner import MODULES, Raw
+from fastpong.kernels.statistics import Statistics
 from fastpong.kernels.updates import Updates
 
 
-class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
+class Backend(Frames, Linear, Conv, Cells, Returns, Statistics, Losses, Optimizers, Updates):
     """One implementation of the kernels, behind common checks.
 
     name : "cython", "numba" or "numpy"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+
 from fastpong.arrays import Array, Floats
 from fastpong.kernels import checks
-from fastpong.kernels.arguments import ANY, FLOAT, AboveZero, Flag, In, InPlace, Number
+from fastpong.kernels.arguments import ANY, FLOAT, AboveZero, Call, Flag, In, InPlace, Number
 from fastpong.kernels.bundles import (
     CELLS,
     MOMENTS,
@@ -30,6 +36,7 @@ RMSPROP_UPDATE = Kernel(
         Number("learning_rate", checks.not_negative, 1e-3),
         Number("decay", checks.fraction, 0.9),
         AboveZero("epsilon", 1e-5),
+        Flag("maximize", True),
     ),
     {"": {"...": 6}},
 )
@@ -86,8 +93,10 @@ class Optimizers(Runner):
         learning_rate: float = 1e-4,
         decay: float = 0.99,
         epsilon: float = 1e-5,
+        *,
+        maximize: bool = True,
     ) -> None:
-        """Climb one RMSProp step in place.
+        """Climb, or descend, one RMSProp step in place.
 
             c = decay c + (1 - decay) g^2,   w = w + learning_rate g / (sqrt(c) + epsilon)
 
@@ -96,8 +105,15 @@ class Optimizers(Runner):
         learning_rate : >= 0,  decay : in [0, 1]
         epsilon       : > 0, also when rounded to the arrays' dtype: a pixel that never lit up
                         has g = c = 0, and nothing else keeps it from 0 / 0
+        maximize      : climb along the gradient of a return. Without, descend that of a loss:
+                        w = w - ...
+
+        ``torch.optim.RMSprop(lr, alpha, eps)`` is ``learning_rate=lr, decay=alpha, epsilon=eps,
+        maximize=False`` with a cache of zeros.
         """
-        self._run(RMSPROP_UPDATE, parameter, gradient, cache, learning_rate, decay, epsilon)
+        self._run(
+            RMSPROP_UPDATE, parameter, gradient, cache, learning_rate, decay, epsilon, maximize
+        )
 
     def adam_update(
         self,
@@ -127,12 +143,48 @@ class Optimizers(Runner):
                                   beside the corrected one, as in PyTorch and Kingma and Ba (2015),
                                   Algorithm 1
 
-        All four arrays are of one shape.
+        All four arrays are of one shape. ``torch.optim.Adam(lr, betas, eps)`` is
+        ``learning_rate=lr, beta1=betas[0], beta2=betas[1], epsilon=eps, epsilon_hat=False`` with
+        moments of zeros. The defaults are those of ``keras.optimizers.Adam``.
         """
         self._run(
             ADAM_UPDATE, parameter, gradient, mean, square, step, learning_rate, beta1, beta2,
             epsilon, epsilon_hat,
         )  # fmt: skip
+
+    def clip_grad_norm(
+        self,
+        gradients: Array | Iterable[Array],
+        max_norm: float,
+        *,
+        error_if_nonfinite: bool = True,
+    ) -> float:
+        """Scale gradients down to a norm, in place.
+
+            norm = sqrt(sum of all g^2),   g = g min(1, max_norm / (norm + 1e-6))
+
+        gradients : an array of any shape, or several, of which the norm is taken together. Each is
+                    float32 or float64, overwritten, writeable and C-contiguous
+        max_norm  : >= 0. Infinity changes nothing, and only the norm is returned
+        error_if_nonfinite : raise ValueError where the norm is not finite, and change nothing.
+                    Without, as PyTorch's default, NaN makes all gradients NaN, an infinite norm
+                    makes them 0, and NaN where they were infinite
+
+        Returns the norm before, added up in float64. Source: ``torch.nn.utils.clip_grad_norm_``.
+        """
+        limit, raw = _max_norm(max_norm), self.raw.family("optimizers")
+        arrays = _separate(gradients)
+        norm = math.sqrt(sum(raw.squared_norm(array) for array in arrays))
+        if error_if_nonfinite and not math.isfinite(norm):
+            raise ValueError(
+                f"gradients: expected a finite norm, got {norm}; skip this update, or pass "
+                f"error_if_nonfinite=False to scale all the same"
+            )
+        factor = limit / (norm + 1e-6)
+        if not factor >= 1 and limit < math.inf:
+            for array in arrays:
+                raw.scale(array, factor)
+        return norm
 
     def cells_adam(
         self,
@@ -164,3 +216,29 @@ class Optimizers(Runner):
             CELLS_ADAM, network, gradient, moments, tree, step, factor, learning_rate, beta1, beta2,
             epsilon,
         )  # fmt: skip
+
+
+def _max_norm(value: object) -> float:
+    """Return a number >= 0, infinity too."""
+    infinite = isinstance(value, (float, np.floating)) and value == math.inf
+    return math.inf if infinite else checks.not_negative("max_norm", value)
+
+
+def _separate(gradients: Array | Iterable[Array]) -> list[Array]:
+    """Return arrays to write into, each in one row, that share no memory."""
+    alone = hasattr(gradients, "shape") or not isinstance(gradients, Iterable)
+    given = {"gradients": gradients} if alone else dict(_numbered(gradients))
+    arrays = [
+        InPlace(name, FLOAT, ANY, shaped=ravel).check(Call(), one) for name, one in given.items()
+    ]
+    by_address = sorted(zip(given, arrays, strict=True), key=lambda pair: pair[1].ctypes.data)
+    used = [(name, array) for name, array in by_address if array.size]
+    for (name, array), (other, after) in pairwise(used):
+        if array.ctypes.data + array.nbytes > after.ctypes.data:
+            raise ValueError(f"{other}: shares memory with {name}; pass separate arrays")
+    return arrays
+
+
+def _numbered(gradients: Iterable[Array]) -> Iterator[tuple[str, Array]]:
+    for number, gradient in enumerate(gradients):
+        yield f"gradients[{number}]", gradient

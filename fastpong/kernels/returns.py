@@ -22,16 +22,6 @@ DISCOUNT_REWARDS = Kernel(
     ),
     {"": {"T": 6}},
 )
-STANDARDIZE = Kernel(
-    "standardize",
-    "returns",
-    (
-        In("values", FLOAT, ("T",)),
-        Out("out", FLOAT, ("T",), aliases=("values",)),
-        Flag("center", True),
-    ),
-    {"": {"T": 6}},
-)
 
 
 def _gae(name: str, dims: tuple[str, ...], last: Item, shaped: Shaped | None = None) -> Kernel:
@@ -77,17 +67,6 @@ class Returns(Runner):
         out     : (T,), may be ``rewards`` itself
         """
         return self._run_one(DISCOUNT_REWARDS, rewards, gamma, out, reset_on_reward)
-
-    def standardize(self, values: Array, out: Array | None = None, center: bool = True) -> Array:
-        """Return values less their mean, over their deviation.
-
-            (v - mean(v)) / std(v),   std of the population
-
-        values : (T,), where all are equal (or there are none) the result is 0, never NaN
-        center : subtract the mean. Without it the result is v / std(v)
-        out    : (T,), may be ``values`` itself
-        """
-        return self._run_one(STANDARDIZE, values, out, center)
 
     def gae(
         self,

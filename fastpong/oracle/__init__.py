@@ -49,5 +49,8 @@ from fastpong.oracle.optimizers import cells_adam as cells_adam
 from fastpong.oracle.optimizers import rmsprop_update as rmsprop_update
 from fastpong.oracle.returns import discount_rewards as discount_rewards
 from fastpong.oracle.returns import gae as gae
-from fastpong.oracle.returns import standardize as standardize
+from fastpong.oracle.statistics import normalize_observations as normalize_observations
+from fastpong.oracle.statistics import normalize_rewards as normalize_rewards
+from fastpong.oracle.statistics import standardize as standardize
+from fastpong.oracle.statistics import update_mean_var as update_mean_var
 from fastpong.oracle.updates import PpoUpdate as PpoUpdate

@@ -10,15 +10,16 @@ from fastpong.oracle.arrays import to_float64
 
 def rmsprop_update(
     parameter: Array, gradient: Array, cache: Array, learning_rate: float, decay: float, epsilon:
-    float,
+    float, maximize: bool = True,
 ) -> None:  # fmt: skip
-    """Climb one RMSProp step in place.
+    """Climb, or descend, one RMSProp step in place.
 
-    c = decay c + (1 - decay) g^2,   w = w + rate g / (sqrt(c) + epsilon)
+    c = decay c + (1 - decay) g^2,   w = w +- rate g / (sqrt(c) + epsilon)
     """
     g = to_float64(gradient)
     exact = decay * to_float64(cache) + (1.0 - decay) * np.square(g)
-    parameter[:] = parameter + learning_rate * g / (np.sqrt(exact) + epsilon)
+    step = learning_rate * g / (np.sqrt(exact) + epsilon)
+    parameter[:] = parameter + step if maximize else parameter - step
     cache[:] = exact
 
 
@@ -72,3 +73,15 @@ def cells_adam(
     gradient[:] = moved
     rows[:] = rows + by_row
     units[:] = units + moved[len(seen) :]
+
+
+def squared_norm(gradient: Array) -> float:
+    """Return the sum of the squares."""
+    exact = to_float64(gradient)
+    return float(exact @ exact)
+
+
+def scale(gradient: Array, factor: float) -> None:
+    """Multiply by a factor, in place."""
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        gradient[:] = factor * to_float64(gradient)

@@ -23,21 +23,6 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
     out[:] = returns
 
 
-def standardize(values: Array, out: Array, center: bool = True) -> None:
-    """Write values less their mean, over their deviation.
-
-    Equal values give zeros.
-
-    Without ``center`` v / standard deviation.
-    """
-    exact = to_float64(values)
-    # A deviation too small for float64 is none, either.
-    if np.all(exact == exact[:1]) or np.std(exact) == 0:
-        out[:] = 0
-    else:
-        out[:] = (exact - np.mean(exact) * center) / np.std(exact)
-
-
 def gae(
     rewards: Array, values: Array, dones: Array, last_value: Array, gamma: float, lambda_: float,
     out: Array,

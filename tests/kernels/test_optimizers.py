@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import assert_close
+from tolerances import assert_close, assert_same
 
 from fastpong import oracle
 
@@ -42,6 +42,16 @@ def test_rmsprop_has_the_references_rates(backend: Any, dtype: Any) -> None:
     assert_close(parameter, [1e-4 * 2 / (0.2 + 1e-5)])
     # To the last bit or two: 1 - decay must be taken before decay is rounded to float32.
     assert_close(cache, [0.01 * 4], rtol=2 * np.finfo(dtype).eps)
+
+
+def test_a_descent_is_the_climb_mirrored(backend: Any, dtype: Any) -> None:
+    gradient, moves = normal(7, 99).astype(dtype), []
+    for maximize in (True, False):
+        parameter, cache = np.zeros(99, dtype), np.ones(99, dtype)
+        backend.rmsprop_update(parameter, gradient, cache, maximize=maximize)
+        moves.append(parameter)
+    assert_same(moves[0], -moves[1])
+    assert np.all(moves[0] * gradient >= 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 1000])
@@ -98,3 +108,88 @@ def test_adam_refuses_numbers_out_of_range(backend: Any) -> None:
     ):
         with pytest.raises(error, match=f"^{name}"):
             backend.adam_update(*arrays, **({"step": 1} | {name: value}))
+
+
+# --- gradient clipping --------------------------------------------------------------------------
+
+
+def gradients(dtype: Any, *shapes: tuple[int, ...]) -> list[Any]:
+    return [normal(k, *shape).astype(dtype) for k, shape in enumerate(shapes)]
+
+
+def norm_of(arrays: Any) -> float:
+    return float(np.sqrt(sum(np.square(array.astype(F64)).sum() for array in arrays)))
+
+
+@pytest.mark.parametrize("shapes", [((1,),), ((7,),), ((1000,), (0,), (3, 5), (2, 3, 4), ())])
+def test_clipped_gradients_have_the_norm(
+    backend: Any, dtype: Any, shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    arrays = gradients(dtype, *shapes)
+    before, whole = [array.copy() for array in arrays], norm_of(arrays)
+    got = backend.clip_grad_norm(arrays, whole / 4)
+    assert isinstance(got, float)
+    np.testing.assert_allclose(got, whole, rtol=1e-12)
+    for array, given in zip(arrays, before, strict=True):
+        assert_close(array, given.astype(F64) * (whole / 4) / (whole + 1e-6))
+    np.testing.assert_allclose(norm_of(arrays), whole / 4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1.01, 1e9, np.inf])
+def test_small_gradients_stay_to_the_bit(backend: Any, dtype: Any, factor: float) -> None:
+    arrays = gradients(dtype, (33,), (4, 4))
+    before, whole = [array.copy() for array in arrays], norm_of(arrays)
+    assert backend.clip_grad_norm(iter(arrays), whole * factor) == pytest.approx(whole, rel=1e-12)
+    for array, given in zip(arrays, before, strict=True):
+        assert_same(array, given)
+
+
+def test_one_array_or_several_of_both_dtypes(backend: Any) -> None:
+    alone = np.array([[3.0, 4.0]], np.float32)
+    assert backend.clip_grad_norm(alone, 1.0) == 5
+    assert_close(alone, np.array([[0.6, 0.8]]))
+    both = [np.full(1, 3, np.float32), np.full(1, 4, np.float64)]
+    assert backend.clip_grad_norm(both, 1.0) == 5
+    assert_close(both[0], [0.6])
+    assert backend.clip_grad_norm([], 1.0) == 0
+    tiny = np.full(1, 1e-6)
+    assert backend.clip_grad_norm(tiny, 5e-7) == 1e-6
+    assert_close(tiny, [0.25e-6])  # of a norm of 1e-6, to which 1e-6 is added
+    zeros = np.zeros(3)
+    assert backend.clip_grad_norm(zeros, 0.0) == 0 and not zeros.any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_norm_that_is_not_finite_is_an_error(backend: Any, dtype: Any, bad: float) -> None:
+    arrays = [np.ones(3, dtype), np.array([1, bad], dtype)]
+    before = [array.copy() for array in arrays]
+    with pytest.raises(ValueError, match=r"^gradients: expected a finite norm"):
+        backend.clip_grad_norm(arrays, 0.5)
+    for array, given in zip(arrays, before, strict=True):
+        assert_same(array, given)
+
+
+def test_clipping_refuses_what_it_cannot_write(backend: Any) -> None:
+    fixed, spread, base = np.ones(4), np.ones(8)[::2], np.ones(9)
+    fixed.flags.writeable = False
+    for wrong, error, name in (
+        *((fixed, ValueError, "gradients"), (spread, ValueError, "gradients")),
+        *(([np.ones(2), fixed], ValueError, r"gradients\[1\]"), ("grad", TypeError, "gradients")),
+        *((None, TypeError, "gradients"), ([None], TypeError, r"gradients\[0\]")),
+        *(([[1.0]], TypeError, r"gradients\[0\]"), (np.ones(3, int), TypeError, "gradients")),
+        *(([np.ones(3, np.float16)], TypeError, r"gradients\[0\]"), (3.0, TypeError, "gradients")),
+        *(([base[:5], base[4:]], ValueError, r"gradients\[1\]: shares memory"),),
+        *(([base[1:3], base], ValueError, r"gradients\[0\]: shares memory"),),
+    ):
+        with pytest.raises(error, match=f"^{name}"):
+            backend.clip_grad_norm(wrong, 0.0)
+    assert base.all()  # nothing was clipped
+
+
+def test_clipping_refuses_norms_that_are_none(backend: Any) -> None:
+    for value in (-1.0, np.nan, -np.inf):
+        with pytest.raises(ValueError, match=r"^max_norm"):
+            backend.clip_grad_norm(np.ones(2), value)
+    for value in (None, "1", True, [1.0]):
+        with pytest.raises(TypeError, match=r"^max_norm"):
+            backend.clip_grad_norm(np.ones(2), value)

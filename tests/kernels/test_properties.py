@@ -112,6 +112,84 @@ def test_equal_values_are_standard_zeros(
     assert_same(backend.standardize(np.full(length, value, dtype)), np.zeros(length, dtype))
 
 
+@given(values=st.lists(NUMBERS, min_size=2, max_size=60, unique=True), ddof=st.integers(0, 1))
+def test_epsilon_only_shrinks(backend: Any, dtype: Any, values: Any, ddof: int) -> None:
+    exact = np.array(values, dtype)
+    plain = backend.standardize(exact, ddof=ddof).astype("f8")
+    got = backend.standardize(
+        exact, ddof=ddof, epsilon=float(np.std(exact.astype("f8"), ddof=ddof))
+    )
+    worst = float(np.max(np.abs(exact)) / np.std(exact.astype("f8")))
+    assert_close(got, plain / 2, scale=1 + worst)  # an epsilon of a deviation halves it
+
+
+# --- running statistics -------------------------------------------------------------------------
+
+ROWS = arrays(np.float64, st.tuples(st.integers(0, 20), st.integers(1, 70)), elements=SMALL)
+
+
+@given(rows=ROWS, cut=st.integers(0, 20))
+def test_parts_have_the_moments_of_the_whole(backend: Any, dtype: Any, rows: Any, cut: int) -> None:
+    rows = rows.astype(dtype)
+    whole, parts = (
+        (np.zeros(rows.shape[1]), np.ones(rows.shape[1]), np.full(1, 0.5)) for _ in range(2)
+    )
+    backend.update_mean_var(rows, *whole)
+    for part in (rows[:cut], rows[cut:]):
+        backend.update_mean_var(part, *parts)
+    for one, other in zip(whole, parts, strict=True):
+        assert_close(one, other, scale=300)  # of squares of up to 16
+
+
+@given(rows=ROWS, clip=st.sampled_from([None, 0.5, 3.0]))
+def test_rows_normalized_by_their_moments_are_standard(
+    backend: Any, dtype: Any, rows: Any, clip: float | None
+) -> None:
+    moments = np.zeros(rows.shape[1]), np.zeros(rows.shape[1]), np.zeros(1)
+    backend.update_mean_var(rows.astype(dtype), *moments)
+    got = backend.normalize_observations(rows.astype(dtype), *moments[:2], 1e-12, clip)
+    assert got.dtype == dtype and got.shape == rows.shape
+    assert clip is None or not got.size or np.abs(got).max() <= clip
+    if clip is None and len(rows):
+        assert_close(got.mean(0, dtype="f8"), np.zeros(rows.shape[1]), scale=3000, rtol=1e-7)
+        assert np.all(got.std(0, dtype="f8") < 1 + 1e-5)
+
+
+@given(
+    rewards=arrays(np.float64, st.tuples(st.integers(0, 12), st.integers(1, 5)), elements=SMALL),
+    seed=st.integers(0, 2**32), gamma=GAMMAS, update=st.booleans(),
+)  # fmt: skip
+def test_rewards_keep_their_sign_and_order(
+    backend: Any, dtype: Any, rewards: Any, seed: int, gamma: float, update: bool
+) -> None:
+    starts = np.random.default_rng(seed).random(rewards.shape) < 0.2
+    state = np.zeros(rewards.shape[1]), np.zeros(1), np.ones(1), np.full(1, 1e-4)
+    got = backend.normalize_rewards(
+        rewards.astype(dtype), starts, *state, gamma=gamma, clip=None, update=update
+    )
+    assert np.all(got * rewards >= 0) and np.all((got == 0) == (rewards == 0))
+    for row, exact in zip(got, rewards, strict=True):  # a step has one divisor
+        assert np.all(np.diff(row[np.argsort(exact)]) >= 0)
+    assert state[3][0] == pytest.approx(1e-4 + (rewards.size if update else 0), rel=1e-12)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 30), max_size=4), seed=st.integers(0, 2**32),
+    max_norm=st.floats(0, 10),
+)  # fmt: skip
+def test_no_norm_is_above_what_it_is_clipped_to(
+    backend: Any, dtype: Any, sizes: Any, seed: int, max_norm: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    gradients = [rng.standard_normal(size).astype(dtype) for size in sizes]
+    before = [gradient.copy() for gradient in gradients]
+    norm = backend.clip_grad_norm(gradients, max_norm)
+    after = backend.clip_grad_norm(gradients, np.inf)
+    assert after <= max_norm * (1 + 1e-6) and after <= norm
+    for one, other in zip(gradients, before, strict=True):
+        assert np.all(one * other >= 0)
+
+
 # --- network ------------------------------------------------------------------------------------
 
 SIZES = st.lists(st.sampled_from([0, 1, 5, 22, 200]), max_size=6)

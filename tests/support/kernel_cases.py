@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastpong.geometry import PONG
 from fastpong.kernels import Backend
+from fastpong.kernels.arguments import Out
 from fastpong.kernels.parts import draw_sparse_frames
 from fastpong.kernels.registry import KERNELS
 from fastpong.kernels.spec import Kernel
@@ -26,14 +27,22 @@ PIXELS = PONG.pixels
 
 @dataclass
 class Case:
-    """One call: arguments by name, and outputs by name, in their order in ``out``."""
+    """One call: arguments by name, and outputs by name, in their order.
+
+    overwritten : outputs that are arguments, too. The others go in as ``out``
+    """
 
     kernel: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     scalars: dict[str, Any] = field(default_factory=dict)
-    in_place: bool = False
+    overwritten: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether there is no ``out``."""
+        return set(self.overwritten) == set(self.outputs)
 
     def packed(self, arrays: dict[str, Any]) -> dict[str, Any]:
         """Return the arrays with those in one tuple that the kernel takes as one."""
@@ -44,13 +53,19 @@ class Case:
 
     def call(self, backend: Backend, given: bool = True) -> tuple[Array, ...]:
         """Run the kernel; return its outputs, which it allocates unless they are ``given``."""
-        kernel, outs = getattr(backend, self.kernel), tuple(self.outputs.values())
-        if self.in_place:
-            kernel(**self.packed(self.outputs | self.inputs), **self.scalars)
-            return outs
-        out = (outs if len(outs) > 1 else outs[0]) if given else None
-        result = kernel(**self.packed(self.inputs), **self.scalars, out=out)
-        return result if isinstance(result, tuple) else (result,)
+        kernel, outs = getattr(backend, self.kernel), dict(self.outputs)
+        written = {name: outs.pop(name) for name in self.overwritten}
+        arguments = self.packed(written | self.inputs) | self.scalars
+        if not outs:
+            kernel(**arguments)
+            return tuple(written.values())
+        out = (
+            (tuple(outs.values()) if len(outs) > 1 else next(iter(outs.values())))
+            if given
+            else None
+        )
+        result = kernel(**arguments, out=out)
+        return (*written.values(), *(result if isinstance(result, tuple) else (result,)))
 
 
 def is_step(kernel: Kernel) -> bool:
@@ -80,8 +95,13 @@ def kernel_case(name: str, dtype: Any) -> Case:
 def _case(name: str, dtype: Any) -> Case:
     kernel = declaration(name)
     example = kernel.example(dtype, name.partition(", ")[2])
+    overwritten = tuple(
+        item.name
+        for item in kernel.flat()
+        if item.name in example.outputs and not isinstance(item, Out)
+    )
     return Case(
-        kernel.function, example.inputs, example.outputs, dict(example.scalars), kernel.in_place,
+        kernel.function, example.inputs, example.outputs, dict(example.scalars), overwritten,
         kernel.groups(),
     )  # fmt: skip
 

@@ -30,6 +30,18 @@ KERAS = 1e-6
 # moved: Keras rounds its targets so that three or four digits are left of a gradient.
 KERAS_FLOAT32 = 1e-4
 
+# Weights after 200 steps of an optimizer, relative to the way that they came, moments and clipped
+# gradients against PyTorch: both round every step, in other places.
+TORCH = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+
+# Normalized observations and rewards, in float32, against gymnasium's and Stable-Baselines3's
+# wrappers: their statistics are float64, too, and add up in another order.
+NORMALIZED = 1e-6
+
+# The same where gymnasium's statistics are float32. The first observation is nearly the mean, so
+# that its difference from it has four digits left.
+NORMALIZED_FLOAT32 = 2e-3
+
 
 def assert_close(got: Any, want: Any, rtol: float | None = None, scale: Any = None) -> None:
     """Assert |got - want| <= rtol (|want| + scale), by the dtype of ``got`` and its shape.

@@ -131,7 +131,7 @@ class KarpathyLearner(EpisodicLearner):
         returns = k.discount_rewards(
             result.rewards.astype(np.float64), self.spec.settings.gamma, reset_on_reward=self.reset
         )
-        advantage = k.standardize(returns, out=returns)
+        advantage = k.standardize(returns, out=returns, sequential=True)
         right = 0.0
         for start in range(0, result.length, CHUNK):
             steps = slice(start, min(start + CHUNK, result.length))

@@ -179,7 +179,9 @@ class KerasLearner(EpisodicLearner):
         returns = self.spec.kernels.discount_rewards(
             rewards, self.spec.settings.gamma, out=rewards, reset_on_reward=self.reset
         )
-        advantage = self.spec.kernels.standardize(returns, center=False).astype(self.spec.dtype)
+        advantage = self.spec.kernels.standardize(returns, center=False, sequential=True).astype(
+            self.spec.dtype
+        )
         loss = entropy = 0.0
         for start in range(0, result.length, CHUNK):
             steps = slice(start, min(start + CHUNK, result.length))

@@ -73,7 +73,7 @@ class Batch:
         steps = RolloutSteps(
             actions=np.concatenate([s.actions for s in rollouts]),
             old_logit=np.concatenate([s.logits for s in rollouts]),
-            advantage=kernels.standardize(np.ascontiguousarray(raw.T).ravel()),
+            advantage=kernels.standardize(np.ascontiguousarray(raw.T).ravel(), sequential=True),
             returns=returns,
         )
         return cls(_join(rollouts), steps, _explained(values[:-1].T.ravel(), returns))

@@ -2,4 +2,3 @@
 
 from fastpong._kernels import discount_rewards as discount_rewards
 from fastpong._kernels import gae as gae
-from fastpong._kernels import standardize as standardize

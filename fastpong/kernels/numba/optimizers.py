@@ -9,23 +9,24 @@ from numba import types
 from fastpong.arrays import Array, Tuple
 from fastpong.kernels.numba.cache import F64, I64, helper, kernel, pack, reads, writes
 from fastpong.kernels.numba.cells import TREE
+from fastpong.kernels.numba.statistics import sum_of_squares
 
 TINY = 1e-35  # as in cython/cells.pyx
 
 
-@kernel(0, lambda F: (writes(F, 1), reads(F, 1), writes(F, 1), F64, F64, F64))
+@kernel(0, lambda F: (writes(F, 1), reads(F, 1), writes(F, 1), F64, F64, F64, types.boolean))
 def rmsprop_update(
     parameter: Array, gradient: Array, cache: Array, learning_rate: float, decay: float, epsilon:
-    float,
+    float, maximize: bool,
 ) -> None:  # fmt: skip
-    """Climb one RMSProp step in place.
+    """Climb, or descend, one RMSProp step in place.
 
-    c = decay c + (1 - decay) g^2,   w = w + rate g / (sqrt(c) + epsilon)
+    c = decay c + (1 - decay) g^2,   w = w +- rate g / (sqrt(c) + epsilon)
     """
     kind = parameter.dtype.type
     # 1 - decay before rounding: in float32 the difference would be off by 1e-6 of itself.
     keep, take = kind(decay), kind(1.0 - decay)
-    rate, small = kind(learning_rate), kind(epsilon)
+    rate, small = kind(learning_rate if maximize else -learning_rate), kind(epsilon)
     for i in range(len(parameter)):
         g = gradient[i]
         c = keep * cache[i] + take * g * g
@@ -33,7 +34,8 @@ def rmsprop_update(
         parameter[i] += rate * g / (math.sqrt(c) + small)
 
 
-# Adam as in _kernels.pxd, which explains it: the bias corrections are folded into two numbers.
+# Adam as in cython/optimizers.pxd, which explains it: the bias corrections are folded into two
+# numbers.
 
 
 @helper
@@ -143,3 +145,17 @@ def cells_adam(
     for r in range(3):
         for j in range(size):
             units[r, j] += gradient[len(seen) + r, j]
+
+
+@kernel(0, lambda F: (reads(F, 1),))
+def squared_norm(gradient: Array) -> float:
+    """Return the sum of the squares."""
+    return sum_of_squares(gradient, 0.0)
+
+
+@kernel(0, lambda F: (writes(F, 1), F64))
+def scale(gradient: Array, factor: float) -> None:
+    """Multiply by a factor, in place."""
+    by = gradient.dtype.type(factor)
+    for i in range(len(gradient)):
+        gradient[i] *= by

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import types
 
@@ -22,33 +20,6 @@ def discount_rewards(rewards: Array, gamma: float, out: Array, reset_on_reward: 
         reward = float(rewards[t])
         later = reward if reset_on_reward and reward != 0 else reward + gamma * later
         out[t] = later
-
-
-@kernel(0, lambda F: (reads(F, 1), writes(F, 1), types.boolean))
-def standardize(values: Array, out: Array, center: bool) -> None:
-    """Write values less their mean, over their deviation.
-
-    Without ``center`` the mean stays. Equal values give zeros.
-
-    ``out`` may be ``values``. Two passes, since the mean of the squares minus the square of the
-    mean cancels. Equality is asked of the values: their deviation from a rounded mean is not 0.
-    """
-    steps = len(values)
-    equal = True
-    total = squares = 0.0
-    for t in range(steps):
-        equal &= values[t] == values[0]
-        total += float(values[t])
-    mean = total / steps
-    for t in range(steps):
-        squares += (float(values[t]) - mean) ** 2
-    deviation = math.sqrt(squares / steps)
-    if equal or deviation == 0:  # the latter where deviations are too small to be squared
-        out[:] = 0
-        return
-    shift = mean if center else 0.0
-    for t in range(steps):
-        out[t] = (float(values[t]) - shift) / deviation
 
 
 @kernel(0, lambda F: (reads(F, 2), reads(F, 2), reads(U8, 2), reads(F, 1), F64, F64, writes(F, 2)))
