@@ -9,6 +9,7 @@ import warnings
 
 from numpy.typing import DTypeLike
 
+from fastpong.kernels.atari import Atari
 from fastpong.kernels.cells import Cells
 from fastpong.kernels.conv import Conv
 from fastpong.kernels.frames import Frames
@@ -20,7 +21,7 @@ from fastpong.kernels.runner import MODULES, Raw
 from fastpong.kernels.updates import Updates
 
 
-class Backend(Frames, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
+class Backend(Frames, Atari, Linear, Conv, Cells, Returns, Losses, Optimizers, Updates):
     """One implementation of the kernels, behind common checks.
 
     name : "cython", "numba" or "numpy"

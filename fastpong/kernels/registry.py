@@ -6,12 +6,12 @@ terms, ``parts`` for what several have in common.
 
 from __future__ import annotations
 
-from fastpong.kernels import cells, conv, frames, linear, losses, optimizers, returns
+from fastpong.kernels import atari, cells, conv, frames, linear, losses, optimizers, returns
 from fastpong.kernels.spec import Kernel
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
-    for family in (frames, linear, conv, cells, returns, losses, optimizers)
+    for family in (frames, atari, linear, conv, cells, returns, losses, optimizers)
     for kernel in vars(family).values()
     if isinstance(kernel, Kernel)
 }
