@@ -28,7 +28,7 @@ UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
 GCC_FLAGS = ["-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
-# In the debug build whatever is undefined in the console's C ends the process. Traps need no
+# In the debug build whatever is undefined in files of C ends the process. Traps need no
 # library. All of "undefined" takes four times as long to compile.
 SANITIZE = "bounds,shift,signed-integer-overflow,integer-divide-by-zero,bool,enum"
 GCC_TRAPS = [f"-fsanitize={SANITIZE}", "-fsanitize-undefined-trap-on-error"]
@@ -39,6 +39,9 @@ CORE = Path("fastpong/console/core")
 
 FAMILIES = ("cells", "conv", "losses", "optimizers", "replay", "statistics")
 """Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
+
+FRAMES_CORE = Path("fastpong/kernels/cython/core")
+"""The family "atari", in C."""
 
 DIRECTIVES = {
     "language_level": 3,
@@ -62,8 +65,8 @@ class BuildExt(build_ext):
             flags += GCC_FLAGS
         traps = [] if msvc or not DEBUG else GCC_TRAPS if gcc else CLANG_TRAPS
         for extension in self.extensions:
-            console = extension.name.startswith("fastpong.console.")
-            extension.extra_compile_args = flags + traps * console
+            in_c = extension.name in ("fastpong.console.machine", "fastpong.kernels.cython.atari")
+            extension.extra_compile_args = flags + traps * in_c
         super().build_extensions()
 
     def is_gcc(self):
@@ -99,6 +102,12 @@ def extensions():
     for name in (*kernels, "fastpong.envs.uniforms", "fastpong.acting.loop"):
         # The loop runs the console, whose header it reads.
         yield Extension(name, [f"{name.replace('.', '/')}.pyx"], include_dirs=[str(CORE)])
+    yield Extension(
+        "fastpong.kernels.cython.atari",
+        ["fastpong/kernels/cython/atari.pyx", *sorted(str(p) for p in FRAMES_CORE.glob("*.c"))],
+        include_dirs=[str(FRAMES_CORE)],
+        depends=sorted(str(path) for path in FRAMES_CORE.glob("*.h")),
+    )
     yield Extension(
         "fastpong.console.machine",
         ["fastpong/console/machine.pyx", *sorted(str(path) for path in CORE.glob("*.c"))],

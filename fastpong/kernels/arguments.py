@@ -27,9 +27,11 @@ from fastpong.kernels.call import Dtypes as Dtypes
 from fastpong.kernels.call import Values as Values
 from fastpong.kernels.foreign import as_flags, is_array, plain
 from fastpong.kernels.numbers import AboveZero as AboveZero
+from fastpong.kernels.numbers import Choice as Choice
 from fastpong.kernels.numbers import Flag as Flag
 from fastpong.kernels.numbers import Number as Number
 from fastpong.kernels.numbers import One as One
+from fastpong.kernels.numbers import Size as Size
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 Shaped = Callable[[Array], Array]
@@ -312,4 +314,4 @@ class Scratch(ArrayItem):
         return np.zeros(self.shape(call.sizes), self.dtypes[0])
 
 
-Item = In | Bound | InPlace | Scratch | Number | One | AboveZero | Flag
+Item = In | Bound | InPlace | Scratch | Number | One | AboveZero | Flag | Choice | Size

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from numpy.typing import DTypeLike
 
+from fastpong.kernels.atari import Atari
 from fastpong.kernels.cells import Cells
 from fastpong.kernels.conv import Conv
 from fastpong.kernels.frames import Frames
@@ -22,7 +23,9 @@ from fastpong.kernels.statistics import Statistics
 from fastpong.kernels.updates import Updates
 
 
-class Backend(Frames, Linear, Conv, Cells, Returns, Statistics, Losses, Optimizers, Updates):
+class Backend(
+    Frames, Atari, Linear, Conv, Cells, Returns, Statistics, Losses, Optimizers, Updates
+):  # fmt: skip
     """One implementation of the kernels, behind common checks.
 
     name : "cython", "numba" or "numpy"

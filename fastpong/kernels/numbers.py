@@ -11,6 +11,9 @@ from fastpong.arrays import Array
 from fastpong.kernels import checks
 from fastpong.kernels.call import Call
 
+MOST_PIXELS = 32767
+"""Rows or columns of a picture that is resized."""
+
 
 @dataclass(frozen=True)
 class Number:
@@ -75,3 +78,58 @@ class Flag:
     def check(self, call: Call, value: object) -> bool:
         """Return it as a bool."""
         return bool(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some names.
+
+    The raw kernel takes its position.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    takes: bool = True
+
+    @property
+    def example(self) -> str:
+        """Return the first name."""
+        return self.names[0]
+
+    def check(self, call: Call, value: object) -> int:
+        """Return the position of a name."""
+        if not isinstance(value, str) or value not in self.names:
+            wanted = ", ".join(map(repr, self.names))
+            error = ValueError if isinstance(value, str) else TypeError
+            raise error(f"{self.name}: expected one of {wanted}, got {value!r}")
+        return self.names.index(value)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rows and columns to resize to, or one number for both.
+
+    before  : the sizes of the rows and columns to resize
+    after   : those that it sets
+    example : a valid one
+    """
+
+    name: str
+    before: tuple[str, str]
+    after: tuple[str, str]
+    example: tuple[int, int]
+    takes: bool = True
+
+    def check(self, call: Call, value: object) -> tuple[int, int]:
+        """Return (rows, columns)."""
+        pair = value if isinstance(value, tuple) else (value, value)
+        if len(pair) != 2:
+            raise ValueError(f"{self.name}: expected (rows, columns), got {value!r}")
+        size = checks.count(self.name, pair[0]), checks.count(self.name, pair[1])
+        before = call.sizes[self.before[0]], call.sizes[self.before[1]]
+        if max(size) > MOST_PIXELS:
+            raise ValueError(f"{self.name}: expected at most {MOST_PIXELS}, got {value!r}")
+        if not all(before) or max(before) > MOST_PIXELS:
+            raise ValueError(f"frame: expected 1 to {MOST_PIXELS} rows and columns, got {before}")
+        call.sizes.update(zip(self.after, size, strict=True))
+        return size

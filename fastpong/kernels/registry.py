@@ -7,6 +7,7 @@ terms, ``parts`` for what several have in common.
 from __future__ import annotations
 
 from fastpong.kernels import (
+    atari,
     cells,
     conv,
     frames,
@@ -20,7 +21,7 @@ from fastpong.kernels.spec import Kernel
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
-    for family in (frames, linear, conv, cells, returns, statistics, losses, optimizers)
+    for family in (frames, atari, linear, conv, cells, returns, statistics, losses, optimizers)
     for kernel in vars(family).values()
     if isinstance(kernel, Kernel)
 }

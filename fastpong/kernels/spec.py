@@ -65,7 +65,7 @@ class Example:
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
-    scalars: dict[str, float]
+    scalars: dict[str, object]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,13 @@ A module a family, as in ``fastpong.kernels``. The names of all of them stand he
 
 from __future__ import annotations
 
+from fastpong.oracle.atari import atari_frame as atari_frame
+from fastpong.oracle.atari import atari_frame_palette as atari_frame_palette
+from fastpong.oracle.atari import atari_frame_rgb as atari_frame_rgb
+from fastpong.oracle.atari import frame_stack_push as frame_stack_push
+from fastpong.oracle.atari import grayscale as grayscale
+from fastpong.oracle.atari import max_pool_frames as max_pool_frames
+from fastpong.oracle.atari import resize_area as resize_area
 from fastpong.oracle.cells import CellsStep as CellsStep
 from fastpong.oracle.cells import cell_counts as cell_counts
 from fastpong.oracle.cells import cells_backward as cells_backward

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from numpy.typing import DTypeLike
 
 from fastpong.kernels.numba import (
+    atari,
     cells,
     conv,
     frames,
@@ -20,7 +21,7 @@ from fastpong.kernels.numba.cache import Kernel
 
 KERNELS: dict[str, Kernel] = {
     name: one
-    for family in (frames, linear, conv, cells, returns, statistics, losses, optimizers)
+    for family in (frames, atari, linear, conv, cells, returns, statistics, losses, optimizers)
     for name, one in vars(family).items()
     if isinstance(one, Kernel)
 }
