@@ -2,7 +2,10 @@
 #
 #     from fastpong._kernels cimport c_sparse_policy_forward
 #
-# No core checks its arguments, allocates, or needs the GIL: shapes as in fastpong.kernels.
+# No core checks its arguments, allocates, or needs the GIL: shapes as in fastpong.kernels. Pass a
+# writeable buffer, double[::1], as it is where const floating[::1] is declared. It needs no const
+# view of its own, and no cast, which Cython refuses. The cores of the other families are declared
+# in fastpong/kernels/cython: cells.pxd, conv.pxd, losses.pxd.
 
 from cython cimport floating
 from libc.math cimport exp

@@ -69,14 +69,16 @@ SIZES = {"encode_cells": {"entries": 800}}
 """Sizes that follow from no array."""
 
 
-def raw_arguments(kernel: Kernel, dtype: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the raw kernel's arguments of a valid call, and the caller's values by name.
+def raw_arguments(
+    kernel: Kernel, dtype: str, read_only: bool = True
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the raw kernel's arguments of a valid call, and the caller's outputs by name.
 
-    Inputs are read-only.
+    read_only : the inputs are
     """
     drawn = kernel.example(dtype, next(iter(kernel.sizes)))
     for array in drawn.inputs.values():
-        array.flags.writeable = False
+        array.flags.writeable = not read_only
     values = {**drawn.inputs, **drawn.outputs, **drawn.scalars}
     sizes = SIZES.get(kernel.name, {})
     return tuple(kernel.check(*in_order(kernel, values), **sizes).arguments), drawn.outputs

@@ -49,11 +49,6 @@ cdef double TINY = 1e-35
 cdef class Inputs:
     """Inputs in CSR form, and the numbers of their rows' mirror images."""
 
-    cdef const int64_t[::1] indptr
-    cdef const uint16_t[::1] indices
-    cdef const int8_t[::1] values
-    cdef const int32_t[::1] mirror
-
     def __init__(self, inputs, mirror):
         self.indptr, self.indices, self.values = inputs
         self.mirror = mirror
@@ -61,10 +56,6 @@ cdef class Inputs:
 
 cdef class Tree:
     """Parents of rows, and rows that were ever reached."""
-
-    cdef const int32_t[:, ::1] parents
-    cdef const double[::1] scales
-    cdef const uint8_t[::1] seen
 
     def __init__(self, tree):
         self.parents, self.scales, self.seen = tree[1:]
@@ -211,6 +202,15 @@ cdef Py_ssize_t c_encode_difference(
     return n
 
 
+cdef Py_ssize_t c_encode_cells(
+        const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
+        Py_ssize_t cell_size, Py_ssize_t pixel_stride, uint16_t[::1] indices,
+        int8_t[::1] values) noexcept nogil:
+    cdef Py_ssize_t n = c_encode_frame(screen, table, cell_size, pixel_stride, indices, values)
+    return c_encode_difference(
+        screen, previous, table, cell_size, pixel_stride, 1, indices, values, n)
+
+
 def encode_cells(
         const uint8_t[:, ::1] screen, const uint8_t[:, ::1] previous, const uint8_t[::1] table,
         Py_ssize_t cell_size, Py_ssize_t pixel_stride, out):
@@ -219,9 +219,7 @@ def encode_cells(
     cdef int8_t[::1] values = out[1]
     cdef Py_ssize_t n
     with nogil:
-        n = c_encode_frame(screen, table, cell_size, pixel_stride, indices, values)
-        n = c_encode_difference(
-            screen, previous, table, cell_size, pixel_stride, 1, indices, values, n)
+        n = c_encode_cells(screen, previous, table, cell_size, pixel_stride, indices, values)
     return n
 
 
@@ -293,6 +291,12 @@ cdef cloned cloned_forward(
         one_forward(inputs, order[q], rows, units, hidden[q])
 
 
+cdef void c_cells_forward(
+        const int64_t[::1] order, Inputs inputs, const floating[:, ::1] rows,
+        const floating[:, ::1] units, floating[:, :, ::1] hidden) noexcept nogil:
+    cloned_forward(order, inputs, rows, units, hidden)
+
+
 def cells_forward(
         const int64_t[::1] order, inputs, network, mirror, floating[:, :, ::1] hidden):
     """Write the hidden layer, upright and mirrored."""
@@ -300,7 +304,7 @@ def cells_forward(
     cdef const floating[:, ::1] rows = network[0]
     cdef const floating[:, ::1] units = network[1]
     with nogil:
-        cloned_forward(order, given, rows, units, hidden)
+        c_cells_forward(order, given, rows, units, hidden)
 
 
 cdef inline inlined group_sums(
@@ -367,12 +371,18 @@ cdef cloned cloned_heads(
         logit[q] *= 2
 
 
+cdef void c_cells_heads(
+        const floating[:, :, ::1] hidden, const floating[:, ::1] units, floating[::1] logit,
+        floating[::1] value) noexcept nogil:
+    cloned_heads(hidden, units, logit, value)
+
+
 def cells_heads(const floating[:, :, ::1] hidden, const floating[:, ::1] units, out):
     """Write log odds of RIGHT and value."""
     cdef floating[::1] logit = out[0]
     cdef floating[::1] value = out[1]
     with nogil:
-        cloned_heads(hidden, units, logit, value)
+        c_cells_heads(hidden, units, logit, value)
 
 
 cdef inline inlined one_backward(
@@ -465,6 +475,14 @@ cdef cloned cloned_squares(
                 squares[j] += <double>gradient[r, j] * <double>gradient[r, j]
 
 
+cdef void c_cells_backward(
+        const int64_t[::1] order, Inputs inputs, Tree tree, const floating[:, :, ::1] hidden,
+        const floating[:, ::1] units, const floating[::1] dlogit, const floating[::1] dvalue,
+        floating[:, ::1] gradient, double[::1] squares) noexcept nogil:
+    cloned_backward(order, inputs, tree, hidden, units, dlogit, dvalue, gradient)
+    cloned_squares(tree, gradient, squares)
+
+
 def cells_backward(
         const int64_t[::1] order, inputs, tree, const floating[:, :, ::1] hidden,
         const floating[:, ::1] units, upward, out):
@@ -476,20 +494,15 @@ def cells_backward(
     cdef floating[:, ::1] gradient = out[0]
     cdef double[::1] squares = out[1]
     with nogil:
-        cloned_backward(order, given, above, hidden, units, dlogit, dvalue, gradient)
-        cloned_squares(above, gradient, squares)
+        c_cells_backward(
+            order, given, above, hidden, units, dlogit, dvalue, gradient, squares)
 
 
 # --- optimizer ----------------------------------------------------------------------------------
 
-cdef struct Adam:
-    double factor, learning_rate, beta1, beta2, epsilon
-    int64_t step
-
-
 cdef cloned cloned_moments(
         floating[:, ::1] gradient, floating[:, ::1] mean, floating[:, ::1] square, Tree tree,
-        const Adam *adam) noexcept nogil:
+        const CellsAdam *adam) noexcept nogil:
     # Of every row: moments, and the step in place of the gradient.
     cdef Py_ssize_t r, j, own = tree.seen.shape[0]
     cdef floating g, m, v, tiny = <floating>TINY, factor = <floating>adam.factor
@@ -534,6 +547,13 @@ cdef cloned cloned_move(
             units[r, j] += steps[tree.seen.shape[0] + r, j]
 
 
+cdef void c_cells_adam(
+        floating[:, ::1] rows, floating[:, ::1] units, floating[:, ::1] gradient,
+        floating[:, ::1] mean, floating[:, ::1] square, Tree tree, CellsAdam adam) noexcept nogil:
+    cloned_moments(gradient, mean, square, tree, &adam)
+    cloned_move(rows, units, gradient, tree)
+
+
 def cells_adam(network, floating[:, ::1] gradient, moments, tree, int64_t step, coefficients):
     """Take one step of Adam with ``factor`` times the gradient."""
     cdef floating[:, ::1] rows = network[0]
@@ -541,12 +561,11 @@ def cells_adam(network, floating[:, ::1] gradient, moments, tree, int64_t step, 
     cdef floating[:, ::1] mean = moments[0]
     cdef floating[:, ::1] square = moments[1]
     cdef Tree above = Tree(tree)
-    cdef Adam adam
+    cdef CellsAdam adam
     adam.factor, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon = coefficients
     adam.step = step
     with nogil:
-        cloned_moments(gradient, mean, square, above, &adam)
-        cloned_move(rows, units, gradient, above)
+        c_cells_adam(rows, units, gradient, mean, square, above, adam)
 
 
 # --- PPO's update -------------------------------------------------------------------------------
@@ -560,7 +579,7 @@ cdef class PpoUpdate:
     cdef Inputs inputs
     cdef Tree tree
     cdef PpoTerms terms
-    cdef Adam adam
+    cdef CellsAdam adam
     cdef double max_grad_norm
     cdef tuple shares, steps, firsts, room
     cdef double[::1] squares
@@ -640,7 +659,7 @@ cdef int passes(
     cdef int32_t *meeting = &run.meeting[0]
     cdef double total
     cdef PpoTerms terms = run.terms
-    cdef Adam adam = run.adam
+    cdef CellsAdam adam = run.adam
     cdef Place place
     with nogil:
         if threads > 1:

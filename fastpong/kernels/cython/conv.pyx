@@ -10,7 +10,7 @@ Design
     rows of the kernel all but row 2 only ever meet padding: they are not read.
 (B) What an empty frame gives is known: relu(bias) at every position. So of the first dense layer
     only the positions that a frame touches are computed, as a difference to that; the rest is
-    one vector for all frames (`c_base`), and in the backward pass one for all steps.
+    one vector for all frames (`cloned_base`), and in the backward pass one for all steps.
 (C) `touched` is a set of positions that needs no clearing: its first row lists them, its second
     says where in the list a position would stand.
 (D) As in _kernels.pyx: every sum has one fixed order, the step and the trainer's forward pass
@@ -97,7 +97,7 @@ cdef inline inlined convolve(
     count[0] = size
 
 
-cdef cloned c_base(
+cdef cloned cloned_base(
         const floating[::1] bias, const floating[:, ::1] w, const floating[::1] b,
         floating[::1] base) noexcept nogil:
     # base = b + sum_{p, f} relu(bias_f) w[p F + f]: the hidden layer of an empty frame.
@@ -164,11 +164,6 @@ cdef cloned cloned_frame_forward(
 cdef class Frames:
     """Sparse frames, and room for the positions that one of them touches."""
 
-    cdef const int64_t[::1] indptr
-    cdef const uint16_t[::1] indices
-    cdef const int8_t[::1] signs
-    cdef int64_t[:, ::1] touched
-
     def __init__(self, frames, touched):
         self.indptr, self.indices, self.signs = frames
         self.touched = touched
@@ -186,6 +181,14 @@ cdef cloned cloned_forward(
             kernel, bias, w, base, values, frames.touched, hidden[t])
 
 
+cdef void c_sparse_conv_forward(
+        Frames frames, const floating[:, ::1] kernel, const floating[::1] bias,
+        const floating[:, ::1] w, const floating[::1] b, floating[:, ::1] values,
+        floating[::1] base, floating[:, ::1] hidden) noexcept nogil:
+    cloned_base(bias, w, b, base)
+    cloned_forward(frames, kernel, bias, w, base, values, hidden)
+
+
 def sparse_conv_forward(frames, layer, scratch, floating[:, ::1] hidden):
     """Write h = ReLU(flatten(ReLU(conv(x))) W + b) (T, H) of sparse frames."""
     cdef const floating[:, ::1] kernel, w
@@ -196,8 +199,7 @@ def sparse_conv_forward(frames, layer, scratch, floating[:, ::1] hidden):
     values, base, touched = scratch
     cdef Frames bound = Frames(frames, touched)
     with nogil:
-        c_base(bias, w, b, base)
-        cloned_forward(bound, kernel, bias, w, base, values, hidden)
+        c_sparse_conv_forward(bound, kernel, bias, w, b, values, base, hidden)
 
 
 cdef cloned cloned_convolve(
@@ -260,35 +262,41 @@ cdef cloned kernel_backward(
                     grad_kernel[line, f] += sign * values[position, f]
 
 
+cdef void c_sparse_conv_backward(
+        Frames frames, const floating[:, ::1] kernel, const floating[::1] bias,
+        const floating[:, ::1] w, const floating[:, ::1] dhidden, floating[:, ::1] values,
+        floating[::1] total, floating[:, ::1] grad_kernel, floating[::1] grad_bias,
+        floating[:, ::1] grad_w, floating[::1] grad_b) noexcept nogil:
+    cdef Py_ssize_t t, h, count = 0
+    cdef Pixels pixels
+    for h in range(total.shape[0]):
+        total[h] = 0
+    for t in range(frames.indptr.shape[0] - 1):
+        pixels = pixels_between(
+            frames.indices, frames.signs, frames.indptr[t], frames.indptr[t + 1])
+        cloned_convolve(pixels, kernel, bias, values, frames.touched, &count)
+        for h in range(total.shape[0]):
+            total[h] += dhidden[t, h]
+        touched_backward(count, frames.touched, bias, w, dhidden[t], values, grad_bias, grad_w)
+        kernel_backward(pixels, values, grad_kernel)
+    untouched_backward(bias, w, total, grad_bias, grad_w)
+    for h in range(total.shape[0]):
+        grad_b[h] += total[h]
+
+
 def sparse_conv_backward(frames, layer, const floating[:, ::1] dhidden, scratch, grads):
     """Add the gradient of sum_t dhidden_t . (flatten(ReLU(conv(x_t))) W + b)."""
-    cdef const int64_t[::1] indptr
-    cdef const uint16_t[::1] indices
-    cdef const int8_t[::1] signs
     cdef const floating[:, ::1] kernel, w
     cdef const floating[::1] bias
     cdef floating[:, ::1] values, grad_kernel, grad_w
     cdef floating[::1] total, grad_bias, grad_b
-    cdef int64_t[:, ::1] touched
-    cdef Py_ssize_t t, h, count = 0
-    cdef Pixels pixels
-    indptr, indices, signs = frames
     kernel, bias, w = layer
     values, total, touched = scratch
     grad_kernel, grad_bias, grad_w, grad_b = grads
+    cdef Frames bound = Frames(frames, touched)
     with nogil:
-        for h in range(total.shape[0]):
-            total[h] = 0
-        for t in range(indptr.shape[0] - 1):
-            pixels = pixels_between(indices, signs, indptr[t], indptr[t + 1])
-            cloned_convolve(pixels, kernel, bias, values, touched, &count)
-            for h in range(total.shape[0]):
-                total[h] += dhidden[t, h]
-            touched_backward(count, touched, bias, w, dhidden[t], values, grad_bias, grad_w)
-            kernel_backward(pixels, values, grad_kernel)
-        untouched_backward(bias, w, total, grad_bias, grad_w)
-        for h in range(total.shape[0]):
-            grad_b[h] += total[h]
+        c_sparse_conv_backward(bound, kernel, bias, w, dhidden, values, total, grad_kernel,
+                               grad_bias, grad_w, grad_b)
 
 
 # --- a worker's step ----------------------------------------------------------------------------
@@ -311,7 +319,7 @@ cdef class _FloatNetwork:
     def __init__(self, network, scratch):
         self.kernel, self.bias, self.w1, self.b1, self.w2, self.b2, self.w3, self.b3 = network
         self.values, self.base, self.h1, self.h2, self.p, self.touched = scratch
-        c_base(self.bias, self.w1, self.b1, self.base)
+        cloned_base(self.bias, self.w1, self.b1, self.base)
 
     cdef void compute(self, Pixels pixels) noexcept nogil:
         cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,
@@ -333,7 +341,7 @@ cdef class _DoubleNetwork:
     def __init__(self, network, scratch):
         self.kernel, self.bias, self.w1, self.b1, self.w2, self.b2, self.w3, self.b3 = network
         self.values, self.base, self.h1, self.h2, self.p, self.touched = scratch
-        c_base(self.bias, self.w1, self.b1, self.base)
+        cloned_base(self.bias, self.w1, self.b1, self.base)
 
     cdef void compute(self, Pixels pixels) noexcept nogil:
         cloned_frame_forward(pixels, self.kernel, self.bias, self.w1, self.base, self.values,

@@ -24,6 +24,10 @@ cdef void c_ppo_gradient(
     const uint8_t[::1] actions, const floating[::1] old_logit, const floating[::1] advantage,
     const floating[::1] returns, PpoTerms terms, floating[::1] dlogit, floating[::1] dvalue,
     double[:, ::1] losses) noexcept nogil
+cdef void c_td_gradient(
+    const floating[:, ::1] heads, const floating[:, ::1] target_heads,
+    const uint8_t[::1] actions, const double[::1] rewards, const double[::1] discount,
+    floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] parts) noexcept nogil
 
 
 cdef inline void row_softmax(const floating[::1] logits, floating[::1] out) noexcept nogil:

@@ -125,6 +125,25 @@ def ppo_gradient(
 
 # --- Q-learning ---------------------------------------------------------------------------------
 
+cdef void c_td_gradient(
+        const floating[:, ::1] heads, const floating[:, ::1] target_heads,
+        const uint8_t[::1] actions, const double[::1] rewards, const double[::1] discount,
+        floating[::1] dlogit, floating[::1] dvalue, double[:, ::1] parts) noexcept nogil:
+    cdef Py_ssize_t q, size = actions.shape[0]
+    cdef double sign, better, target, error
+    for q in range(size):
+        # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
+        sign = 0.5 if actions[q] else -0.5
+        better = 0.5 if heads[0, size + q] > 0 else -0.5
+        target = <double>target_heads[1, q] + better * <double>target_heads[0, q]
+        target = rewards[q] + discount[q] * target
+        error = <double>heads[1, q] + sign * <double>heads[0, q] - target
+        dvalue[q] = <floating>(error / size)
+        dlogit[q] = <floating>(sign * (error / size))
+        parts[0, q] = error
+        parts[1, q] = target
+
+
 def td_gradient(
         const floating[:, ::1] heads, const floating[:, ::1] target_heads, sample, out):
     """Write the gradient by log odds and values, errors and targets."""
@@ -134,17 +153,5 @@ def td_gradient(
     cdef floating[::1] dlogit = out[0]
     cdef floating[::1] dvalue = out[1]
     cdef double[:, ::1] parts = out[2]
-    cdef Py_ssize_t q, size = actions.shape[0]
-    cdef double sign, better, target, error
     with nogil:
-        for q in range(size):
-            # Q(RIGHT) = V + l / 2, Q(LEFT) = V - l / 2
-            sign = 0.5 if actions[q] else -0.5
-            better = 0.5 if heads[0, size + q] > 0 else -0.5
-            target = <double>target_heads[1, q] + better * <double>target_heads[0, q]
-            target = rewards[q] + discount[q] * target
-            error = <double>heads[1, q] + sign * <double>heads[0, q] - target
-            dvalue[q] = <floating>(error / size)
-            dlogit[q] = <floating>(sign * (error / size))
-            parts[0, q] = error
-            parts[1, q] = target
+        c_td_gradient(heads, target_heads, actions, rewards, discount, dlogit, dvalue, parts)

@@ -1,0 +1,83 @@
+"""A user's Cython module that cimports the cores of all kernels, built against this package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from declared import raw_arguments
+from kernel_cases import CASES, declaration
+from tolerances import assert_same
+
+import fastpong
+from fastpong import kernels
+
+GUEST = Path(__file__).parents[1] / "support" / "guest.pyx"
+PACKAGE = Path(fastpong.__file__).parent
+KERNELS = sorted({case.partition(", ")[0] for case in CASES})
+SETUP = """
+from setuptools import Extension, setup
+setup(name="guest", ext_modules=[Extension("guest", ["guest.pyx"])])
+"""
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    pytest.mark.xdist_group("cython guest"),
+]
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("guest")
+    shutil.copy(GUEST, folder)
+    (folder / "setup.py").write_text(SETUP)
+    built = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        env=os.environ | {"CFLAGS": "-O0", "PYTHONPATH": str(PACKAGE.parent)},
+        cwd=folder, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = folder.glob("guest.*.so")
+    spec = importlib.util.spec_from_file_location("guest", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_cores_take_plain_buffers_and_give_the_same_bits(guest: Any) -> None:
+    for name in KERNELS:
+        kernel = declaration(name)
+        mine, outputs = raw_arguments(kernel, "float64", read_only=False)
+        other, wanted = raw_arguments(kernel, "float64", read_only=False)
+        raw = kernels.get_backend("cython").raw[kernel]
+        function = getattr(guest, name, None) or getattr(guest, kernel.raw)
+        assert function(*mine) == raw(*other), name
+        for key, output in outputs.items():
+            assert_same(output, wanted[key])
+
+
+def test_all_cores_are_in_the_guest() -> None:
+    used = GUEST.read_text()
+    for path in (PACKAGE / "_kernels.pxd", *(PACKAGE / "kernels" / "cython").glob("*.pxd")):
+        cores = set(re.findall(r"^cdef (?:\w+ )?(c_\w+)\(", path.read_text(), re.MULTILINE))
+        assert cores
+        for core in cores:
+            assert f"{core}(" in used, core
+
+
+def test_each_compiled_kernel_has_a_core() -> None:
+    text = "".join(
+        path.read_text()
+        for path in (PACKAGE / "_kernels.pxd", *(PACKAGE / "kernels" / "cython").glob("*.pxd"))
+    )
+    for name in KERNELS:
+        cores = {f"c_{name}(", f"c_{declaration(name).raw}("}
+        assert any(core in text for core in cores), name

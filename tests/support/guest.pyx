@@ -1,0 +1,224 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Calls every core with plain writeable buffers: double[::1] stands for const floating[::1].
+
+A function takes what the raw kernel of its name takes.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
+
+from fastpong._kernels cimport (
+    adam_rates, c_adam_update, c_dense_backward, c_dense_forward, c_difference_frame,
+    c_difference_frame_u8, c_discount_rewards, c_gae, c_policy_backward, c_policy_forward,
+    c_preprocess_frame, c_preprocess_frame_rgb, c_rmsprop_update, c_sparse_difference_frame,
+    c_sparse_frame_forward, c_sparse_policy_backward, c_sparse_policy_forward, c_standardize,
+    sigmoid)
+from fastpong.kernels.cython.cells cimport (
+    CellsAdam, Inputs, Tree, c_cells_adam, c_cells_backward, c_cells_forward, c_cells_heads,
+    c_encode_cells)
+from fastpong.kernels.cython.conv cimport Frames, c_sparse_conv_backward, c_sparse_conv_forward
+from fastpong.kernels.cython.losses cimport (
+    PpoTerms, c_cross_entropy_gradient, c_ppo_gradient, c_softmax, c_td_gradient)
+
+
+def preprocess_frame(uint8_t[:, ::1] screen, uint8_t[::1] table, float[::1] out):
+    with nogil:
+        c_preprocess_frame(screen, table, out)
+
+
+def preprocess_frame_rgb(uint8_t[:, :, ::1] frame, float[::1] out):
+    with nogil:
+        c_preprocess_frame_rgb(frame, out)
+
+
+def difference_frame(double[::1] current, double[::1] previous, double[::1] out):
+    with nogil:
+        c_difference_frame(current, previous, out)
+
+
+def difference_frame_u8(uint8_t[::1] current, uint8_t[::1] previous, int8_t[::1] out):
+    with nogil:
+        c_difference_frame_u8(current, previous, out)
+
+
+def sparse_difference_frame(
+        uint8_t[:, ::1] screen, uint8_t[:, ::1] previous, uint8_t[::1] table,
+        uint16_t[::1] indices, int8_t[::1] signs):
+    cdef Py_ssize_t n
+    with nogil:
+        n = c_sparse_difference_frame(screen, previous, table, indices, signs)
+    return n
+
+
+def policy_forward(
+        double[:, ::1] x, double[:, ::1] w1, double[::1] w2, double[:, ::1] hidden,
+        double[::1] probability):
+    with nogil:
+        c_policy_forward(x, w1, w2, hidden, probability)
+
+
+def policy_backward(
+        double[:, ::1] x, double[:, ::1] hidden, double[::1] dlogit, double[::1] w2,
+        double[:, ::1] grad_w1, double[::1] grad_w2):
+    with nogil:
+        c_policy_backward(x, hidden, dlogit, w2, grad_w1, grad_w2)
+
+
+def sparse_policy_forward(
+        int64_t[::1] indptr, uint16_t[::1] indices, int8_t[::1] signs, double[:, ::1] w1,
+        double[::1] w2, double[:, ::1] hidden, double[::1] probability):
+    cdef double single
+    with nogil:
+        c_sparse_policy_forward(indptr, indices, signs, w1, w2, hidden, probability)
+        single = c_sparse_frame_forward(
+            indices[indptr[0]:indptr[1]], signs[indptr[0]:indptr[1]], w1, w2, hidden[0])
+    assert sigmoid(single) == probability[0]
+
+
+def sparse_policy_backward(
+        int64_t[::1] indptr, uint16_t[::1] indices, int8_t[::1] signs, double[:, ::1] hidden,
+        double[::1] dlogit, double[::1] w2, double[:, ::1] grad_w1, double[::1] grad_w2):
+    with nogil:
+        c_sparse_policy_backward(indptr, indices, signs, hidden, dlogit, w2, grad_w1, grad_w2)
+
+
+def dense_forward(double[:, ::1] x, double[:, ::1] w, double[::1] b, bint relu, double[:, ::1] out):
+    with nogil:
+        c_dense_forward(x, w, b, relu, out)
+
+
+def dense_backward(
+        double[:, ::1] x, double[:, ::1] w, double[:, ::1] dout, bint relu,
+        double[:, ::1] grad_w, double[::1] grad_b, double[:, ::1] dx):
+    with nogil:
+        c_dense_backward(x, w, dout, relu, grad_w, grad_b, dx)
+
+
+def discount_rewards(double[::1] rewards, double gamma, double[::1] out, bint reset_on_reward):
+    with nogil:
+        c_discount_rewards(rewards, gamma, out, reset_on_reward)
+
+
+def standardize(double[::1] values, double[::1] out, bint center):
+    with nogil:
+        c_standardize(values, out, center)
+
+
+def gae(
+        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] dones,
+        double[::1] last_value, double gamma, double lambda_, double[:, ::1] out):
+    with nogil:
+        c_gae(rewards, values, dones, last_value, gamma, lambda_, out)
+
+
+def rmsprop_update(
+        double[::1] parameter, double[::1] gradient, double[::1] cache, double learning_rate,
+        double decay, double epsilon):
+    with nogil:
+        c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon)
+
+
+def adam_update(
+        double[::1] parameter, double[::1] gradient, double[::1] mean, double[::1] square,
+        int64_t step, double learning_rate, double beta1, double beta2, double epsilon,
+        bint epsilon_hat):
+    with nogil:
+        c_adam_update(parameter, gradient, mean, square, adam_rates(
+            step, learning_rate, beta1, beta2, epsilon, epsilon_hat))
+
+
+def softmax(double[:, ::1] logits, double[:, ::1] out):
+    with nogil:
+        c_softmax(logits, out)
+
+
+def cross_entropy_gradient(
+        double[:, ::1] probability, uint8_t[::1] actions, double[::1] advantage, double step,
+        double[:, ::1] dlogit, double[::1] loss):
+    with nogil:
+        c_cross_entropy_gradient(probability, actions, advantage, step, dlogit, loss)
+
+
+def ppo_gradient(
+        int64_t[::1] order, double[::1] logit, double[::1] value, steps, coefficients, out):
+    cdef uint8_t[::1] actions = steps[0]
+    cdef double[::1] old_logit = steps[1], advantage = steps[2], returns = steps[3]
+    cdef double[::1] dlogit = out[0], dvalue = out[1]
+    cdef double[:, ::1] losses = out[2]
+    cdef PpoTerms terms
+    terms.clip_range, terms.ent_coef, terms.vf_coef = coefficients
+    terms.size, terms.first = order.shape[0], 0
+    with nogil:
+        c_ppo_gradient(order, logit, value, actions, old_logit, advantage, returns, terms, dlogit,
+                       dvalue, losses)
+
+
+def td_gradient(double[:, ::1] heads, double[:, ::1] target_heads, sample, out):
+    cdef uint8_t[::1] actions = sample[0]
+    cdef double[::1] rewards = sample[1], discount = sample[2], dlogit = out[0], dvalue = out[1]
+    cdef double[:, ::1] parts = out[2]
+    with nogil:
+        c_td_gradient(heads, target_heads, actions, rewards, discount, dlogit, dvalue, parts)
+
+
+def encode_cells(
+        uint8_t[:, ::1] screen, uint8_t[:, ::1] previous, uint8_t[::1] table,
+        Py_ssize_t cell_size, Py_ssize_t pixel_stride, out):
+    cdef uint16_t[::1] indices = out[0]
+    cdef int8_t[::1] values = out[1]
+    cdef Py_ssize_t n
+    with nogil:
+        n = c_encode_cells(screen, previous, table, cell_size, pixel_stride, indices, values)
+    return n
+
+
+def cells_forward(int64_t[::1] order, inputs, network, mirror, double[:, :, ::1] hidden):
+    cdef Inputs given = Inputs(inputs, mirror)
+    cdef double[:, ::1] rows = network[0], units = network[1]
+    with nogil:
+        c_cells_forward(order, given, rows, units, hidden)
+
+
+def cells_heads(double[:, :, ::1] hidden, double[:, ::1] units, out):
+    cdef double[::1] logit = out[0], value = out[1]
+    with nogil:
+        c_cells_heads(hidden, units, logit, value)
+
+
+def cells_backward(
+        int64_t[::1] order, inputs, tree, double[:, :, ::1] hidden, double[:, ::1] units, upward,
+        out):
+    cdef Inputs given = Inputs(inputs, tree[0])
+    cdef Tree above = Tree(tree)
+    cdef double[::1] dlogit = upward[0], dvalue = upward[1], squares = out[1]
+    cdef double[:, ::1] gradient = out[0]
+    with nogil:
+        c_cells_backward(order, given, above, hidden, units, dlogit, dvalue, gradient, squares)
+
+
+def cells_adam(network, double[:, ::1] gradient, moments, tree, int64_t step, coefficients):
+    cdef double[:, ::1] rows = network[0], units = network[1]
+    cdef double[:, ::1] mean = moments[0], square = moments[1]
+    cdef Tree above = Tree(tree)
+    cdef CellsAdam adam
+    adam.factor, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon = coefficients
+    adam.step = step
+    with nogil:
+        c_cells_adam(rows, units, gradient, mean, square, above, adam)
+
+
+def sparse_conv_forward(frames, layer, scratch, double[:, ::1] hidden):
+    cdef double[:, ::1] kernel = layer[0], w = layer[2], values = scratch[0]
+    cdef double[::1] bias = layer[1], b = layer[3], base = scratch[1]
+    cdef Frames bound = Frames(frames, scratch[2])
+    with nogil:
+        c_sparse_conv_forward(bound, kernel, bias, w, b, values, base, hidden)
+
+
+def sparse_conv_backward(frames, layer, double[:, ::1] dhidden, scratch, grads):
+    cdef double[:, ::1] kernel = layer[0], w = layer[2], values = scratch[0]
+    cdef double[:, ::1] grad_kernel = grads[0], grad_w = grads[2]
+    cdef double[::1] bias = layer[1], total = scratch[1], grad_bias = grads[1], grad_b = grads[3]
+    cdef Frames bound = Frames(frames, scratch[2])
+    with nogil:
+        c_sparse_conv_backward(bound, kernel, bias, w, dhidden, values, total, grad_kernel,
+                               grad_bias, grad_w, grad_b)
