@@ -65,10 +65,14 @@ cdef class Fit:
     cdef bint python_rules
     cdef dict size_numbers
     cdef tuple items
-    cdef object raw
+    cdef object raw, single, double
 
     def __init__(self, kernel, raw):
         self.raw, self.items, self.size_numbers = raw, tuple(kernel.flat()), {}
+        # Cython's own choice by the dtypes of the arguments takes 0.2 us.
+        signatures = getattr(raw, "__signatures__", {})
+        chosen = signatures if set(signatures) == {"float", "double"} else {}
+        self.single, self.double = chosen.get("float", raw), chosen.get("double", raw)
         self.slot_count, self.entry_count = len(self.items), len(kernel.items)
         if self.slot_count > MOST_ITEMS:
             raise Unfit
@@ -89,6 +93,38 @@ cdef class Fit:
             for name in ("indptr", "indices", "order", "parents")]
         self.d, self.a, self.n, self.b, self.r, self.p, self.p_f = [
             self.size_numbers.get(name, UNKNOWN) for name in ("D", "A", "N", "B", "R", "P", "P F")]
+        for i in range(self.slot_count):
+            if not self._has_twin(i):
+                self.slots[i].rule = PYTHON
+            if self.slots[i].kind in (ARRAY, OUT):
+                self.python_rules |= self.slots[i].rule == PYTHON
+
+    cdef bint _has_twin(self, int i) noexcept:
+        """Return whether all that the rule's twin reads is there, in its dtype."""
+        cdef Way rule = self.slots[i].rule
+        if rule in (TWO_COLOURS, TWO_ACTIONS):
+            return self._is(i, cnp.NPY_UINT8)
+        if rule == ACTIONS_BELOW:
+            return self._is(i, cnp.NPY_UINT8) and self.a != UNKNOWN
+        if rule == SOME_ACTIONS:
+            return self.a != UNKNOWN
+        if rule == CHANNELS:
+            return self.slots[i].ndim == 4
+        if rule == ROWS_ABOVE:
+            return self._is(self.parents, cnp.NPY_INT32) and min(self.b, self.r) != UNKNOWN
+        if rule in (SPARSE_FRAMES, BATCH_AND_MIRROR) and not (
+                self._is(self.indptr, cnp.NPY_INT64) and self._is(self.indices, cnp.NPY_UINT16)):
+            return False
+        if rule in (STEPS_OF_BATCH, BATCH_AND_MIRROR) and not (
+                self._is(self.order, cnp.NPY_INT64) and self.n != UNKNOWN):
+            return False
+        return rule not in (MIRRORED, BATCH_AND_MIRROR) or (
+            self._is(i, cnp.NPY_INT32) and self.b != UNKNOWN)
+
+    cdef bint _is(self, int i, int type_number) noexcept:
+        return (
+            i != UNKNOWN and not self.slots[i].optional and self.slots[i].type_count == 1
+            and self.slots[i].types[0] == type_number and self.slots[i].kind in (ARRAY, OUT))
 
     def _read(self, int i, item):
         cdef Slot *slot = &self.slots[i]
@@ -101,7 +137,6 @@ cdef class Fit:
         if slot.kind not in (ARRAY, OUT, SCRATCH):
             return
         slot.rule = NONE if item.then is None else RULES.get(item.then, PYTHON)
-        self.python_rules |= slot.rule == PYTHON
         slot.shaped = NONE if item.shaped is None else SHAPES.get(item.shaped, PYTHON)
         slot.written, slot.added = isinstance(item, InPlace), getattr(item, "added", False)
         self.output_count += slot.kind == OUT
@@ -165,6 +200,14 @@ cdef class Fit:
             if not entry.named:
                 at = inside
         return arguments if self._apart(state) else None
+
+    cdef object run(self, tuple arguments, const State *state):
+        """Call the raw kernel of the call's float dtype."""
+        if state.float_type == cnp.NPY_FLOAT32:
+            return self.single(*arguments)
+        if state.float_type == cnp.NPY_FLOAT64:
+            return self.double(*arguments)
+        return self.raw(*arguments)
 
     cdef int _taken(self, Entry *entry) noexcept:
         cdef int k, taken = 0
@@ -415,7 +458,7 @@ cdef class Fit:
         if rule == STEPS_OF_BATCH:
             return self._in_batch(state)
         if rule == ROWS_ABOVE:
-            return rows_above(
+            return state.arrays[self.parents] != NULL and rows_above(
                 <int32_t *>state.begin[self.parents],
                 state.length[self.parents] // <Py_ssize_t>sizeof(int32_t), state.sizes[self.b],
                 state.sizes[self.r])
@@ -434,6 +477,8 @@ cdef class Fit:
         return True
 
     cdef bint _sparse(self, Py_ssize_t limit, State *state) noexcept:
+        if state.arrays[self.indptr] == NULL or state.arrays[self.indices] == NULL:
+            return False    # they come later in the declaration
         return sparse_below(
             <int64_t *>state.begin[self.indptr],
             state.length[self.indptr] // <Py_ssize_t>sizeof(int64_t),
@@ -441,7 +486,7 @@ cdef class Fit:
             state.length[self.indices] // <Py_ssize_t>sizeof(uint16_t), limit)
 
     cdef bint _in_batch(self, State *state) noexcept:
-        return within(
+        return state.arrays[self.order] != NULL and within(
             <int64_t *>state.begin[self.order],
             state.length[self.order] // <Py_ssize_t>sizeof(int64_t), state.sizes[self.n])
 
@@ -600,7 +645,7 @@ cdef class Calls:
                     for i in range(fit.slot_count):
                         if fit.slots[i].added and state.given >> i & 1:
                             memset(state.begin[i], 0, state.length[i])
-                fit.raw(*arguments)
+                fit.run(arguments, &state)
                 return outputs
         return self.checked.run(kernel, *values, added=added)
 
@@ -613,7 +658,7 @@ cdef class Calls:
             outputs = PyTuple_New(fit.output_count)
             arguments = fit.fit(values, None, outputs, &state)
             if arguments is not None:
-                fit.raw(*arguments)
+                fit.run(arguments, &state)
                 return outputs[0]
         return self.checked.run_one(kernel, *values)
 
@@ -626,5 +671,5 @@ cdef class Calls:
             outputs = PyTuple_New(fit.output_count)
             arguments = fit.fit(values, sizes, outputs, &state)
             if arguments is not None:
-                return fit.raw(*arguments), outputs
+                return fit.run(arguments, &state), outputs
         return self.checked.run_raw(kernel, *values, **sizes)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from fastpong.arrays import Array
 from fastpong.kernels.arguments import FLOAT, Bound, Flag, In, Out
 from fastpong.kernels.checks import parts
+from fastpong.kernels.foreign import is_array, plain
 from fastpong.kernels.parts import (
     EPISODE,
     EPISODE_SIZES,
@@ -138,9 +137,9 @@ class Linear(Runner):
 
         Returns (hidden (T, H), probability (T,)), for one frame ((H,), scalar).
         """
-        single = isinstance(x, np.ndarray) and x.ndim == 1
+        single = is_array(x) and x.ndim == 1
         if single:
-            x = x[None]
+            x = plain("x", x)[None]
         hidden, probability = self._run(POLICY_FORWARD, x, w1, w2, *parts("out", out, 2))
         return (hidden[0], probability[0]) if single else (hidden, probability)
 

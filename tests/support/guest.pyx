@@ -4,7 +4,7 @@
 A function takes what the raw kernel of its name takes.
 """
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
 
 from fastpong._kernels cimport (
     adam_rates, c_adam_update, c_dense_backward, c_dense_forward, c_difference_frame,
