@@ -12,7 +12,7 @@ cdef enum:
     UNKNOWN = -1
 
 cdef enum Kind:
-    ARRAY, OUT, SCRATCH, NUMBER, ONE, ABOVE_ZERO, FLAG
+    ARRAY, OUT, SCRATCH, NUMBER, ONE, ABOVE_ZERO, FLAG, CHOICE, PAIR
 
 cdef enum Way:    # a rule, or a shape for the raw kernel
     NONE, PYTHON

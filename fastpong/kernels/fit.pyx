@@ -20,7 +20,8 @@ import numpy as np
 
 from fastpong.kernels import bundles, checks, parts
 from fastpong.kernels.arguments import (
-    FLAGS, AboveZero, Bound, Call, Flag, In, InPlace, Number, One, Out, Scratch)
+    FLAGS, AboveZero, Bound, Call, Choice, Flag, In, InPlace, Number, One, Out, Scratch, Size)
+from fastpong.kernels.numbers import MOST_PIXELS
 
 cnp.import_array()
 
@@ -46,7 +47,7 @@ RULES = {
 PIXELS = parts.PIXELS
 KINDS = {
     In: ARRAY, Bound: ARRAY, InPlace: ARRAY, Out: OUT, Scratch: SCRATCH, Number: NUMBER, One: ONE,
-    AboveZero: ABOVE_ZERO, Flag: FLAG,
+    AboveZero: ABOVE_ZERO, Flag: FLAG, Choice: CHOICE, Size: PAIR,
 }
 
 
@@ -134,6 +135,9 @@ cdef class Fit:
         slot.kind, slot.takes = KINDS[type(item)], item.takes
         if slot.kind == NUMBER:
             slot.rule = RANGES.get(item.rule, PYTHON)
+        if slot.kind == PAIR:
+            for k, name in enumerate((*item.before, *item.after)):
+                slot.dims[k].size = self._number(name)
         if slot.kind not in (ARRAY, OUT, SCRATCH):
             return
         slot.rule = NONE if item.then is None else RULES.get(item.then, PYTHON)
@@ -241,6 +245,10 @@ cdef class Fit:
             raw = self._number_for(i, value, state)
         elif slot.kind == FLAG:
             raw = value if value is True or value is False else None
+        elif slot.kind == CHOICE:
+            raw = position((<object>self.items[i]).names, value)
+        elif slot.kind == PAIR:
+            raw = self._pair(slot, value, state)
         elif slot.kind == ONE:
             raw = row_of(value, state.float_type, 1)
         elif slot.kind == SCRATCH:
@@ -439,6 +447,21 @@ cdef class Fit:
             return None
         return value if PyFloat_CheckExact(value) else PyFloat_FromDouble(number)
 
+    cdef object _pair(self, Slot *slot, value, State *state):
+        """Return rows and columns to resize to, or None."""
+        cdef Py_ssize_t known, k
+        pair = <tuple>value if isinstance(value, tuple) else (value, value)
+        if len(pair) != 2:
+            return None
+        for k in range(2):
+            known = state.sizes[slot.dims[k].size]
+            if not 1 <= known <= MOST or not PyLong_CheckExact(pair[k]):
+                return None
+            if not 1 <= pair[k] <= MOST:
+                return None
+            state.sizes[slot.dims[2 + k].size] = pair[k]
+        return pair
+
     cdef bint _rule(self, int i, array, State *state) except -1:
         """Return whether the item's rule for values holds."""
         cdef Way rule = self.slots[i].rule
@@ -527,6 +550,16 @@ cdef class Fit:
 
 
 MOST_STEPS = 2 ** 62
+cdef Py_ssize_t MOST = MOST_PIXELS
+
+
+cdef object position(tuple names, value):
+    """Return the position of a name, or None."""
+    if isinstance(value, str):
+        for k, name in enumerate(names):
+            if name == value:
+                return k
+    return None
 
 
 cdef inline void put(tuple target, Py_ssize_t k, value) noexcept:
