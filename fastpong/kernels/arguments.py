@@ -290,7 +290,9 @@ class Out(InPlace):
                 call.sizes.setdefault(name, size)
         dtype = call.float if self.shared and call.float is not None else self.dtypes[0]
         make = np.zeros if self.added else np.empty
-        array: Array = make(self.shape(call.sizes), dtype)
+        first = next(iter(call.arrays.values()), None)
+        shape = first.shape if self.any_shape and first is not None else self.shape(call.sizes)
+        array: Array = make(shape, dtype)
         call.arrays[self.name] = array
         call.outputs.append(self._as_given(call, array))
         return self.finish(call, array)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastpong.arrays import Array
@@ -23,7 +25,7 @@ _PALETTE = In("palette", U8, (256, 3), None, any_bytes)
 
 
 def _colours(array: Array) -> Array:
-    return array.reshape(-1, 3)
+    return array.reshape(array.size // 3, 3)
 
 
 def _one(array: Array) -> Array:
@@ -43,20 +45,20 @@ def _one_channel(array: Array) -> Array:
 
 def _rows(array: Array) -> Array:
     """Return each frame as a row: (N, pixels)."""
-    return array.reshape(len(array), -1)
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _one_row(array: Array) -> Array:
-    return array.reshape(1, -1)
+    return array.reshape(1, array.size)
 
 
 def _stacks(array: Array) -> Array:
     """Return stacks of rows: (N, K, pixels)."""
-    return array.reshape(*array.shape[:2], -1)
+    return array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
 
 
 def _one_stack(array: Array) -> Array:
-    return array.reshape(1, len(array), -1)
+    return array.reshape(1, len(array), math.prod(array.shape[1:]))
 
 
 def _kernel(name: str, raw: str, public: str, *items: Item) -> Kernel:

@@ -395,8 +395,10 @@ cdef class Fit:
         """Return room of the shape that the sizes give, or None."""
         cdef cnp.npy_intp dims[MOST_DIMS]
         cdef int k, size, type_number = slot.types[0]
-        if slot.any_shape or (slot.kind == SCRATCH and slot.shared and state.float_type < 0):
+        if slot.kind == SCRATCH and slot.shared and state.float_type < 0:
             return None
+        if slot.any_shape:
+            return self._make_alike(state, cleared)
         for k in range(slot.ndim):
             size, dims[k] = slot.dims[k].size, slot.dims[k].plus
             if size != UNKNOWN:
@@ -408,6 +410,18 @@ cdef class Fit:
         if cleared:
             return cnp.PyArray_ZEROS(slot.ndim, dims, type_number, 0)
         return cnp.PyArray_EMPTY(slot.ndim, dims, type_number, 0)
+
+    cdef object _make_alike(self, State *state, bint cleared):
+        """Return room like the first array, or None."""
+        cdef cnp.ndarray first
+        if state.first == UNKNOWN:
+            return None
+        first = <cnp.ndarray>state.arrays[state.first]
+        if cleared:
+            return cnp.PyArray_ZEROS(
+                cnp.PyArray_NDIM(first), cnp.PyArray_DIMS(first), cnp.PyArray_TYPE(first), 0)
+        return cnp.PyArray_EMPTY(
+            cnp.PyArray_NDIM(first), cnp.PyArray_DIMS(first), cnp.PyArray_TYPE(first), 0)
 
     cdef bint _apart(self, State *state) noexcept:
         """Return whether outputs share no memory that they must not."""

@@ -148,8 +148,6 @@ class Statistics(Runner):
         """
         if ddof.__class__ is not int or ddof:
             _below_size(ddof, getattr(values, "shape", None))
-        if out is None and isinstance(values, np.ndarray):
-            out = np.empty(values.shape, values.dtype)
         return self._run_one(STANDARDIZE, values, out, center, ddof, epsilon, sequential)
 
     def update_mean_var(self, batch: Array, mean: Doubles, var: Doubles, count: Doubles) -> None:
