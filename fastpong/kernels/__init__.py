@@ -25,8 +25,8 @@ from fastpong.kernels.backend import Backend as Backend
 from fastpong.kernels.backend import get_backend as get_backend
 from fastpong.kernels.conv import NETWORK as NETWORK
 from fastpong.kernels.replay import ReplayBuffer as ReplayBuffer
-from fastpong.kernels.replay_input import Prioritized as Prioritized
 from fastpong.kernels.replay_input import ReplayBatch as ReplayBatch
+from fastpong.kernels.replay_settings import Prioritized as Prioritized
 from fastpong.kernels.runner import MODULES as MODULES
 from fastpong.kernels.sumtree import SumTree as SumTree
 
