@@ -62,21 +62,11 @@ class ReplayBuffer:
     """
 
     def __init__(
-        self,
-        capacity: int,
-        observation_shape: Shape,
-        dtype: DTypeLike = np.uint8,
-        *,
-        n_envs: int = 1,
-        frame_stack: int = 4,
-        padding_type: str = "reset",
-        n_step: int = 1,
-        gamma: float = 0.99,
-        action: ArrayLike = 0,
-        prioritized: Prioritized | None = None,
-        seed: int | np.random.Generator | None = None,
-        backend: str | None = None,
-    ) -> None:
+        self, capacity: int, observation_shape: Shape, dtype: DTypeLike = np.uint8, *,
+        n_envs: int = 1, frame_stack: int = 4, padding_type: str = "reset", n_step: int = 1,
+        gamma: float = 0.99, action: ArrayLike = 0, prioritized: Prioritized | None = None,
+        seed: int | np.random.Generator | None = None, backend: str | None = None,
+    ) -> None:  # fmt: skip
         example = as_array("action", action)
         given: Any = (
             capacity, observation_shape, dtype, n_envs, frame_stack, padding_type, n_step, gamma,
@@ -118,15 +108,9 @@ class ReplayBuffer:
         return sum(array.nbytes for array in (*self._storage, self._heads)) + tree
 
     def add(
-        self,
-        frames: Array,
-        actions: ArrayLike,
-        rewards: ArrayLike,
-        terminated: ArrayLike,
-        truncated: ArrayLike,
-        next_frames: Array,
-        valid: ArrayLike | None = None,
-    ) -> None:
+        self, frames: Array, actions: ArrayLike, rewards: ArrayLike, terminated: ArrayLike,
+        truncated: ArrayLike, next_frames: Array, valid: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
         """Store a step of every environment.
 
         frames      : (n_envs, *observation_shape), the newest frames when the actions were chosen
