@@ -28,8 +28,8 @@ from fastpong.kernels.normalizers import ObservationNormalizer as ObservationNor
 from fastpong.kernels.normalizers import RewardNormalizer as RewardNormalizer
 from fastpong.kernels.normalizers import RunningMeanStd as RunningMeanStd
 from fastpong.kernels.replay import ReplayBuffer as ReplayBuffer
-from fastpong.kernels.replay_input import Prioritized as Prioritized
 from fastpong.kernels.replay_input import ReplayBatch as ReplayBatch
+from fastpong.kernels.replay_settings import Prioritized as Prioritized
 from fastpong.kernels.runner import MODULES as MODULES
 from fastpong.kernels.sumtree import SumTree as SumTree
 

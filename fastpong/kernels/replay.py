@@ -11,7 +11,7 @@ episode one more, for its last frame. Stacks are put together when they are samp
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,14 +21,14 @@ from fastpong.kernels import checks
 from fastpong.kernels.arguments import Call
 from fastpong.kernels.backend import get_backend
 from fastpong.kernels.replay_input import (
-    Prioritized,
     ReplayBatch,
-    ReplaySettings,
-    Shape,
+    StepInput,
     as_array,
-    as_bytes,
-    finite,
+    check_batch,
+    empty_batch,
+    raw_batch,
 )
+from fastpong.kernels.replay_settings import Prioritized, ReplaySettings, Shape, generator_of
 from fastpong.kernels.sumtree import INDICES
 from fastpong.kernels.sumtree import SumTree as SumTree
 
@@ -62,34 +62,24 @@ class ReplayBuffer:
     """
 
     def __init__(
-        self,
-        capacity: int,
-        observation_shape: Shape,
-        dtype: DTypeLike = np.uint8,
-        *,
-        n_envs: int = 1,
-        frame_stack: int = 4,
-        padding_type: str = "reset",
-        n_step: int = 1,
-        gamma: float = 0.99,
-        action: ArrayLike = 0,
-        prioritized: Prioritized | None = None,
-        seed: int | np.random.Generator | None = None,
-        backend: str | None = None,
-    ) -> None:
+        self, capacity: int, observation_shape: Shape, dtype: DTypeLike = np.uint8, *,
+        n_envs: int = 1, frame_stack: int = 4, padding_type: str = "reset", n_step: int = 1,
+        gamma: float = 0.99, action: ArrayLike = 0, prioritized: Prioritized | None = None,
+        seed: int | np.random.Generator | None = None, backend: str | None = None,
+    ) -> None:  # fmt: skip
         example = as_array("action", action)
         given: Any = (
             capacity, observation_shape, dtype, n_envs, frame_stack, padding_type, n_step, gamma,
             example.shape, example.dtype, prioritized,
         )  # fmt: skip
-        self._rng = _generator(seed)
+        self._rng = generator_of(seed)
         self._begin(ReplaySettings(*given).checked(), backend)
 
     def _begin(self, settings: ReplaySettings, backend: str | None) -> None:
         """Allocate an empty buffer."""
         self.settings, self._backend = settings, backend
         self._raw: Any = get_backend(backend).raw.family("replay")
-        self._storage = settings.storage()
+        self._input, self._storage = StepInput(settings), settings.storage()
         # The newest slot of each environment, its slots in use, whether its episode goes on.
         self._heads: Array = np.array([(-1, 0, 0)] * settings.n_envs, np.int64)
         most = settings.n_envs * (2 * settings.frame_stack + 1)
@@ -118,15 +108,9 @@ class ReplayBuffer:
         return sum(array.nbytes for array in (*self._storage, self._heads)) + tree
 
     def add(
-        self,
-        frames: Array,
-        actions: ArrayLike,
-        rewards: ArrayLike,
-        terminated: ArrayLike,
-        truncated: ArrayLike,
-        next_frames: Array,
-        valid: ArrayLike | None = None,
-    ) -> None:
+        self, frames: Array, actions: ArrayLike, rewards: ArrayLike, terminated: ArrayLike,
+        truncated: ArrayLike, next_frames: Array, valid: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
         """Store a step of every environment.
 
         frames      : (n_envs, *observation_shape), the newest frames when the actions were chosen
@@ -143,7 +127,7 @@ class ReplayBuffer:
         Raises TypeError for other types and ValueError for other shapes, rewards that are not
         finite, and frames that do not go on. Nothing is stored then.
         """
-        steps = self.settings.steps(
+        steps = self._input.take(
             frames, actions, rewards, terminated, truncated, next_frames, valid
         )
         changes = self._raw.replay_add(
@@ -151,14 +135,24 @@ class ReplayBuffer:
             self._changes,
         )  # fmt: skip
         if changes < 0:
-            raise ValueError(
-                f"frames: expected next_frames of the step before in environment {-1 - changes}, "
-                "got another frame; call cut() where environments were reset within an episode"
-            )
-        self._count += 2 * int(np.count_nonzero(steps[-1])) - changes
+            self._explain(-1 - changes, rewards)
+        added = self.settings.n_envs if valid is None else int(np.count_nonzero(steps[-1]))
+        self._count += 2 * added - changes
         if self.tree is not None:
             slots, priorities = self._changes
             self.tree.update(slots[:changes], priorities[:changes])
+
+    def _explain(self, refused: int, rewards: ArrayLike) -> NoReturn:
+        """Raise for what the raw kernel has refused."""
+        if refused >= self.settings.n_envs:
+            raise ValueError(
+                f"rewards: expected numbers that float32 can hold, got {rewards!r} in environment "
+                f"{refused - self.settings.n_envs}"
+            )
+        raise ValueError(
+            f"frames: expected next_frames of the step before in environment {refused}, got "
+            "another frame; call cut() where environments were reset within an episode"
+        )
 
     def cut(self) -> None:
         """End all episodes that go on, as truncated.
@@ -173,21 +167,22 @@ class ReplayBuffer:
         """Sample transitions, uniformly or by priority.
 
         beta : of importance sampling, that of ``prioritized`` by default
-        out  : a batch to overwrite, of ``batch(batch_size)``. Saves 30 % of the time
+        out  : a batch to overwrite, of ``batch(batch_size)``
 
         Raises TypeError and ValueError for other arguments, and ValueError for an empty buffer.
         """
         count = checks.whole("batch_size", batch_size)
         if count and not self._count:
             raise ValueError("batch_size: expected 0 from an empty buffer; add steps first")
+        exponent = self._beta(beta)
         batch = self._batch(count, out)
         batch.weights.fill(1)
         if self.tree is None:
             indices = self._draw(count)
         else:
             indices, priorities = self.tree.sample(count, self._rng)
-            self._weigh(priorities, beta, batch.weights)
-        batch.indices[:] = indices
+            if count:  # p_min gives the largest weight of all, and it is 1
+                batch.weights[:] = (priorities / self.tree.min()) ** -exponent
         return self._gather(indices, batch)
 
     def get(self, indices: Order, out: ReplayBatch | None = None) -> ReplayBatch:
@@ -207,7 +202,6 @@ class ReplayBuffer:
             )
         batch = self._batch(len(places), out)
         batch.weights.fill(1)
-        batch.indices[:] = places
         return self._gather(places, batch)
 
     def batch(self, batch_size: int) -> ReplayBatch:
@@ -215,7 +209,7 @@ class ReplayBuffer:
 
         Make one of views of pinned tensors for fast copies to a GPU.
         """
-        return self.settings.batch(checks.whole("batch_size", batch_size))
+        return empty_batch(self.settings, checks.whole("batch_size", batch_size))
 
     def update_priorities(self, indices: Order, td_errors: ArrayLike) -> None:
         """Set the priorities of sampled transitions.
@@ -231,9 +225,9 @@ class ReplayBuffer:
         if self.tree is None or self.settings.prioritized is None:
             raise ValueError("prioritized: expected Prioritized settings, got None; nothing to do")
         places = self._places(indices)
-        errors = finite("td_errors", as_array("td_errors", td_errors).astype(np.float64))
-        if errors.shape != places.shape:
-            raise ValueError(f"td_errors: expected shape {places.shape}, got {errors.shape}")
+        errors = as_array("td_errors", td_errors).astype(np.float64)
+        if errors.shape != places.shape or not np.isfinite(errors).all():
+            raise ValueError(f"td_errors: expected {len(places)} finite numbers, got {td_errors!r}")
         alpha, _, epsilon = self.settings.prioritized
         priorities = (np.abs(errors) + epsilon) ** alpha
         there = self._storage[3][places] & SAMPLED != 0
@@ -280,9 +274,9 @@ class ReplayBuffer:
     def _batch(self, count: int, out: ReplayBatch | None) -> ReplayBatch:
         """Return room for a batch, the caller's after it has been checked once."""
         if out is None:
-            return self.settings.batch(count)
+            return empty_batch(self.settings, count)
         if self._known[0] is not out or self._known[1] != count:
-            self.settings.check_batch(out, count)
+            check_batch(self.settings, out, count)
             self._known = out, count
         return out
 
@@ -294,47 +288,47 @@ class ReplayBuffer:
         if 2 * self._count < room:
             there = np.flatnonzero(flags & SAMPLED)
             return there[self._rng.integers(0, len(there), count)] if count else there[:0]
+        found = self._drawn(used, count)
         # Few are refused: last frames of episodes, and steps whose stack is partly overwritten.
-        found = np.empty(count, np.int64)
-        open_ = np.ones(count, np.bool_)
-        while open_.any():
-            drawn = self._rng.integers(0, room, np.count_nonzero(open_))
-            found[open_] = drawn // used * settings.slots + drawn % used
-            open_ = flags[found] & SAMPLED == 0
+        while len(refused := (flags.take(found) < SAMPLED).nonzero()[0]):
+            found[refused] = self._drawn(used, len(refused))
         return found
 
-    def _weigh(self, priorities: Array, beta: float | None, out: Array) -> None:
-        """Write the weights of importance sampling, relative to the largest of all."""
-        assert self.tree is not None and self.settings.prioritized is not None
-        exponent = self.settings.prioritized.beta if beta is None else checks.fraction("beta", beta)
-        if priorities.size:
-            out[:] = (priorities / self.tree.min()) ** -exponent
+    def _drawn(self, used: int, count: int) -> Order:
+        """Draw slots, each the same chance, of those in use."""
+        settings = self.settings
+        # integers() takes four times as long. A product of u < 1 is never rounded up to the whole.
+        found = (self._rng.random(count) * (used * settings.n_envs)).astype(np.int64)
+        if used < settings.slots and settings.n_envs > 1:
+            found = found // used * settings.slots + found % used
+        return found
+
+    def _beta(self, given: float | None) -> float:
+        """Return the exponent of importance sampling."""
+        prioritized = self.settings.prioritized
+        if given is not None and prioritized is None:
+            raise ValueError(
+                f"beta: expected None for a buffer that samples uniformly, got {given}"
+            )
+        if given is not None:
+            return checks.fraction("beta", given)
+        return 0.0 if prioritized is None else prioritized.beta
 
     def _gather(self, indices: Order, batch: ReplayBatch) -> ReplayBatch:
-        settings, count = self.settings, len(indices)
-        stack = count, settings.frame_stack, settings.frame_items
-        out = (
-            as_bytes(batch.observations, *stack),
-            as_bytes(batch.actions, count, settings.action_items),
-            batch.rewards,
-            as_bytes(batch.next_observations, *stack),
-            batch.discounts,
-            batch.terminated.view(np.uint8),
-        )
-        zero = settings.padding_type == "zero"
-        self._raw.replay_gather(self._storage, settings.slots, indices, self._powers, zero, out)
+        batch.indices[:] = indices
+        settings = self.settings
+        self._raw.replay_gather(
+            self._storage, settings.slots, indices, self._powers,
+            settings.padding_type == "zero", raw_batch(settings, batch),
+        )  # fmt: skip
         return batch
 
     def _restore(self, reader: Reader) -> None:
         """Read all arrays, and check those that lead kernels astray."""
         settings, heads = self.settings, self._heads
         reader.read("heads", heads)
-        newest, used, open_ = heads.T
-        filling = (used >= 0) & (used < settings.slots) & (newest == used - 1)
-        full = (used == settings.slots) & (newest >= 0) & (newest < settings.slots)
-        if not ((filling | full) & (open_ >= 0) & (open_ <= np.minimum(used, 1))).all():
-            raise ValueError("heads beyond the slots")
-        for name, array in settings.views(self._storage, int(used.max())).items():
+        used = settings.check_heads(heads)
+        for name, array in settings.views(self._storage, used).items():
             reader.read(name, array)
         flags, ages = self._storage[3:]
         if (flags >= 2 * SAMPLED).any() or (ages >= settings.frame_stack).any():
@@ -344,9 +338,3 @@ class ReplayBuffer:
             priorities = np.empty(settings.rows)
             reader.read("priorities", priorities)
             self.tree.update(np.arange(settings.rows), priorities)
-
-
-def _generator(seed: object) -> np.random.Generator:
-    if seed is None or isinstance(seed, np.random.Generator):
-        return np.random.default_rng(seed)
-    return np.random.default_rng(checks.whole("seed", seed))

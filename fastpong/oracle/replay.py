@@ -132,7 +132,8 @@ def replay_add(
     """Store a step of every environment that is valid.
 
     Returns the number of changes: of slots and their priorities, 0 where a slot may no longer be
-    sampled. Or -1 - e for the first environment whose frame is not the one after its last step.
+    sampled. Or -1 - e where the frame of environment e is not the one after its last step, and
+    -1 - N - e where its reward is not finite.
     """
     frames, valid = steps[0], steps[6]
     slots, found = len(storage[0]) // len(heads), []
@@ -140,6 +141,8 @@ def replay_add(
         newest, _, open_ = heads[env]
         if open_ and not np.array_equal(storage[0][env * slots + newest], frames[env]):
             return -1 - int(env)
+        if not np.isfinite(steps[2][env]):
+            return -1 - len(heads) - int(env)
     for env in np.flatnonzero(valid):
         mine = slice(env * slots, (env + 1) * slots)
         one = tuple(array[mine] for array in storage)

@@ -266,15 +266,18 @@ def replay_add(
 ) -> int:
     """Store a step of every environment that is valid.
 
-    Returns the number of changes, or -1 - e for the first environment whose frame is not the one
-    after its last step.
+    Returns the number of changes, or -1 - e where the frame of environment e is not the one after
+    its last step, and -1 - N - e where its reward is not finite.
     """
     frames, valid = steps[0], steps[6]
     slots, count = len(storage[0]) // len(heads), 0
     for env in range(len(heads)):
-        stored = storage[0][env * slots + heads[env, 0]]
-        if valid[env] and heads[env, 2] and not np.array_equal(stored, frames[env]):
-            return -1 - env
+        if valid[env]:
+            stored = storage[0][env * slots + heads[env, 0]]
+            if heads[env, 2] and not np.array_equal(stored, frames[env]):
+                return -1 - env
+            if not np.isfinite(steps[2][env]):
+                return -1 - len(heads) - env
     for env in range(len(heads)):
         if valid[env]:
             count = _push_step(
