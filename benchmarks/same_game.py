@@ -1,9 +1,10 @@
-"""Play a checkpoint's weights through gymnasium's own Pong-v0 with NumPy, and through fastpong.
+"""Play an agent through gymnasium's own Pong by `fastpong.load`, and through `fastpong eval`.
 
     python benchmarks/same_game.py RUN --games 100
 
-Both are the same agent in the same game, so the means must agree within their standard errors. It
-shows that a trained policy, too, meets the same distribution of games in our emulator.
+RUN is what `fastpong.load` takes. Both are the same agent in the same game, so the means must agree
+within their standard errors: gymnasium draws frame skips and sticky actions from ALE's generator,
+and fastpong from its own. An agent that begins with no-op frames in training gets them here, too.
 """
 
 from __future__ import annotations
@@ -11,29 +12,39 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from pathlib import Path
+from typing import Any
 
+import ale_py
+import gymnasium
 import numpy as np
-from programs.reference import Reference, make_env
 
-from fastpong.settings.config import available_cores, default_backend
-from fastpong.storage import checkpoint
-from fastpong.training.evaluation import evaluate, restore
+import fastpong
 
 
-def through_gymnasium(w1: np.ndarray, w2: np.ndarray, games: int) -> list[tuple[float, int]]:
-    """Return score and steps of each game of the reference's loop, without learning."""
-    agent, env = Reference(seed=1), make_env()
-    agent.w1, agent.w2 = w1.T.astype(np.float64), w2.astype(np.float64)
-    env.reset(seed=1)
-    episodes = [agent.play(env) for _ in range(games)]
-    return [(sum(episode.rewards), len(episode.rewards)) for episode in episodes]
+def through_gymnasium(policy: fastpong.Policy, games: int) -> list[tuple[float, int]]:
+    """Return score and steps of each game of an ordinary loop."""
+    gymnasium.register_envs(ale_py)
+    env: Any = gymnasium.make(**policy.env_kwargs)
+    assert policy.check(env) == []
+    most = getattr(policy.player.stages[0].settings, "noop_max", 0)
+    rng, played = np.random.default_rng(1), []
+    for game in range(games):
+        observation, _ = env.reset(seed=game)
+        for _ in range(int(rng.integers(most + 1))):
+            env.unwrapped.ale.act(0)
+        policy.reset()
+        score, steps, over = 0.0, 0, False
+        while not over:
+            action, _ = policy.predict(observation)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            score, steps, over = score + float(reward), steps + 1, terminated or truncated
+        played.append((score, steps))
+    return played
 
 
-def through_fastpong(found: checkpoint.Checkpoint, games: int) -> list[tuple[float, int]]:
+def through_fastpong(policy: fastpong.Policy, games: int) -> list[tuple[float, int]]:
     """Return score and steps of each game as `fastpong eval` plays them."""
-    player, parameters = restore(found, default_backend(), env="Pong-v0", seed=1)
-    played = evaluate(player, parameters, episodes=games, workers=available_cores())
+    played = fastpong.evaluate(policy, episodes=games, seed=1).games
     return [(game.score, game.length) for game in played]
 
 
@@ -49,13 +60,12 @@ def show(name: str, games: list[tuple[float, int]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run")
     parser.add_argument("--games", type=int, default=100)
     given = parser.parse_args()
-    found, _ = checkpoint.newest(given.run / "checkpoints")
-    show("fastpong", through_fastpong(found, given.games))
-    w1, w2 = found.arrays["parameters/0/w1"], found.arrays["parameters/0/w2"]
-    show("gymnasium and NumPy", through_gymnasium(w1, w2, given.games))
+    policy = fastpong.load(given.run, seed=1)
+    show("fastpong", through_fastpong(policy, given.games))
+    show("gymnasium", through_gymnasium(policy, given.games))
 
 
 if __name__ == "__main__":

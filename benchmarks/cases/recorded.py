@@ -79,7 +79,7 @@ def record(
         return points
 
     def bind(shown: Array, indptr: Array, indices: Array, signs: Array, actions: Array) -> Step:
-        step = actor.kernels.policy_step(
+        step = actor.spec.kernels.policy_step(
             shown, actor.table, *weights, indptr, indices, signs, actions
         )
 

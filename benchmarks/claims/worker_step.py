@@ -110,7 +110,7 @@ def make_arms(recording: Recording) -> dict[str, Callable[[], object]]:
     replayed = Buffers(steps=len(by_step) + 1, entries=1 << 20)
     screens = tuple(replayed.screens)
     w1, w2 = recording.parameters["w1"], recording.parameters["w2"]
-    choose = actor.kernels.policy_step(
+    choose = actor.spec.kernels.policy_step(
         replayed.screens, actor.table, w1, w2,
         replayed.indptr, replayed.indices, replayed.signs, replayed.actions,
     )  # fmt: skip

@@ -92,5 +92,5 @@ def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
         return {name.removeprefix(prefix): found.arrays[name] for name in names}
 
     parameters = planned.spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
-    steps = int(counters["total_steps"])
-    return Trained(found.path, config, planned, parameters, found.episode, steps)
+    episode, steps = (int(counters.get(name, 0)) for name in ("episode", "total_steps"))
+    return Trained(found.path, config, planned, parameters, episode, steps)

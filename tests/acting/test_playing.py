@@ -161,7 +161,7 @@ def test_an_episode_that_has_not_begun_is_not_played() -> None:
     actor, parameters = actor_of("karpathy", "PongDeterministic-v4", "float32", False)
     buffers = actor.buffers
     weights = parameters["w1"], parameters["w2"]
-    step = actor.kernels.policy_step(
+    step = actor.spec.kernels.policy_step(
         buffers.screens, actor.table, *weights, buffers.indptr, buffers.indices, buffers.signs,
         buffers.actions,
     )  # fmt: skip
