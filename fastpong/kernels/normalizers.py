@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,7 +18,23 @@ State = Mapping[str, Any]
 Compat = Literal["sb3", "gymnasium"]
 
 
-class RunningMeanStd:
+class Stateful(abc.ABC):
+    """Saves and restores a state of arrays."""
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all that ``load_state_dict`` restores, by name."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore what ``state_dict`` returned."""
+        _load(self._arrays(), state)
+
+    @abc.abstractmethod
+    def _arrays(self) -> dict[str, Array]:
+        """Return the arrays themselves, by name."""
+
+
+class RunningMeanStd(Stateful):
     """Mean and variance of all that was seen, element by element.
 
     shape   : of one observation, () for numbers
@@ -31,10 +49,22 @@ class RunningMeanStd:
     def __init__(
         self, shape: Shape = (), epsilon: float = 1e-4, backend: Backend | None = None
     ) -> None:
-        self.shape, self.kernels = _shape(shape), backend or get_backend()
-        self.mean: Doubles = np.zeros(self.shape)
-        self.var: Doubles = np.ones(self.shape)
+        self.shape = _shape(shape)
+        self.raw = (backend or get_backend()).raw.family("statistics")
+        size = math.prod(self.shape)
+        self.row_mean: Doubles = np.zeros(size)
+        self.row_var: Doubles = np.ones(size)
         self.counted: Doubles = np.full(1, _above_zero("epsilon", epsilon))
+
+    @property
+    def mean(self) -> Doubles:
+        """Return the means, to be read or written into."""
+        return self.row_mean.reshape(self.shape)
+
+    @property
+    def var(self) -> Doubles:
+        """Return the variances, to be read or written into."""
+        return self.row_var.reshape(self.shape)
 
     @property
     def count(self) -> float:
@@ -43,30 +73,20 @@ class RunningMeanStd:
 
     def update(self, batch: Array) -> None:
         """Add a batch, (N, *shape), of any kind of real numbers."""
-        self.add(_floats(batch), "batch")
+        rows = _floats("batch", batch)
+        if rows.shape[1:] != self.shape or not rows.ndim:
+            raise ValueError(f"batch: expected shape (N, *{self.shape}), got {rows.shape}")
+        self.add(rows.reshape(-1, len(self.row_mean)))
 
-    def add(self, batch: Array, name: str) -> None:
-        """Add a batch of floats, under the name that errors have for it."""
-        if batch.shape[1:] != self.shape or not batch.ndim:
-            raise ValueError(f"{name}: expected shape (N, *{self.shape}), got {batch.shape}")
-        rows = batch.reshape(len(batch), self.mean.size)
-        self.kernels.update_mean_var(
-            rows, self.mean.reshape(-1), self.var.reshape(-1), self.counted
-        )
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return copies of all that ``load_state_dict`` restores, by name."""
-        return {name: array.copy() for name, array in self._arrays().items()}
-
-    def load_state_dict(self, state: State) -> None:
-        """Restore what ``state_dict`` returned."""
-        _load(self._arrays(), state)
+    def add(self, rows: Array) -> None:
+        """Add checked rows, (N, D) float32 or float64 and C-contiguous."""
+        self.raw.update_mean_var(rows, self.row_mean, self.row_var, self.counted)
 
     def _arrays(self) -> dict[str, Array]:
         return {"mean": self.mean, "var": self.var, "count": self.counted}
 
 
-class ObservationNormalizer:
+class ObservationNormalizer(Stateful):
     """Normalizes observations by their running mean and variance.
 
         (x - mean) / sqrt(var + epsilon),   cut to [-clip, clip]
@@ -95,39 +115,36 @@ class ObservationNormalizer:
 
         observations : (N, *shape), of N environments, or one, of this shape
         """
-        floats = _floats(observations)
+        rows, shape = self._rows(observations)
         if self.training:
-            one = floats.shape == self.statistics.shape
-            self.statistics.add(floats[None] if one else floats, "observations")
-        return self._normalized(floats)
+            self.statistics.add(rows)
+        return self._normalized(rows, shape)
 
     def normalize(self, observations: Array) -> Array:
         """Return normalized observations in float32, in a new array."""
-        return self._normalized(_floats(observations))
+        return self._normalized(*self._rows(observations))
 
-    def _normalized(self, floats: Array) -> Array:
-        known = self.statistics
-        if known.shape not in (floats.shape, floats.shape[1:]):
+    def _rows(self, observations: Array) -> tuple[Array, Shape]:
+        """Return (N, D) and the shape before."""
+        floats, shape = _floats("observations", observations), self.statistics.shape
+        if shape not in (floats.shape, floats.shape[1:]):
             raise ValueError(
-                f"observations: expected shape {known.shape} or (N, *{known.shape}), "
-                f"got {floats.shape}"
+                f"observations: expected shape {shape} or (N, *{shape}), got {floats.shape}"
             )
-        found = known.kernels.normalize_observations(
-            floats.reshape(-1, known.mean.size), known.mean.reshape(-1), known.var.reshape(-1),
-            self.epsilon, self.clip,
-        )  # fmt: skip
-        return found.reshape(floats.shape).astype(np.float32, copy=False)
+        return floats.reshape(-1, len(self.statistics.row_mean)), floats.shape
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return copies of the statistics, by name."""
-        return self.statistics.state_dict()
+    def _normalized(self, rows: Array, shape: Shape) -> Array:
+        known, out = self.statistics, np.empty_like(rows)
+        known.raw.normalize_observations(
+            rows, known.row_mean, known.row_var, self.epsilon, self.clip, out
+        )
+        return out.reshape(shape).astype(np.float32, copy=False)
 
-    def load_state_dict(self, state: State) -> None:
-        """Restore what ``state_dict`` returned."""
-        self.statistics.load_state_dict(state)
+    def _arrays(self) -> dict[str, Array]:
+        return self.statistics._arrays()
 
 
-class RewardNormalizer:
+class RewardNormalizer(Stateful):
     """Normalizes rewards by the running deviation of their discounted returns.
 
         G_t = r_t + gamma G_{t-1},   r_t / sqrt(var of all G + epsilon),   cut to [-clip, clip]
@@ -156,7 +173,7 @@ class RewardNormalizer:
         self.gamma, self.epsilon = checks.fraction("gamma", gamma), _above_zero("epsilon", epsilon)
         self.clip, self.training = _clip(clip), True
         self.returns: Doubles = np.zeros(checks.count("n_envs", n_envs))
-        self.episode_starts = np.zeros(len(self.returns), np.uint8)
+        self.episode_starts = np.zeros((1, len(self.returns)), np.uint8)
 
     def __call__(self, rewards: Array | float, dones: Array | bool) -> Array:
         """Return normalized rewards in float32, in a new array.
@@ -164,50 +181,54 @@ class RewardNormalizer:
         rewards : (N,) of any kind of real numbers, or a number for one environment
         dones   : the same shape, bool or integer. With ``compat="gymnasium"`` terminated alone
         """
-        floats, ends = _floats(rewards), np.asarray(dones)
+        floats, ends = _floats("rewards", rewards), _numbers("dones", dones)
         for name, array in (("rewards", floats), ("dones", ends)):
             if array.shape != self.returns.shape and (array.ndim or len(self.returns) > 1):
                 raise ValueError(f"{name}: expected shape {self.returns.shape}, got {array.shape}")
-        ended = (ends.reshape(-1) != 0).astype(np.uint8)
+        ended = (ends.reshape(1, -1) != 0).view(np.uint8)
         starts = self.episode_starts if self.compat == "sb3" else ended
-        found = self._normalized(floats.reshape(-1), starts)
+        out = self._normalized(floats.reshape(1, -1), starts)
         self.episode_starts[:] = ended
-        return found.reshape(floats.shape).astype(np.float32, copy=False)
+        return out.reshape(floats.shape).astype(np.float32, copy=False)
 
     def _normalized(self, rewards: Array, starts: Array) -> Array:
-        known = self.statistics
+        known, out = self.statistics, np.empty_like(rewards)
         if not self.training and self.compat == "gymnasium":  # it follows the returns all the same
-            self.returns[:] = self.returns * self.gamma * (1 - starts) + rewards
+            self.returns[:] = self.returns * self.gamma * (1 - starts[0]) + rewards[0]
         elif not self.training:
-            self.returns[starts != 0] = 0
-        return known.kernels.normalize_rewards(
-            rewards, starts, self.returns, known.mean.reshape(-1), known.var.reshape(-1),
-            known.counted, self.gamma, self.epsilon, self.clip, self.training,
+            self.returns[starts[0] != 0] = 0
+        known.raw.normalize_rewards(
+            rewards, starts, self.returns, known.row_mean, known.row_var, known.counted,
+            self.gamma, self.epsilon, self.clip, bool(self.training), out,
         )  # fmt: skip
+        return out
 
     def reset(self) -> None:
         """Begin all returns anew, as all environments do. The statistics stay."""
         self.returns[:], self.episode_starts[:] = 0, 0
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return copies of all that ``load_state_dict`` restores, by name."""
-        return {name: array.copy() for name, array in self._arrays().items()}
-
-    def load_state_dict(self, state: State) -> None:
-        """Restore what ``state_dict`` returned."""
-        _load(self._arrays(), state)
 
     def _arrays(self) -> dict[str, Array]:
         own: dict[str, Array] = {"returns": self.returns, "episode_starts": self.episode_starts}
         return own | self.statistics._arrays()
 
 
-def _floats(values: object) -> Array:
-    """Return an array, integers and halves in a float dtype that holds them."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        return array  # the kernel says what is wrong with it
-    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+def _numbers(name: str, values: object) -> Array:
+    """Return an array of real numbers."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # as a tensor on a GPU raises
+        raise TypeError(f"{name}: expected an array of real numbers: {error}") from error
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name}: expected real numbers of up to 64 bits, got {array.dtype}")
+    return array
+
+
+def _floats(name: str, values: object) -> Array:
+    """Return float32 or float64, C-contiguous and aligned. Of integers one that holds them."""
+    array = _numbers(name, values)
+    if array.dtype.char not in "fd" or not array.dtype.isnative:
+        array = array.astype(np.result_type(array.dtype, np.float32))
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy()
 
 
 def _shape(shape: Shape) -> Shape:
@@ -223,8 +244,8 @@ def _above_zero(name: str, value: object) -> float:
     return number
 
 
-def _clip(value: float | None) -> float | None:
-    return None if value is None else _above_zero("clip", value)
+def _clip(value: float | None) -> float:
+    return math.inf if value is None else _above_zero("clip", value)
 
 
 def _load(arrays: Mapping[str, Array], state: State) -> None:

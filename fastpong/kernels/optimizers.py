@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -227,18 +227,29 @@ def _max_norm(value: object) -> float:
 def _separate(gradients: Array | Iterable[Array]) -> list[Array]:
     """Return arrays to write into, each in one row, that share no memory."""
     alone = hasattr(gradients, "shape") or not isinstance(gradients, Iterable)
-    given = {"gradients": gradients} if alone else dict(_numbered(gradients))
-    arrays = [
-        InPlace(name, FLOAT, ANY, shaped=ravel).check(Call(), one) for name, one in given.items()
-    ]
-    by_address = sorted(zip(given, arrays, strict=True), key=lambda pair: pair[1].ctypes.data)
-    used = [(name, array) for name, array in by_address if array.size]
-    for (name, array), (other, after) in pairwise(used):
-        if array.ctypes.data + array.nbytes > after.ctypes.data:
-            raise ValueError(f"{other}: shares memory with {name}; pass separate arrays")
+    given: list[Array] = [gradients] if alone else list(gradients)  # type: ignore[list-item]
+    names = ["gradients"] if alone else [f"gradients[{number}]" for number in range(len(given))]
+    arrays = [_to_row(name, one) for name, one in zip(names, given, strict=True)]
+    # Arrays with memory of their own share it only with themselves.
+    if len({id(one) for one in given}) < len(given) or not all(map(_owns, given)):
+        _no_overlap(names, arrays)
     return arrays
 
 
-def _numbered(gradients: Iterable[Array]) -> Iterator[tuple[str, Array]]:
-    for number, gradient in enumerate(gradients):
-        yield f"gradients[{number}]", gradient
+def _to_row(name: str, array: Array) -> Array:
+    if array.__class__ is np.ndarray and array.flags.carray and array.dtype in FLOAT:
+        return array.reshape(-1)
+    row: Array = InPlace(name, FLOAT, ANY, shaped=ravel).check(Call(), array)
+    return row
+
+
+def _owns(array: Array) -> bool:
+    return array.__class__ is np.ndarray and array.flags.owndata
+
+
+def _no_overlap(names: list[str], arrays: list[Array]) -> None:
+    """Refuse arrays that share memory: in the order of addresses each ends before the next."""
+    used = [(a.ctypes.data, a.nbytes, n) for n, a in zip(names, arrays, strict=True) if a.size]
+    for (address, size, name), (after, _, other) in pairwise(sorted(used)):
+        if address + size > after:
+            raise ValueError(f"{other}: shares memory with {name}; pass separate arrays")

@@ -184,6 +184,27 @@ def test_a_restored_normalizer_goes_on(backend: Any, kind: str) -> None:
         assert_same(one, other)
 
 
+def test_tensors_are_observations_too(backend: Any) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones(2, 3)
+    assert_same(
+        ObservationNormalizer((3,), backend=backend)(tensor),
+        ObservationNormalizer((3,), backend=backend)(tensor.numpy()),
+    )
+    with pytest.raises(TypeError, match=r"^observations: .*requires grad"):
+        ObservationNormalizer((3,), backend=backend)(tensor.requires_grad_())
+
+
+def test_observations_of_any_layout(backend: Any, dtype: Any) -> None:
+    rows = np.random.default_rng(1).normal(size=(6, 4)).astype(dtype)
+    want = ObservationNormalizer((4,), backend=backend)(rows)
+    for same in (np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2], rows.tolist()):
+        got = ObservationNormalizer((4,), backend=backend)(same)
+        assert_close(got, want)
+    swapped = rows.astype(rows.dtype.newbyteorder())
+    assert_same(ObservationNormalizer((4,), backend=backend)(swapped), want)
+
+
 def test_a_wrong_state_is_refused_as_a_whole() -> None:
     normalizer = RewardNormalizer(2)
     good = normalizer.state_dict()
@@ -220,6 +241,8 @@ def test_bad_arguments_are_named() -> None:
         (lambda: RewardNormalizer(2)(np.zeros(3), np.zeros(2)), "rewards"),
         (lambda: RewardNormalizer(2)(np.zeros(2), np.zeros(3)), "dones"),
         (lambda: RewardNormalizer(2)(1.0, False), "rewards"),
+        (lambda: RewardNormalizer(2)(np.zeros(2), ["no", "yes"]), "dones"),
+        (lambda: RewardNormalizer(2)([[1], [2, 3]], [0, 0]), "rewards"),
         (lambda: RewardNormalizer(2)(np.zeros(2, complex), np.zeros(2)), "rewards"),
     ):
         with pytest.raises((TypeError, ValueError), match=f"^({name})"):

@@ -13,7 +13,7 @@ from fastpong.kernels.numba.cache import F64, I64, U8, helper, kernel, reads, wr
 
 @helper
 def sum_of(values: Array) -> float:
-    """Return the sum, as eight interleaved sums and the rest: a fixed order."""
+    """Return the sum: eight interleaved ones and the rest, a fixed order without a long chain."""
     a = b = c = d = e = f = g = h = 0.0
     whole = len(values) - len(values) % 8
     for t in range(0, whole, 8):
