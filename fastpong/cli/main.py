@@ -16,6 +16,7 @@ from fastpong.cli.play import play
 from fastpong.cli.plot import plot
 from fastpong.cli.recipes import recipes
 from fastpong.cli.train import train
+from fastpong.cli.video import video
 
 COMPLETION = """\b
 Completion of commands, options and values, for good:
@@ -44,5 +45,5 @@ def cli() -> None:
     """Train Atari Pong agents from pixels, on ordinary CPUs."""
 
 
-for command in (train, evaluate, play, plot, recipes, info, import_model, export):
+for command in (train, evaluate, play, video, plot, recipes, info, import_model, export):
     cli.add_command(command)

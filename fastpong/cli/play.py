@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.checkpoints import PATH, find_shown
+from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import say
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names
+from fastpong.cli.shown import Shown, find_shown
 
 if TYPE_CHECKING:
-    from fastpong.arrays import Arrays
-    from fastpong.storage.finding import Found
-    from fastpong.training.evaluation import Player
     from fastpong.viewing.show import Result
 
 
@@ -79,50 +77,32 @@ def play(
     Keys: space pauses, n begins the next game, + and - change the speed, q ends.
     """
     with Interrupt() as interrupt:
-        from fastpong.settings.config import default_backend
-        from fastpong.training.evaluation import restore
         from fastpong.viewing.terminal import check_terminal
 
         check_terminal()
-        found = find_shown(run, episode)
-        player, parameters = restore(
-            found,
-            backend or default_backend(),
-            env=env,
-            seed=seed,
-            greedy=greedy,
-            emulator=emulator,
+        agent = find_shown(
+            run, episode, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend
         )
-        return _show(found, player, parameters, games, speed, interrupt)
+        return _show(agent, games, speed, interrupt)
 
 
-def _show(
-    found: Found,
-    player: Player,
-    parameters: Arrays,
-    games: int | None,
-    speed: float,
-    interrupt: Interrupt,
-) -> int:
+def _show(agent: Shown, games: int | None, speed: float, interrupt: Interrupt) -> int:
     """Show games until someone has enough, and print their results."""
-    from fastpong.agents.protocol import Chance
-    from fastpong.envs.draws import EVAL
     from fastpong.viewing.colours import Painter
-    from fastpong.viewing.games import Watcher
     from fastpong.viewing.scene import Caption
     from fastpong.viewing.show import Show
     from fastpong.viewing.terminal import Terminal, ascii_only, depth
 
-    chance = Chance(player.seed, EVAL, player.greedy)
-    watcher = Watcher(player.plan().stages[player.stage], parameters, chance)
+    found, player = agent.found, agent.player
     caption = Caption(
-        [player.agent, f"after {found.episode:,} games", player.env],
+        [player.agent, agent.trained, player.env],
         "computer",
         player.agent,
         "",
         ["q quit  space pause", "n next  +- speed"],
     )
     painter = Painter(depth(), ascii_only=ascii_only())
+    watcher = agent.watcher()
     results: list[Result] = []
     with Terminal() as terminal:
         interrupt.deferred, interrupt.restore = True, terminal.restore
