@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +106,33 @@ def test_what_users_hand_over_fits(flat: bool, ends: Any, last: Any) -> None:
     if isinstance(last, str):
         last = values["last"] if last == "row" else values["last"][None]
     assert_agrees("stack", given | {"last": last}, must_fit=True)
+
+
+PROGRAM = """
+import sys
+for name in {missing!r}:
+    sys.modules[name] = None
+import numpy as np
+from fastpong import kernels
+runs = type(kernels.get_backend()._run.__self__).__name__
+print(runs, *kernels.discount_rewards(np.ones(2), 0.5, reset_on_reward=True))
+"""
+
+
+@pytest.mark.parametrize(
+    "missing, runs",
+    [
+        (("fastpong.kernels.fit",), "Checked"),
+        (("numba", "gymnasium", "ale_py", "torch"), "Calls"),
+    ],
+)
+def test_what_may_be_missing(missing: tuple[str, ...], runs: str) -> None:
+    program = PROGRAM.format(missing=missing)
+    environment = {**os.environ, "FASTPONG_BACKEND": "cython"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [runs, "1.0", "1.0"], done.stderr
 
 
 # --- bent arguments -------------------------------------------------------------------------------
