@@ -187,6 +187,7 @@ def _rest(data: Data, k: kernels.Backend) -> list[Call]:
         return arrays
 
     return [
+        *_statistics(data, k),
         _simple("discount_rewards", "episode", 1, k.discount_rewards, data.rewards, 0.99, out=out),
         _simple("standardize", "episode", 1, k.standardize, data.returns, out=out.copy()),
         Call("rmsprop_update", "update of 1.28M", 1,
@@ -194,10 +195,42 @@ def _rest(data: Data, k: kernels.Backend) -> list[Call]:
     ]  # fmt: skip
 
 
+def _statistics(data: Data, k: kernels.Backend) -> list[Call]:
+    """Running statistics of the frames, and of the returns of an episode, as one environment."""
+    frames, rewards = data.dense[:64], data.rewards[:, None]
+    starts, scaled = np.zeros(rewards.shape, np.uint8), np.empty_like(rewards)
+    size = frames.shape[1]
+
+    def state(width: int) -> tuple[Array, Array, Array]:
+        return np.zeros(width), np.ones(width), np.full(1, 1e-4)
+
+    moments, going = state(size), (np.zeros(1), *state(1))
+
+    def fresh_moments() -> tuple[Array, ...]:
+        fresh = state(size)
+        k.update_mean_var(frames, *fresh)
+        return fresh
+
+    def fresh_rewards() -> tuple[Array, ...]:
+        fresh = (np.zeros(1), *state(1))
+        return k.normalize_rewards(rewards, starts, *fresh), *fresh
+
+    mean, var, _ = fresh_moments()
+    return [
+        Call("update_mean_var", "row of 6400", len(frames),
+             lambda: k.update_mean_var(frames, *moments), fresh_moments),
+        _simple("normalize_observations", "row of 6400", len(frames), k.normalize_observations,
+                frames, mean, var, out=np.empty_like(frames)),
+        Call("normalize_rewards", "episode", 1,
+             lambda: k.normalize_rewards(rewards, starts, *going, out=scaled), fresh_rewards),
+    ]  # fmt: skip
+
+
 KERNELS = (
     "preprocess_frame (palette)", "preprocess_frame (RGB)", "difference_frame",
     "sparse_difference_frame", "policy_forward", "policy_backward", "sparse_policy_forward",
-    "sparse_policy_backward", "policy_step", "discount_rewards", "standardize", "rmsprop_update",
+    "sparse_policy_backward", "policy_step", "update_mean_var", "normalize_observations",
+    "normalize_rewards", "discount_rewards", "standardize", "rmsprop_update",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from measure import Effort, Figure, Report, Table, alternate, differences, figure, seconds_of
 
 from fastpong import kernels
-from fastpong.kernels.arguments import InPlace
+from fastpong.kernels.arguments import Out
 from fastpong.kernels.registry import KERNELS
 from fastpong.kernels.runner import Checked
 from fastpong.kernels.spec import Group, Kernel
@@ -78,11 +78,11 @@ def _arms(kernel: Kernel, variant: str) -> dict[str, Callable[[], Any]]:
         named["accumulate"] = True  # as the raw one: to clear the output first is no check
     call = inspect.signature(public).bind(**named)
     call.apply_defaults()
-    bound = call.args
-    _check(lambda: public(*bound), lambda: raw(*arguments), values)
+    bound, by_name = call.args, call.kwargs
+    _check(lambda: public(*bound, **by_name), lambda: raw(*arguments), values)
     return {
         "raw": lambda: raw(*arguments),
-        "public": lambda: public(*bound),
+        "public": lambda: public(*bound, **by_name),
         "checks in Python": lambda: checked.run_raw(kernel, *given, **sizes),
     }
 
@@ -102,7 +102,7 @@ def _named(kernel: Kernel, values: dict[str, Any]) -> dict[str, Any]:
     for group, parts in kernel.groups().items():
         named[group] = tuple(named.pop(part) for part in parts)
     if not kernel.in_place:
-        outs = [item.name for item in kernel.flat() if isinstance(item, InPlace)]
+        outs = [item.name for item in kernel.flat() if isinstance(item, Out)]
         outputs = tuple(named.pop(name) for name in outs)
         named["out"] = outputs if len(outputs) > 1 else outputs[0]
     return named

@@ -12,6 +12,7 @@ import numpy as np
 from fastpong.arrays import Array, Doubles
 from fastpong.kernels import checks
 from fastpong.kernels.backend import Backend, get_backend
+from fastpong.kernels.foreign import is_array, plain
 
 Shape = tuple[int, ...]
 State = Mapping[str, Any]
@@ -215,8 +216,8 @@ class RewardNormalizer(Stateful):
 def _numbers(name: str, values: object) -> Array:
     """Return an array of real numbers."""
     try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # as a tensor on a GPU raises
+        array = plain(name, values) if is_array(values) else np.asarray(values)
+    except ValueError as error:
         raise TypeError(f"{name}: expected an array of real numbers: {error}") from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"{name}: expected real numbers of up to 64 bits, got {array.dtype}")

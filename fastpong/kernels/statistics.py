@@ -11,8 +11,9 @@ from fastpong.kernels import checks
 from fastpong.kernels.arguments import (
     ANY,
     F64,
+    FLAGS,
     FLOAT,
-    U8,
+    REAL,
     AboveZero,
     Flag,
     In,
@@ -67,7 +68,7 @@ UPDATE_MEAN_VAR = Kernel(
     "update_mean_var",
     "statistics",
     (
-        In("batch", FLOAT, ("N", "D")),
+        In("batch", REAL, ("N", "D")),
         InPlace("mean", F64, ("D",)),
         InPlace("var", F64, ("D",), None, positive),
         InPlace("count", F64, (1,), None, positive),
@@ -78,7 +79,7 @@ NORMALIZE_OBSERVATIONS = Kernel(
     "normalize_observations",
     "statistics",
     (
-        In("observations", FLOAT, ("N", "D")),
+        In("observations", REAL, ("N", "D")),
         In("mean", F64, ("D",)),
         In("var", F64, ("D",), None, positive),
         AboveZero("epsilon", 1e-8),
@@ -94,8 +95,8 @@ def _rewards(name: str, dims: tuple[str, ...], shaped: Shaped | None = None) -> 
         name,
         "statistics",
         (
-            In("rewards", FLOAT, dims, shaped=shaped),
-            In("episode_starts", U8, dims, None, bits, shaped),
+            In("rewards", REAL, dims, shaped=shaped),
+            In("episode_starts", FLAGS, dims, None, bits, shaped),
             InPlace("returns", F64, ("N",)),
             InPlace("mean", F64, (1,)),
             InPlace("var", F64, (1,), None, positive),
@@ -155,7 +156,7 @@ class Statistics(Runner):
 
             mean, var of all rows so far and those of the batch together,   count = count + N
 
-        batch     : (N, D). Without rows nothing changes
+        batch     : (N, D), integers are taken, too. Without rows nothing changes
         mean, var : (D,) float64, of the population
         count     : (1,) float64, rows so far, >= 0. Start with mean 0, var 1 and count 1e-4 as
                     gymnasium and Stable-Baselines3 do
@@ -178,7 +179,7 @@ class Statistics(Runner):
 
             (x - mean) / sqrt(var + epsilon),   cut to [-clip, clip]
 
-        observations : (N, D)
+        observations : (N, D), integers are taken, too
         mean, var    : (D,) float64, of ``update_mean_var``
         epsilon      : > 0, under the root as in gymnasium and Stable-Baselines3
         clip         : > 0, or None to clip nothing
@@ -205,8 +206,8 @@ class Statistics(Runner):
             G_t = r_t + gamma (1 - start_t) G_{t-1}
             r_t / sqrt(var of all G so far + epsilon),   cut to [-clip, clip]
 
-        rewards          : (N,), one step of N environments, or (T, N)
-        episode_starts   : the same shape, uint8 or bool: not 0 where G begins anew
+        rewards          : (N,), one step of N environments, or (T, N). Integers are taken, too
+        episode_starts   : the same shape, of any dtype: not 0 where G begins anew
         returns          : (N,) float64, G of the step before, overwritten by the last one
         mean, var, count : (1,) float64, overwritten. Start with returns 0, mean 0, var 1, count
                            1e-4 as gymnasium and Stable-Baselines3 do
@@ -219,9 +220,7 @@ class Statistics(Runner):
         With the dones of the step before as ``episode_starts`` this is ``VecNormalize`` of
         Stable-Baselines3, with ``terminated`` of the same step gymnasium's ``NormalizeReward``.
         """
-        if isinstance(episode_starts, np.ndarray) and episode_starts.dtype == np.bool_:
-            episode_starts = episode_starts.view(np.uint8)
-        one = isinstance(rewards, np.ndarray) and rewards.ndim == 1
+        one = getattr(rewards, "ndim", 2) == 1
         return self._run_one(
             NORMALIZE_REWARDS_ROW if one else NORMALIZE_REWARDS,
             rewards, episode_starts, returns, mean, var, count, gamma, epsilon, clip, update, out,
