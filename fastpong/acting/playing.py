@@ -14,9 +14,7 @@ from fastpong.envs.emulator import Emulator
 
 try:
     # Before the loop, and not from _kernels: that imports parts of fastpong.kernels.
-    from fastpong.kernels.cython.linear import Step as CompiledStep
-
-    # isort: split
+    from fastpong.kernels.cython.linear import Step as CompiledStep  # noqa: I001
     from fastpong.acting.loop import ConsoleLoop
     from fastpong.envs.uniforms import Uniforms
 
