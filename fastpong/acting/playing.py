@@ -13,7 +13,8 @@ from fastpong.envs.draws import Draw
 from fastpong.envs.emulator import Emulator
 
 try:
-    from fastpong._kernels import Step as CompiledStep
+    # Before the loop, and not from _kernels: that imports parts of fastpong.kernels.
+    from fastpong.kernels.cython.linear import Step as CompiledStep  # noqa: I001
     from fastpong.acting.loop import ConsoleLoop
     from fastpong.envs.uniforms import Uniforms
 

@@ -126,7 +126,7 @@ class Policy:
 
     def _begin(self, count: int, starts: Array) -> None:
         """Begin the episodes of some environments, of all after a reset."""
-        if not self._players:
+        if not self._players or (len(self._players) != count and starts.all()):
             spec, stage = self._planned.spec, self._planned
             self._players = [
                 spec.screen_player(stage, self.parameters, self._table) for _ in range(count)

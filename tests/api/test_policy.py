@@ -115,6 +115,8 @@ def test_a_batch_of_another_size_is_refused_until_reset() -> None:
         policy.predict(np.stack(SCREENS[:2]), episode_start=[True])
     policy.reset()
     assert len(policy.predict(np.stack(SCREENS[:3]))[0]) == 3
+    start = np.ones(2, bool)  # where all begin there is no history to lose
+    assert len(policy.predict(np.stack(SCREENS[:2]), episode_start=start)[0]) == 2
 
 
 # --- screens ------------------------------------------------------------------------------------

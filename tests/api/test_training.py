@@ -15,6 +15,7 @@ import pytest
 from commands import played
 
 import fastpong
+from fastpong import kernels
 from fastpong.cli import errors as cli
 from fastpong.storage import checkpoint
 from fastpong.storage.run import Run, RunError
@@ -221,6 +222,12 @@ def test_importing_fastpong_imports_nothing_heavy() -> None:
     ).replace("\\n", "\n")
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+    # The compiled kernels are found whatever is imported first.
+    code = "import fastpong; print(fastpong.load('pong').player.backend)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout == f"{kernels.get_backend().name}\n", done.stderr
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         fastpong.lode  # noqa: B018
 
