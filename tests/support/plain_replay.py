@@ -39,7 +39,13 @@ class PlainEnv:
         return np.stack([pad] * missing + self.history[-self.frame_stack :])
 
     def add(
-        self, frame: Array, action: Any, reward: float, terminated: bool, truncated: bool, after: Array
+        self,
+        frame: Array,
+        action: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        after: Array,
     ) -> None:
         if not self.history:
             self.episodes.append([])

@@ -6,12 +6,21 @@ from collections.abc import Iterable
 
 from numpy.typing import DTypeLike
 
-from fastpong.kernels.numba import cells, conv, frames, linear, losses, optimizers, returns
+from fastpong.kernels.numba import (
+    cells,
+    conv,
+    frames,
+    linear,
+    losses,
+    optimizers,
+    replay,
+    returns,
+)
 from fastpong.kernels.numba.cache import Kernel
 
 KERNELS: dict[str, Kernel] = {
     name: one
-    for family in (frames, linear, conv, cells, returns, losses, optimizers)
+    for family in (frames, linear, conv, cells, returns, losses, optimizers, replay)
     for name, one in vars(family).items()
     if isinstance(one, Kernel)
 }

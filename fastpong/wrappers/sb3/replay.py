@@ -84,7 +84,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         if self.alpha == 0:
             samples: PrioritizedSamples = super().sample(batch_size, env)
             return samples
-        uniforms = np.random.random_sample(batch_size)  # noqa: NPY002  as SB3 draws
+        uniforms = np.random.random_sample(batch_size)
         rows, priorities = self.tree.sample(batch_size, uniforms)
         weights = (priorities / self.tree.min()) ** -self.beta
         return self._gather(rows, weights, env)
@@ -108,7 +108,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
 
     def _get_samples(self, batch_inds: Array, env: Any = None) -> PrioritizedSamples:
         """Return the batch of some steps, each of an environment that is drawn as SB3 does."""
-        envs = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))  # noqa: NPY002
+        envs = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))
         return self._gather(batch_inds * self.n_envs + envs, np.ones(len(batch_inds)), env)
 
     def _gather(self, rows: Order, weights: Array, env: Any) -> PrioritizedSamples:
