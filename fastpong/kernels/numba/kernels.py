@@ -14,6 +14,7 @@ from fastpong.kernels.numba import (
     linear,
     losses,
     optimizers,
+    replay,
     returns,
     statistics,
 )
@@ -21,7 +22,18 @@ from fastpong.kernels.numba.cache import Kernel
 
 KERNELS: dict[str, Kernel] = {
     name: one
-    for family in (frames, atari, linear, conv, cells, returns, statistics, losses, optimizers)
+    for family in (
+        frames,
+        atari,
+        linear,
+        conv,
+        cells,
+        returns,
+        statistics,
+        losses,
+        optimizers,
+        replay,
+    )  # fmt: skip
     for name, one in vars(family).items()
     if isinstance(one, Kernel)
 }

@@ -1,0 +1,1 @@
+"""Wrappers and parts for other libraries' agents, built on the kernels."""
