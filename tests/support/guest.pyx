@@ -4,7 +4,8 @@
 A function takes what the raw kernel of its name takes.
 """
 
-from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
+from libc.stdlib cimport free, malloc
 
 from fastpong._kernels cimport (
     adam_rates, c_adam_update, c_dense_backward, c_dense_forward, c_difference_frame,
@@ -12,12 +13,19 @@ from fastpong._kernels cimport (
     c_preprocess_frame, c_preprocess_frame_rgb, c_rmsprop_update, c_sparse_difference_frame,
     c_sparse_frame_forward, c_sparse_policy_backward, c_sparse_policy_forward, c_standardize,
     sigmoid)
+from fastpong.kernels.cython.atari cimport (
+    AreaPlan, c_atari_frame, c_frame_stack_push, c_grayscale, c_max_pool_frames, c_resize_area)
 from fastpong.kernels.cython.cells cimport (
     CellsAdam, Inputs, Tree, c_cells_adam, c_cells_backward, c_cells_forward, c_cells_heads,
     c_encode_cells)
 from fastpong.kernels.cython.conv cimport Frames, c_sparse_conv_backward, c_sparse_conv_forward
 from fastpong.kernels.cython.losses cimport (
     PpoTerms, c_cross_entropy_gradient, c_ppo_gradient, c_softmax, c_td_gradient)
+from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm
+from fastpong.kernels.cython.replay cimport (
+    Shape, c_gather_stack, c_tree_find, c_tree_levels, c_tree_sample, c_tree_update)
+from fastpong.kernels.cython.statistics cimport (
+    c_normalize_observations, c_normalize_rewards, c_update_mean_var)
 
 
 def preprocess_frame(uint8_t[:, ::1] screen, uint8_t[::1] table, float[::1] out):
@@ -98,9 +106,11 @@ def discount_rewards(double[::1] rewards, double gamma, double[::1] out, bint re
         c_discount_rewards(rewards, gamma, out, reset_on_reward)
 
 
-def standardize(double[::1] values, double[::1] out, bint center):
+def standardize(
+        double[::1] values, double[::1] out, bint center, Py_ssize_t ddof, double epsilon,
+        bint sequential):
     with nogil:
-        c_standardize(values, out, center)
+        c_standardize(values, out, center, ddof, epsilon, sequential)
 
 
 def gae(
@@ -112,9 +122,9 @@ def gae(
 
 def rmsprop_update(
         double[::1] parameter, double[::1] gradient, double[::1] cache, double learning_rate,
-        double decay, double epsilon):
+        double decay, double epsilon, bint maximize):
     with nogil:
-        c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon)
+        c_rmsprop_update(parameter, gradient, cache, learning_rate, decay, epsilon, maximize)
 
 
 def adam_update(
@@ -222,3 +232,137 @@ def sparse_conv_backward(frames, layer, double[:, ::1] dhidden, scratch, grads):
     with nogil:
         c_sparse_conv_backward(bound, kernel, bias, w, dhidden, values, total, grad_kernel,
                                grad_bias, grad_w, grad_b)
+
+
+def squared_norm(double[::1] gradient):
+    with nogil:
+        norm = c_squared_norm(gradient)
+    return norm
+
+
+def scale(double[::1] gradient, double factor):
+    with nogil:
+        c_scale(gradient, factor)
+
+
+def update_mean_var(double[:, ::1] batch, double[::1] mean, double[::1] var, double[::1] count):
+    with nogil:
+        c_update_mean_var(batch, mean, var, count)
+
+
+def normalize_observations(
+        double[:, ::1] observations, double[::1] mean, double[::1] var, double epsilon,
+        double clip, double[:, ::1] out):
+    with nogil:
+        c_normalize_observations(observations, mean, var, epsilon, clip, out)
+
+
+def normalize_rewards(
+        double[:, ::1] rewards, uint8_t[:, ::1] episode_starts, double[::1] returns,
+        double[::1] mean, double[::1] var, double[::1] count, double gamma, double epsilon,
+        double clip, bint update, double[:, ::1] out):
+    with nogil:
+        c_normalize_rewards(
+            rewards, episode_starts, returns, mean, var, count, gamma, epsilon, clip, update, out)
+
+
+def max_pool_frames(uint8_t[::1] frame, uint8_t[::1] previous, uint8_t[::1] out):
+    with nogil:
+        c_max_pool_frames(frame, previous, out)
+
+
+def grayscale(uint8_t[:, ::1] colours, int32_t compat, uint8_t[::1] out):
+    with nogil:
+        c_grayscale(colours, compat, out)
+
+
+def resize_area(uint8_t[:, :, :, ::1] frame, size, uint8_t[:, :, :, ::1] out):
+    cdef AreaPlan plan = AreaPlan(frame.shape[1], frame.shape[2], out.shape[1], out.shape[2])
+    cdef uint8_t *room = <uint8_t *>malloc(plan.room)
+    cdef Py_ssize_t n
+    with nogil:
+        for n in range(frame.shape[0]):
+            c_resize_area(plan, frame[n], out[n], room)
+        free(room)
+
+
+def frame_stack_push(
+        uint8_t[:, :, ::1] stack, uint8_t[:, ::1] frame, uint8_t[::1] fresh, int32_t padding):
+    with nogil:
+        c_frame_stack_push(stack, frame, fresh, padding == 0)
+
+
+cdef enum:
+    GREY, PALETTE, RGB
+
+
+cdef void frames(
+        uint8_t *frame, uint8_t *previous, Py_ssize_t bytes, int32_t screen, uint8_t *palette,
+        int32_t compat, AreaPlan plan, uint8_t[:, :, ::1] out) noexcept nogil:
+    cdef uint8_t *room = <uint8_t *>malloc(plan.room)
+    cdef Py_ssize_t n
+    for n in range(out.shape[0]):
+        c_atari_frame(
+            plan, frame + n * bytes, previous + n * bytes, screen, palette, compat,
+            &out[n, 0, 0], room)
+    free(room)
+
+
+def atari_frame(
+        uint8_t[:, :, ::1] frame, uint8_t[:, :, ::1] previous, size, int32_t compat,
+        uint8_t[:, :, ::1] out):
+    plan = AreaPlan(frame.shape[1], frame.shape[2], out.shape[1], out.shape[2])
+    frames(&frame[0, 0, 0], &previous[0, 0, 0], frame.shape[1] * frame.shape[2], GREY, NULL,
+           compat, plan, out)
+
+
+def atari_frame_palette(
+        uint8_t[:, :, ::1] frame, uint8_t[:, :, ::1] previous, uint8_t[:, ::1] palette, size,
+        int32_t compat, uint8_t[:, :, ::1] out):
+    plan = AreaPlan(frame.shape[1], frame.shape[2], out.shape[1], out.shape[2])
+    frames(&frame[0, 0, 0], &previous[0, 0, 0], frame.shape[1] * frame.shape[2], PALETTE,
+           &palette[0, 0], compat, plan, out)
+
+
+def atari_frame_rgb(
+        uint8_t[:, :, :, ::1] frame, uint8_t[:, :, :, ::1] previous, size, int32_t compat,
+        uint8_t[:, :, ::1] out):
+    plan = AreaPlan(frame.shape[1], frame.shape[2], out.shape[1], out.shape[2])
+    frames(&frame[0, 0, 0, 0], &previous[0, 0, 0, 0], 3 * frame.shape[1] * frame.shape[2], RGB,
+           NULL, compat, plan, out)
+
+
+def tree_room(Py_ssize_t capacity):
+    """Return how many numbers a tree has."""
+    levels = c_tree_levels(capacity)
+    return levels.start[levels.count - 1] + levels.width[levels.count - 1]
+
+
+def tree_update(
+        double[::1] tree, Py_ssize_t capacity, int64_t[::1] indices, double[::1] priorities):
+    with nogil:
+        first = c_tree_update(tree, capacity, indices, priorities)
+    return first
+
+
+def tree_find(double[::1] tree, Py_ssize_t capacity, double[::1] sums, int64_t[::1] out):
+    with nogil:
+        first = c_tree_find(tree, capacity, sums, out)
+    return first
+
+
+def tree_sample(
+        double[::1] tree, Py_ssize_t capacity, double[::1] uniforms, int64_t[::1] indices,
+        double[::1] priorities):
+    with nogil:
+        first = c_tree_sample(tree, capacity, uniforms, indices, priorities)
+    return first
+
+
+def gather_stack(
+        uint8_t[:, ::1] frames, uint8_t[::1] ages, Py_ssize_t slots, bint zero, Py_ssize_t slot,
+        uint8_t[:, ::1] out):
+    cdef Shape shape
+    shape.slots, shape.frame_stack, shape.zero = slots, out.shape[0], zero
+    with nogil:
+        c_gather_stack(frames, ages, shape, slot, out)

@@ -33,7 +33,7 @@ KERNELS: dict[str, Kernel] = {
         losses,
         optimizers,
         replay,
-    )  # fmt: skip
+    )
     for name, one in vars(family).items()
     if isinstance(one, Kernel)
 }
