@@ -37,7 +37,7 @@ CLANG_TRAPS = [f"-fsanitize={SANITIZE}", f"-fsanitize-trap={SANITIZE}"]
 CORE = Path("fastpong/console/core")
 """The console's chips, in C."""
 
-FAMILIES = ("cells", "conv", "losses", "optimizers", "replay", "statistics")
+FAMILIES = ("cells", "conv", "losses", "optimizers", "replay", "returns", "statistics")
 """Those with a file of their own. _kernels.pyx holds the others, for others to cimport."""
 
 FRAMES_CORE = Path("fastpong/kernels/cython/core")
@@ -95,13 +95,12 @@ class BuildExt(build_ext):
 
 def extensions():
     """Return the kernels, a file each, and the console."""
-    kernels = ["fastpong._kernels", *(f"fastpong.kernels.cython.{f}" for f in FAMILIES)]
-    yield Extension(
-        "fastpong.kernels.fit", ["fastpong/kernels/fit.pyx"], include_dirs=[numpy.get_include()]
-    )
+    kernels = ["fastpong._kernels", "fastpong.kernels.fit"]
+    kernels += (f"fastpong.kernels.cython.{f}" for f in FAMILIES)
     for name in (*kernels, "fastpong.envs.uniforms", "fastpong.acting.loop"):
         # The loop runs the console, whose header it reads.
-        yield Extension(name, [f"{name.replace('.', '/')}.pyx"], include_dirs=[str(CORE)])
+        headers = [str(CORE), numpy.get_include()]
+        yield Extension(name, [f"{name.replace('.', '/')}.pyx"], include_dirs=headers)
     yield Extension(
         "fastpong.kernels.cython.atari",
         ["fastpong/kernels/cython/atari.pyx", *sorted(str(p) for p in FRAMES_CORE.glob("*.c"))],

@@ -5,7 +5,7 @@
 # No core checks its arguments, allocates, or needs the GIL: shapes as in fastpong.kernels. Pass a
 # writeable buffer, double[::1], as it is where const floating[::1] is declared. It needs no const
 # view of its own, and no cast, which Cython refuses. The cores of the other families are declared
-# in fastpong/kernels/cython: cells.pxd, conv.pxd, losses.pxd.
+# in fastpong/kernels/cython: cells.pxd, conv.pxd, losses.pxd, returns.pxd.
 
 from cython cimport floating
 from libc.math cimport exp
@@ -16,6 +16,7 @@ from fastpong._clones cimport inlined
 # Families with a file of their own, under this name, too.
 from fastpong.kernels.cython.optimizers cimport (
     AdamRates, adam_moments, adam_rates, adam_step, c_adam_update, c_rmsprop_update)
+from fastpong.kernels.cython.returns cimport c_discount_rewards, c_gae
 from fastpong.kernels.cython.statistics cimport c_standardize
 
 cdef class Step:
@@ -57,19 +58,12 @@ cdef void c_sparse_policy_backward(
     const floating[:, ::1] hidden, const floating[::1] dlogit, const floating[::1] w2,
     floating[:, ::1] grad_w1, floating[::1] grad_w2) noexcept nogil
 
-cdef void c_discount_rewards(
-    const floating[::1] rewards, double gamma, floating[::1] out,
-    bint reset_on_reward) noexcept nogil
 cdef void c_dense_forward(
     const floating[:, ::1] x, const floating[:, ::1] w, const floating[::1] b, bint relu,
     floating[:, ::1] out) noexcept nogil
 cdef void c_dense_backward(
     const floating[:, ::1] x, const floating[:, ::1] w, const floating[:, ::1] dout, bint relu,
     floating[:, ::1] grad_w, floating[::1] grad_b, floating[:, ::1] dx) noexcept nogil
-cdef void c_gae(
-    const floating[:, ::1] rewards, const floating[:, ::1] values, const uint8_t[:, ::1] dones,
-    const floating[::1] last_value, double gamma, double lambda_,
-    floating[:, ::1] out) noexcept nogil
 
 # Inline parts that several kernels share, to the last bit.
 

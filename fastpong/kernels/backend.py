@@ -62,7 +62,10 @@ def get_backend(name: str | None = None) -> Backend:
     if name not in MODULES:
         raise ValueError(f"backend: expected one of {', '.join(MODULES)}, got {name!r}")
     try:
-        importlib.import_module(f"{MODULES[name]}.frames")
+        # _kernels may itself be what imports this: other Cython code imports it by its own name.
+        importlib.import_module(
+            "fastpong._kernels" if name == "cython" else f"{MODULES[name]}.frames"
+        )
     except ImportError as error:
         raise ImportError(
             f"backend {name!r} cannot be loaded: {error}. For cython {_remedy()}. "

@@ -77,6 +77,7 @@ class Kernel:
     family  : the module that holds it, in every backend
     items   : the arguments of the raw kernel, in its order
     sizes   : of examples, by variant. Tests run all variants
+    left_out: optional arguments that are None in an example, by variant
     given   : draws those example arrays that depend on each other
     exact   : all backends give the same bits
     """
@@ -89,6 +90,7 @@ class Kernel:
     exact: bool = False
     raw: str = ""
     public: str = ""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def function(self) -> str:
@@ -111,12 +113,15 @@ class Kernel:
     def example(self, dtype: DTypeLike, variant: str = "", seed: int = 7) -> Example:
         """Draw the arguments of a valid call."""
         rng, kind, sizes = np.random.default_rng(seed), np.dtype(dtype), self.sizes[variant]
+        left_out = self.left_out.get(variant, ())
         given = {} if self.given is None else self.given(rng, sizes)
         example = Example({}, {}, {})
         for item in self.flat():
             if isinstance(item, Scratch):
                 continue
-            if not isinstance(item, ArrayItem):
+            if item.name in left_out:
+                example.scalars[item.name] = None
+            elif not isinstance(item, ArrayItem):
                 example.scalars[item.name] = item.example
             elif item.name in given:
                 example.inputs[item.name] = given[item.name]

@@ -56,6 +56,9 @@ from fastpong.oracle.optimizers import cells_adam as cells_adam
 from fastpong.oracle.optimizers import rmsprop_update as rmsprop_update
 from fastpong.oracle.returns import discount_rewards as discount_rewards
 from fastpong.oracle.returns import gae as gae
+from fastpong.oracle.returns import lambda_returns as lambda_returns
+from fastpong.oracle.returns import n_step_returns as n_step_returns
+from fastpong.oracle.returns import vtrace as vtrace
 from fastpong.oracle.statistics import normalize_observations as normalize_observations
 from fastpong.oracle.statistics import normalize_rewards as normalize_rewards
 from fastpong.oracle.statistics import standardize as standardize

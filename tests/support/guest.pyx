@@ -24,6 +24,9 @@ from fastpong.kernels.cython.losses cimport (
 from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm
 from fastpong.kernels.cython.replay cimport (
     Shape, c_gather_stack, c_tree_find, c_tree_levels, c_tree_sample, c_tree_update)
+from fastpong.kernels.cython.returns cimport (
+    Ends, VtraceTerms, c_discount_rollout, c_gae_rollout, c_lambda_returns, c_n_step_returns,
+    c_vtrace, find_ends)
 from fastpong.kernels.cython.statistics cimport (
     c_normalize_observations, c_normalize_rewards, c_update_mean_var)
 
@@ -101,9 +104,18 @@ def dense_backward(
         c_dense_backward(x, w, dout, relu, grad_w, grad_b, dx)
 
 
-def discount_rewards(double[::1] rewards, double gamma, double[::1] out, bint reset_on_reward):
+def discount_line(double[::1] rewards, double gamma, double[::1] out, bint reset_on_reward):
     with nogil:
         c_discount_rewards(rewards, gamma, out, reset_on_reward)
+
+
+def discount_rewards(
+        double[:, ::1] rewards, double gamma, double[:, ::1] out, bint reset_on_reward,
+        uint8_t[:, ::1] terminated, uint8_t[:, ::1] truncated, uint8_t[:, ::1] dones_before,
+        uint8_t[::1] last_done):
+    cdef Ends ends = find_ends(terminated, truncated, dones_before, last_done)
+    with nogil:
+        c_discount_rollout(rewards, ends, gamma, reset_on_reward, out)
 
 
 def standardize(
@@ -113,11 +125,60 @@ def standardize(
         c_standardize(values, out, center, ddof, epsilon, sequential)
 
 
-def gae(
-        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] dones,
+def gae_terminated(
+        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] terminated,
         double[::1] last_value, double gamma, double lambda_, double[:, ::1] out):
     with nogil:
-        c_gae(rewards, values, dones, last_value, gamma, lambda_, out)
+        c_gae(rewards, values, terminated, last_value, gamma, lambda_, out)
+
+
+def gae(
+        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] terminated,
+        double[::1] last_value, double gamma, double lambda_, double[:, ::1] out,
+        uint8_t[:, ::1] truncated, next_values, uint8_t[:, ::1] dones_before,
+        uint8_t[::1] last_done):
+    cdef Ends ends = find_ends(terminated, truncated, dones_before, last_done)
+    cdef double[:, ::1] following = values if next_values is None else next_values
+    with nogil:
+        c_gae_rollout(
+            rewards, values, ends, following, last_value, gamma, lambda_, out)
+
+
+def lambda_returns(
+        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] terminated,
+        double[::1] last_value, double gamma, double lambda_, double[:, ::1] out,
+        uint8_t[:, ::1] truncated, next_values, uint8_t[:, ::1] dones_before,
+        uint8_t[::1] last_done):
+    cdef Ends ends = find_ends(terminated, truncated, dones_before, last_done)
+    cdef double[:, ::1] following = values if next_values is None else next_values
+    with nogil:
+        c_lambda_returns(
+            rewards, values, ends, following, last_value, gamma, lambda_, out)
+
+
+def n_step_returns(
+        double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] terminated,
+        double[::1] last_value, Py_ssize_t n, double gamma, double[:, ::1] out,
+        uint8_t[:, ::1] truncated, next_values, uint8_t[:, ::1] dones_before,
+        uint8_t[::1] last_done):
+    cdef Ends ends = find_ends(terminated, truncated, dones_before, last_done)
+    cdef double[:, ::1] following = values if next_values is None else next_values
+    with nogil:
+        c_n_step_returns(rewards, values, ends, following, last_value, n, gamma, out)
+
+
+def vtrace(
+        double[:, ::1] log_rhos, double[:, ::1] rewards, double[:, ::1] values,
+        uint8_t[:, ::1] terminated, double[::1] last_value, double gamma, double lambda_,
+        double clip_rho, double clip_c, double clip_pg_rho, double[:, ::1] vs,
+        double[:, ::1] pg_advantages, uint8_t[:, ::1] truncated, next_values,
+        uint8_t[:, ::1] dones_before, uint8_t[::1] last_done):
+    cdef Ends ends = find_ends(terminated, truncated, dones_before, last_done)
+    cdef VtraceTerms terms = VtraceTerms(gamma, lambda_, clip_rho, clip_c, clip_pg_rho)
+    cdef double[:, ::1] following = values if next_values is None else next_values
+    with nogil:
+        c_vtrace(
+            log_rhos, rewards, values, ends, following, last_value, terms, vs, pg_advantages)
 
 
 def rmsprop_update(

@@ -185,6 +185,12 @@ def writes(dtype: Type, ndim: int) -> Type:
     return kind
 
 
+def maybe(kind: Type) -> Type:
+    """Return the type of an argument that may be None."""
+    optional: Type = types.Optional(kind)
+    return optional
+
+
 def pack(*kinds: Type) -> Type:
     """Return the type of a tuple."""
     return types.Tuple(kinds)
