@@ -74,7 +74,7 @@ def train(env: str, total_steps: int, seed: int = 1) -> Agent:
                 policy, values[t] = agent(next_observation.float())
             actions[t] = policy.sample()
             log_probs[t] = policy.log_prob(actions[t])
-            observation, reward, terminated, truncated, info = games.step(actions[t].numpy())
+            observation, reward, terminated, truncated, _ = games.step(actions[t].numpy())
             next_observation = torch.from_numpy(observation)
             rewards[t] = torch.from_numpy(reward).sign()
             next_done = torch.from_numpy(terminated | truncated).float()
@@ -98,7 +98,7 @@ def learn(
 ) -> None:
     """Update the agent by a rollout, in some epochs of minibatches."""
     observations, actions, log_probs, advantages, values = (part.flatten(0, 1) for part in rollout)
-    returns, weights = advantages + values, [p for p in agent.parameters()]
+    returns, weights = advantages + values, list(agent.parameters())
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(actions)).chunk(MINIBATCHES):
             policy, value = agent(observations[rows].float())

@@ -13,7 +13,6 @@ from typing import Any
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 
-import fastpong.wrappers  # registers fastpong/Pong-v5
 from fastpong.wrappers.sb3 import AtariWrapper, PrioritizedDQN, PrioritizedReplayBuffer
 
 ENV = "fastpong/PongNoFrameskip-v4"

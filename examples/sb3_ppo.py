@@ -4,8 +4,8 @@
     python examples/sb3_ppo.py --plain               the same with SB3's own, to compare
     python examples/sb3_ppo.py --env fastpong/PongNoFrameskip-v4
 
-Two lines change: the wrapper and the rollout buffer. Observations are the same to the last byte, and
-advantages to the rounding of float32.
+Two lines change: the wrapper and the rollout buffer. Observations are the same to the last byte,
+and advantages to the rounding of float32.
 """
 
 from __future__ import annotations

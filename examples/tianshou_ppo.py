@@ -54,6 +54,8 @@ def make_algorithm(kind: type[PPO], env: gym.Env) -> PPO:
         actor=actor,
         dist_fn=lambda logits: torch.distributions.Categorical(logits=logits),
         action_space=env.action_space,
+        action_scaling=False,
+        action_bound_method=None,
     )
     critic = DiscreteCritic(preprocess_net=Net(state_shape=shape, hidden_sizes=[64, 64]))
     return kind(policy=policy, critic=critic, optim=AdamOptimizerFactory(lr=3e-4))
