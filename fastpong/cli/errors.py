@@ -74,6 +74,7 @@ def _expected(error: Exception) -> bool:
     from fastpong.storage.run import RunError
     from fastpong.storage.weights.pickle import ForeignError
     from fastpong.viewing.terminal import TerminalError
+    from fastpong.viewing.window import WindowError
     from fastpong.viewing.writers import FilmError
 
     known = (
@@ -85,6 +86,7 @@ def _expected(error: Exception) -> bool:
         PlotError,
         TerminalError,
         FilmError,
+        WindowError,
     )
     # ArithmeticError: training diverged. MemoryError: more hidden units than this machine holds.
     return isinstance(error, (*known, OSError, ArithmeticError, MemoryError))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,13 @@ from fastpong.cli.options import Names
 from fastpong.cli.shown import Shown, find_shown
 
 if TYPE_CHECKING:
+    from fastpong.viewing.duel import Side
+    from fastpong.viewing.games import Games
+    from fastpong.viewing.hand import Hand
+    from fastpong.viewing.scene import Caption
     from fastpong.viewing.show import Result
+
+_HANDS = ("mouse or up and down", "q quit  space pause")
 
 
 class Speed(click.ParamType):  # type: ignore[type-arg]
@@ -43,6 +51,11 @@ class Speed(click.ParamType):  # type: ignore[type-arg]
 @click.argument("run", type=PATH, required=False)
 @click.option("--checkpoint", "episode", type=click.IntRange(min=0), metavar="EPISODE",
               help="The run's checkpoint of that episode.  [default: the newest]")  # fmt: skip
+@click.option("--window", is_flag=True, help="Open a window. Needs pygame and Pillow.")
+@click.option("--human", "side", type=click.Choice(["left", "right"]),
+              help="Play yourself: at the left against the agent, at the right against the "
+              "computer.",
+              )  # fmt: skip
 @click.option("--games", type=click.IntRange(min=1), help="Games to play.  [default: until q]")
 @click.option("--speed", type=Speed(), default=1.0, metavar="FACTOR",
               help="Factor of the game's 60 frames a second, or max.  [default: 1]")  # fmt: skip
@@ -60,6 +73,8 @@ class Speed(click.ParamType):  # type: ignore[type-arg]
 def play(
     run: Path | None,
     episode: int | None,
+    window: bool,
+    side: Side | None,
     games: int | None,
     speed: float,
     seed: int,
@@ -74,43 +89,110 @@ def play(
     or the name of pretrained ones. Without it: the newest run under runs/, else pretrained weights.
     The games are those of fastpong eval with the same seed.
 
-    Keys: space pauses, n begins the next game, + and - change the speed, q ends.
+    Keys: space pauses, n begins the next game, + and - change the speed, q ends. A person's paddle
+    follows the mouse, or the arrows, w and s.
     """
     with Interrupt() as interrupt:
-        from fastpong.viewing.terminal import check_terminal
+        if not window:
+            from fastpong.viewing.terminal import check_terminal
 
-        check_terminal()
-        agent = find_shown(
-            run, episode, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend
-        )
-        return _show(agent, games, speed, interrupt)
+            check_terminal()
+        match = _against_computer(run) if side == "right" else None
+        if match is None:
+            agent = find_shown(
+                run, episode, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend
+            )
+            match = _against_agent(agent) if side == "left" else _watched(agent)
+        results = _show(match, window, games, speed, interrupt)
+        say(match.about)
+        for result in results:
+            say(_line(match, result))
+        return 0 if interrupt.number in (0, signal.SIGINT) else interrupt.status
 
 
-def _show(agent: Shown, games: int | None, speed: float, interrupt: Interrupt) -> int:
-    """Show games until someone has enough, and print their results."""
-    from fastpong.viewing.colours import Painter
+@dataclass(frozen=True)
+class Match:
+    """Describe the games of a command.
+
+    about : a line for the end
+    hand  : of the person who plays
+    """
+
+    games: Games
+    caption: Caption
+    about: str
+    hand: Hand | None = None
+
+
+def _watched(agent: Shown) -> Match:
+    keys = ["q quit  space pause", "n next  +- speed"]
+    return Match(agent.watcher(), _caption(agent, "computer", keys), agent.about)
+
+
+def _against_agent(agent: Shown) -> Match:
+    from fastpong.envs.variants import find_variant
+    from fastpong.viewing.duel import Duel
+    from fastpong.viewing.hand import Hand
+
+    hand = Hand()
+    duel = Duel(hand, find_variant(agent.player.env).max_frames)
+    return Match(agent.watcher(duel), _caption(agent, "you", _HANDS), agent.about, hand)
+
+
+def _against_computer(run: Path | None) -> Match:
+    from fastpong.envs.games import PONG
+    from fastpong.envs.variants import Variant
+    from fastpong.viewing.duel import Solo
+    from fastpong.viewing.hand import Hand
     from fastpong.viewing.scene import Caption
+
+    if run is not None:
+        raise click.UsageError(
+            f"--human right: expected no RUN, since you play the computer, got {run}; --human left "
+            "plays against the agent"
+        )
+    hand = Hand()
+    solo = Solo(hand, Variant("", PONG).max_frames)
+    caption = Caption(["you against the computer"], "computer", "you", "", _HANDS)
+    return Match(solo, caption, "you against the computer", hand)
+
+
+def _caption(agent: Shown, opponent: str, keys: Sequence[str]) -> Caption:
+    from fastpong.viewing.scene import Caption
+
+    player = agent.player
+    title = [player.agent, agent.trained, player.env]
+    return Caption(title, opponent, player.agent, "", keys)
+
+
+def _show(
+    match: Match, window: bool, games: int | None, speed: float, interrupt: Interrupt
+) -> list[Result]:
+    """Show games until someone has enough."""
+    from fastpong.viewing.colours import Painter
+    from fastpong.viewing.front import Front, TerminalFront
     from fastpong.viewing.show import Show
     from fastpong.viewing.terminal import Terminal, ascii_only, depth
+    from fastpong.viewing.window import Window
 
-    found, player = agent.found, agent.player
-    caption = Caption(
-        [player.agent, agent.trained, player.env],
-        "computer",
-        player.agent,
-        "",
-        ["q quit  space pause", "n next  +- speed"],
-    )
+    def show(front: Front) -> list[Result]:
+        interrupt.deferred = True
+        shown = Show(front, match.games, match.caption, speed, interrupt, match.hand)
+        return [*shown.run(iter(range(games) if games else count()), games)]
+
+    if window:
+        with Window(match.caption) as opened:
+            return show(opened)
     painter = Painter(depth(), ascii_only=ascii_only())
-    watcher = agent.watcher()
-    results: list[Result] = []
-    with Terminal() as terminal:
-        interrupt.deferred, interrupt.restore = True, terminal.restore
-        show = Show(terminal, watcher, caption, painter, speed, interrupt)
-        numbers = range(games) if games else count()
-        results += show.run(iter(numbers), games)
-    say(f"{found.path}: {player.agent} after {found.episode:,} games, plays {player.env}")
-    for result in results:
-        left, right = result.score
-        say(f"episode {result.number + 1}  return {right - left:+d}  length {result.steps}")
-    return 0 if interrupt.number in (0, signal.SIGINT) else interrupt.status
+    with Terminal(played=match.hand is not None) as terminal:
+        interrupt.restore = terminal.restore
+        return show(TerminalFront(terminal, painter))
+
+
+def _line(match: Match, result: Result) -> str:
+    """Return a game's result in words: as of eval, or who won."""
+    left, right = result.score
+    if match.hand is None:
+        return f"episode {result.number + 1}  return {right - left:+d}  length {result.steps}"
+    caption = match.caption
+    return f"game {result.number + 1}  {caption.left} {left} : {right} {caption.right}"

@@ -12,6 +12,7 @@ from fastpong.cli.checkpoints import find_checkpoint, newest_run
 
 if TYPE_CHECKING:
     from fastpong.arrays import Arrays
+    from fastpong.envs.machine import Machine
     from fastpong.storage.finding import Found
     from fastpong.training.evaluation import Player
     from fastpong.viewing.games import Watcher
@@ -26,6 +27,12 @@ class Shown:
     parameters: Arrays
 
     @property
+    def about(self) -> str:
+        """Return a line about it."""
+        found, player = self.found, self.player
+        return f"{found.path}: {player.agent} after {found.episode:,} games, plays {player.env}"
+
+    @property
     def trained(self) -> str:
         """Return how long it was trained, in words."""
         games = f"after {self.found.episode:,} games"
@@ -33,15 +40,15 @@ class Shown:
         seconds = float(counters.get("wall_seconds", 0))
         return f"{games}, {_duration(seconds)}" if seconds else games
 
-    def watcher(self) -> Watcher:
-        """Return a player of the games of ``fastpong eval``."""
+    def watcher(self, machine: Machine | None = None) -> Watcher:
+        """Return a player of the games of ``fastpong eval``, or of games on another machine."""
         from fastpong.agents.protocol import Chance
         from fastpong.envs.draws import EVAL
         from fastpong.viewing.games import Watcher
 
         player = self.player
         chance = Chance(player.seed, EVAL, player.greedy)
-        return Watcher(player.plan().stages[player.stage], self.parameters, chance)
+        return Watcher(player.plan().stages[player.stage], self.parameters, chance, machine)
 
 
 def find_shown(

@@ -61,10 +61,21 @@ cdef extern from "ale.h" nogil:
         Board board
         Game game
 
+    enum:
+        RESET_SWITCH
+        SELECT_SWITCH
+        BUTTON0
+        BUTTON1
+
     void machine_reset(CMachine *machine, const Setup *setup, int32_t max_frames)
     int32_t machine_act(CMachine *machine, const Setup *setup, int32_t action)
+    int32_t machine_act_beside(
+        CMachine *machine, const Setup *setup, int32_t action, uint8_t pins)
     int32_t machine_play(
         CMachine *machine, const Setup *setup, const uint8_t *actions, int32_t count)
+    void machine_turn(
+        CMachine *machine, const Setup *setup, int32_t paddle, double share)
+    void machine_hold(CMachine *machine, uint8_t switches)
     bint machine_is_over(const CMachine *machine)
     bint machine_is_valid(const CMachine *machine)
 

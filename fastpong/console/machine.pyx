@@ -185,18 +185,20 @@ cdef class Machine:
         self.state = self.start
         self.at_start = True
 
-    def act(self, int action):
+    def act(self, int action, *, bint button0=False, bint button1=False):
         """Emulate one frame and return the reward.
 
-        action : of ALE's numbers, 0 to 17
+        action           : of ALE's numbers, 0 to 17
+        button0, button1 : the buttons of paddle 0 and 1 are pressed, whatever the action
 
         Raises ValueError for another number.
         """
         cdef int32_t reward
+        cdef uint8_t pins = (BUTTON0 if button0 else 0) | (BUTTON1 if button1 else 0)
         if not 0 <= action < ACTIONS:
             raise ValueError(f"action: expected 0 to {ACTIONS - 1}, got {action}")
         with nogil:
-            reward = machine_act(&self.state, &self.setup, action)
+            reward = machine_act_beside(&self.state, &self.setup, action, pins)
         self.at_start = False
         return reward
 
@@ -214,6 +216,23 @@ cdef class Machine:
                 &self.state, &self.setup, &actions[0], <int32_t>actions.shape[0])
         self.at_start = False
         return reward
+
+    def turn(self, int paddle, double share):
+        """Turn a paddle by hand, from the next frame on.
+
+        paddle : 0 to 3. Actions turn the player's own, from there on
+        share  : of its way, from 0 to 1. Pong's paddles are at the top at 0
+
+        Raises ValueError for other numbers.
+        """
+        if not 0 <= paddle <= 3 or not 0 <= share <= 1:
+            raise ValueError(
+                f"paddle, share: expected 0 to 3 and 0 to 1, got {paddle} and {share}")
+        machine_turn(&self.state, &self.setup, paddle, share)
+
+    def hold(self, *, bint select=False, bint reset=False):
+        """Hold the console's switches from the next frame on, or release them."""
+        machine_hold(&self.state, (SELECT_SWITCH if select else 0) | (RESET_SWITCH if reset else 0))
 
     cdef int32_t emulate(
             self, const uint8_t *actions, int32_t count, uint8_t *screen) noexcept nogil:

@@ -54,6 +54,7 @@ class Emulator:
         "_draw",
         "_frameskip",
         "_machines",
+        "_own",
         "_play",
         "_see",
         "_single_skip",
@@ -81,6 +82,7 @@ class Emulator:
         self._single_skip = variant.frameskip[0] if len(variant.frameskip) == 1 else 0
         self._sticky = variant.sticky
         self._see: Callable[[int], None] | None = None
+        self._own = False
         self._use(self._machine(self.kind))
         self.actions: tuple[int, ...] = self.machine.actions
         self.screen_shape = self.machine.screen_shape
@@ -92,9 +94,16 @@ class Emulator:
 
         None where ALE plays, and where someone looks at every frame.
         """
-        if self._see is None and self.machine is self._machines.get("console"):
+        if self._see is None and not self._own and self.machine is self._machines.get("console"):
             return cast("Console", self.machine)
         return None
+
+    def use(self, machine: Machine) -> None:
+        """Play on a machine of somebody's own from the next episode on, without compiled loops."""
+        self._own = True
+        self._machines = {self.kind: machine}
+        self._use(machine)
+        self._to_start()
 
     def _machine(self, kind: str) -> Machine:
         """Return the machine of a kind."""

@@ -62,24 +62,30 @@ class Part:
 class Panel:
     """Draw one game's part of the frames.
 
-    scale : the picture has 160 times so many columns and 105 times so many rows. A pixel of the
-            console is twice as wide as high, about as on a television
+    caption     : above it
+    left, right : names of the players
+    scale       : the picture has 160 times so many columns and 105 times so many rows. A pixel of
+                  the console is twice as wide as high, about as on a television
+
+    frame   : the part, as it was drawn last
+    top     : of the picture in it
+    picture : its rows and columns
     """
 
-    def __init__(self, part: Part, scale: int) -> None:
-        self.part = part
-        self._line = 8 + 5 * scale
+    def __init__(self, caption: str, left: str, right: str, scale: int) -> None:
+        self._names = left, right
+        self.top = self._line = 8 + 5 * scale
         self.picture = 105 * scale, SCREEN[1] * scale
         self._rows = np.arange(self.picture[0]) * SCREEN[0] // self.picture[0]
         self._columns = np.arange(self.picture[1]) * SCREEN[1] // self.picture[1]
         height = self._line + self.picture[0] + 2 * self._line
         self.frame = np.full((height + height % 2, self.picture[1]), _BLANK, np.uint8)
         self._score: tuple[int, int] | None = None
-        self._write(0, 4, part.caption, "plain")
+        self._write(0, 4, caption, "plain")
 
     def draw(self, moment: Moment, odds: Odds | None) -> Frame:
         """Return the part's frame. The next call changes it."""
-        top = self._line
+        top = self.top
         self.frame[top : top + self.picture[0]] = moment.screen[self._rows][:, self._columns]
         if moment.score != self._score:
             self._score = moment.score
@@ -92,9 +98,9 @@ class Panel:
         self.frame[top : top + self._line] = _BLANK
         at = 4
         for text, ink in (
-            (f"{self.part.left} {score[0]}", "left"),
+            (f"{self._names[0]} {score[0]}", "left"),
             (" : ", "plain"),
-            (f"{score[1]} {self.part.right}", "right"),
+            (f"{score[1]} {self._names[1]}", "right"),
         ):
             at = self._write(top, at, text, ink)
 
@@ -120,7 +126,8 @@ class Film:
     """Draw frames of several games side by side."""
 
     def __init__(self, parts: Sequence[Part], scale: int) -> None:
-        self.panels = [Panel(part, scale) for part in parts]
+        self.parts = parts
+        self.panels = [Panel(p.caption, p.left, p.right, scale) for p in parts]
         gap = 2 * (len(parts) > 1)
         heights, widths = zip(*(panel.frame.shape for panel in self.panels), strict=True)
         self._lefts = [sum(widths[:n]) + gap * n for n in range(len(parts))]
@@ -134,7 +141,7 @@ class Film:
 
         It ends with the longest part. The others keep their last picture.
         """
-        running = [_moments(panel.part) for panel in self.panels]
+        running = [_moments(part) for part in self.parts]
         last: list[Moment | None] = [None] * len(running)
         shown = 0
         while most is None or shown < most:
@@ -147,10 +154,12 @@ class Film:
 
     def _frame(self, moments: Sequence[Moment | None]) -> Frame:
         frame = np.full(self.size, _BLANK, np.uint8)
-        for panel, moment, left in zip(self.panels, moments, self._lefts, strict=True):
+        for part, panel, moment, left in zip(
+            self.parts, self.panels, moments, self._lefts, strict=True
+        ):
             if moment is not None:
                 thought = moment.thought
-                odds = panel.part.watcher.odds(thought) if thought is not None else None
+                odds = part.watcher.odds(thought) if thought is not None else None
                 panel.draw(moment, odds)
             rows, columns = panel.frame.shape
             frame[:rows, left : left + columns] = panel.frame

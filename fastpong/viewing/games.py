@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from fastpong.agents.protocol import Chance, PlannedStage, Thought
 from fastpong.arrays import Arrays
 from fastpong.console.palette import NTSC_PALETTE
-from fastpong.envs.machine import Screen
+from fastpong.envs.machine import Machine, Screen
 
 FRAMES_PER_SECOND = 60
 """Of the console."""
@@ -60,17 +61,36 @@ class Odds:
         return max(0.0, 1 - self.up - self.down)
 
 
+class Games(Protocol):
+    """Games that can be shown."""
+
+    def game(self, number: int) -> Iterator[Moment]:
+        """Play a game, and yield its frames."""
+
+    def odds(self, thought: Thought) -> Odds:
+        """Return where the paddle will go."""
+
+
 class Watcher:
     """Play games of an agent and show every frame.
 
     stage      : of the plan of its run
     parameters : of the agent. Changed in place, they count from the next step on
     chance     : as for actors
+    machine    : to play on. None: the stage's emulator
     """
 
-    def __init__(self, stage: PlannedStage, parameters: Arrays, chance: Chance) -> None:
+    def __init__(
+        self,
+        stage: PlannedStage,
+        parameters: Arrays,
+        chance: Chance,
+        machine: Machine | None = None,
+    ) -> None:
         self.parameters = parameters
         self.actor = stage.spec.actor(stage, chance)
+        if machine is not None:
+            self.actor.emulator.use(machine)
 
     def odds(self, thought: Thought) -> Odds:
         """Return where the paddle will go."""

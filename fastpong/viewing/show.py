@@ -1,4 +1,4 @@
-"""Showing games on a terminal, at their own pace."""
+"""Showing games, at their own pace."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from fastpong.viewing.colours import Painter
-from fastpong.viewing.games import FRAMES_PER_SECOND, Moment, Watcher
-from fastpong.viewing.scene import Caption, Scene
-from fastpong.viewing.terminal import Terminal
+from fastpong.viewing.front import Front
+from fastpong.viewing.games import FRAMES_PER_SECOND, Games, Moment
+from fastpong.viewing.hand import Hand
+from fastpong.viewing.scene import Caption
 
 MOST = float("inf")
 """The speed of as many frames as the machine plays."""
@@ -85,24 +85,25 @@ class Pace:
 
 
 class Show:
-    """Show games on a terminal until someone has enough.
+    """Show games until someone has enough.
 
-    caption : of the first game, without its number
+    front   : to show them on
+    caption : of all games, without their numbers
     stop    : polled at every frame
+    hand    : of a person who plays
     """
 
     def __init__(
         self,
-        terminal: Terminal,
-        watcher: Watcher,
+        front: Front,
+        games: Games,
         caption: Caption,
-        painter: Painter,
         speed: float,
         stop: Callable[[], bool],
+        hand: Hand | None = None,
     ) -> None:
-        self.terminal, self.watcher, self.caption = terminal, watcher, caption
-        self.painter, self.pace, self._stop = painter, Pace(speed), stop
-        self._scene: Scene | None = None
+        self.front, self.games, self.caption = front, games, caption
+        self.pace, self._stop, self._hand = Pace(speed), stop, hand
         self._quit = self._next = False
 
     def run(self, numbers: Iterator[int], total: int | None) -> Iterator[Result]:
@@ -110,7 +111,6 @@ class Show:
         for number in numbers:
             of = f" of {total}" if total else ""
             self.caption = replace(self.caption, game=f"game {number + 1}{of}")
-            self._scene = None
             last = self._game(number)
             if self.over:
                 return
@@ -121,12 +121,12 @@ class Show:
     @property
     def over(self) -> bool:
         """Return whether nobody watches any more."""
-        return self._quit or self.terminal.gone or self._stop()
+        return self._quit or self.front.gone or self._stop()
 
     def _game(self, number: int) -> Moment | None:
         """Show a game, and return its last moment if it came to its end."""
         moment, self._next = None, False
-        for moment in self.watcher.game(number):
+        for moment in self.games.game(number):
             self._wait(moment)
             if self.over or self._next:
                 return None
@@ -154,19 +154,22 @@ class Show:
 
     def _press(self) -> None:
         """Do as the keys say."""
-        for key in self.terminal.pressed():
-            if key in ("q", "Q", "\x03", "\x1b"):
+        for key in self.front.pressed():
+            if self._hand is not None:
+                self._hand.releases = self.front.releases
+                if self._hand.obey(key):
+                    continue
+            if key.released:
+                continue
+            if key.name in ("q", "Q", "\x03", "escape"):
                 self._quit = True
-            elif key in (" ", "p"):
+            elif key.name in (" ", "p"):
                 self.pace.paused = not self.pace.paused
-            elif key == "n":
+            elif key.name == "n":
                 self._next = True
-            elif key in ("+", "=", "-", "_"):
-                self.pace.change(2.0 if key in "+=" else 0.5)
+            elif key.name in ("+", "=", "-", "_"):
+                self.pace.change(2.0 if key.name in "+=" else 0.5)
 
     def _draw(self, moment: Moment) -> None:
-        size = self.terminal.size
-        if self._scene is None or self._scene.size != size or self.terminal.resumed:
-            self._scene = Scene(*size, self.caption, self.painter)
-        odds = self.watcher.odds(moment.thought) if moment.thought is not None else None
-        self.terminal.show(self._scene.draw(moment, odds, self.pace.words))
+        odds = self.games.odds(moment.thought) if moment.thought is not None else None
+        self.front.draw(moment, odds, self.caption, self.pace.words)

@@ -10,19 +10,23 @@ import signal
 import sys
 import termios
 import tty
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from fastpong.viewing.colours import Depth
+from fastpong.viewing.keys import Key
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"  # another screen, no cursor, no wrapped lines
 _LEAVE = "\x1b[m\x1b[?7h\x1b[?25h\x1b[?1049l"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # a frame is shown at once, where that is known
-_KEYS = re.compile(rb"\x1b\[[0-9;<?]*[A-Za-z~]|\x1bO[A-Za-z]|[\x00-\x7f]|[^\x00-\x7f]+")
-_NAMES = {
-    b"\x1b[A": "up", b"\x1b[B": "down", b"\x1b[C": "right", b"\x1b[D": "left",
-    b"\x1bOA": "up", b"\x1bOB": "down", b"\x1bOC": "right", b"\x1bOD": "left",
-}  # fmt: skip
+_KEYS = re.compile(r"\x1b(?:\[|O)([0-9;:<?]*)([A-Za-z~])|(.)", re.DOTALL)
+_CUT = re.compile(r"\x1b(\[[0-9;:<?]*|O)?$")
+_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+_MOUSE = "\x1b[?1003h\x1b[?1006h", "\x1b[?1006l\x1b[?1003l"
+# Kitty's protocol, which other terminals know, too: arrows tell when they are released. The
+# question is answered only there.
+_RELEASES = "\x1b[>2u\x1b[?u", "\x1b[<u"
 
 _OTHERS = (
     "fastpong play --window opens a window, fastpong video -o pong.mp4 makes a film, and "
@@ -39,15 +43,23 @@ class Terminal:
 
     A context manager: at its end the screen, the cursor and the keyboard are as before.
 
-    gone : the terminal could not be written to any more
+    played   : a person plays: the mouse is followed, and releases of keys, where that is known
+    gone     : the terminal could not be written to any more
+    releases : it tells when keys are released
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, played: bool = False) -> None:
+        self._begin, self._finish = _ENTER, _LEAVE
+        if played:
+            self._begin += _MOUSE[0] + _RELEASES[0]
+            self._finish = _RELEASES[1] + _MOUSE[1] + _LEAVE
+        self.releases = False
         self._out, self._in = sys.stdout.fileno(), _keyboard()
         self._before: list[Any] | None = None
         self._inside = False
         self._handlers: dict[int, Any] = {}
         self._resumed = False
+        self._unread = ""
         self.gone = False
 
     def __enter__(self) -> Self:
@@ -87,23 +99,39 @@ class Terminal:
         if text:
             self._write(f"{_BEGIN}{text}{_END}")
 
-    def pressed(self) -> list[str]:
-        """Return the keys that were pressed: characters, and up, down, left, right."""
+    def pressed(self) -> list[Key]:
+        """Return the keys that were pressed. The mouse's heights are rows, from 0 on."""
         if self._in is None or self.gone or not select.select([self._in], [], [], 0)[0]:
-            return []
+            text, self._unread = self._unread, ""
+            return [*self._keys(text)]
         try:
             read = os.read(self._in, 4096)
         except OSError:
             read = b""
         if not read:
             self._in = None
-        return [_NAMES.get(key, key.decode(errors="replace")) for key in _KEYS.findall(read)]
+        text = self._unread + read.decode(errors="replace")
+        # A sequence may have come in part. If no more comes, it was the key Escape.
+        cut = _CUT.search(text)
+        self._unread = cut[0] if cut else ""
+        return [*self._keys(text[: cut.start()] if cut else text)]
+
+    def _keys(self, text: str) -> Iterator[Key]:
+        for arguments, final, character in _KEYS.findall(text):
+            if character:
+                yield Key("escape" if character == "\x1b" else character)
+            elif final in _ARROWS:
+                yield Key(_ARROWS[final], released=arguments.endswith(":3"))
+            elif final == "u" and arguments.startswith("?"):
+                self.releases = True
+            elif final in "Mm" and arguments.startswith("<"):
+                yield Key("mouse", height=float(arguments.split(";")[2]) - 1)
 
     def restore(self) -> None:
         """Give the terminal back. May be called twice, and from a signal's handler."""
         if self._inside:
             self._inside = False
-            self._write(_LEAVE)
+            self._write(self._finish)
             if self._before is not None and self._in is not None:
                 with contextlib.suppress(termios.error):
                     termios.tcsetattr(self._in, termios.TCSAFLUSH, self._before)
@@ -113,7 +141,7 @@ class Terminal:
             self._before = termios.tcgetattr(self._in)
             tty.setcbreak(self._in)
         self._inside = True
-        self._write(_ENTER)
+        self._write(self._begin)
 
     def _write(self, text: str) -> None:
         data = text.encode(errors="replace")

@@ -204,3 +204,50 @@ def test_what_cannot_be_shown(home: Path, trained: tuple[Path, str], tmp_path: P
             assert shown.end() in (1, 2)
         assert expected in " ".join(shown.raw.split())
         assert "\x1b" not in shown.raw
+
+
+def paddle_rows(screen: Screen, colour: str) -> set[int]:
+    """Return the terminal's rows that a colour of truecolor is in."""
+    return {
+        row for (row, column), cell in screen.cells.items()
+        if row > 3 and column < 53 and (colour in cell[1] or colour in cell[2])
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("side", "colour"), [("left", "212;128;72"), ("right", "92;184;92")])
+def test_a_persons_paddle_follows_the_mouse_and_the_arrows(
+    side: str, colour: str, home: Path, trained: tuple[Path, str]
+) -> None:
+    run = [trained[0]] if side == "left" else []
+    env = {"COLORTERM": "truecolor"}
+    with session("play", *run, "--human", side, cwd=home, env=env) as shown:
+        shown.until(lambda screen: "0:01" in screen.text)
+        assert {"?1003", "?1006"} <= shown.screen.modes
+        for row in (8, 16):
+            shown.press(f"\x1b[<35;10;{row + 1}M")
+            shown.until(lambda screen, row=row: row in paddle_rows(screen, colour))  # type: ignore[misc]
+        for _ in range(20):
+            shown.press("\x1b[A")
+            shown.read(0.05)
+        shown.until(lambda screen: max(paddle_rows(screen, colour), default=0) < 14)
+        shown.press("q")
+        assert shown.end() == 0
+        assert shown.restored
+
+
+def test_a_person_at_the_right_needs_no_run(home: Path, trained: tuple[Path, str]) -> None:
+    with session("play", trained[0], "--human", "right", cwd=home) as shown:
+        assert shown.end() == 2
+    assert "--human right: expected no RUN" in " ".join(shown.raw.split())
+
+
+def test_a_window_shows_the_same_games(home: Path, trained: tuple[Path, str]) -> None:
+    pytest.importorskip("pygame")
+    asked = ("--episodes", 1, "--seed", 6)
+    expected = fastpong("eval", trained[0], *asked, cwd=home).stdout.splitlines()[1]
+    done = fastpong(
+        "play", trained[0], "--window", "--games", 1, "--seed", 6, "--speed", "max", cwd=home,
+        env={"SDL_VIDEODRIVER": "dummy"},
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines()[-1] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -78,6 +79,10 @@ class Screen:
             self.cells.clear()
         elif final in "hl":
             (self.modes.add if final == "h" else self.modes.discard)(arguments)
+        elif final == "u":  # Kitty's keyboard: on, off, and a question without an answer here
+            assert arguments in (">2", "<", "?")
+            if arguments != "?":
+                (self.modes.add if arguments == ">2" else self.modes.discard)("kitty")
         elif final == "m":
             self._style(arguments)
         else:
@@ -122,13 +127,16 @@ class Session:
     screen: Screen
     raw: str = ""
     status: int | None = None
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")()
+    )
 
     def read(self, seconds: float = 0.05) -> bool:
         """Read what there is. False: the other side is closed."""
         if not select.select([self.terminal], [], [], seconds)[0]:
             return True
         data = read_terminal(self.terminal)
-        text = data.decode()
+        text = self.decoder.decode(data)
         self.raw += text
         self.screen.feed(text)
         return bool(data)

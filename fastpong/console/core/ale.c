@@ -4,7 +4,6 @@
 enum {
     IDLE_FRAMES = 60,
     SWITCHES = 0x3F, /* nothing pressed, in colour, difficulty B */
-    RESET_SWITCH = 1,
     /* A paddle's resistance in ohms, and how far an action turns it. */
     LEAST_RESISTANCE = 27450,
     MOST_RESISTANCE = 790196,
@@ -70,15 +69,31 @@ void machine_reset(Machine *machine, const Setup *setup, int32_t max_frames) {
     machine->points = points(machine, &setup->game);
 }
 
+void machine_turn(Machine *machine, const Setup *setup, int32_t paddle, double share) {
+    double way = share * (MOST_RESISTANCE - LEAST_RESISTANCE);
+    int32_t resistance = LEAST_RESISTANCE + (int32_t)way;
+    if (paddle == setup->game.paddle) machine->resistance = resistance;
+    machine->console.tia.charge[paddle] = charge_cycles(resistance);
+}
+
+void machine_hold(Machine *machine, uint8_t switches) {
+    machine->console.riot.port_b = (uint8_t)(SWITCHES & ~switches);
+}
+
 bool machine_is_over(const Machine *machine) {
     return machine->terminated || machine->frames >= machine->max_frames;
 }
 
 int32_t machine_act(Machine *machine, const Setup *setup, int32_t action) {
+    return machine_act_beside(machine, setup, action, 0);
+}
+
+int32_t machine_act_beside(Machine *machine, const Setup *setup, int32_t action, uint8_t pins) {
     const Game *game = &setup->game;
     if (machine_is_over(machine)) return 0;
     if (game->paddle < 0) push_stick(machine, MOVES[action]);
     else turn_paddle(machine, game, MOVES[action]);
+    machine->console.riot.port_a &= (uint8_t)~pins;
     machine->lines = console_frame(&machine->console, &setup->board);
     machine->frames++;
     int32_t before = machine->points;
