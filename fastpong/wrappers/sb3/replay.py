@@ -32,7 +32,7 @@ class PrioritizedSamples(NamedTuple):
     indices: Order
 
 
-class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
+class PrioritizedReplayBuffer(ReplayBuffer):
     """Sample transitions by priority.
 
         P(i) ~ p_i = (|td_error_i| + epsilon)^alpha,   w_i = (p_i / min_k p_k)^-beta
@@ -132,7 +132,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         )
 
 
-class PrioritizedDQN(DQN):  # type: ignore[misc]
+class PrioritizedDQN(DQN):
     """DQN that weighs its loss and updates priorities.
 
     final_beta : of importance sampling at the end of learning. It rises linearly from the buffer's
