@@ -213,6 +213,8 @@ class In(ArrayItem):
             if array.dtype.kind == "f":  # of any precision, and it may be NaN, as all arrays may
                 return np.full(columns, array.item(), call.float or F64)
             value = array.item()
+        if self.dtypes is FLAGS and isinstance(value, (bool, np.bool_)):
+            value = int(value)
         call.float = call.float or F64
         return np.full(columns, checks.real(self.name, value), call.float)
 

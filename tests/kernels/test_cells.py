@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from kernel_cases import ALL_BACKENDS, BACKENDS, DTYPES, screens, table
 from tolerances import GRADIENT, UPDATE, assert_close, assert_same
 
@@ -736,62 +734,6 @@ def test_a_share_that_fails_leaves_no_other_waiting(begun: bool) -> None:
     assert np.isfinite(update.run(given.orders, 1, RATE, ENTROPY, team.each)).all()
 
 
-# --- advantages ---------------------------------------------------------------------------------
-
-
-def rollout(shape: tuple[int, ...], dtype: Any, seed: int = 13) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    return {
-        "rewards": rng.choice([-1, 0, 0, 0, 1], shape).astype(dtype),
-        "values": rng.standard_normal(shape).astype(dtype),
-        "dones": rng.random(shape) < 0.1,
-        "last_value": rng.standard_normal(shape[1:]).astype(dtype),
-    }
-
-
-@pytest.mark.parametrize("shape", [(0,), (1,), (40,), (0, 3), (7, 1), (40, 5), (3, 0)])
-def test_gae_is_the_oracles(backend: Any, exact: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    given = rollout(shape, dtype)
-    if len(shape) == 1:
-        given["last_value"] = float(given["last_value"])
-    for gamma, lambda_ in ((0.99, 0.95), (1, 1), (0.9, 0), (0, 0.5)):
-        wide = {n: np.asarray(a, F64) if n != "dones" else a for n, a in given.items()}
-        if len(shape) == 1:
-            wide["last_value"] = float(np.asarray(given["last_value"], dtype))
-        got = backend.gae(**given, gamma=gamma, lambda_=lambda_)
-        assert got.dtype == dtype and got.shape == shape
-        assert_close(got, exact.gae(**wide, gamma=gamma, lambda_=lambda_))
-
-
-def test_gae_of_one_row_is_a_column_of_many(backend: Any, exact: Any, dtype: Any) -> None:
-    many = rollout((30, 4), dtype)
-    whole = backend.gae(**many)
-    for n in range(4):
-        one = {name: np.ascontiguousarray(array[..., n]) for name, array in many.items()}
-        got = backend.gae(**one)
-        assert_same(got, np.ascontiguousarray(whole[:, n]))
-    out = many["rewards"].copy()
-    assert backend.gae(**{**many, "rewards": out}, out=out) is out
-    assert_same(out, whole)
-    as_numbers = {**many, "dones": many["dones"].astype(np.uint8) * 3}
-    assert_same(backend.gae(**as_numbers), whole)
-    assert_close(exact.gae(**as_numbers), whole)
-
-
-@given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 1))
-def test_gae_identities(seed: int, steps: int, gamma: float) -> None:
-    """With lambda 1 the discounted return less the value, with lambda 0 the error of one step."""
-    backend = kernels.get_backend("cython")
-    given = rollout((steps,), F64, seed)
-    r, v, dones, last = (given[n] for n in ("rewards", "values", "dones", "last_value"))
-    returns, after = np.zeros(steps), float(last)
-    for t in reversed(range(steps)):
-        after = returns[t] = r[t] + gamma * (0 if dones[t] else after)
-    np.testing.assert_allclose(backend.gae(r, v, dones, last, gamma, 1) + v, returns, atol=1e-12)
-    following = np.where(dones, 0, np.append(v[1:], last))
-    np.testing.assert_allclose(backend.gae(r, v, dones, last, gamma, 0), r + gamma * following - v)
-
-
 # --- the step -----------------------------------------------------------------------------------
 
 
@@ -977,13 +919,6 @@ def test_numbers_out_of_range_are_refused(backend: Any) -> None:
     refuse(backend.ppo_gradient, loss, clip_range=1.0)
     refuse(backend.ppo_gradient, loss, ent_coef=-0.1)
     refuse(backend.td_gradient, td_inputs(2, F64), actions=np.array([0, 2], np.uint8))
-    path = rollout((5, 2), F64)
-    refuse(backend.gae, path, gamma=1.1)
-    refuse(backend.gae, path, lambda_=-0.1)
-    refuse(backend.gae, path, last_value=np.zeros(3))
-    refuse(backend.gae, path, TypeError, last_value=0.0)
-    refuse(backend.gae, rollout((5,), F64), TypeError, last_value=np.zeros(2))
-    refuse(backend.gae, path, TypeError, dones=np.zeros((5, 2)))
     step = buffers(F64)
 
     def bind(**given: Any) -> None:

@@ -19,8 +19,9 @@ from fastpong.kernels.numba.cache import Kernel
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-REWARDS = np.array([0.0, 0.0, 1.0])
-WANT = [0.25, 0.5, 1.0]
+REWARDS = np.array([[0.0], [0.0], [1.0]])
+WANT = [[0.25], [0.5], [1.0]]
+NO_ENDS = (None,) * 4
 SOME = ("policy_step", "sparse_policy_forward", "discount_rewards", "gae", "adam_update")
 
 
@@ -38,8 +39,8 @@ def fresh() -> Any:
 
 def misses(kernel: Any) -> int:
     """Run the kernel, and return how often it was compiled rather than loaded."""
-    out = np.zeros(3)
-    kernel(REWARDS, 0.5, out, True)
+    out = np.zeros((3, 1))
+    kernel(REWARDS, 0.5, out, True, *NO_ENDS)
     assert out.tolist() == WANT
     return sum(kernel.dispatcher.stats.cache_misses.values())
 
@@ -59,21 +60,21 @@ def test_code_is_compiled_once_and_loaded_ever_after(directory: Path) -> None:
 def test_one_compilation_serves_read_only_and_writeable_arrays(directory: Path) -> None:
     kernel = fresh()
     assert misses(kernel) == 1
-    frozen, out = REWARDS.copy(), np.zeros(3)
+    frozen, out = REWARDS.copy(), np.zeros((3, 1))
     frozen.flags.writeable = False
-    kernel(frozen, 0.5, out, True)
+    kernel(frozen, 0.5, out, True, *NO_ENDS)
     assert out.tolist() == WANT
     assert len(kernel.dispatcher.signatures) == 1 and len(files(directory)) == 1
     with pytest.raises(TypeError):
-        kernel(REWARDS, 0.5, frozen, True)  # an output is not
+        kernel(REWARDS, 0.5, frozen, True, *NO_ENDS)  # an output is not
 
 
 def test_wrong_arrays_are_refused(directory: Path) -> None:
-    kernel, out = fresh(), np.zeros(3)
+    kernel, out = fresh(), np.zeros((3, 1))
     misses(kernel)
-    for rewards in (REWARDS[None], np.zeros(6)[::2], REWARDS.astype("f4")):
+    for rewards in (REWARDS[None], np.zeros((6, 1))[::2], REWARDS.astype("f4")):
         with pytest.raises(TypeError):
-            kernel(rewards, 0.5, out, True)
+            kernel(rewards, 0.5, out, True, *NO_ENDS)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,10 @@ import sys
 import numpy as np
 from fastpong.kernels.numba.kernels import KERNELS, compile_kernels
 compile_kernels("float64", sys.argv[1:])
-out = np.zeros(3)
-KERNELS["discount_rewards"](np.array([0.0, 0.0, 1.0]), 0.5, out, True)
-assert out.tolist() == [0.25, 0.5, 1.0]
+out = np.zeros((3, 1))
+rewards = np.array([[0.0], [0.0], [1.0]])
+KERNELS["discount_rewards"](rewards, 0.5, out, True, None, None, None, None)
+assert out.tolist() == [[0.25], [0.5], [1.0]]
 print(sum(sum(kernel.dispatcher.stats.cache_misses.values()) for kernel in KERNELS.values()))
 """
 

@@ -42,11 +42,11 @@ def test_arrays_may_be_read_only_or_not(dtype: str, writeable: bool) -> None:
     @numba.njit  # type: ignore[untyped-decorator]
     def last_return(rewards: Any, out: Any) -> float:
         discount_rewards(rewards, 0.5, out, False)
-        return float(out[0])
+        return float(out[0, 0])
 
-    rewards = np.array([0, 0, 1], dtype)
+    rewards = np.array([[0], [0], [1]], dtype)
     rewards.flags.writeable = writeable
-    assert last_return(rewards, np.zeros(3, dtype)) == 0.25
+    assert last_return(rewards, np.zeros((3, 1), dtype)) == 0.25
 
 
 PROGRAM = """
@@ -56,9 +56,10 @@ from fastpong.kernels.numba.returns import discount_rewards
 @numba.njit(cache=True)
 def last_return(rewards, out):
     discount_rewards(rewards, 0.5, out, False)
-    return out[0]
+    return out[0, 0]
 
-print(last_return(np.array([0.0, 0, 1]), np.zeros(3)), sum(last_return.stats.cache_hits.values()))
+got = last_return(np.array([[0.0], [0], [1]]), np.zeros((3, 1)))
+print(got, sum(last_return.stats.cache_hits.values()))
 """
 
 

@@ -57,6 +57,12 @@ def value_after(
     return np.float64(values[t + 1, n]) if values is not None else 0.0
 
 
+@helper
+def least(bound: float, x: float) -> float:
+    """Return the lesser one, NaN for NaN."""
+    return bound if x > bound else x
+
+
 def _discount_types(F: Type) -> tuple[Type, ...]:
     return (reads(F, 2), F64, writes(F, 2), types.boolean, maybe(reads(U8, 2)), *ENDS)
 
@@ -192,9 +198,9 @@ def vtrace(
                 carried = 0.0
             rho, reward = math.exp(np.float64(log_rhos[t, n])), np.float64(rewards[t, n])
             value = np.float64(values[t, n])
-            pg_advantages[t, n] = min(clip_pg_rho, rho) * (
+            pg_advantages[t, n] = least(clip_pg_rho, rho) * (
                 reward + gamma * (after + carried) - value
             )
-            delta = min(clip_rho, rho) * (reward + gamma * after - value)
-            carried = delta + gamma * lambda_ * min(clip_c, rho) * carried
+            delta = least(clip_rho, rho) * (reward + gamma * after - value)
+            carried = delta + gamma * lambda_ * least(clip_c, rho) * carried
             vs[t, n] = value + carried
