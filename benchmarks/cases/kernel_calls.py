@@ -196,8 +196,8 @@ def _rest(data: Data, k: kernels.Backend) -> list[Call]:
 
 
 def _statistics(data: Data, k: kernels.Backend) -> list[Call]:
-    """Running statistics of the frames, and of the returns of an episode, as one environment."""
-    frames, rewards = data.dense[:64], data.rewards[:, None]
+    """Running statistics of the first frames, and of their returns, as one environment."""
+    frames, rewards = data.dense[:64], data.rewards[:64, None]
     starts, scaled = np.zeros(rewards.shape, np.uint8), np.empty_like(rewards)
     size = frames.shape[1]
 
@@ -221,7 +221,7 @@ def _statistics(data: Data, k: kernels.Backend) -> list[Call]:
              lambda: k.update_mean_var(frames, *moments), fresh_moments),
         _simple("normalize_observations", "row of 6400", len(frames), k.normalize_observations,
                 frames, mean, var, out=np.empty_like(frames)),
-        Call("normalize_rewards", "episode", 1,
+        Call("normalize_rewards", "step", len(rewards),
              lambda: k.normalize_rewards(rewards, starts, *going, out=scaled), fresh_rewards),
     ]  # fmt: skip
 

@@ -37,19 +37,19 @@ class Contest:
 
     arms    : by name, ours is ``OURS``. They may change their own arrays, time after time
     results : the same ways, once each from fresh arrays, for the check
-    least   : how many times as fast as each peer ours is to be
+    rtol    : within which they give the same
     """
 
     what: str
     arms: dict[str, Callable[[], object]]
     results: dict[str, Callable[[], Array]]
-    least: float | None = None
+    rtol: float
 
-    def check(self, rtol: float) -> None:
+    def check(self) -> None:
         """Raise AssertionError unless all give the same."""
         mine = self.results[OURS]()
         for theirs in self.results.values():
-            tolerances.assert_close(mine, theirs(), rtol)
+            tolerances.assert_close(mine, theirs(), self.rtol)
 
 
 def contests(dtype: str) -> Iterator[Contest]:
@@ -84,7 +84,7 @@ def _standardize(size: int, dtype: str) -> Contest:
     if HAS_TORCH:
         tensor = _torch().from_numpy(values)
         arms["PyTorch"] = lambda: ((tensor - tensor.mean()) / (tensor.std() + 1e-8)).numpy()
-    return Contest(f"standardize, {size:,}", arms, arms, least=1.0)
+    return Contest(f"standardize, {size:,}", arms, arms, tolerances.TORCH[out.dtype])
 
 
 def _adam(dtype: str) -> Contest:
@@ -132,7 +132,7 @@ def _steps(
         f"{what}, {WEIGHTS:,}",
         {name: make()[0] for name, make in makers.items()},
         {name: lambda make=make: first(make) for name, make in makers.items()},
-        least=1.0,
+        tolerances.TORCH[np.dtype(dtype)],
     )
 
 
@@ -170,7 +170,9 @@ def _clip(network: str, shapes: tuple[tuple[int, ...], ...], dtype: str) -> Cont
     if HAS_TORCH:
         clip, other = _torch().nn.utils.clip_grad_norm_, parameters()
         arms["PyTorch"], results["PyTorch"] = lambda: clip(other, 0.5), theirs
-    return Contest(f"clip_grad_norm, {network}", arms, results, least=1.0)
+    # PyTorch adds up float32 in float32: its norm of 1.7 million numbers is 2e-5 off.
+    rtol = 1e-4 if dtype == "float32" else tolerances.TORCH[np.dtype(dtype)]
+    return Contest(f"clip_grad_norm, {network}", arms, results, rtol)
 
 
 def _observations(dtype: str) -> Contest:
@@ -221,6 +223,5 @@ def _stateful(
 ) -> Contest:
     makers = {OURS: ours, "VecNormalize's NumPy": theirs}
     arms = {name: make() for name, make in makers.items()}
-    return Contest(
-        what, arms, {n: lambda make=make: make()() for n, make in makers.items()}, least=1.0
-    )
+    results = {name: lambda make=make: make()() for name, make in makers.items()}
+    return Contest(what, arms, results, tolerances.NORMALIZED)

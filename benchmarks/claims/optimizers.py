@@ -15,13 +15,12 @@ from measure import (
     repeats_for,
     seconds_of,
 )
-from shared import tolerances
 
 # rounds, seconds of one arm in a round
 PLAN = {"quick": (1, 0.0), "normal": (5, 0.02), "full": (15, 0.05)}
 DTYPES = ("float32", "float64")
-RTOL = {"float32": 1e-5, "float64": tolerances.NORMALIZED}
-"""Observations and rewards come out in float32, whatever goes in."""
+LEAST = 1.0
+"""How many times as fast as each peer ours is to be."""
 
 HOW = """\
 Public calls on the default backend, checks included, with outputs allocated before where the peer
@@ -39,7 +38,7 @@ def measure(effort: Effort) -> Report:
     for dtype in DTYPES:
         rows: list[list[str]] = []
         for contest in contests(dtype):
-            contest.check(RTOL[dtype])
+            contest.check()
             times = _times(contest, *PLAN[effort])
             rows += _rows(contest, times)
             if dtype == "float32":
@@ -71,7 +70,7 @@ def _rows(contest: Contest, times: dict[str, list[float]]) -> list[list[str]]:
 
 def _figures(contest: Contest, times: dict[str, list[float]]) -> list[Figure]:
     return [
-        figure(f"{name} / {contest.what}", ratios(seconds, times[OURS]), at_least=contest.least)
+        figure(f"{name} / {contest.what}", ratios(seconds, times[OURS]), at_least=LEAST)
         for name, seconds in times.items()
         if name != OURS
     ]
