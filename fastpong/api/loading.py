@@ -28,7 +28,7 @@ def load(
     """
     policy = Policy(*find_agent(source, backend), seed=seed)
     if env is not None:
-        policy.check(env)
+        policy.check(env, stacklevel=3)
     return policy
 
 

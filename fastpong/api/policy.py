@@ -98,12 +98,13 @@ class Policy:
         actions = np.array([self._actions.index(move) for move in chosen], np.int64)
         return (actions if batch else actions[0]), None
 
-    def check(self, env: Any) -> list[str]:
+    def check(self, env: Any, *, stacklevel: int = 2) -> list[str]:
         """Compare an environment with that of training.
 
         It warns once. Actions are numbered as the environment has them from here on.
 
-        env : of gymnasium, single or vector, or of Stable-Baselines3
+        env        : of gymnasium, single or vector, or of Stable-Baselines3
+        stacklevel : of the warning
 
         Returns the differences as sentences. Raises ValueError for an environment that the agent
         cannot play.
@@ -120,7 +121,7 @@ class Policy:
             warnings.warn(
                 f"{'; '.join(sentences)}; the agent plays worse there than gymnasium.make"
                 f"({arguments}) would show",
-                stacklevel=2,
+                stacklevel=stacklevel,
             )
         return sentences
 
