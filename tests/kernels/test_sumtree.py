@@ -296,6 +296,11 @@ def test_the_largest_priorities_have_a_finite_sum(backend: Any) -> None:
     assert_same(tree.sample(100, np.full(100, 0.5))[0], np.arange(100))
 
 
+def test_minus_zero_is_zero(backend: Any) -> None:
+    tree = filled(backend, np.full(9, -0.0))
+    assert not np.signbit(tree._tree[: tree.capacity]).any()
+
+
 def test_copies_are_of_their_own(backend: Any) -> None:
     tree = filled(backend, np.arange(77.0))
     for twin in (copy.deepcopy(tree), pickle.loads(pickle.dumps(tree))):
