@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastpong.cli.figures import Counters, GoalProgress, Meter, Rates, clock, sparkline
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
 
@@ -168,12 +169,66 @@ class Plain:
         """Do nothing: the lines stand."""
 
 
-class Live:
+class Surface(Protocol):
+    """Show a panel on a terminal, again and again.
+
+    What it raises is OSError or ValueError: the terminal is gone.
+    """
+
+    def show(self, panel: Panel) -> None:
+        """Show the panel as it is now."""
+
+    def tick(self) -> None:
+        """Take a turn, several times a second."""
+
+    def close(self, panel: Panel) -> None:
+        """Leave the panel as it is now, and give cursor and streams back."""
+
+
+class InPlace:
     """Redraw a panel in place, by Rich."""
 
-    def __init__(self, heading: Heading, *, width: int | None = None) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console) -> None:
         from rich.live import Live as RichLive
+
+        # Messages to standard error appear above the panel, unless they go somewhere else.
+        self._live = RichLive(
+            "",
+            console=console,
+            auto_refresh=False,
+            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
+        )
+
+    def show(self, panel: Panel) -> None:
+        """Draw over the panel before."""
+        self._live.update(panel)
+        if not self._live.is_started:
+            self._live.start()
+        self._live.refresh()
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def close(self, panel: Panel) -> None:
+        """Draw the last state and release cursor and streams."""
+        self.show(panel)
+        self._live.stop()
+
+
+class Live:
+    """Show a panel of figures that is always up to date.
+
+    surface : makes what it is shown on. None: the terminal, in place
+    """
+
+    def __init__(
+        self,
+        heading: Heading,
+        *,
+        width: int | None = None,
+        surface: Callable[[Console], Surface] | None = None,
+    ) -> None:
+        from rich.console import Console
 
         self._heading = heading
         self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
@@ -184,14 +239,8 @@ class Live:
         self._drawn = 0.0
         self._open = True
         self._console = Console(width=width)
-        # Messages to standard error appear above the panel, unless they go somewhere else.
-        self._live = RichLive(
-            self._panel(),
-            console=self._console,
-            auto_refresh=False,
-            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
-        )
-        self._guarded(self._live.start)
+        self._surface = (surface or InPlace)(self._console)
+        self._guarded(lambda: self._surface.show(self._panel()))
 
     def begin(self, counters: Counters) -> None:
         """Begin to count."""
@@ -211,16 +260,18 @@ class Live:
 
     def tick(self) -> None:
         """Redraw, at most twice a second."""
+        if not self._open:
+            return
         now = time.monotonic()
-        if self._open and now - self._drawn >= REFRESH_SECONDS:
+        if now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
-            self._guarded(lambda: self._live.update(self._panel(), refresh=True))
+            self._guarded(lambda: self._surface.show(self._panel()))
+        self._guarded(self._surface.tick)
 
     def close(self) -> None:
         """Draw the last state and release cursor and streams."""
         if self._open:
-            self._guarded(lambda: self._live.update(self._panel(), refresh=True))
-            self._guarded(self._live.stop)
+            self._guarded(lambda: self._surface.close(self._panel()))
             self._open = False
 
     def _guarded(self, action: Callable[[], object]) -> None:
@@ -266,10 +317,10 @@ class Live:
     def _figures(self) -> Table:
         from rich.table import Table
 
-        grid = Table.grid(padding=(0, 2))
+        grid = Table.grid(padding=(0, 2), expand=True)
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(justify="right", no_wrap=True)
-        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, ratio=1)  # where the terminal is narrow, it alone is cut
         stats, rates, heading = self._stats, self._rates, self._heading
         waiting = "-"
         score = f"{stats.score:+.0f}" if stats else waiting
@@ -293,9 +344,14 @@ class Live:
         return self._console.options.ascii_only
 
 
-def open_display(heading: Heading, *, progress: bool) -> Display:
+def open_display(
+    heading: Heading,
+    *,
+    progress: bool,
+    surface: Callable[[Console], Surface] | None = None,
+) -> Display:
     """Return a live display, or lines without terminal."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
-        return Live(heading)
+        return Live(heading, surface=surface)
     return Plain(heading)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAIN = (
     "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
-    "config_file", "run_dir", "resume", "progress",
+    "config_file", "run_dir", "resume", "progress", "watch",
 )  # fmt: skip
 """Options of the short help, in this order."""
 

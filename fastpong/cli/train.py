@@ -55,12 +55,16 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
 @click.option("--progress/--no-progress", default=True,
               help="A live display or a line per episode.",
               )  # fmt: skip
+@click.option("--watch", is_flag=True,
+              help="Show a game of the newest weights beside the live display.",
+              )  # fmt: skip
 def train(
     recipe: str | None,
     config_file: Path | None,
     run_dir: Path | None,
     resume: Path | None,
     progress: bool,
+    watch: bool,
     **given: str | bool | None,
 ) -> int:
     """Train an agent, in a new or a resumed run.
@@ -74,13 +78,15 @@ def train(
         )
     with Interrupt() as interrupt:
         if resume is None:
-            return _begin(choose(recipe, config_file, given), run_dir, progress, interrupt)
+            return _begin(choose(recipe, config_file, given), run_dir, progress, watch, interrupt)
         directory = _find_run(resume)
         asked = changes(directory / "config.toml", recipe, config_file, given)
-        return _resume(directory, asked, progress, interrupt)
+        return _resume(directory, asked, progress, watch, interrupt)
 
 
-def _begin(choice: Choice, run_dir: Path | None, progress: bool, interrupt: Interrupt) -> int:
+def _begin(
+    choice: Choice, run_dir: Path | None, progress: bool, watch: bool, interrupt: Interrupt
+) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
 
@@ -88,10 +94,12 @@ def _begin(choice: Choice, run_dir: Path | None, progress: bool, interrupt: Inte
     with Session(config) as session, Run.create(run_dir, config, warn=warn) as run:
         for note in choice.notes:
             say(note)
-        return _train(session, run, progress, interrupt)
+        return _train(session, run, progress, watch, interrupt)
 
 
-def _resume(directory: Path, asked: dict[str, object], progress: bool, interrupt: Interrupt) -> int:
+def _resume(
+    directory: Path, asked: dict[str, object], progress: bool, watch: bool, interrupt: Interrupt
+) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
 
@@ -110,7 +118,7 @@ def _resume(directory: Path, asked: dict[str, object], progress: bool, interrupt
                 + (recipe if run.config.recipe else "")
             )
         with Session(run.config) as session:
-            return _train(session, run, progress, interrupt)
+            return _train(session, run, progress, watch, interrupt)
 
 
 def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
@@ -142,7 +150,7 @@ def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | N
     return None
 
 
-def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> int:
+def _train(session: Session, run: Run, progress: bool, watch: bool, interrupt: Interrupt) -> int:
     """Train with a display, and report the end."""
     config = run.config
     heading = Heading(
@@ -158,7 +166,12 @@ def _train(session: Session, run: Run, progress: bool, interrupt: Interrupt) -> 
         config.total_timesteps,
     )
     interrupt.pids = lambda: session.pool.pids
-    display = open_display(heading, progress=progress)
+    surface = None
+    if watch:
+        from fastpong.cli.watching import beside
+
+        surface = beside(session, interrupt)
+    display = open_display(heading, progress=progress, surface=surface)
     try:
         interrupt.deferred = True
         outcome = session.train(run, display=display, stop=interrupt)

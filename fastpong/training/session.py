@@ -18,6 +18,7 @@ from typing import Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
+from fastpong.arrays import Arrays
 from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
@@ -75,6 +76,7 @@ class Session:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._trainer_now: Trainer | None = None
         self.emulator = emulator = choose_for(config.env, config.emulator)
         self.plan = make_plan(config.env, config.stages, config.backend, config.dtype, emulator)
         prepare(config.env, emulator)
@@ -139,6 +141,7 @@ class Session:
         begin : told where training begins
         """
         trainer, saved = self._trainer(run)
+        self._trainer_now = trainer
         keeper = _Keeper(run, trainer, saved)
         keeper.save()
         begin(trainer.counters)
@@ -163,6 +166,14 @@ class Session:
         episode = int(trainer.counters["episode"])
         steps = int(trainer.counters["total_steps"])
         return Outcome(episode, steps, trainer.done, trainer.reached, keeper.episode)
+
+    def newest(self) -> tuple[int, Arrays] | None:
+        """Return the number of the stage and the newest weights, until the next update.
+
+        None before training begins.
+        """
+        trainer = self._trainer_now
+        return None if trainer is None else (trainer.stage.index, trainer.learner.parameters)
 
     def _trainer(self, run: Run) -> tuple[Trainer, int]:
         """Return the trainer and its checkpoint's episode, else -1."""

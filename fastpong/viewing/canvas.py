@@ -38,10 +38,17 @@ class Picture:
         self._scaler = Scaler(source, size, colours, blend=painter.blends)
         self._pixels = np.zeros((2 * box.rows, box.columns, 3), np.uint8)
         self._shown = np.full((box.rows, box.columns), None, object)
+        self._begun = False
 
     def draw(self, picture: NDArray[np.uint8]) -> str:
         """Return what changes the terminal from the picture before to this one."""
         rows, columns, colours = self._scaler.update(picture)
+        if self._begun:
+            new = (self._pixels[rows, columns] != colours).any(axis=1)
+            rows, columns, colours = rows[new], columns[new], colours[new]
+        self._begun = True
+        if not len(rows):
+            return ""
         self._pixels[rows, columns] = colours
         cells = np.unique((rows >> 1) * self.box.columns + columns)
         cell_rows, cell_columns = np.divmod(cells, self.box.columns)

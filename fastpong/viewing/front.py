@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fastpong.viewing.canvas import CLEAR
 from fastpong.viewing.colours import Painter
 from fastpong.viewing.games import Moment, Odds
 from fastpong.viewing.keys import Key
@@ -58,9 +59,11 @@ class TerminalFront:
         """Write what changes the terminal to a moment."""
         size, scene = self._terminal.size, self._scene
         resumed = self._terminal.resumed
+        text = ""
         if scene is None or resumed or scene.size != size or scene.caption is not caption:
             self._scene = scene = Scene(*size, caption, self._painter)
-        self._terminal.show(scene.draw(moment, odds, pace))
+            text = CLEAR
+        self._terminal.show(text + scene.draw(moment, odds, pace))
 
     def _on_picture(self, key: Key) -> Key:
         """Return a key with the mouse's row as a share of the picture."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastpong.viewing.canvas import CLEAR, Lines, Picture, go
+from fastpong.viewing.canvas import Lines, Picture, go
 from fastpong.viewing.colours import DIM, RGB, Painter, Piece
 from fastpong.viewing.games import COLOURS, FRAMES_PER_SECOND, SCREEN, Moment, Odds
 from fastpong.viewing.layout import LEAST, Box, Layout, arrange
@@ -44,39 +44,37 @@ class Caption:
 
 
 class Scene:
-    """Draw moments on a terminal of one size.
-
-    moves : whether the paddle can stay, too, so that UP and DOWN are not all
-    """
+    """Draw moments on a terminal of one size, or its left and upper part, which is empty."""
 
     def __init__(self, columns: int, rows: int, caption: Caption, painter: Painter) -> None:
         self.size, self.caption, self._painter = (columns, rows), caption, painter
         self._lines_before_seen = len(caption.title) + len(caption.keys) + 9
         self.layout = arrange(columns, rows, self._lines_before_seen)
-        self._begun = False
         if self.layout is None:
             return
         self._picture = Picture(self.layout.picture, SCREEN, COLOURS, painter)
         self._text = Lines(self.layout.text)
         self._seen: Picture | None = None
+        self._words: object = None
 
     def draw(self, moment: Moment, odds: Odds | None, pace: str) -> str:
         """Return what shows a moment.
 
         pace : a word about the speed
         """
-        text = "" if self._begun else CLEAR
-        self._begun = True
         if self.layout is None:
             note = f"{LEAST[0]}x{LEAST[1]} or more, please"
-            return text and f"{text}{go(0, 0)}{note[: self.size[0]]}"
-        lines = self._beside if self.layout.beside else self._below
-        width = self.layout.text.columns
-        text += self._picture.draw(moment.screen)
-        text += self._text.draw(
-            [self._painter.line(pieces, width) for pieces in lines(moment, odds, pace)]
-        )
+            return f"{go(0, 0)}{note[: self.size[0]]}"
+        text = self._picture.draw(moment.screen) + self._draw_text(self.layout, moment, odds, pace)
         return text + self._draw_seen(self.layout, moment)
+
+    def _draw_text(self, layout: Layout, moment: Moment, odds: Odds | None, pace: str) -> str:
+        words = moment.score, moment.frame // FRAMES_PER_SECOND, odds, pace
+        if words == self._words:  # as for most frames
+            return ""
+        self._words = words
+        lines = (self._beside if layout.beside else self._below)(moment, odds, pace)
+        return self._text.draw([self._painter.line(line, layout.text.columns) for line in lines])
 
     def _draw_seen(self, layout: Layout, moment: Moment) -> str:
         if layout.seen is None or moment.thought is None:

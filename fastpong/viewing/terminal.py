@@ -44,17 +44,18 @@ class Terminal:
     A context manager: at its end the screen, the cursor and the keyboard are as before.
 
     played   : a person plays: the mouse is followed, and releases of keys, where that is known
+    keyboard : keys are read, and not shown
     gone     : the terminal could not be written to any more
     releases : it tells when keys are released
     """
 
-    def __init__(self, *, played: bool = False) -> None:
+    def __init__(self, *, played: bool = False, keyboard: bool = True) -> None:
         self._begin, self._finish = _ENTER, _LEAVE
         if played:
             self._begin += _MOUSE[0] + _RELEASES[0]
             self._finish = _RELEASES[1] + _MOUSE[1] + _LEAVE
         self.releases = False
-        self._out, self._in = sys.stdout.fileno(), _keyboard()
+        self._out, self._in = sys.stdout.fileno(), _keyboard() if keyboard else None
         self._before: list[Any] | None = None
         self._inside = False
         self._handlers: dict[int, Any] = {}

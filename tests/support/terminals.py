@@ -98,7 +98,7 @@ class Screen:
             elif number == 48 or 40 <= number <= 47 or 100 <= number <= 107:
                 self.back = code
             else:
-                assert number == 1, code
+                assert number in (1, 2), code
 
     def cell(self, row: int, column: int) -> Cell:
         return self.cells.get((row, column), _BLANK)
