@@ -31,6 +31,7 @@ LINE_SECONDS, TEST_SECONDS, PATIENCE_SECONDS = 900.0, 3600.0, 60.0
 NOT_HERE = {
     r"git clone\b": "the gate has cloned",
     r"(python|python3) -m venv\b|\. \.venv/": "the gate has made an environment",
+    r"fastpong play\b": "a person watches it on a terminal",
     r"tensorboard\b": "not in the test extra",
     r"pytest( -n \d+)?$": "README's second block has run it",
     r"\.ci/run\b": "that is the gate itself",
