@@ -21,6 +21,9 @@ from fastpong.kernels.cython.cells cimport (
 from fastpong.kernels.cython.conv cimport Frames, c_sparse_conv_backward, c_sparse_conv_forward
 from fastpong.kernels.cython.losses cimport (
     PpoTerms, c_cross_entropy_gradient, c_ppo_gradient, c_softmax, c_td_gradient)
+from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm, clip_factor
+from fastpong.kernels.cython.statistics cimport (
+    c_normalize_observations, c_normalize_rewards, c_update_mean_var)
 from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm
 from fastpong.kernels.cython.replay cimport (
     Shape, c_gather_stack, c_tree_find, c_tree_levels, c_tree_sample, c_tree_update)
@@ -195,6 +198,14 @@ def adam_update(
     with nogil:
         c_adam_update(parameter, gradient, mean, square, adam_rates(
             step, learning_rate, beta1, beta2, epsilon, epsilon_hat))
+
+
+def clip_grad_norm(double[::1] gradient, double max_norm):
+    cdef double norm
+    with nogil:
+        norm = sqrt(c_squared_norm(gradient))
+        c_scale(gradient, clip_factor(norm, max_norm))
+    return norm
 
 
 def softmax(double[:, ::1] logits, double[:, ::1] out):
