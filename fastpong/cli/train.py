@@ -56,7 +56,7 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
               help="A live display or a line per episode.",
               )  # fmt: skip
 @click.option("--watch", is_flag=True,
-              help="Show a game of the newest weights beside the live display.",
+              help="Show a game of the newest weights beside it.",
               )  # fmt: skip
 def train(
     recipe: str | None,

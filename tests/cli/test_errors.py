@@ -112,7 +112,7 @@ def test_a_good_config_file_is_not_blamed_for_the_command_line(
         (["eval"], "CHECKPOINT", 2),
         (["eval", "nowhere.json"], "nowhere.json: is missing", 1),
         (["eval", "."], "expected a whole checkpoint: there is none", 1),
-        (["eval", "save.p"], "save.p: is missing; name a run's directory, or a checkpoint", 1),
+        (["eval", "save.p"], "save.p: is missing; name a run's directory, a checkpoint in its", 1),
         (["eval", "/dev/null"], "expected a checkpoint, a file .json or .safetensors", 1),
         (["eval", "x.json", "--episodes", "0"], "--episodes", 2),
         (["eval", "x.json", "--workers", "0"], "--workers", 2),

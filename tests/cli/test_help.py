@@ -25,6 +25,7 @@ SHORT = [
     "--run-dir",
     "--resume",
     "--progress",
+    "--watch",
     "--help",
 ]
 

@@ -93,6 +93,19 @@ def test_a_stack_is_gathered_over_the_end_of_the_buffer(guest: Any) -> None:
     assert out[:, 0].tolist() == [0, 0, 2, 3]
 
 
+def test_optional_arguments_may_be_left_out(guest: Any) -> None:
+    values = np.random.default_rng(1).standard_normal(99)
+    out = np.zeros(99)
+    guest.standardize_by_default(values, out, True)
+    assert_same(out, kernels.standardize(values))
+
+
+def test_gradients_are_clipped_by_the_cores(guest: Any) -> None:
+    gradient, other = np.arange(99.0), np.arange(99.0)
+    assert guest.clip_grad_norm(gradient, 2.0) == kernels.clip_grad_norm(other, 2.0)
+    assert_same(gradient, other)
+
+
 def test_all_cores_are_in_the_guest() -> None:
     used = GUEST.read_text()
     for path in (PACKAGE / "_kernels.pxd", *(PACKAGE / "kernels" / "cython").glob("*.pxd")):

@@ -91,6 +91,32 @@ def test_torch_gives_what_it_gave(golden: Any) -> None:
         assert_close(array, golden[name], TORCH[array.dtype], scale=1)
 
 
+def test_tensors_are_worked_on_where_they_lie(backend: Any) -> None:
+    torch = pytest.importorskip("torch")
+    layer, twin = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    twin.load_state_dict(layer.state_dict())
+    for network in (layer, twin):
+        network(torch.ones(2, 5)).square().sum().backward()
+    norm = backend.clip_grad_norm([p.grad for p in layer.parameters()], 0.5)
+    want = torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.5)
+    np.testing.assert_allclose(norm, want, rtol=1e-6)
+    torch.optim.Adam(twin.parameters(), 1e-2, eps=1e-5).step()
+    for weights in layer.parameters():
+        state = torch.zeros_like(weights), torch.zeros_like(weights)
+        backend.adam_update(
+            weights.detach(), weights.grad, *(one.detach() for one in state), 1, 1e-2,
+            epsilon=1e-5, epsilon_hat=False,
+        )  # fmt: skip
+    for mine, theirs in zip(layer.parameters(), twin.parameters(), strict=True):
+        assert_close(mine.detach(), theirs.detach(), 1e-6)
+    advantages = torch.arange(6.0).reshape(2, 3)
+    want = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    assert backend.standardize(advantages, advantages, ddof=1, epsilon=1e-8) is advantages
+    assert_close(advantages, want, 1e-6)
+    with pytest.raises(TypeError, match=r"^gradients\[0\]: .*requires grad"):
+        backend.clip_grad_norm([torch.ones(3, requires_grad=True)], 0.5)
+
+
 @pytest.mark.parametrize("shape", [(2,), (129,), (16, 8)])
 def test_standardized_advantages_are_torchs(backend: Any, dtype: Any, shape: Any) -> None:
     torch = pytest.importorskip("torch")

@@ -4,6 +4,7 @@
 A function takes what the raw kernel of its name takes.
 """
 
+from libc.math cimport sqrt
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 
@@ -21,7 +22,7 @@ from fastpong.kernels.cython.cells cimport (
 from fastpong.kernels.cython.conv cimport Frames, c_sparse_conv_backward, c_sparse_conv_forward
 from fastpong.kernels.cython.losses cimport (
     PpoTerms, c_cross_entropy_gradient, c_ppo_gradient, c_softmax, c_td_gradient)
-from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm
+from fastpong.kernels.cython.optimizers cimport c_scale, c_squared_norm, clip_factor
 from fastpong.kernels.cython.replay cimport (
     Shape, c_gather_stack, c_tree_find, c_tree_levels, c_tree_sample, c_tree_update)
 from fastpong.kernels.cython.returns cimport (
@@ -125,6 +126,11 @@ def standardize(
         c_standardize(values, out, center, ddof, epsilon, sequential)
 
 
+def standardize_by_default(double[::1] values, double[::1] out, bint center):
+    with nogil:
+        c_standardize(values, out, center)
+
+
 def gae_terminated(
         double[:, ::1] rewards, double[:, ::1] values, uint8_t[:, ::1] terminated,
         double[::1] last_value, double gamma, double lambda_, double[:, ::1] out):
@@ -195,6 +201,14 @@ def adam_update(
     with nogil:
         c_adam_update(parameter, gradient, mean, square, adam_rates(
             step, learning_rate, beta1, beta2, epsilon, epsilon_hat))
+
+
+def clip_grad_norm(double[::1] gradient, double max_norm):
+    cdef double norm
+    with nogil:
+        norm = sqrt(c_squared_norm(gradient))
+        c_scale(gradient, clip_factor(norm, max_norm))
+    return norm
 
 
 def softmax(double[:, ::1] logits, double[:, ::1] out):
