@@ -51,11 +51,18 @@ class RunningMeanStd(Stateful):
         self, shape: Shape = (), epsilon: float = 1e-4, backend: Backend | None = None
     ) -> None:
         self.shape = _shape(shape)
-        self.raw = (backend or get_backend()).raw.family("statistics")
+        self.backend = (backend or get_backend()).name
+        self.raw: Any = get_backend(self.backend).raw.family("statistics")
         size = math.prod(self.shape)
         self.row_mean: Doubles = np.zeros(size)
         self.row_var: Doubles = np.ones(size)
         self.counted: Doubles = np.full(1, _above_zero("epsilon", epsilon))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "raw"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, raw=get_backend(state["backend"]).raw.family("statistics"))
 
     @property
     def mean(self) -> Doubles:

@@ -28,7 +28,13 @@ from fastpong.kernels.replay_input import (
     empty_batch,
     raw_batch,
 )
-from fastpong.kernels.replay_settings import Prioritized, ReplaySettings, Shape, generator_of
+from fastpong.kernels.replay_settings import (
+    Prioritized,
+    ReplaySettings,
+    Shape,
+    generator_of,
+    priorities_of,
+)
 from fastpong.kernels.sumtree import INDICES
 from fastpong.kernels.sumtree import SumTree as SumTree
 
@@ -91,7 +97,7 @@ class ReplayBuffer:
         self.tree = None if settings.prioritized is None else SumTree(rows, backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_raw"}
+        return {name: v for name, v in vars(self).items() if name not in ("_raw", "_known")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _known=(None, 0))
@@ -226,10 +232,9 @@ class ReplayBuffer:
             raise ValueError("prioritized: expected Prioritized settings, got None; nothing to do")
         places = self._places(indices)
         errors = as_array("td_errors", td_errors).astype(np.float64)
-        if errors.shape != places.shape or not np.isfinite(errors).all():
-            raise ValueError(f"td_errors: expected {len(places)} finite numbers, got {td_errors!r}")
-        alpha, _, epsilon = self.settings.prioritized
-        priorities = (np.abs(errors) + epsilon) ** alpha
+        if errors.shape != places.shape:
+            raise ValueError(f"td_errors: expected {len(places)} numbers, got {td_errors!r}")
+        priorities = priorities_of(errors, self.settings.prioritized)
         there = self._storage[3][places] & SAMPLED != 0
         self.tree.update(places[there], priorities[there])
         self._highest = max(self._highest, float(priorities[there].max(initial=0.0)))

@@ -176,6 +176,8 @@ def truth(name: str, array: Array, dtype: DType) -> Array:
 
 def as_array(name: str, value: object) -> Array:
     """Return anything that NumPy reads as an array of numbers."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array without a mask, got one; use .filled()")
     try:
         array = np.asarray(value)
     except Exception as error:  # of a tensor on a GPU, a ragged list, ...

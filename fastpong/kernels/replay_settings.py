@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastpong.arrays import Array, Flags, Tuple
+from fastpong.arrays import Array, Doubles, Flags, Tuple
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import DType
 
 Shape = tuple[int, ...]
 
+LARGEST_PRIORITY = 2.0**900
 LARGEST_STACK = 256
 """Frames of an observation: an age is a byte."""
 
@@ -34,6 +35,22 @@ class Prioritized(NamedTuple):
     alpha: float = 0.6
     beta: float = 0.4
     epsilon: float = 1e-6
+
+
+def priorities_of(td_errors: Doubles, settings: Prioritized) -> Doubles:
+    """Return (|td_error| + epsilon)^alpha.
+
+    Raises ValueError for errors that are not finite, or too large.
+    """
+    with np.errstate(over="ignore"):
+        priorities = (np.abs(td_errors) + settings.epsilon) ** settings.alpha
+    good = priorities <= LARGEST_PRIORITY  # False for NaN
+    if not good.all():
+        raise ValueError(
+            f"td_errors: expected finite numbers whose priority is at most 2**900, got "
+            f"{td_errors[~good][0]}"
+        )
+    return np.asarray(priorities)
 
 
 class ReplaySettings(NamedTuple):
@@ -81,6 +98,7 @@ class ReplaySettings(NamedTuple):
             frame_stack=checks.count("frame_stack", self.frame_stack),
             n_step=checks.count("n_step", self.n_step),
             gamma=checks.fraction("gamma", self.gamma),
+            action_shape=tuple(checks.whole("action", size) for size in self.action_shape),
             action_dtype=_dtype("action", self.action_dtype),
             prioritized=_prioritized(self.prioritized),
         )

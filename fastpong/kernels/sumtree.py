@@ -180,7 +180,8 @@ class SumTree:
 
     def _takes(self, kernel: Callable[..., int], *arguments: object) -> bool:
         """Try a raw kernel that refuses what it cannot take."""
-        if not self._refuses:
+        # Subclasses and other buffers go to the checks: a mask would be ignored here.
+        if not self._refuses or not all(a.__class__ is np.ndarray for a in arguments):
             return False
         try:
             return kernel(self._tree, self.capacity, *arguments) < 0

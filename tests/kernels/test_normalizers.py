@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import gymnasium
@@ -180,8 +182,12 @@ def test_a_restored_normalizer_goes_on(backend: Any, kind: str) -> None:
     first.load_state_dict(saved)
     second.load_state_dict(saved)
     assert_same(feed(first, 10), feed(second, 10))
-    for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
-        assert_same(one, other)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(first)))
+    assert_same(feed(first, 11), feed(second, 11))
+    feed(copied, 11)
+    for other in (second, copied):
+        for name, array in first.state_dict().items():
+            assert_same(array, other.state_dict()[name])
 
 
 def test_tensors_are_observations_too(backend: Any) -> None:

@@ -324,6 +324,20 @@ def test_a_restored_buffer_goes_on_the_same(
     assert [path] == list(path.parent.iterdir())
 
 
+@pytest.mark.parametrize("action", [0, np.zeros(3)])
+def test_a_restored_buffer_of_one_environment_needs_no_axis_either(
+    tmp_path: Any, action: Any
+) -> None:
+    buffer = ReplayBuffer(20, (2,), action=action, seed=1)
+    frames = np.zeros((3, 2), np.uint8)
+    buffer.add(frames[0], action, 0.0, False, False, frames[1])
+    buffer.save(tmp_path / "buffer.npz")
+    restored = ReplayBuffer.load(tmp_path / "buffer.npz")
+    assert restored.settings == buffer.settings
+    restored.add(frames[1], action, 0.0, False, False, frames[2])
+    assert len(restored) == 2
+
+
 @pytest.mark.parametrize("bits", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
 def test_the_generators_state_is_saved(tmp_path: Any, bits: str) -> None:
     rng = np.random.Generator(getattr(np.random, bits)(5))
@@ -571,11 +585,13 @@ def test_samples_that_cannot_be_had(backend: Any) -> None:
 
 
 def test_priorities_that_are_refused_change_nothing(backend: Any) -> None:
-    buffer = filled(prioritized=Prioritized(), backend=backend)
+    buffer = filled(prioritized=Prioritized(alpha=1.0), backend=backend)
     indices, before = buffer.sample(3).indices, contents(buffer)
     for errors, error in (
         ([1.0, np.nan, 0.0], ValueError),
         ([1.0, np.inf, 0.0], ValueError),
+        ([1.0, 1e300, 0.0], ValueError),
+        (np.ma.array([1.0, 2.0, 3.0], mask=[1, 0, 0]), TypeError),
         ([1.0, 2.0], ValueError),
         ([[1.0, 2.0, 3.0]], ValueError),
         (["1", "2", "3"], TypeError),

@@ -312,3 +312,16 @@ def test_copies_are_of_their_own(backend: Any) -> None:
 
 def test_nodes_lie_in_cache_lines() -> None:
     assert all(SumTree(n, "cython")._tree.ctypes.data % 64 == 0 for n in (1, 9, 100, 70_000))
+
+
+def test_what_has_no_plain_array_is_refused_by_all(backend: Any) -> None:
+    tree = SumTree(10, backend)
+    masked = np.ma.array(np.ones(10), mask=[1] * 10)
+    for indices, priorities in (
+        (None, None), (None, np.empty(0)), (np.arange(10), masked), (memoryview(b"1"), np.ones(1))
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"^(indices|priorities): expected"):
+            tree.update(indices, priorities)
+    tree.update(np.arange(10), np.ones(10))
+    with pytest.raises(TypeError, match=r"^sums: expected"):
+        tree.find(masked)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from fastpong.arrays import Array, Order
 from fastpong.kernels import checks
+from fastpong.kernels.replay_settings import Prioritized, priorities_of
 from fastpong.kernels.sumtree import SumTree
 
 
@@ -74,7 +75,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def reset(self) -> None:
         """Forget all transitions."""
         super().reset()
-        self.tree = SumTree(len(self.tree))
+        self.tree, self._highest = SumTree(len(self.tree)), 1.0
 
     def sample(self, batch_size: int, env: Any = None) -> PrioritizedSamples:
         """Sample a batch.
@@ -98,9 +99,13 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         if isinstance(td_errors, torch.Tensor):
             td_errors = td_errors.detach().cpu().numpy()
         errors = np.asarray(td_errors, np.float64).ravel()
-        priorities = (np.abs(errors) + self.epsilon) ** self.alpha
-        self.tree.update(indices, priorities)
-        self._highest = max(self._highest, float(priorities.max(initial=0.0)))
+        priorities = priorities_of(errors, Prioritized(self.alpha, self.beta, self.epsilon))
+        # Those of 0 are not there: never stored, or their observation is overwritten meanwhile.
+        there = self.tree.get(indices) > 0
+        if there.shape != priorities.shape:
+            raise ValueError(f"td_errors: expected {len(there)} numbers, got {len(priorities)}")
+        self.tree.update(np.asarray(indices)[there], priorities[there])
+        self._highest = max(self._highest, float(priorities[there].max(initial=0.0)))
 
     def _set_row(self, row: int, priority: float) -> None:
         first = row * self.n_envs

@@ -117,12 +117,24 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^priorities: expected one above 0"):
         ours.sample(1)
     add_steps([ours], 5, 1)
-    with pytest.raises(ValueError, match=r"^priorities: expected .* got nan"):
+    with pytest.raises(ValueError, match=r"^td_errors: expected .* got nan"):
         ours.update_priorities(np.array([0]), torch.tensor([float("nan")]))
     with pytest.raises(ValueError, match=r"^indices: expected"):
         ours.update_priorities(np.array([20]), torch.tensor([1.0]))
     ours.reset()
     assert ours.tree.sum() == 0 and ours.size() == 0
+
+
+def test_priorities_come_too_late_for_an_overwritten_observation() -> None:
+    _, ours = buffers(2, True)
+    add_steps([ours], 47, 2)
+    before = ours.tree.get(np.arange(20))
+    assert (before == 0).sum() == 2  # the row whose observations are the newest successors
+    ours.update_priorities(np.arange(20), np.ones(20))
+    assert ((ours.tree.get(np.arange(20)) > 0) == (before > 0)).all()
+    _, empty = buffers(1, False)
+    empty.update_priorities(np.array([5]), np.ones(1))
+    assert empty.tree.sum() == 0
 
 
 def learned(kind: Any, n_envs: int, steps: int = 600, **settings: Any) -> Any:
