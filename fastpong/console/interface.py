@@ -73,7 +73,7 @@ class Interface:
 
     def load(self, seed: int) -> None:
         """Begin anew, with this seed for sticky actions."""
-        self._random = np.random.RandomState(seed % 2**32)  # noqa: NPY002: seeded as ALE's
+        self._random = np.random.RandomState(seed % 2**32)
         self._draws: list[float] = []
         self._drawn = 0
         self.machine.reset_game()

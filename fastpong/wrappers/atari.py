@@ -135,7 +135,7 @@ class AtariFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConstructo
 
 def _checked_size(size: object) -> tuple[int, int]:
     """Return (columns, rows)."""
-    pair = size if isinstance(size, tuple) else (size, size)
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)  # JSON has lists
     if len(pair) != 2 or not all(type(one) is int and one > 0 for one in pair):
         raise ValueError(f"screen_size: expected one or two integers above 0, got {size!r}")
     return pair

@@ -10,7 +10,7 @@ from stable_baselines3.common import atari_wrappers as sb3
 from fastpong.wrappers.skip import MaxAndSkipFrame
 
 
-class AtariWrapper(sb3.AtariWrapper):
+class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
     """Preprocess an Atari game as SB3's AtariWrapper does.
 
     env                       : an environment of ale_py or fastpong, whose frame skip is 1
