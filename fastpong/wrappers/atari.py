@@ -143,10 +143,10 @@ def _checked_size(size: object) -> tuple[int, int]:
 
 def _check_counts(env: gym.Env[Any, Any], noop_max: int, frame_skip: int) -> None:
     """Refuse counts that cannot be, and a frame skip within the environment."""
-    if frame_skip < 1:
-        raise ValueError(f"frame_skip: expected 1 or more, got {frame_skip!r}")
-    if noop_max < 0:
-        raise ValueError(f"noop_max: expected 0 or more, got {noop_max!r}")
+    if type(frame_skip) is not int or frame_skip < 1:
+        raise ValueError(f"frame_skip: expected an integer of 1 or more, got {frame_skip!r}")
+    if type(noop_max) is not int or noop_max < 0:
+        raise ValueError(f"noop_max: expected an integer of 0 or more, got {noop_max!r}")
     game: Any = env.unwrapped
     inner = getattr(game, "_frameskip", None)
     if frame_skip > 1 and inner != 1:

@@ -53,9 +53,11 @@ class MaxAndSkipFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConst
         shape = (*size, 1) if self._has_channel else size
         self.observation_space = Box(0, 255, shape, np.uint8)
 
-    def reset(self, **options: Any) -> tuple[Array, Info]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, Info]:
         """Begin an episode. The screens of the one before stay, as they do in MaxAndSkipEnv."""
-        _, info = self.env.reset(**options)
+        _, info = self.env.reset(seed=seed, options=options)
         self._has_reset = True
         self._screens.check_palette()
         return self._shaped(self._screens.frame_of_now()), info

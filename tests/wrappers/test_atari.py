@@ -155,8 +155,10 @@ def test_many_at_once(game: str, mode: str) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"frame_skip": 0}, "frame_skip: expected 1 or more, got 0"),
-        ({"noop_max": -1}, "noop_max: expected 0 or more, got -1"),
+        ({"frame_skip": 0}, "frame_skip: expected an integer of 1 or more, got 0"),
+        ({"frame_skip": 2.5}, "frame_skip: expected an integer of 1 or more, got 2.5"),
+        ({"noop_max": -1}, "noop_max: expected an integer of 0 or more, got -1"),
+        ({"noop_max": None}, "noop_max: expected an integer of 0 or more, got None"),
         ({"screen_size": 0}, "screen_size: expected one or two integers above 0, got 0"),
         ({"screen_size": (84,)}, "screen_size: expected one or two"),
         ({"screen_size": (84, 84.0)}, "screen_size: expected one or two"),

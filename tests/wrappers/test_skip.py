@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from sb3_golden import GAMES, GOLDEN, LIMIT, game, play
 from wrapped_games import make
 
@@ -26,6 +27,11 @@ def test_it_is_the_same_on_the_console(compat: str) -> None:
     options = {"max_num_frames_per_episode": LIMIT}
     env = MaxAndSkipFrame(make("fastpong/Pong", **options), compat=compat)
     assert play(env) == json.loads(GOLDEN.read_text())["Pong"][compat]
+
+
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")
+def test_gymnasiums_check_passes() -> None:
+    check_env(MaxAndSkipFrame(make("fastpong/Pong")), skip_render_check=True)
 
 
 def test_its_form() -> None:
