@@ -127,9 +127,20 @@ def _calls(k: Any, data: Data, dtype: str) -> list[Call]:
              lambda: k.cells_adam(*learned, family, 3),
              fresh_update),
         _simple("td_gradient", "step", half, k.td_gradient, *td, out=errors),
-        _simple("gae", "step", rewards.size, k.gae, rewards, values[:-1], path[1], values[-1],
-                out=np.empty_like(rewards)),
+        *_returns(k, rewards, values, path[1]),
     ]  # fmt: skip
+
+
+def _returns(k: Any, rewards: Array, values: Array, ends: Array) -> list[Call]:
+    """Return the kernels of rollouts, (T, N)."""
+    given, out = (rewards, values[:-1], ends, values[-1]), np.empty_like(rewards)
+    size, logs = rewards.size, 0.1 * values[:-1]
+    return [
+        _simple("gae", "step", size, k.gae, *given, out=out),
+        _simple("lambda_returns", "step", size, k.lambda_returns, *given, out=out),
+        _simple("n_step_returns", "step", size, k.n_step_returns, *given, 5, out=out),
+        _simple("vtrace", "step", size, k.vtrace, logs, *given, out=(out, out.copy())),
+    ]
 
 
 def _screens(k: Any, data: Data, dtype: str) -> list[Call]:

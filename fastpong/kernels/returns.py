@@ -105,7 +105,8 @@ class Returns(Runner):
         truncation, or after the last step: ``n_step_returns`` with n = T does that.
         Source: Karpathy, "Pong from Pixels" (2016).
         """
-        _check_flags(terminated, truncated, dones_before, last_done)
+        if dones_before is not None or last_done is not None:
+            _check_flags(terminated, truncated, dones_before, last_done)
         if reset_on_reward is None:
             reset_on_reward = terminated is None and truncated is None and dones_before is None
         return self._run_one(
@@ -152,7 +153,8 @@ class Returns(Runner):
 
         Raises TypeError for flags of both conventions, and for truncated without next_values.
         """
-        _check_ends(terminated, truncated, next_values, dones_before, last_done)
+        if not (truncated is next_values is dones_before is last_done is None):
+            _check_ends(terminated, truncated, next_values, dones_before, last_done)
         return self._run_one(
             GAE, rewards, values, terminated, last_value, gamma, lambda_, out, truncated,
             next_values, dones_before, last_done,
@@ -181,7 +183,8 @@ class Returns(Runner):
         With lambda 0 the target of one step, with lambda 1 the discounted return.
         Source: Sutton and Barto, "Reinforcement Learning" (2018), section 12.1.
         """
-        _check_ends(terminated, truncated, next_values, dones_before, last_done)
+        if not (truncated is next_values is dones_before is last_done is None):
+            _check_ends(terminated, truncated, next_values, dones_before, last_done)
         return self._run_one(
             LAMBDA_RETURNS, rewards, values, terminated, last_value, gamma, lambda_, out,
             truncated, next_values, dones_before, last_done,
@@ -215,7 +218,8 @@ class Returns(Runner):
         The other arguments as in ``gae``. With n = 1 the target of one step, with n >= T the
         discounted return. Source: Watkins, "Learning from Delayed Rewards" (1989).
         """
-        _check_ends(terminated, truncated, next_values, dones_before, last_done)
+        if not (truncated is next_values is dones_before is last_done is None):
+            _check_ends(terminated, truncated, next_values, dones_before, last_done)
         if values is None:
             rewards = _check_no_values(rewards, n)
         return self._run_one(
@@ -257,7 +261,8 @@ class Returns(Runner):
         The other arguments as in ``gae``. On-policy, where log_rhos are 0, v are the returns of
         ``lambda_returns``. Source: Espeholt et al., "IMPALA" (2018), section 4.
         """
-        _check_ends(terminated, truncated, next_values, dones_before, last_done)
+        if not (truncated is next_values is dones_before is last_done is None):
+            _check_ends(terminated, truncated, next_values, dones_before, last_done)
         vs, pg_advantages = self._run(
             VTRACE, log_rhos, rewards, values, terminated, last_value, gamma, lambda_, clip_rho,
             clip_c, clip_pg_rho, *parts("out", out, 2), truncated, next_values, dones_before,
@@ -292,8 +297,6 @@ def _check_flags(
     terminated: object, truncated: object, dones_before: object, last_done: object
 ) -> None:
     """Refuse flags of two conventions, or half of one."""
-    if dones_before is None and last_done is None:
-        return
     for name, value in (("dones_before", dones_before), ("last_done", last_done)):
         if value is None:
             raise TypeError(f"{name}: expected an array, got None; pass dones_before and last_done")

@@ -171,6 +171,121 @@ cdef inline inlined scan(Work *work, Chunk chunk) noexcept nogil:
             column += 8
 
 
+# --- a single environment, episode by episode ---------------------------------------------------
+
+cdef struct Lane:
+    Py_ssize_t at        # its next step, going backwards
+    Py_ssize_t end       # the one before its episode's first
+    double carried       # y_{t+1}
+    double after         # V' of the oracle
+
+
+# The last step before k that ended an episode, or -1. Step k is one of the rollout. Points, where
+# given, end an episode where they are not 0.
+cdef inline Py_ssize_t end_before(
+        const Ends *ends, const floating *points, Py_ssize_t k) noexcept nogil:
+    cdef uint64_t word = 0, truncated = 0, magnitudes = 0x7fffffffffffffff
+    cdef uint64_t[8] numbers
+    cdef Py_ssize_t j
+    cdef bint point = False
+    if sizeof(floating) == 4:
+        magnitudes = 0x7fffffff7fffffff    # of two numbers
+    while k >= 8:
+        if ends.rows != NULL:
+            memcpy(&word, ends.rows + k - 8, 8)
+        if ends.truncated != NULL:
+            memcpy(&truncated, ends.truncated + k - 8, 8)
+        if points != NULL:
+            memcpy(numbers, points + k - 8, 8 * sizeof(floating))
+            for j in range(<Py_ssize_t>sizeof(floating)):
+                point |= (numbers[j] & magnitudes) != 0    # neither 0 nor -0
+        if word | truncated or point:
+            break
+        k -= 8
+    while k > 0 and not (
+            ends.rows != NULL and ends.rows[k - 1]
+            or ends.truncated != NULL and ends.truncated[k - 1]
+            or points != NULL and points[k - 1] != 0):
+        k -= 1
+    return k - 1
+
+
+# The lane of the last episode that has no step after t.
+cdef inline inlined enter_lane(
+        const floating *points, const Ends *ends, const floating *next_value,
+        const floating *last_value, Py_ssize_t t, Py_ssize_t steps, Lane *lane) noexcept nogil:
+    cdef const uint8_t *ended = ends.last
+    if t < steps - 1:
+        ended = ends.rows
+        if ended != NULL:
+            ended += t
+    lane.at = t
+    lane.end = end_before(ends, points, t)
+    lane.carried = lane.after = 0
+    if ended != NULL and ended[0]:
+        return
+    if ends.truncated != NULL and ends.truncated[t]:
+        if next_value != NULL:
+            lane.after = next_value[t]
+    elif last_value != NULL:    # t is the rollout's last step: all others ended an episode
+        lane.after = last_value[0]
+
+
+# The next steps of some episodes, side by side: x_t = r_t + gamma V'_t - V_t, or r_t without values.
+cdef inline inlined run_lanes(
+        const floating *reward, const floating *value, double gamma, double decay, bint returns,
+        Lane *lanes, Py_ssize_t steps, Py_ssize_t count, floating *out) noexcept nogil:
+    cdef Py_ssize_t i, j, t
+    cdef double[4] carried, after
+    cdef Py_ssize_t[4] start
+    for j in range(count):
+        carried[j] = lanes[j].carried
+        after[j] = lanes[j].after
+        start[j] = lanes[j].at
+    for i in range(steps):
+        for j in range(count):
+            t = start[j] - i
+            if value == NULL:
+                carried[j] = reward[t] + decay * carried[j]
+            else:
+                carried[j] = reward[t] + gamma * after[j] - value[t] + decay * carried[j]
+                after[j] = value[t]
+            out[t] = <floating>(carried[j] + after[j] if returns else carried[j])
+    for j in range(count):
+        lanes[j].carried = carried[j]
+        lanes[j].after = after[j]
+        lanes[j].at = start[j] - steps
+
+
+# An episode that is through gives its lane to the next one.
+cdef inline inlined scan_episodes(
+        const floating *reward, const floating *value, const floating *points, Py_ssize_t steps,
+        const Ends *ends, const floating *next_value, const floating *last_value, double gamma,
+        double decay, bint returns, floating *out) noexcept nogil:
+    cdef Lane[4] lanes
+    cdef Py_ssize_t count = 0, below = steps, j, shortest
+    while count > 0 or below > 0:
+        while count < 4 and below > 0:
+            enter_lane(points, ends, next_value, last_value, below - 1, steps, &lanes[count])
+            below = lanes[count].end + 1
+            count += 1
+        shortest = lanes[0].at - lanes[0].end
+        for j in range(1, count):
+            shortest = min(shortest, lanes[j].at - lanes[j].end)
+        if count == 4:
+            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 4, out)
+        elif count == 3:
+            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 3, out)
+        elif count == 2:
+            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 2, out)
+        else:
+            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 1, out)
+        for j in range(count - 1, -1, -1):
+            if lanes[j].at == lanes[j].end:
+                count -= 1
+                lanes[j] = lanes[count]
+
+
 # --- arguments ----------------------------------------------------------------------------------
 
 cdef inline Ends point_at_ends(
@@ -245,7 +360,13 @@ cdef cloned cloned_discount(
     cdef Work work
     cdef Chunk chunk
     cdef const floating *reward
+    cdef const floating *none = NULL
     cdef Py_ssize_t column = 0, t, i
+    if n == 1:
+        scan_episodes(
+            rewards, none, rewards if reset_on_reward else none, steps, ends, none, none, 0, gamma,
+            False, out)
+        return
     fill_decay(gamma, steps * n, &work)
     while column < n:
         t = steps
@@ -253,7 +374,7 @@ cdef cloned cloned_discount(
             chunk = chunk_before(t, steps, n, column, ends, &work)
             t = chunk.row
             reward = rewards + chunk.first
-            find_cuts(ends, <const floating *>NULL, chunk, &work)
+            find_cuts(ends, none, chunk, &work)
             for i in range(chunk.size):
                 work.x[i] = reward[i]
             if reset_on_reward:
@@ -307,105 +428,6 @@ def discount_rewards(
 
 # --- advantages and lambda returns --------------------------------------------------------------
 
-# Of a single environment, episode by episode.
-
-cdef struct Lane:
-    Py_ssize_t at        # its next step, going backwards
-    Py_ssize_t end       # the one before its episode's first
-    double carried       # A_{t+1}
-    double after         # V'_t
-
-
-cdef inline Py_ssize_t end_before(const Ends *ends, Py_ssize_t k) noexcept nogil:
-    # The last step before k that ended an episode, or -1. Step k is one of the rollout.
-    cdef uint64_t word = 0, truncated = 0
-    while k >= 8:
-        if ends.rows != NULL:
-            memcpy(&word, ends.rows + k - 8, 8)
-        if ends.truncated != NULL:
-            memcpy(&truncated, ends.truncated + k - 8, 8)
-        if word | truncated:
-            break
-        k -= 8
-    while k > 0 and not (
-            ends.rows != NULL and ends.rows[k - 1]
-            or ends.truncated != NULL and ends.truncated[k - 1]):
-        k -= 1
-    return k - 1
-
-
-# The lane of the last episode that has no step after t.
-cdef inline inlined enter_lane(
-        const floating *value, const Ends *ends, const floating *next_value,
-        const floating *last_value, Py_ssize_t t, Py_ssize_t steps, Lane *lane) noexcept nogil:
-    cdef const uint8_t *ended = ends.last
-    if t < steps - 1:
-        ended = ends.rows
-        if ended != NULL:
-            ended += t
-    lane.at = t
-    lane.end = end_before(ends, t)
-    lane.carried = 0
-    if ended != NULL and ended[0]:
-        lane.after = 0
-    elif ends.truncated != NULL and ends.truncated[t]:
-        lane.after = 0 if next_value == NULL else <double>next_value[t]
-    else:
-        lane.after = last_value[0]    # t is the rollout's last step: all others ended an episode
-
-
-# The next steps of some episodes, side by side.
-cdef inline inlined run_lanes(
-        const floating *reward, const floating *value, double gamma, double decay, bint returns,
-        Lane *lanes, Py_ssize_t steps, Py_ssize_t count, floating *out) noexcept nogil:
-    cdef Py_ssize_t i, j, t
-    cdef double[4] carried, after
-    cdef Py_ssize_t[4] start
-    for j in range(count):
-        carried[j] = lanes[j].carried
-        after[j] = lanes[j].after
-        start[j] = lanes[j].at
-    for i in range(steps):
-        for j in range(count):
-            t = start[j] - i
-            carried[j] = reward[t] + gamma * after[j] - value[t] + decay * carried[j]
-            after[j] = value[t]
-            out[t] = <floating>(carried[j] + after[j] if returns else carried[j])
-    for j in range(count):
-        lanes[j].carried = carried[j]
-        lanes[j].after = after[j]
-        lanes[j].at = start[j] - steps
-
-
-# An episode that is through gives its lane to the next one.
-cdef inline inlined lambda_episodes(
-        const floating *reward, const floating *value, Py_ssize_t steps, const Ends *ends,
-        const floating *next_value, const floating *last_value, double gamma, double decay,
-        bint returns, floating *out) noexcept nogil:
-    cdef Lane[4] lanes
-    cdef Py_ssize_t count = 0, below = steps, j, shortest
-    while count > 0 or below > 0:
-        while count < 4 and below > 0:
-            enter_lane(value, ends, next_value, last_value, below - 1, steps, &lanes[count])
-            below = lanes[count].end + 1
-            count += 1
-        shortest = lanes[0].at - lanes[0].end
-        for j in range(1, count):
-            shortest = min(shortest, lanes[j].at - lanes[j].end)
-        if count == 4:
-            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 4, out)
-        elif count == 3:
-            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 3, out)
-        elif count == 2:
-            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 2, out)
-        else:
-            run_lanes(reward, value, gamma, decay, returns, lanes, shortest, 1, out)
-        for j in range(count - 1, -1, -1):
-            if lanes[j].at == lanes[j].end:
-                count -= 1
-                lanes[j] = lanes[count]
-
-
 cdef cloned cloned_lambda(
         const floating *rewards, const floating *values, Py_ssize_t steps, Py_ssize_t n,
         const Ends *ends, const floating *next_values, const floating *last_value, double gamma,
@@ -417,9 +439,9 @@ cdef cloned cloned_lambda(
     cdef const floating *after
     cdef Py_ssize_t column = 0, t, i, k
     if n == 1:
-        lambda_episodes(
-            rewards, values, steps, ends, next_values, last_value, gamma, gamma * lambda_, returns,
-            out)
+        scan_episodes(
+            rewards, values, <const floating *>NULL, steps, ends, next_values, last_value, gamma,
+            gamma * lambda_, returns, out)
         return
     fill_decay(gamma * lambda_, steps * n, &work)
     while column < n:

@@ -33,7 +33,7 @@ class PrioritizedSamples(NamedTuple):
     indices: Order
 
 
-class PrioritizedReplayBuffer(ReplayBuffer):
+class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
     """Sample transitions by priority.
 
         P(i) ~ p_i = (|td_error_i| + epsilon)^alpha,   w_i = (p_i / min_k p_k)^-beta
@@ -137,7 +137,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         )
 
 
-class PrioritizedDQN(DQN):
+class PrioritizedDQN(DQN):  # type: ignore[misc]
     """DQN that weighs its loss and updates priorities.
 
     final_beta : of importance sampling at the end of learning. It rises linearly from the buffer's

@@ -11,7 +11,7 @@ from fastpong import kernels
 from fastpong.arrays import Array
 
 
-class GaeRolloutBuffer(RolloutBuffer):
+class GaeRolloutBuffer(RolloutBuffer):  # type: ignore[misc]
     """Estimate advantages by ``kernels.gae``.
 
     PPO("CnnPolicy", env, rollout_buffer_class=GaeRolloutBuffer)
