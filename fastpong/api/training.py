@@ -6,6 +6,7 @@ import signal
 import threading
 import warnings
 import weakref
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -16,7 +17,7 @@ from fastpong.api.loading import load
 from fastpong.api.policy import Policy
 from fastpong.api.progress import Lines
 from fastpong.settings.config import Config
-from fastpong.settings.tables import override
+from fastpong.settings.tables import find_agent, override
 from fastpong.storage.run import Run
 from fastpong.training.goal import Counters
 from fastpong.training.session import Outcome, Session
@@ -57,20 +58,23 @@ def train(
                     f"{name}: expected none beside resume, got {value!r}; a resumed run has its own"
                 )
         return Training(Run.resume(resume, overrides=changes, warn=_warn), progress=progress)
-    base = dict(_recipe(recipe, env, agent).values)
+    base = dict(_base(recipe, env, agent))
     if "stages" in changes:
         base["stages"] = changes.pop("stages")
     config = Config.build(override(base, changes))
     return Training(Run.create(run_dir, config, warn=_warn), progress=progress)
 
 
-def _recipe(recipe: str | None, env: str | None, agent: str | None) -> recipes.Recipe:
+def _base(recipe: str | None, env: str | None, agent: str | None) -> Mapping[str, object]:
+    """Return the values that the settings override."""
     if recipe is not None:
-        return recipes.load(recipe)
+        return recipes.load(recipe).values
     if agent is not None:
-        return recipes.for_agent(agent)
+        name = find_agent(agent)
+        known = (recipes.load(each) for each in recipes.RECIPES)
+        return next((each.values for each in known if each.agent == name), {"agent": name})
     found = recipes.for_env(env) if env is not None else None
-    return found or recipes.load(recipes.DEFAULT)
+    return (found or recipes.load(recipes.DEFAULT)).values
 
 
 class Training:
@@ -105,8 +109,14 @@ class Training:
     def __next__(self) -> EpisodeStats:
         """Train up to the end of the next episode.
 
-        Raises KeyboardInterrupt once a Ctrl-C has been obeyed, WorkerError where workers fail.
+        Raises KeyboardInterrupt once a Ctrl-C has been obeyed, WorkerError where workers fail,
+        RuntimeError after ``close``.
         """
+        if self.outcome is None and not self.close.alive:
+            raise RuntimeError(
+                f"this training is closed; fastpong.train(resume={str(self.run_dir)!r}) goes on "
+                f"with it"
+            )
         try:
             with self._interrupt:
                 stats = next(self._episodes)
@@ -127,7 +137,7 @@ class Training:
         """Train to the end, and return how it ended."""
         for _ in self:
             pass
-        assert self.outcome is not None
+        assert self.outcome is not None  # or it has raised
         return self.outcome
 
     def policy(self, **options: Any) -> Policy:

@@ -119,7 +119,7 @@ def load(path: str | Path) -> Checkpoint:
     if given.suffix not in (".json", ".safetensors"):
         raise CheckpointError(
             f"{given}: expected a checkpoint, a file .json or .safetensors; name one of a run's "
-            "checkpoints/ directory"
+            "checkpoints/ directory. Of another program's model fastpong import makes a run"
         )
     path = manifest_path(given)
     if given.exists() and not path.exists():

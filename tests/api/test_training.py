@@ -52,6 +52,10 @@ def test_a_training_broken_off_and_resumed_is_the_one_that_went_on(tmp_path: Pat
             if stats.episode == 3:
                 break
     assert checkpoint.newest(tmp_path / "part" / "checkpoints")[0].episode == 3
+    with pytest.raises(
+        RuntimeError, match=r"is closed; fastpong\.train\(resume='.*part'\) goes on"
+    ):
+        part.run()
     outcome = fastpong.train(resume=tmp_path / "part", progress=False).run()
     assert outcome.finished and outcome.episode == 5
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
@@ -85,6 +89,7 @@ def test_wrong_arguments_are_refused_before_anything_is_made(tmp_path: Path) -> 
     run = tmp_path / "run"
     for arguments, words in (
         ({"recipe": "ponk"}, "recipe: expected one of .* did you mean pong"),
+        ({"agent": "ppp"}, "agent: expected one of karpathy, keras, ppo, dqn, got 'ppp'"),
         ({"recipe": "pong", "hiden": 4}, "hiden.*hidden"),
         ({"recipe": "pong", "workers": 0}, "workers: expected an integer in"),
         ({"recipe": "pong", "run_dir": run, "resume": run}, "^recipe: expected none beside resume"),
