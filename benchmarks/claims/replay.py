@@ -77,9 +77,7 @@ def _trees(arms: list[Tree], what: str, rounds: int, calls: int) -> tuple[Figure
         found = figure(f"update and sample, {what}", [1e6 * s for s in ours], "µs")
     else:
         fastest = min(others, key=lambda name: quartiles(others[name])[1])
-        found = figure(
-            f"{fastest} / SumTree, {what}", ratios(others[fastest], ours), at_least=1.0
-        )
+        found = figure(f"{fastest} / SumTree, {what}", ratios(others[fastest], ours), at_least=1.0)
     return found, _table(f"Update and sample, {what}", times)
 
 
@@ -93,9 +91,7 @@ def _fill(held: list[Buffer], frames: int) -> Table:
     return _table("Adding a step", times)
 
 
-def _samples(
-    held: list[Buffer], batch: int, rounds: int, calls: int
-) -> tuple[list[Figure], Table]:
+def _samples(held: list[Buffer], batch: int, rounds: int, calls: int) -> tuple[list[Figure], Table]:
     arms = {
         buffer.name: lambda b=buffer: seconds_of(lambda: b.sample(batch), calls)  # type: ignore[misc]
         for buffer in held
