@@ -92,7 +92,7 @@ class ReplayBuffer:
         self._changes = np.empty(most, np.int64), np.empty(most)
         self._powers = np.multiply.accumulate([1.0, *[settings.gamma] * settings.n_step])
         self._count, self._highest = 0, 1.0
-        self._known: tuple[object, int] = None, 0
+        self._known: tuple[object, int, ReplayBatch | None] = None, 0, None
         rows = settings.n_envs * settings.slots
         self.tree = None if settings.prioritized is None else SumTree(rows, backend)
 
@@ -100,7 +100,7 @@ class ReplayBuffer:
         return {name: v for name, v in vars(self).items() if name not in ("_raw", "_known")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _known=(None, 0))
+        vars(self).update(state, _known=(None, 0, None))
         self._raw = get_backend(self._backend).raw.family("replay")
 
     def __len__(self) -> int:
@@ -173,7 +173,7 @@ class ReplayBuffer:
         """Sample transitions, uniformly or by priority.
 
         beta : of importance sampling, that of ``prioritized`` by default
-        out  : a batch to overwrite, of ``batch(batch_size)``
+        out  : a batch to overwrite, of ``batch(batch_size)``, or of tensors of its shapes
 
         Raises TypeError and ValueError for other arguments, and ValueError for an empty buffer.
         """
@@ -189,7 +189,8 @@ class ReplayBuffer:
             indices, priorities = self.tree.sample(count, self._rng)
             if count:  # p_min gives the largest weight of all, and it is 1
                 batch.weights[:] = (priorities / self.tree.min()) ** -exponent
-        return self._gather(indices, batch)
+        self._gather(indices, batch)
+        return batch if out is None else out
 
     def get(self, indices: Order, out: ReplayBatch | None = None) -> ReplayBatch:
         """Return the transitions of some indices, with weights of 1.
@@ -208,13 +209,11 @@ class ReplayBuffer:
             )
         batch = self._batch(len(places), out)
         batch.weights.fill(1)
-        return self._gather(places, batch)
+        self._gather(places, batch)
+        return batch if out is None else out
 
     def batch(self, batch_size: int) -> ReplayBatch:
-        """Return room for a batch, for ``out``.
-
-        Make one of views of pinned tensors for fast copies to a GPU.
-        """
+        """Return room for a batch, to be sampled into."""
         return empty_batch(self.settings, checks.whole("batch_size", batch_size))
 
     def update_priorities(self, indices: Order, td_errors: ArrayLike) -> None:
@@ -280,10 +279,11 @@ class ReplayBuffer:
         """Return room for a batch, the caller's after it has been checked once."""
         if out is None:
             return empty_batch(self.settings, count)
-        if self._known[0] is not out or self._known[1] != count:
-            check_batch(self.settings, out, count)
-            self._known = out, count
-        return out
+        known, size, arrays = self._known
+        if arrays is None or known is not out or size != count:
+            arrays = check_batch(self.settings, out, count)
+            self._known = out, count, arrays
+        return arrays
 
     def _draw(self, count: int) -> Order:
         """Draw slots that may be sampled, all with the same chance."""
@@ -319,14 +319,13 @@ class ReplayBuffer:
             return checks.fraction("beta", given)
         return 0.0 if prioritized is None else prioritized.beta
 
-    def _gather(self, indices: Order, batch: ReplayBatch) -> ReplayBatch:
+    def _gather(self, indices: Order, batch: ReplayBatch) -> None:
         batch.indices[:] = indices
         settings = self.settings
         self._raw.replay_gather(
             self._storage, settings.slots, indices, self._powers,
             settings.padding_type == "zero", raw_batch(settings, batch),
         )  # fmt: skip
-        return batch
 
     def _restore(self, reader: Reader) -> None:
         """Read all arrays, and check those that lead kernels astray."""

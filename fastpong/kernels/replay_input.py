@@ -12,6 +12,7 @@ from numpy import ndarray
 from fastpong.arrays import Array, Tuple
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import F32, U8, DType
+from fastpong.kernels.foreign import is_array, plain
 from fastpong.kernels.replay_settings import ReplaySettings, Shape
 
 Convert = Callable[[str, Array, DType], Array]
@@ -62,14 +63,14 @@ def empty_batch(settings: ReplaySettings, count: int) -> ReplayBatch:
     )
 
 
-def check_batch(settings: ReplaySettings, out: object, count: int) -> None:
-    """Refuse a batch that cannot take so many transitions."""
+def check_batch(settings: ReplaySettings, out: object, count: int) -> ReplayBatch:
+    """Return a caller's batch as arrays in its memory, or raise if it has no room for so many."""
     if not isinstance(out, ReplayBatch):
         raise TypeError(f"out: expected a ReplayBatch, got {type(out).__name__}; call batch()")
-    named = {f"out.{name}": array for name, array in out._asdict().items()}
+    named = {
+        f"out.{name}": plain(f"out.{name}", value, True) for name, value in out._asdict().items()
+    }
     for (name, array), want in zip(named.items(), empty_batch(settings, count), strict=True):
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
         if array.dtype != want.dtype:
             raise TypeError(f"{name}: expected dtype {want.dtype}, got {array.dtype}")
         if array.shape != want.shape:
@@ -77,6 +78,7 @@ def check_batch(settings: ReplaySettings, out: object, count: int) -> None:
         if not array.flags.carray:
             raise ValueError(f"{name}: expected a writeable, C-contiguous array, got another")
     checks.no_overlap(named, {})
+    return ReplayBatch(*named.values())
 
 
 def raw_batch(settings: ReplaySettings, batch: ReplayBatch) -> Tuple:
@@ -179,11 +181,9 @@ def as_array(name: str, value: object) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: expected an array without a mask, got one; use .filled()")
     try:
-        array = np.asarray(value)
-    except Exception as error:  # of a tensor on a GPU, a ragged list, ...
-        raise TypeError(
-            f"{name}: expected an array, got {type(value).__name__}: {error}"
-        ) from error
+        array = plain(name, value) if is_array(value) else np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise TypeError(f"{name}: expected an array of numbers, got {error}") from error
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected an array of numbers, got {type(value).__name__}")
     return array

@@ -133,15 +133,16 @@ class SumTree:
             out = empty(sums.shape, I64)
             if self._takes(self._raw.tree_find, sums, out):
                 return out
-        numbers, result = FIND.check(sums, out).arrays.values()
-        refused = self._raw.tree_find(self._tree, self.capacity, numbers.astype(F64), result)
+        call = FIND.check(sums, out)
+        numbers, found = call.arrays.values()
+        refused = self._raw.tree_find(self._tree, self.capacity, numbers.astype(F64), found)
         if refused >= 0:
             self._not_all_zero()
             raise ValueError(
                 f"sums: expected numbers from 0 to {self.sum()}, the sum of the tree, got "
                 f"{numbers[refused]} at {refused}"
             )
-        return result
+        return cast(Order, call.outputs[0])
 
     def sample(
         self, n: int, rng: Generator | Doubles, out: tuple[Order, Doubles] | None = None
@@ -176,7 +177,7 @@ class SumTree:
                 f"rng: expected a generator or numbers in [0, 1), got {numbers[refused]} at "
                 f"{refused}"
             )
-        return indices, priorities
+        return call.outputs[0], call.outputs[1]
 
     def _takes(self, kernel: Callable[..., int], *arguments: object) -> bool:
         """Try a raw kernel that refuses what it cannot take."""

@@ -281,6 +281,29 @@ def test_batches_are_of_the_stated_dtypes_and_shapes(backend: Any) -> None:
     assert buffer.sample(1).actions.tolist() == [[1, 2, 3]]
 
 
+def test_tensors_are_read_and_written(backend: Any) -> None:
+    torch = pytest.importorskip("torch")
+    one, two = (filled(9, prioritized=Prioritized(), backend=backend) for _ in range(2))
+    one.cut()
+    two.cut()
+    frames = torch.arange(24, dtype=torch.uint8).reshape(2, 1, 3, 4)
+    step = torch.tensor([3]), torch.tensor([0.5]), torch.tensor([False]), torch.tensor([0.0])
+    one.add(frames[0], *step, frames[1])
+    two.add(frames[0].numpy(), 3, 0.5, 0, 0, frames[1].numpy())
+    out = ReplayBatch(*map(torch.from_numpy, one.batch(6)))
+    for _ in range(2):
+        assert one.sample(6, out=out) is out
+        for mine, want in zip(out, two.sample(6), strict=True):
+            assert_same(mine.numpy(), want)
+    one.update_priorities(out.indices, out.rewards)
+    two.update_priorities(out.indices.numpy(), out.rewards.numpy())
+    assert contents(one) == contents(two)
+    with pytest.raises(TypeError, match=r"^td_errors: .*requires grad"):
+        one.update_priorities(out.indices, torch.zeros(6, requires_grad=True))
+    with pytest.raises(TypeError, match=r"^out\.observations: expected"):
+        one.sample(6, out=out._replace(observations=out.observations.to("meta")))
+
+
 def test_empty_batches_are_allowed(backend: Any) -> None:
     for prioritized in (None, Prioritized()):
         buffer = ReplayBuffer(20, (2, 3), prioritized=prioritized, backend=backend)

@@ -176,6 +176,16 @@ def test_other_layouts_and_dtypes_are_converted(backend: Any) -> None:
     assert_same(want.get(places.astype(np.int32)), want.get(places))
 
 
+def test_tensors_are_read(backend: Any) -> None:
+    torch = pytest.importorskip("torch")
+    tree, want = SumTree(9, backend), filled(backend, np.arange(9.0))
+    tree.update(torch.arange(9), torch.arange(9, dtype=torch.float32))
+    assert_same(tree._tree, want._tree)
+    out = torch.zeros(3, dtype=torch.int64)
+    assert tree.find(torch.tensor([0.5, 9.0, 30.0]), out=out) is out
+    assert_same(out.numpy(), want.find(np.array([0.5, 9.0, 30.0])))
+
+
 def test_outputs_are_written_to_what_is_given(backend: Any) -> None:
     tree = filled(backend, np.arange(1.0, 20))
     sums, out = np.linspace(0, tree.sum(), 30), np.full(30, -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from fastpong import kernels
@@ -26,10 +25,8 @@ class GaeRolloutBuffer(RolloutBuffer):  # type: ignore[misc]
         last_values : tensor (n_envs, 1) or (n_envs,), of the observations after the last step
         dones       : (n_envs,), whether the last step ended an episode
         """
-        # SB3 marks the step after an episode's end, the kernel marks the end.
-        ends = np.concatenate([self.episode_starts[1:], dones[None]]) != 0
-        after = last_values.detach().cpu().numpy().ravel().astype(np.float32)
         kernels.gae(
-            self.rewards, self.values, ends, after, self.gamma, self.gae_lambda, out=self.advantages
-        )
+            self.rewards, self.values, None, last_values.detach().cpu().reshape(-1), self.gamma,
+            self.gae_lambda, self.advantages, dones_before=self.episode_starts, last_done=dones,
+        )  # fmt: skip
         self.returns = self.advantages + self.values
