@@ -1,6 +1,6 @@
 """How long `fastpong train` takes from the command typed to an agent that plays well.
 
-    python benchmarks/time_to_solve.py                 both variants, three hours
+    python benchmarks/time_to_solve.py                 both variants, several hours
     python benchmarks/time_to_solve.py ALE/Pong-v5 --seeds 3001 3002
 
 Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
