@@ -48,7 +48,8 @@ HEADING = f"""\
 # What was tried
 
 Trials of settings of the agent ppo, one run each: the mean score of the last {GAMES}
-training games after so many million steps (4 frames each, about 190 µs of a core). Written by
+training games after so many million steps (4 frames each, on ale-py about 190 µs of a core, on the
+console about 40). Written by
 `python benchmarks/recipe_trials.py`, which says how to add to them. The options are those that
 differ from the defaults, of the commit that stands before them and under its names. Two seeds
 of the same settings differ by up to a factor of two in steps, so that a line alone says little.
@@ -57,6 +58,8 @@ The lines of 98bb28b are runs of `fastpong train` from that commit up to 96120b3
 their metrics.csv by the same functions; many were cut off by a limit of time on a busy machine.
 Left out are runs too short for a point, and three with a cost for every step, a patch.
 Those of da315a7 were made with today's defaults and gathered in the same way.
+Those of c1bfcf6 were played on the console and gathered in the same way. They end where the
+goal of 18 was reached, or at a limit.
 """
 
 

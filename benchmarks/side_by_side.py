@@ -180,7 +180,8 @@ def median_wall(env: str) -> float | None:
     """Return our median wall time to the goal, if it has been measured and was reached."""
     path = time_to_solve.NUMBERS
     seeds = json.loads(path.read_text()).get(env, {}) if path.exists() else {}
-    found = [entry["goals"][str(GOAL)] for entry in seeds.values() if "goals" in entry]
+    planned = time_to_solve.planned(env, seeds)
+    found = [entry["goals"][str(GOAL)] for _, entry in planned if "goals" in entry]
     middle = statistics.median([point["wall"] if point else math.inf for point in found or [None]])
     return middle if math.isfinite(middle) else None
 

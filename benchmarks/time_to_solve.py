@@ -1,18 +1,19 @@
 """How long `fastpong train` takes from the command typed to an agent that plays well.
 
-    python benchmarks/time_to_solve.py                 five seeds of both variants, two hours
-    python benchmarks/time_to_solve.py ALE/Pong-v5 --seeds 1 2
+    python benchmarks/time_to_solve.py                 both variants, several hours
+    python benchmarks/time_to_solve.py ALE/Pong-v5 --seeds 3001 3002
 
 Training runs alone, as a person types it, with frequent checkpoints, all of which are kept; what a
 checkpoint has cost is what its own counters say, and the wall time from the start of the command to
 the moment at which it was on disk. Afterwards checkpoints are evaluated, over 100 games that are
 none of training's: for each goal those whose training games came near, one after the other, until
-one reaches it. One whose first 20 games stay too far below is not looked at further.
+one reaches it. One whose first 20 games stay too far below is not looked at further. The seeds are
+none that a trial of settings has used.
 
 Resumable: what is measured stands in docs/time-to-solve.json, runs in build/time-to-solve. A
 training run that was interrupted is begun anew, since its time must be of one piece; so is one with
-other options. That a default has changed is not noticed: delete the runs then. Nothing else should
-run on the machine while it trains. Writes docs/time-to-solve.md and .png.
+other options or another recipe. That an agent's default has changed is not noticed: delete the runs
+then. Nothing else should run on the machine while it trains. Writes docs/time-to-solve.md and .png.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from typing import Any
 
 from measure import ROOT, fastpong_command, plain_environment
 from results import commit, environment, table
+from time_to_goal import ninth, seconds
 
+from fastpong.recipes import load
 from fastpong.settings.config import available_cores, default_backend
 from fastpong.storage import checkpoint, files
 from fastpong.training.evaluation import evaluate, restore
@@ -50,15 +53,18 @@ RUNS = ROOT / "build" / "time-to-solve"
 
 @dataclass(frozen=True)
 class Plan:
-    """How a variant is trained, and for how many core-minutes at most; target in core-minutes.
+    """How a variant is trained, and for how many core-minutes at most.
 
     recipe, options : what it is trained with, and what overrides the recipe
-    near : how far training's games may stay below a goal; averaged weights play better than the
-           newest, and fewer of the actions by values are blind than in training
+    seeds  : that no trial of settings has used
+    target : of the median, in seconds of wall time
+    near   : how far training's games may stay below a goal; averaged weights play better than the
+             newest, and fewer of the actions by values are blind than in training
     """
 
     recipe: str
     options: str
+    seeds: range
     core_minutes: float
     target: dict[int, float]
     near: dict[int, float]
@@ -68,17 +74,19 @@ class Plan:
 VARIANTS = {
     "PongDeterministic-v4": Plan(
         "pong",
-        "--until 20.5 --episodes 500 --save-every 8",
-        15,
-        {0: 1, 18: 2, 20: 3},
+        "--until 20.5 --save-every 8",
+        range(2001, 2021),
+        4,
+        {0: 5, 18: 12, 20: 30},
         {0: 6, 18: 6, 20: 6},
         "Games of the evaluation are drawn from the policy.",
     ),
     "ALE/Pong-v5": Plan(
         "pong-sticky",
         "--until 20 --save-every 20",
+        range(3001, 3011),
         16,
-        {0: 3, 18: 15},
+        {0: 25, 18: 150, 20: 300},
         {0: 6, 18: 2, 20: 2},
         "An action is played for four frames, the variant's number, up to 400,000 steps, then "
         "for two, and from 1.5 million on for one: gymnasium's `frameskip` 4, 2 and 1, sticky all "
@@ -120,11 +128,17 @@ def arguments(env: str, seed: int) -> list[str]:
     ]
 
 
+def is_current(found: dict[str, Any], env: str, seed: int) -> bool:
+    """Return whether a run was made with today's command and recipe."""
+    settings = load(VARIANTS[env].recipe).values
+    return found["command"] == arguments(env, seed) and found.get("settings") == settings
+
+
 def train(env: str, seed: int, plan: Plan) -> Path:
     """Train, unless that is done, keeping all checkpoints; return the run's directory."""
     home = home_of(env, seed)
     command = arguments(env, seed)
-    if (home / "done.json").exists() and facts(home)["command"] == command:
+    if (home / "done.json").exists() and is_current(facts(home), env, seed):
         return home
     shutil.rmtree(home, ignore_errors=True)
     (home / "kept").mkdir(parents=True)
@@ -148,7 +162,8 @@ def train(env: str, seed: int, plan: Plan) -> Path:
     keep(home)
     if process.returncode != expected:
         raise RuntimeError(f"training failed:\n{(home / 'progress.txt').read_text()[-2000:]}")
-    (home / "done.json").write_text(json.dumps(known | {"command": command}))
+    known |= {"command": command, "settings": load(plan.recipe).values}
+    (home / "done.json").write_text(json.dumps(known))
     return home
 
 
@@ -332,7 +347,7 @@ def paragraph(text: str) -> list[str]:
 def planned(env: str, seeds: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Return the seeds that were trained as it is planned now."""
     for seed, entry in sorted(seeds.items(), key=lambda item: int(item[0])):
-        if entry["facts"]["command"] == arguments(env, int(seed)):
+        if is_current(entry["facts"], env, int(seed)):
             yield seed, entry
 
 
@@ -343,18 +358,20 @@ def medians(env: str, seeds: dict[str, Any]) -> Iterator[str]:
         found = [entry["goals"][str(goal)] for entry in seeds.values()]
         far = float("inf")
 
-        def middle(name: str, found: list[Any] = found, far: float = far) -> float:
-            return statistics.median([point[name] if point else far for point in found])
+        def all_of(name: str, found: list[Any] = found, far: float = far) -> list[float]:
+            return [point[name] if point else far for point in found]
 
         target = VARIANTS[env].target.get(goal)
+        middle = statistics.median(all_of("wall"))
         rows.append([
             f"mean >= {goal}", f"{sum(p is not None for p in found)} of {len(found)}",
-            *(("not reached", "") if middle("wall") == far
-              else (f"{middle('wall'):.0f} s", f"{middle('cpu') / 60:.2f}")),
-            f"{target:g}" if target else "",
-            "" if middle("wall") == far else f"{middle('frames') / 1e6:.2f} M",
+            seconds(middle), seconds(ninth(all_of("wall"))),
+            f"{target:g} s" if target else "",
+            "" if middle == far else f"{statistics.median(all_of('cpu')) / 60:.2f}",
+            "" if middle == far else f"{statistics.median(all_of('frames')) / 1e6:.2f} M",
         ])  # fmt: skip
-    header = ["over 100 games", "seeds", "wall time", "core-minutes", "target", "frames"]
+    header = ["over 100 games", "seeds", "median of wall time", "nine of ten within",
+              "target of the median", "core-minutes", "frames"]  # fmt: skip
     yield f"Medians of {len(seeds)} seeds:"
     yield ""
     yield from table(header, rows)
@@ -367,7 +384,7 @@ def each(seeds: dict[str, Any]) -> Iterator[str]:
         points = [*entry["goals"].items(), ("the end", entry["last"])]
         rows += [
             [
-                seed, goal, f"{p['wall']:.0f} s", f"{p['cpu'] / 60:.2f}",
+                seed, goal, seconds(p["wall"]), f"{p['cpu'] / 60:.2f}",
                 f"{p['frames'] / 1e6:.2f} M", f"{p['episode']:,}",
                 f"{p['sampled']['mean']:+.2f}",
                 f"{p['greedy']['mean']:+.2f}" if "greedy" in p else "",
@@ -402,14 +419,21 @@ def draw(numbers: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the variant's own")
+    parser.add_argument("--limit", type=float, default=float("inf"), metavar="MINUTES",
+                        help="minutes after which no seed begins")  # fmt: skip
     parser.add_argument("--train-only", action="store_true", help="evaluate later, when all is run")
     given = parser.parse_args()
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+    if unknown := set(given.variants) - set(VARIANTS):
+        parser.error(
+            f"expected variants of {', '.join(VARIANTS)}, got {', '.join(sorted(unknown))}"
+        )
+    began = time.monotonic()
     for env in given.variants or VARIANTS:
-        if env not in VARIANTS:
-            parser.error(f"expected a variant of {', '.join(VARIANTS)}, got {env}")
-        for seed in given.seeds:
+        for seed in given.seeds or VARIANTS[env].seeds:
+            if time.monotonic() - began > 60 * given.limit:
+                return
             if given.train_only:
                 train(env, seed, VARIANTS[env])
                 continue
