@@ -231,7 +231,7 @@ cdef inline inlined enter_lane(
         lane.after = last_value[0]
 
 
-# The next steps of some episodes, side by side: x_t = r_t + gamma V'_t - V_t, or r_t without values.
+# The next steps of some episodes, side by side: x_t = r_t + gamma V'_t - V_t, r_t without values.
 cdef inline inlined run_lanes(
         const floating *reward, const floating *value, double gamma, double decay, bint returns,
         Lane *lanes, Py_ssize_t steps, Py_ssize_t count, floating *out) noexcept nogil:
