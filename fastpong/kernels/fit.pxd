@@ -19,7 +19,7 @@ cdef enum Way:    # a rule, or a shape for the raw kernel
     RAVEL, COLUMN, LINES
     FRACTION, NOT_NEGATIVE, NOT_TINY, REAL_NUMBER, BELOW_ONE, COUNT
     TWO_COLOURS, TWO_ACTIONS, ACTIONS_BELOW, SOME_ACTIONS, SPARSE_FRAMES, CHANNELS
-    STEPS_OF_BATCH, MIRRORED, BATCH_AND_MIRROR, ROWS_ABOVE
+    STEPS_OF_BATCH, MIRRORED, BATCH_AND_MIRROR, ROWS_ABOVE, VARIANCES, ROW_COUNT
 
 cdef struct Dim:    # times * sizes[size] + plus, or plus alone where size is UNKNOWN
     int size

@@ -42,6 +42,7 @@ RULES = {
     parts.sparse_frames: SPARSE_FRAMES, parts.channels: CHANNELS,
     bundles.steps_of_batch: STEPS_OF_BATCH, bundles.mirrored: MIRRORED,
     bundles.batch_and_mirror: BATCH_AND_MIRROR, bundles.rows_above: ROWS_ABOVE,
+    parts.variances: VARIANCES, parts.row_count: ROW_COUNT,
 }
 """Rules for values that have a compiled twin. Others are called in Python."""
 PIXELS = parts.PIXELS
@@ -483,6 +484,9 @@ cdef class Fit:
             return self._python_rule(i, array, state)
         if rule == TWO_COLOURS or rule == TWO_ACTIONS:
             return bytes_below(<uint8_t *>state.begin[i], state.length[i], 2)
+        if rule == VARIANCES or rule == ROW_COUNT:
+            return none_negative(
+                <double *>state.begin[i], state.length[i] // <Py_ssize_t>sizeof(double))
         if rule == ACTIONS_BELOW:
             return bytes_below(<uint8_t *>state.begin[i], state.length[i], state.sizes[self.a])
         if rule == SOME_ACTIONS:
@@ -579,6 +583,14 @@ cdef object position(tuple names, value):
 cdef inline void put(tuple target, Py_ssize_t k, value) noexcept:
     Py_INCREF(value)
     PyTuple_SET_ITEM(target, k, value)
+
+
+cdef bint none_negative(const double *values, Py_ssize_t size) noexcept:
+    cdef Py_ssize_t k
+    for k in range(size):
+        if not (values[k] >= 0 and isfinite(values[k])):
+            return False
+    return True
 
 
 cdef inline bint alike(cnp.ndarray one, cnp.ndarray other) noexcept:

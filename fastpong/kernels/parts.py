@@ -78,6 +78,22 @@ def some_actions(call: Call, bias: Array) -> None:
         raise ValueError(f"w3: expected 1 to 255 actions, got {call.sizes['A']}")
 
 
+def variances(call: Call, var: Array) -> None:
+    """Check that variances are finite and not negative."""
+    _none_negative("var", var)
+
+
+def row_count(call: Call, count: Array) -> None:
+    """Check that a count of rows is finite and not negative."""
+    _none_negative("count", count)
+
+
+def _none_negative(name: str, values: Array) -> None:
+    wrong = values[~((values >= 0) & np.isfinite(values))]
+    if wrong.size:
+        raise ValueError(f"{name}: expected finite numbers >= 0, got {wrong[0]}")
+
+
 def lines(kernel: Array) -> Array:
     """Return the convolution's kernel as (36 C, F)."""
     return kernel.reshape(-1, kernel.shape[-1])

@@ -22,7 +22,7 @@ from fastpong.kernels.arguments import (
     Out,
     Shaped,
 )
-from fastpong.kernels.parts import bits, positive, ravel
+from fastpong.kernels.parts import bits, positive, ravel, row_count, variances
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Kernel
 
@@ -70,8 +70,8 @@ UPDATE_MEAN_VAR = Kernel(
     (
         In("batch", REAL, ("N", "D")),
         InPlace("mean", F64, ("D",)),
-        InPlace("var", F64, ("D",), None, positive),
-        InPlace("count", F64, (1,), None, positive),
+        InPlace("var", F64, ("D",), variances, positive),
+        InPlace("count", F64, (1,), row_count, positive),
     ),
     {"": {"N": 5, "D": 3}, "wide": {"N": 3, "D": 67}},
 )
@@ -81,7 +81,7 @@ NORMALIZE_OBSERVATIONS = Kernel(
     (
         In("observations", REAL, ("N", "D")),
         In("mean", F64, ("D",)),
-        In("var", F64, ("D",), None, positive),
+        In("var", F64, ("D",), variances, positive),
         AboveZero("epsilon", 1e-8),
         Number("clip", _clip, 1.0),
         Out("out", FLOAT, ("N", "D"), aliases=("observations",)),
@@ -99,8 +99,8 @@ def _rewards(name: str, dims: tuple[str, ...], shaped: Shaped | None = None) -> 
             In("episode_starts", FLAGS, dims, None, bits, shaped),
             InPlace("returns", F64, ("N",)),
             InPlace("mean", F64, (1,)),
-            InPlace("var", F64, (1,), None, positive),
-            InPlace("count", F64, (1,), None, positive),
+            InPlace("var", F64, (1,), variances, positive),
+            InPlace("count", F64, (1,), row_count, positive),
             Number("gamma", checks.fraction, 0.99),
             AboveZero("epsilon", 1e-8),
             Number("clip", _clip, 1.0),

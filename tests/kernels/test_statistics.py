@@ -224,3 +224,15 @@ def test_without_update_rewards_change_no_statistics(backend: Any, dtype: Any) -
     assert_close(got, [0.5, -10], rtol=1e-6)
     for one, other in zip(before, after, strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("name", ["var", "count"])
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_moments_that_cannot_be(backend: Any, name: str, value: float) -> None:
+    state = {"mean": np.zeros(2), "var": np.ones(2), "count": np.ones(1)}
+    state[name][0] = value
+    with pytest.raises(ValueError, match=rf"^{name}: expected finite numbers >= 0, got {value}"):
+        backend.update_mean_var(np.ones((3, 2)), *state.values())
+    if name == "var":
+        with pytest.raises(ValueError, match=r"^var: expected finite numbers >= 0"):
+            backend.normalize_observations(np.ones((3, 2)), state["mean"], state["var"])
