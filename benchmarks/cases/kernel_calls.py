@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shared import tolerances
 
 from fastpong import kernels, oracle
+from fastpong.console.palette import palette_of
 
 Array = NDArray[Any]
 
@@ -75,7 +76,14 @@ def real_data(dtype: str) -> Data:
 def calls(data: Data, backend: str) -> dict[str, Call]:
     """Return one call of every kernel, by name."""
     k = kernels.get_backend(backend)
-    groups = (_frames(data, k), _dense(data, k), _sparse(data, k), _step(data, k), _rest(data, k))
+    groups = (
+        _frames(data, k),
+        _atari(data, k),
+        _dense(data, k),
+        _sparse(data, k),
+        _step(data, k),
+        _rest(data, k),
+    )
     return {call.kernel: call for group in groups for call in group}
 
 
@@ -107,6 +115,32 @@ def _frames(data: Data, k: kernels.Backend) -> list[Call]:
                 out=np.empty(6400, dtype)),
         _simple("sparse_difference_frame", "frame", 1, k.sparse_difference_frame, screen, before,
                 table, out=(indices, signs)),
+    ]  # fmt: skip
+
+
+def _atari(data: Data, k: kernels.Backend) -> list[Call]:
+    """Two neighbouring screens, as other agents see them."""
+    recording = data.recording
+    before, screen = recording.screens[STEPS // 2], recording.screens[STEPS // 2 + 1]
+    palette, rgb = palette_of(len(screen)), recording.rgb[0]
+    stack, frame = np.zeros((4, 84, 84), np.uint8), np.empty((84, 84), np.uint8)
+
+    def pushed() -> tuple[Array, ...]:
+        fresh = np.zeros_like(stack)
+        for _ in range(3):
+            k.frame_stack_push(fresh, frame)
+        return (fresh,)
+
+    return [
+        _simple("max_pool_frames", "screen", 1, k.max_pool_frames, screen, before,
+                out=np.empty_like(screen)),
+        _simple("grayscale", "screen", 1, k.grayscale, rgb, out=np.empty_like(screen)),
+        _simple("resize_area", "screen", 1, k.resize_area, screen, out=frame.copy()),
+        _simple("atari_frame (palette)", "frame", 1, k.atari_frame, screen, before, palette,
+                out=frame),
+        _simple("atari_frame (RGB)", "frame", 1, k.atari_frame, palette[screen],
+                palette[before], out=frame.copy()),
+        Call("frame_stack_push", "frame", 1, lambda: k.frame_stack_push(stack, frame), pushed),
     ]  # fmt: skip
 
 
@@ -228,9 +262,10 @@ def _statistics(data: Data, k: kernels.Backend) -> list[Call]:
 
 KERNELS = (
     "preprocess_frame (palette)", "preprocess_frame (RGB)", "difference_frame",
-    "sparse_difference_frame", "policy_forward", "policy_backward", "sparse_policy_forward",
-    "sparse_policy_backward", "policy_step", "update_mean_var", "normalize_observations",
-    "normalize_rewards", "discount_rewards", "standardize", "rmsprop_update",
+    "sparse_difference_frame", "max_pool_frames", "grayscale", "resize_area",
+    "atari_frame (palette)", "atari_frame (RGB)", "frame_stack_push", "policy_forward",
+    "policy_backward", "sparse_policy_forward", "sparse_policy_backward", "policy_step",
+    "update_mean_var", "normalize_observations", "normalize_rewards", "discount_rewards", "standardize", "rmsprop_update",
 )  # fmt: skip
 
 
