@@ -130,7 +130,7 @@ def test_what_may_be_missing(missing: tuple[str, ...], runs: str) -> None:
     program = PROGRAM.format(missing=missing)
     environment = {**os.environ, "FASTPONG_BACKEND": "cython"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        [sys.executable, "-P", "-c", program], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == [runs, "1.0", "1.0"], done.stderr
 

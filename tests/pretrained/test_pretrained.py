@@ -14,8 +14,8 @@ SHIPPED = [name for name in pretrained.NAMES if pretrained.path(name).exists()]
 PAGE = Path(__file__).parents[2] / "docs" / "pretrained.md"
 
 
-def test_every_recipe_ships_small_weights() -> None:
-    assert list(recipes.RECIPES) == SHIPPED
+def test_weights_ship_small_and_for_recipes_only() -> None:
+    assert "pong" in SHIPPED and set(SHIPPED) <= set(recipes.RECIPES)
     assert sum(pretrained.path(name).stat().st_size for name in SHIPPED) < 3_000_000
     with pytest.raises(ValueError, match=r"^pretrained: expected one of karpathy, .*, got 'x'"):
         pretrained.path("x")
