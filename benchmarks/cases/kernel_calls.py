@@ -265,7 +265,8 @@ KERNELS = (
     "sparse_difference_frame", "max_pool_frames", "grayscale", "resize_area",
     "atari_frame (palette)", "atari_frame (RGB)", "frame_stack_push", "policy_forward",
     "policy_backward", "sparse_policy_forward", "sparse_policy_backward", "policy_step",
-    "update_mean_var", "normalize_observations", "normalize_rewards", "discount_rewards", "standardize", "rmsprop_update",
+    "update_mean_var", "normalize_observations", "normalize_rewards", "discount_rewards",
+    "standardize", "rmsprop_update",
 )  # fmt: skip
 
 
