@@ -26,8 +26,8 @@ from typing import Any
 from measure import ROOT, Effort, Figure
 
 CLAIMS = (
-    "console", "throughput", "reference", "step", "kernels", "calls", "optimizers", "startup",
-    "memory", "conv", "keras", "ppo", "dqn", "limits",
+    "console", "throughput", "reference", "step", "kernels", "calls", "optimizers", "replay",
+    "startup", "memory", "conv", "keras", "ppo", "dqn", "limits",
 )  # fmt: skip
 """Modules of claims/ with ``measure(effort)``; each has its bench_<name>.py."""
 
