@@ -103,7 +103,7 @@ def _rlox(priorities: Array, draws: Any, batch: int) -> Tree:
 
     buffer, row = PrioritizedReplayBuffer(len(priorities), 1, 1, 1.0), np.zeros(1, np.float32)
     for priority in priorities.tolist():
-        buffer.push(row, 0.0, 0.0, False, False, priority)
+        buffer.push(row, row, 0.0, False, False, priority=priority)
     unsigned = [(indices.astype(np.uint64), values) for indices, values in draws]
 
     def call(k: int) -> None:
@@ -232,7 +232,9 @@ def _ours_by_priority(capacity: int) -> Buffer:
 def _sb3(capacity: int) -> Buffer:
     from gymnasium import spaces
     from stable_baselines3.common.buffers import ReplayBuffer as Theirs
+    from torch import set_num_threads
 
+    set_num_threads(1)
     screens, actions = spaces.Box(0, 255, (STACK, 84, 84), np.uint8), spaces.Discrete(6)
     buffer = Theirs(capacity, screens, actions, device="cpu")
 

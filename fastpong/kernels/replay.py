@@ -287,25 +287,16 @@ class ReplayBuffer:
 
     def _draw(self, count: int) -> Order:
         """Draw slots that may be sampled, all with the same chance."""
-        flags, settings = self._storage[3], self.settings
-        used = int(self._heads[:, 1].max())
-        room = used * settings.n_envs
-        if 2 * self._count < room:
+        flags, slots = self._storage[3], self.settings.slots
+        used = max(self._heads[:, 1].tolist())
+        if 2 * self._count < used * self.settings.n_envs:
             there = np.flatnonzero(flags & SAMPLED)
             return there[self._rng.integers(0, len(there), count)] if count else there[:0]
-        found = self._drawn(used, count)
         # Few are refused: last frames of episodes, and steps whose stack is partly overwritten.
-        while len(refused := (flags.take(found) < SAMPLED).nonzero()[0]):
-            found[refused] = self._drawn(used, len(refused))
-        return found
-
-    def _drawn(self, used: int, count: int) -> Order:
-        """Draw slots, each the same chance, of those in use."""
-        settings = self.settings
-        # integers() takes four times as long. A product of u < 1 is never rounded up to the whole.
-        found = (self._rng.random(count) * (used * settings.n_envs)).astype(np.int64)
-        if used < settings.slots and settings.n_envs > 1:
-            found = found // used * settings.slots + found % used
+        found, done = np.empty(count, np.int64), 0
+        while done < count:
+            uniforms = self._rng.random(count - done)
+            done += self._raw.replay_draw(flags, slots, used, uniforms, found[done:])
         return found
 
     def _beta(self, given: float | None) -> float:

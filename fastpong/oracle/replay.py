@@ -183,6 +183,15 @@ def add_one(storage: Tuple, head: Array, step: Tuple, frame_stack: int) -> tuple
     return slot, np.flatnonzero(replaced | before & (flags & SAMPLED == 0)).tolist()
 
 
+def replay_draw(flags: Array, slots: int, used: int, uniforms: Doubles, out: Array) -> int:
+    """Write the slots of uniform numbers, those that may be sampled, and return how many."""
+    room = np.arange(len(flags)).reshape(-1, slots)[:, :used].reshape(-1)
+    found = room[(uniforms * len(room)).astype(np.int64)]
+    found = found[flags[found] & SAMPLED != 0]
+    out[: len(found)] = found
+    return len(found)
+
+
 def stacks(storage: Tuple, slots: int, indices: Array, zero: bool, frame_stack: int) -> Array:
     """Return the stacks that end with some slots: (B, frame_stack, bytes of a frame)."""
     frames, *_, ages = storage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -416,6 +417,18 @@ def test_foreign_files_are_refused(tmp_path: Any) -> None:
         ReplayBuffer.load(path)
     with pytest.raises(FileNotFoundError):
         ReplayBuffer.load(tmp_path / "none")
+
+
+def test_members_that_are_longer_or_shorter_are_refused(tmp_path: Any) -> None:
+    path, other = tmp_path / "buffer.npz", tmp_path / "other.npz"
+    filled().save(path)
+    for change in (lambda data: data + b"0", lambda data: data[:-1]):
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                new.writestr(name, change(data) if name == "rewards.npy" else data)
+        with pytest.raises(ValueError, match="damaged or foreign"):
+            ReplayBuffer.load(other)
 
 
 @pytest.mark.parametrize(

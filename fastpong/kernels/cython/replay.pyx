@@ -21,7 +21,7 @@ Design
 from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcmp, memcpy, memset
 
-from fastpong._clones cimport fetch
+from fastpong._clones cimport cloned, fetch
 
 cdef enum:
     BLOCK = 64    # entries that go down a tree together
@@ -398,11 +398,7 @@ def replay_add(storage, int64_t[:, ::1] heads, steps, Py_ssize_t frame_stack, do
 cdef void c_gather_stack(
         const uint8_t[:, ::1] frames, const uint8_t[::1] ages, Shape shape, Py_ssize_t slot,
         uint8_t[:, ::1] out) noexcept nogil:
-    cdef Py_ssize_t j, back = shape.frame_stack - 1, size = frames.shape[1], from_
-    cdef Py_ssize_t place = slot % shape.slots
-    if ages[slot] >= back and place >= back:    # as one piece it takes 10 % less
-        memcpy(&out[0, 0], &frames[slot - back, 0], shape.frame_stack * size)
-        return
+    cdef Py_ssize_t j, back, size = frames.shape[1], place = slot % shape.slots, from_
     for j in range(shape.frame_stack):
         back = shape.frame_stack - 1 - j
         if back > ages[slot]:
@@ -412,6 +408,71 @@ cdef void c_gather_stack(
             back = ages[slot]
         from_ = slot - back if place >= back else slot - back + shape.slots
         memcpy(&out[j, 0], &frames[from_, 0], size)
+
+
+cdef inline bint in_one_run(const uint8_t[::1] ages, Shape shape, Py_ssize_t slot) noexcept nogil:
+    # Whether the frames of a stack stand one after the other.
+    cdef Py_ssize_t back = shape.frame_stack - 1
+    return ages[slot] >= back and slot % shape.slots >= back
+
+
+cdef cloned copy_run(
+        const uint8_t *from_, Py_ssize_t size, uint8_t *one, uint8_t *two,
+        const uint8_t *ahead) noexcept nogil:
+    # To one or two places, the others NULL. Line by line, and as many are fetched ahead: memcpy()
+    # of whole stacks takes 10 % longer.
+    cdef uint8_t line[64]
+    cdef Py_ssize_t at = 0
+    while at + 64 <= size:
+        fetch(ahead + at)
+        memcpy(line, from_ + at, 64)
+        if one != NULL:
+            memcpy(one + at, line, 64)
+        if two != NULL:
+            memcpy(two + at, line, 64)
+        at += 64
+    if one != NULL:
+        memcpy(one + at, from_ + at, size - at)
+    if two != NULL:
+        memcpy(two + at, from_ + at, size - at)
+
+
+cdef void gather_stacks(
+        Storage held, Shape shape, Py_ssize_t slot, Py_ssize_t later, Py_ssize_t coming,
+        uint8_t[:, ::1] now, uint8_t[:, ::1] after) noexcept nogil:
+    # The stacks of a slot and of a later one. ``coming``: the slot that is gathered next.
+    cdef Py_ssize_t k = later - slot, last = shape.frame_stack - 1, size = held.frames.shape[1]
+    cdef const uint8_t *frames
+    cdef const uint8_t *ahead
+    if not (0 < k <= last and in_one_run(held.ages, shape, slot)
+            and in_one_run(held.ages, shape, later)):
+        c_gather_stack(held.frames, held.ages, shape, slot, now)
+        c_gather_stack(held.frames, held.ages, shape, later, after)
+        return
+    # Of one run of frames, the first k are old, the last k are new, and both have the others.
+    frames, ahead = &held.frames[slot - last, 0], &held.frames[max(0, coming - last), 0]
+    copy_run(frames, k * size, &now[0, 0], NULL, ahead)
+    copy_run(frames + k * size, (last + 1 - k) * size, &now[k, 0], &after[0, 0], ahead + k * size)
+    copy_run(frames + (last + 1) * size, k * size, NULL, &after[last + 1 - k, 0],
+             ahead + (last + 1) * size)
+
+
+def replay_draw(const uint8_t[::1] flags, Py_ssize_t slots, Py_ssize_t used,
+                const double[::1] uniforms, int64_t[::1] out):
+    """Write the slots of uniform numbers, those that may be sampled, and return how many these are.
+
+    used : slots of each environment that are drawn from
+    """
+    cdef Py_ssize_t q, place, count = 0
+    cdef double room = used * (flags.shape[0] // slots)
+    with nogil:
+        for q in range(uniforms.shape[0]):
+            place = <Py_ssize_t>(uniforms[q] * room)    # u < 1 is never rounded up to the whole
+            place = place // used * slots + place % used
+            if flags[place] & SAMPLED:
+                out[count] = place
+                count += 1
+    return count
 
 
 cdef Py_ssize_t gather_return(
@@ -463,7 +524,6 @@ def replay_gather(storage, Py_ssize_t slots, const int64_t[::1] indices, const d
                     held, slots, indices[q], powers, &rewards[q], &discounts[q], &terminated[q])
                 memcpy(&actions[q, 0], &held.actions[indices[q], 0], actions.shape[1])
             for q in range(first, first + size):
-                c_gather_stack(held.frames, held.ages, shape, indices[q], observations[q])
-                c_gather_stack(
-                    held.frames, held.ages, shape, later[q - first], next_observations[q])
+                gather_stacks(held, shape, indices[q], later[q - first],
+                              indices[min(q + 1, n - 1)], observations[q], next_observations[q])
             first += BLOCK

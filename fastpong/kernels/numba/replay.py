@@ -286,6 +286,19 @@ def replay_add(
     return count
 
 
+@kernel(3, lambda F: (reads(U8, 1), I64, I64, reads(F, 1), writes(I64, 1)))
+def replay_draw(flags: Array, slots: int, used: int, uniforms: Array, out: Array) -> int:
+    """Write the slots of uniform numbers, those that may be sampled, and return how many."""
+    count, room = 0, used * (len(flags) // slots)
+    for q in range(len(uniforms)):
+        place = int(uniforms[q] * room)
+        place = place // used * slots + place % used
+        if flags[place] & SAMPLED:
+            out[count] = place
+            count += 1
+    return count
+
+
 @helper
 def _gather_stack(storage: Tuple, slots: int, zero: bool, slot: int, out: Array) -> None:
     frames, _, _, _, ages = storage
