@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import ROOT, fastpong_command, plain_environment
-from results import table
+from results import commit, table
 
 import fastpong
 from fastpong import pretrained
@@ -34,8 +34,8 @@ from fastpong.storage.weights.exchange import write
 from fastpong.training.trained import Trained, read_trained
 
 PLANS = {
-    "karpathy": ["--recipe", "karpathy", "--learning-rate", "1e-3", "--episodes", "16000"],
-    "keras": ["--recipe", "keras"],
+    "karpathy": ["--recipe", "karpathy", "--learning-rate", "1e-3"],
+    "keras": ["--recipe", "keras", "--episodes", "3000"],
     "pong": ["--recipe", "pong", "--until", "20", "--episodes", "3000"],
     "pong-sticky": ["--recipe", "pong-sticky"],
 }
@@ -82,7 +82,7 @@ def make(name: str, options: list[str], runs: Path, games: int) -> None:
     counters = found.manifest["counters"]  # type: ignore[union-attr]
     facts: dict[str, Any] = {
         "command": shlex.join(["fastpong", "train", *options]),
-        "commit": json.loads((run / "versions.json").read_text())["commit"],
+        "commit": json.loads((run / "versions.json").read_text())["commit"] or commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "cpu_seconds": round(counters["cpu_seconds"]),
         "seed": trained.config.seed,
