@@ -26,7 +26,7 @@ Array = NDArray[Any]
 ENV = "PongDeterministic-v4"
 SETTINGS = PPOSettings()
 ENVS = range(SETTINGS.n_envs)
-KERNELS = 9
+KERNELS = 12
 
 
 @dataclass(frozen=True)
