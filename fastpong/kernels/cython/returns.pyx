@@ -678,7 +678,8 @@ cdef inline double exp_of(double x) noexcept nogil:
     p = p * r + 1.0 / 6
     p = p * r + 0.5
     p = p * r * r + r
-    bits = (bits + 1023) << 52
+    # Masked, so that nothing overflows: the debug build would raise without the GIL.
+    bits = (((bits & 2047) + 1023) & 2047) << 52
     memcpy(&k, &bits, 8)
     return 0.0 if x < -708.0 else k + k * p
 
