@@ -263,9 +263,10 @@ class Returns(Runner):
         """
         if not (truncated is next_values is dones_before is last_done is None):
             _check_ends(terminated, truncated, next_values, dones_before, last_done)
+        vs, pg_advantages = (None, None) if out is None else parts("out", out, 2)
         vs, pg_advantages = self._run(
             VTRACE, log_rhos, rewards, values, terminated, last_value, gamma, lambda_, clip_rho,
-            clip_c, clip_pg_rho, *parts("out", out, 2), truncated, next_values, dones_before,
+            clip_c, clip_pg_rho, vs, pg_advantages, truncated, next_values, dones_before,
             last_done,
         )  # fmt: skip
         return vs, pg_advantages
@@ -297,6 +298,8 @@ def _check_flags(
     terminated: object, truncated: object, dones_before: object, last_done: object
 ) -> None:
     """Refuse flags of two conventions, or half of one."""
+    if terminated is truncated is None and dones_before is not None and last_done is not None:
+        return  # a loop would take as long as a small kernel
     for name, value in (("dones_before", dones_before), ("last_done", last_done)):
         if value is None:
             raise TypeError(f"{name}: expected an array, got None; pass dones_before and last_done")
