@@ -117,7 +117,7 @@ class Statistics(Runner):
         epsilon    : >= 0
         out        : as values, may be ``values`` itself
         sequential : add up element by element. By default eight interleaved sums are taken, which
-                     differ in the last bits of a float64, and are four times as fast
+                     differ in the last bits of a float64, and are three times as fast
 
         Mean and deviation are float64 for float32, too. With ``ddof=1, epsilon=1e-8`` these are the
         normalized advantages of CleanRL and Stable-Baselines3.
