@@ -102,6 +102,16 @@ def whole(name: str, value: object) -> int:
     return int(value)
 
 
+def limit(name: str, value: object) -> float:
+    """Return ``value`` as a finite float > 0, infinity for None."""
+    if value is None:
+        return math.inf
+    number = real(name, value)
+    if not number > 0:
+        raise ValueError(f"{name}: expected a number > 0, or None for no limit, got {value!r}")
+    return number
+
+
 def within(name: str, array: Array, low: int, below: int) -> Array:
     """Return integers that lie in [low, below)."""
     if array.size and (array.min() < low or array.max() >= below):

@@ -16,8 +16,8 @@ cdef enum Kind:
 
 cdef enum Way:    # a rule, or a shape for the raw kernel
     NONE, PYTHON
-    RAVEL, COLUMN, LINES
-    FRACTION, NOT_NEGATIVE, NOT_TINY, REAL_NUMBER, BELOW_ONE, COUNT
+    RAVEL, COLUMN, ROW, LINES
+    FRACTION, NOT_NEGATIVE, NOT_TINY, REAL_NUMBER, BELOW_ONE, LIMIT, COUNT, WHOLE
     TWO_COLOURS, TWO_ACTIONS, ACTIONS_BELOW, SOME_ACTIONS, SPARSE_FRAMES, CHANNELS
     STEPS_OF_BATCH, MIRRORED, BATCH_AND_MIRROR, ROWS_ABOVE, VARIANCES, ROW_COUNT
 
@@ -64,6 +64,8 @@ cdef inline bint in_range(Way rule, double number) noexcept nogil:
         return 0 <= number < 1
     if rule == NOT_NEGATIVE:
         return number >= 0
+    if rule == LIMIT:
+        return number > 0
     return rule == REAL_NUMBER or (rule == NOT_TINY and number >= 1e-12)
 
 

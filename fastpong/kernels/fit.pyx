@@ -12,7 +12,7 @@ from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 
@@ -31,10 +31,11 @@ cdef extern from *:
     """
     int PLAIN "FASTPONG_PLAIN"
 
-SHAPES = {parts.ravel: RAVEL, parts.column: COLUMN, parts.lines: LINES}
+SHAPES = {parts.ravel: RAVEL, parts.column: COLUMN, parts.row: ROW, parts.lines: LINES}
 RANGES = {
     checks.fraction: FRACTION, checks.not_negative: NOT_NEGATIVE, checks.not_tiny: NOT_TINY,
-    checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.count: COUNT,
+    checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.limit: LIMIT,
+    checks.count: COUNT, checks.whole: WHOLE,
 }
 RULES = {
     parts.two_colours: TWO_COLOURS, bundles.two_actions: TWO_ACTIONS,
@@ -449,8 +450,11 @@ cdef class Fit:
                 return self.items[i].rule(self.items[i].name, value)
             except Exception:
                 return None
-        if slot.rule == COUNT:
-            return value if PyLong_CheckExact(value) and 1 <= value < MOST_STEPS else None
+        if slot.rule == COUNT or slot.rule == WHOLE:
+            least = 1 if slot.rule == COUNT else 0
+            return value if PyLong_CheckExact(value) and least <= value < MOST_STEPS else None
+        if slot.rule == LIMIT and value is None:
+            return PyFloat_FromDouble(INFINITY)
         if not is_number(value, &number):
             return None
         if slot.kind == ABOVE_ZERO:
@@ -559,6 +563,8 @@ cdef class Fit:
         if shaped == RAVEL and ndim == 1:
             return array
         dims[0], dims[1] = cnp.PyArray_SIZE(given), 1
+        if shaped == ROW:
+            dims[0], dims[1] = 1, dims[0]
         if shaped == LINES:
             dims[1] = cnp.PyArray_DIM(given, ndim - 1)
             if dims[1] == 0:

@@ -115,7 +115,7 @@ class ObservationNormalizer(Stateful):
         backend: Backend | None = None,
     ) -> None:
         self.statistics = RunningMeanStd(shape, backend=backend)
-        self.epsilon, self.clip = _above_zero("epsilon", epsilon), _clip(clip)
+        self.epsilon, self.clip = _above_zero("epsilon", epsilon), checks.limit("clip", clip)
         self.training = True
 
     def __call__(self, observations: Array) -> Array:
@@ -179,7 +179,7 @@ class RewardNormalizer(Stateful):
             raise ValueError(f"compat: expected 'sb3' or 'gymnasium', got {compat!r}")
         self.statistics, self.compat = RunningMeanStd(backend=backend), compat
         self.gamma, self.epsilon = checks.fraction("gamma", gamma), _above_zero("epsilon", epsilon)
-        self.clip, self.training = _clip(clip), True
+        self.clip, self.training = checks.limit("clip", clip), True
         self.returns: Doubles = np.zeros(checks.count("n_envs", n_envs))
         self.episode_starts = np.zeros((1, len(self.returns)), np.uint8)
 
@@ -250,10 +250,6 @@ def _above_zero(name: str, value: object) -> float:
     if not number > 0:
         raise ValueError(f"{name}: expected a number > 0, got {value!r}")
     return number
-
-
-def _clip(value: float | None) -> float:
-    return math.inf if value is None else _above_zero("clip", value)
 
 
 def _load(arrays: Mapping[str, Array], state: State) -> None:

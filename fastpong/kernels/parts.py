@@ -109,6 +109,11 @@ def column(array: Array) -> Array:
     return array.reshape(-1, 1)
 
 
+def row(array: Array) -> Array:
+    """Return a row as a matrix of one: (1, N)."""
+    return array.reshape(1, -1)
+
+
 def any_bytes(rng: Generator, shape: tuple[int, ...]) -> Array:
     """Draw bytes."""
     return rng.integers(0, 256, shape, np.uint8)
