@@ -41,6 +41,7 @@ class SumTree:
 
     capacity : number of priorities, all 0 at first
     backend  : "cython", "numba" or "numpy", None is the default one
+    nodes    : what raw kernels take, and ``capacity``. Not to be written by others
 
     Priorities are float64 from 0 to 2**900. A node's sum is exactly the sum of its two halves,
     recomputed by every update, so no error builds up. It depends on the priorities alone, and all
@@ -57,14 +58,14 @@ class SumTree:
         self._backend, self._raw = backend, cast(Any, chosen.raw.family("replay"))
         self._refuses = chosen.name == "cython"  # the others trust their arguments
         size, self._root, self._least = self._raw.tree_layout(self.capacity)
-        self._tree = aligned(size)
-        self._tree[self._root + LINE :] = np.inf
+        self.nodes = aligned(size)
+        self.nodes[self._root + LINE :] = np.inf
 
     def __len__(self) -> int:
         return self.capacity
 
     def __getstate__(self) -> dict[str, Any]:
-        priorities = self._tree[: self.capacity].copy()
+        priorities = self.nodes[: self.capacity].copy()
         return {"capacity": self.capacity, "backend": self._backend, "priorities": priorities}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -74,11 +75,11 @@ class SumTree:
     @property
     def nbytes(self) -> int:
         """Return the bytes of memory that it takes."""
-        return self._tree.nbytes
+        return self.nodes.nbytes
 
     def sum(self) -> float:
         """Return the sum of all priorities."""
-        return self._tree.item(self._root)
+        return self.nodes.item(self._root)
 
     def min(self) -> float:
         """Return the smallest priority above 0.
@@ -86,7 +87,7 @@ class SumTree:
         Raises ValueError where all are 0.
         """
         self._not_all_zero()
-        return self._tree.item(self._least)
+        return self.nodes.item(self._least)
 
     def get(self, indices: Order) -> Doubles:
         """Return the priorities of some indices.
@@ -94,7 +95,7 @@ class SumTree:
         indices : (n,) int64 or int32, below ``capacity``
         """
         places = checks.within("indices", INDICES.check(Call(), indices), 0, self.capacity)
-        return np.asarray(self._tree[places])
+        return np.asarray(self.nodes[places])
 
     def update(self, indices: Order, priorities: Doubles) -> None:
         """Set priorities, and renew the sums above them.
@@ -109,7 +110,7 @@ class SumTree:
             return
         places, values = UPDATE.check(indices, priorities).arrays.values()
         refused = self._raw.tree_update(
-            self._tree, self.capacity, places.astype(I64), values.astype(F64)
+            self.nodes, self.capacity, places.astype(I64), values.astype(F64)
         )
         if refused >= 0:
             checks.within("indices", places, 0, self.capacity)
@@ -135,7 +136,7 @@ class SumTree:
                 return out
         call = FIND.check(sums, out)
         numbers, found = call.arrays.values()
-        refused = self._raw.tree_find(self._tree, self.capacity, numbers.astype(F64), found)
+        refused = self._raw.tree_find(self.nodes, self.capacity, numbers.astype(F64), found)
         if refused >= 0:
             self._not_all_zero()
             raise ValueError(
@@ -169,7 +170,7 @@ class SumTree:
         call = SAMPLE.check(uniforms, *checks.parts("out", out, 2), n=n)
         numbers, indices, priorities = call.arrays.values()
         refused = self._raw.tree_sample(
-            self._tree, self.capacity, numbers.astype(F64), indices, priorities
+            self.nodes, self.capacity, numbers.astype(F64), indices, priorities
         )
         if refused >= 0:
             self._not_all_zero()
@@ -185,12 +186,12 @@ class SumTree:
         if not self._refuses or not all(a.__class__ is np.ndarray for a in arguments):
             return False
         try:
-            return kernel(self._tree, self.capacity, *arguments) < 0
+            return kernel(self.nodes, self.capacity, *arguments) < 0
         except REFUSALS:
             return False
 
     def _not_all_zero(self) -> None:
-        if not self._tree.item(self._root) > 0:
+        if not self.nodes.item(self._root) > 0:
             raise ValueError("priorities: expected one above 0 in the tree, got none; update first")
 
 

@@ -80,7 +80,7 @@ def assert_holds(buffer: ReplayBuffer, wanted: dict[int, tuple[Any, ...]]) -> No
 
 def contents(buffer: ReplayBuffer) -> list[bytes]:
     """Return all arrays that sampling depends on."""
-    tree = [] if buffer.tree is None else [buffer.tree._tree]
+    tree = [] if buffer.tree is None else [buffer.tree.nodes]
     return [array.tobytes() for array in (*buffer._storage, buffer._heads, *tree)]
 
 

@@ -61,7 +61,7 @@ def test_backends_give_the_same_bits(seed: int, capacity: int) -> None:
     for indices, priorities in batches(seed, capacity):
         for tree in trees:
             tree.update(indices, priorities)
-        assert len({tree._tree.tobytes() for tree in trees}) == 1
+        assert len({tree.nodes.tobytes() for tree in trees}) == 1
         if trees[0].sum() > 0:
             drawn = [tree.sample(70, uniforms) for tree in trees]
             sums = uniforms * trees[0].sum()
@@ -110,7 +110,7 @@ def test_no_error_builds_up(backend: Any) -> None:
     rng, tree = np.random.default_rng(1), SumTree(100, backend)
     for _ in range(300):
         tree.update(rng.integers(0, 100, 10), rng.random(10) * 10.0 ** rng.integers(-9, 9))
-    assert_same(tree._tree, filled(backend, tree.get(np.arange(100)))._tree)
+    assert_same(tree.nodes, filled(backend, tree.get(np.arange(100))).nodes)
     tree.update(np.arange(100), np.zeros(100))
     assert tree.sum() == 0.0
 
@@ -170,7 +170,7 @@ def test_other_layouts_and_dtypes_are_converted(backend: Any) -> None:
     for indices, priorities in forms:
         tree = SumTree(40, backend)
         tree.update(indices, priorities)
-        assert_same(tree._tree, want._tree)
+        assert_same(tree.nodes, want.nodes)
     sums = rng.random(9).astype(np.float32)
     assert_same(want.find(sums), want.find(sums.astype(np.float64)))
     assert_same(want.get(places.astype(np.int32)), want.get(places))
@@ -180,7 +180,7 @@ def test_tensors_are_read(backend: Any) -> None:
     torch = pytest.importorskip("torch")
     tree, want = SumTree(9, backend), filled(backend, np.arange(9.0))
     tree.update(torch.arange(9), torch.arange(9, dtype=torch.float32))
-    assert_same(tree._tree, want._tree)
+    assert_same(tree.nodes, want.nodes)
     out = torch.zeros(3, dtype=torch.int64)
     assert tree.find(torch.tensor([0.5, 9.0, 30.0]), out=out) is out
     assert_same(out.numpy(), want.find(np.array([0.5, 9.0, 30.0])))
@@ -231,10 +231,10 @@ def test_updates_that_are_refused_change_nothing(
     backend: Any, indices: Any, priorities: Any, error: Any, named: str
 ) -> None:
     tree = filled(backend, np.arange(10.0))
-    before = tree._tree.copy()
+    before = tree.nodes.copy()
     with pytest.raises(error, match=rf"^{named}\b.*expected"):
         tree.update(np.array(indices), np.array(priorities))
-    assert_same(tree._tree, before)
+    assert_same(tree.nodes, before)
 
 
 @pytest.mark.parametrize("bad", [None, 3, [1, 2], "12", object()])
@@ -308,20 +308,20 @@ def test_the_largest_priorities_have_a_finite_sum(backend: Any) -> None:
 
 def test_minus_zero_is_zero(backend: Any) -> None:
     tree = filled(backend, np.full(9, -0.0))
-    assert not np.signbit(tree._tree[: tree.capacity]).any()
+    assert not np.signbit(tree.nodes[: tree.capacity]).any()
 
 
 def test_copies_are_of_their_own(backend: Any) -> None:
     tree = filled(backend, np.arange(77.0))
     for twin in (copy.deepcopy(tree), pickle.loads(pickle.dumps(tree))):
-        assert_same(twin._tree, tree._tree)
+        assert_same(twin.nodes, tree.nodes)
         twin.update(np.array([0]), np.array([5.0]))
         assert twin.sum() != tree.sum()
         assert twin._raw is tree._raw
 
 
 def test_nodes_lie_in_cache_lines() -> None:
-    assert all(SumTree(n, "cython")._tree.ctypes.data % 64 == 0 for n in (1, 9, 100, 70_000))
+    assert all(SumTree(n, "cython").nodes.ctypes.data % 64 == 0 for n in (1, 9, 100, 70_000))
 
 
 def test_what_has_no_plain_array_is_refused_by_all(backend: Any) -> None:
