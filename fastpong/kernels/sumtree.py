@@ -182,8 +182,7 @@ class SumTree:
 
     def _takes(self, kernel: Callable[..., int], *arguments: object) -> bool:
         """Try a raw kernel that refuses what it cannot take."""
-        # Subclasses and other buffers go to the checks: a mask would be ignored here.
-        if not self._refuses or not all(a.__class__ is np.ndarray for a in arguments):
+        if not self._refuses:
             return False
         try:
             return kernel(self.nodes, self.capacity, *arguments) < 0

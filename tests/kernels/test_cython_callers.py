@@ -70,16 +70,16 @@ def test_cores_of_a_tree_do_what_its_methods_do(guest: Any) -> None:
     places = np.arange(0, 100, 3)
     priorities = np.random.default_rng(1).random(len(places))
     one.update(places, priorities)
-    assert guest.tree_update(other._tree, 100, places, priorities) == -1
-    assert_same(one._tree, other._tree)
-    assert guest.tree_room(100) <= one._tree.size
+    assert guest.tree_update(other.nodes, 100, places, priorities) == -1
+    assert_same(one.nodes, other.nodes)
+    assert guest.tree_room(100) <= one.nodes.size
     sums = np.linspace(0, 0.99 * one.sum(), 7)
     found = np.empty(7, np.int64)
-    assert guest.tree_find(other._tree, 100, sums, found) == -1
+    assert guest.tree_find(other.nodes, 100, sums, found) == -1
     assert_same(found, one.find(sums))
     drawn, drawn_priorities = np.empty(7, np.int64), np.empty(7)
     uniforms = np.random.default_rng(2).random(7)
-    assert guest.tree_sample(other._tree, 100, uniforms, drawn, drawn_priorities) == -1
+    assert guest.tree_sample(other.nodes, 100, uniforms, drawn, drawn_priorities) == -1
     assert_same(drawn_priorities, one.get(drawn))
 
 

@@ -23,6 +23,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastpong._clones cimport cloned, fetch
 
+from numpy import ndarray
+
 cdef enum:
     BLOCK = 64    # entries that go down a tree together
 
@@ -121,16 +123,25 @@ cdef Py_ssize_t c_tree_update(
     return -1
 
 
-def tree_update(
-        double[::1] tree, Py_ssize_t capacity, const int64_t[::1] indices,
-        const double[::1] priorities):
+cdef inline bint is_plain(array):
+    # Subclasses are refused: a mask would be ignored.
+    return type(array) is ndarray
+
+
+def tree_update(double[::1] tree, Py_ssize_t capacity, indices, priorities):
     """Store priorities and renew the sums above; the last of equal indices counts.
 
-    Returns the first entry that cannot be stored, and stores none, or -1.
+    Returns the first entry that cannot be stored, 0 for what is no plain array, and stores none.
+    Or -1.
     """
     cdef Py_ssize_t refused
+    cdef const int64_t[::1] places
+    cdef const double[::1] values
+    if not (is_plain(indices) and is_plain(priorities)):
+        return 0
+    places, values = indices, priorities
     with nogil:
-        refused = c_tree_update(tree, capacity, indices, priorities)
+        refused = c_tree_update(tree, capacity, places, values)
     return refused
 
 
@@ -226,15 +237,19 @@ cdef Py_ssize_t c_tree_find(
     return -1
 
 
-def tree_find(
-        const double[::1] tree, Py_ssize_t capacity, const double[::1] sums, int64_t[::1] out):
+def tree_find(const double[::1] tree, Py_ssize_t capacity, sums, out):
     """Write the leaf in which each prefix sum lies.
 
     Returns the first sum that lies outside of the tree, and writes none, or -1.
     """
     cdef Py_ssize_t refused
+    cdef const double[::1] numbers
+    cdef int64_t[::1] found
+    if not (is_plain(sums) and is_plain(out)):
+        return 0
+    numbers, found = sums, out
     with nogil:
-        refused = c_tree_find(tree, capacity, sums, out)
+        refused = c_tree_find(tree, capacity, numbers, found)
     return refused
 
 
@@ -261,16 +276,20 @@ cdef Py_ssize_t c_tree_sample(
     return -1
 
 
-def tree_sample(
-        const double[::1] tree, Py_ssize_t capacity, const double[::1] uniforms,
-        int64_t[::1] indices, double[::1] priorities):
+def tree_sample(const double[::1] tree, Py_ssize_t capacity, uniforms, indices, priorities):
     """Write a leaf of every one of n equal parts of the sum, and its priority.
 
     Returns the first uniform number outside of [0, 1), and writes none, or -1.
     """
     cdef Py_ssize_t refused
+    cdef const double[::1] numbers
+    cdef int64_t[::1] found
+    cdef double[::1] values
+    if not (is_plain(uniforms) and is_plain(indices) and is_plain(priorities)):
+        return 0
+    numbers, found, values = uniforms, indices, priorities
     with nogil:
-        refused = c_tree_sample(tree, capacity, uniforms, indices, priorities)
+        refused = c_tree_sample(tree, capacity, numbers, found, values)
     return refused
 
 
