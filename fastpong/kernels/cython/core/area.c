@@ -161,6 +161,19 @@ static int32_t fill_blocks(Plan *plan, int32_t lanes) {
     return 1;
 }
 
+/* Return whether a row fits three registers of 64, and every block two of them. */
+static int32_t fits_registers(const Plan *plan) {
+    const Axis *x = &plan->x;
+    int32_t lanes = plan->vectors->lanes;
+    for (int32_t d = 0; d < x->out; d++) {
+        int32_t block = d / lanes < plan->blocks - 1 ? d / lanes : plan->blocks - 1;
+        int32_t start = plan->base[block] / 64 * 64;
+        if (start > 64 || x->first[d] + x->count[d] > start + 128)
+            return 0;
+    }
+    return x->size <= 192;
+}
+
 /* Choose the fastest vectors that can make sums of this size. Returns whether there is memory. */
 static int32_t plan_vectors(Plan *plan, int32_t which) {
     size_t most = (size_t)plan->x.out + 64;
@@ -177,6 +190,7 @@ static int32_t plan_vectors(Plan *plan, int32_t which) {
             break;
     }
     plan->vectors = vectors_of(which);
+    plan->in_registers = plan->vectors->row != NULL && fits_registers(plan);
     return 1;
 }
 
@@ -212,7 +226,7 @@ Plan *plan_make(
         plan_free(plan);
         return NULL;
     }
-    plan->grey_pitch = round_up((size_t)columns + 80);
+    plan->grey_pitch = round_up((size_t)columns + 192);
     plan->sum_pitch = round_up(4 * ((size_t)out_columns + 8));
     size_t line = round_up((size_t)out_columns + 8), slots = (size_t)plan->y.taps;
     size_t lists = round_up((size_t)rows * sizeof(int32_t)) + plan->sum_pitch;
@@ -321,6 +335,7 @@ typedef struct {
     int32_t *ties;
     const void **rows;
     int32_t newest, ready; /* slots and rows that were filled */
+    int32_t alike;         /* whether the newest row was so on both screens */
 } Work;
 
 static Work work_in(const Plan *plan, uint8_t *room) {
@@ -341,19 +356,50 @@ static Work work_in(const Plan *plan, uint8_t *room) {
     return work;
 }
 
+/* Return whether rows equal those above, on both screens. Most are alike on both, and so only one of
+   them is compared with what is above. */
+static int32_t compare(
+    const Picture *picture, const uint8_t *a, const uint8_t *b, size_t n, int32_t y,
+    const Work *work, int32_t *alike) {
+    const Vectors *vectors = picture->vectors;
+    int32_t is;
+    if (!y || work->ready != y) {
+        *alike = a == b || vectors->equal(a, b, n);
+        return 0;
+    }
+    if (a == b)
+        is = ALIKE | (vectors->equal(a, a - n, n) ? AS_ABOVE : 0);
+    else
+        is = vectors->compare(a, b, n);
+    *alike = (is & ALIKE) != 0;
+    if (!(is & AS_ABOVE) || (*alike && work->alike))
+        return is & AS_ABOVE;
+    return *alike == work->alike && vectors->equal(b, b - n, n);
+}
+
+static void fill(
+    const Plan *plan, const Picture *picture, const uint8_t *a, const uint8_t *b, uint8_t *grey,
+    void *sums) {
+    if (plan->in_registers && plan->vectors->row(plan, picture, a, b, grey, sums))
+        return;
+    row_of(picture, a, b, plan->x.size, grey);
+    across(plan, grey, sums);
+}
+
 static void fill_row(const Plan *plan, const Picture *picture, int32_t y, Work *work) {
     size_t n = picture->pitch, at = n * (size_t)y;
     const uint8_t *a = picture->frame + at, *b = picture->previous + at;
-    int32_t is = picture->vectors->compare(a, b, n, y == 0);
-    if (is & AS_ABOVE && work->ready == y) {
+    int32_t alike;
+    if (compare(picture, a, b, n, y, work, &alike)) {
         work->slot[y] = work->slot[y - 1];
     } else {
         work->newest = (work->newest + 1) % plan->y.taps;
-        uint8_t *grey = work->grey + plan->grey_pitch * (size_t)work->newest;
-        row_of(picture, a, is & ALIKE ? a : b, plan->x.size, grey);
-        across(plan, grey, work->sums + plan->sum_pitch * (size_t)work->newest);
+        fill(plan, picture, a, alike ? a : b,
+             work->grey + plan->grey_pitch * (size_t)work->newest,
+             work->sums + plan->sum_pitch * (size_t)work->newest);
         work->slot[y] = work->newest;
     }
+    work->alike = alike;
     work->ready = y + 1;
 }
 
@@ -368,9 +414,9 @@ static uint8_t tie_at(const Plan *plan, const Work *work, int32_t dy, int32_t dx
     return to_byte(sum);
 }
 
-/* Write a row of output into work->line. Returns whether it is that of any such rows, so that the
-   next output made of the same ones only is the same. */
-static int32_t down(const Plan *plan, int32_t dy, int32_t flat, Work *work) {
+/* Write a row of output. Returns whether it is that of any such rows, so that the next output made
+   of the same ones only is the same. */
+static int32_t down(const Plan *plan, int32_t dy, int32_t flat, Work *work, uint8_t *out) {
     const Axis *y = &plan->y;
     size_t at = (size_t)dy * y->taps;
     int32_t count = y->count[dy], found;
@@ -382,40 +428,39 @@ static int32_t down(const Plan *plan, int32_t dy, int32_t flat, Work *work) {
         const uint16_t *part = flat ? &all : y->part + at;
         count = flat ? 1 : count;
         found = plan->vectors->down(
-            plan, (const uint16_t *const *)rows, part, count, work->line, work->ties);
+            plan, (const uint16_t *const *)rows, part, count, out, work->ties);
         for (int32_t k = 0; k < found; k++)
-            work->line[work->ties[k]] = tie_at(plan, work, dy, work->ties[k]);
+            out[work->ties[k]] = tie_at(plan, work, dy, work->ties[k]);
         return flat && !found;
     }
     if (plan->kind == FLOAT)
-        down_float((const float *const *)rows, y->weight + at, count, plan->x.out, work->line);
+        down_float((const float *const *)rows, y->weight + at, count, plan->x.out, out);
     else if (plan->kind == BOX)
-        down_box((const int32_t *const *)rows, count, plan, work->line);
+        down_box((const int32_t *const *)rows, count, plan, out);
     else
-        down_linear((const int32_t *const *)rows, y->coef + at, count, plan->x.out, work->line);
+        down_linear((const int32_t *const *)rows, y->coef + at, count, plan->x.out, out);
     return flat && plan->kind == BOX;
-}
-
-static void write_line(const uint8_t *line, int32_t columns, int32_t step, uint8_t *out) {
-    if (step == 1)
-        memcpy(out, line, (size_t)columns);
-    else
-        for (int32_t d = 0; d < columns; d++)
-            out[(size_t)d * (size_t)step] = line[d];
 }
 
 void resize_picture(
     const Plan *plan, const Picture *picture, uint8_t *out, int32_t step, uint8_t *room) {
     const Axis *y = &plan->y;
+    const size_t columns = (size_t)plan->x.out;
     Work work = work_in(plan, room);
-    int32_t last = -1; /* the one slot that the line in work->line is made of, -1: of several */
-    for (int32_t dy = 0; dy < y->out; dy++) {
+    const uint8_t *above = NULL;
+    int32_t last = -1; /* the one slot that the output above is made of, -1: of several */
+    for (int32_t dy = 0; dy < y->out; dy++, out += columns * (size_t)step) {
         int32_t from = y->first[dy], to = from + y->count[dy];
+        uint8_t *line = step == 1 ? out : work.line;
         for (int32_t k = work.ready > from ? work.ready : from; k < to; k++)
             fill_row(plan, picture, k, &work);
         int32_t slot = work.slot[from], flat = slot == work.slot[to - 1];
         if (!flat || last != slot)
-            last = down(plan, dy, flat, &work) ? slot : -1;
-        write_line(work.line, plan->x.out, step, out + (size_t)dy * (size_t)plan->x.out * (size_t)step);
+            last = down(plan, dy, flat, &work, line) ? slot : -1;
+        else if (step == 1)
+            memcpy(line, above, columns);
+        for (size_t d = 0; step > 1 && d < columns; d++)
+            out[d * (size_t)step] = line[d];
+        above = line;
     }
 }

@@ -52,6 +52,7 @@ typedef struct {
     int32_t blocks;                     /* of WHOLE: that vectors make in one go */
     int32_t *base;                      /* the first column of a block */
     uint8_t *shuffle, *part01, *part23; /* two bytes for each sum of a block */
+    int32_t in_registers;               /* whether `row` of vectors.h can make a row */
     size_t grey_pitch, sum_pitch;       /* bytes of a row */
     size_t room;                        /* bytes to work in */
 } Plan;
