@@ -109,6 +109,11 @@ def column(array: Array) -> Array:
     return array.reshape(-1, 1)
 
 
+def batch_of_one(array: Array) -> Array:
+    """Return it with an axis before the others."""
+    return array.reshape(1, *array.shape)
+
+
 def any_bytes(rng: Generator, shape: tuple[int, ...]) -> Array:
     """Draw bytes."""
     return rng.integers(0, 256, shape, np.uint8)
