@@ -41,6 +41,7 @@ CHECKS = {
     _name_of(OrderEnforcing),
     _name_of(PassiveEnvChecker),
     f"{_SB3}atari_wrappers.NoopResetEnv",
+    "fastpong.wrappers.sb3.atari.NoopReset",
 }
 """Wrappers that do nothing in ``step`` but check. SB3's by name: it need not be installed."""
 BLIND = CHECKS | {
