@@ -57,6 +57,8 @@ typedef struct {
     size_t room;                        /* bytes to work in */
 } Plan;
 
+static inline size_t round_up(size_t bytes) { return (bytes + 31) / 32 * 32; }
+
 /* Return a plan of rows x columns to out_rows x out_columns, all 1 or more. NULL: no memory.
    vectors : of vectors.h, the fastest to use */
 Plan *plan_make(
