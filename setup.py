@@ -104,7 +104,7 @@ def extensions():
     yield Extension(
         "fastpong.kernels.cython.atari",
         ["fastpong/kernels/cython/atari.pyx", *sorted(str(p) for p in FRAMES_CORE.glob("*.c"))],
-        include_dirs=[str(FRAMES_CORE)],
+        include_dirs=[str(FRAMES_CORE), numpy.get_include()],
         depends=sorted(str(path) for path in FRAMES_CORE.glob("*.h")),
     )
     yield Extension(

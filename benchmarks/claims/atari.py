@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 import cv2
-from cases.atari_calls import GAMES, MOMENTS, arms, moments_of
+from cases.atari_calls import GAMES, MOMENTS, Run, arms, moments_of
 from fastpong.kernels.cython.atari import use_vectors
 from measure import (
     Effort,
@@ -29,14 +29,17 @@ NAMES = {
 }
 
 
+COLUMNS = ("theirs", "ours", "kernel", "kernel, SSSE3")
+
+
 def how(unit: str) -> str:
     """Return how it is measured."""
     return f"""\
 From an emulator to one frame of 84 x 84, in {MOMENTS} moments of each game: two screens are read
 from ALE, pooled, made grey and resized. Theirs are the statements of the wrappers, on OpenCV
 {cv2.__version__} with one thread. Ours are two palette screens and a public call of
-`kernels.atari_frame`, on the vector unit `{unit}`. "Kernel" is that call without reading screens.
-Frames are checked to be equal to the last byte first."""
+`kernels.atari_frame`, on the vector unit `{unit}`. "Kernel" is that call without reading screens,
+and once more on SSSE3. Frames are checked to be equal to the last byte first."""
 
 
 def measure(effort: Effort) -> Report:
@@ -51,14 +54,15 @@ def measure(effort: Effort) -> Report:
         moments = moments_of(game)
         for compat in NAMES:
             times = _times(arms(moments, compat), rounds, seconds)
+            times |= _on_ssse3(arms(moments, compat)["kernel"], rounds, seconds)
             gain = quartiles(ratios(times["theirs"], times["ours"]))[1]
             gains[compat].append(gain)
             rows.append([game, compat, *_micros(times), f"{gain:.1f}"])
-    header = ["game", "compat", "theirs, µs", "ours, µs", "kernel, µs", "theirs / ours"]
+    header = ["game", "compat", *(f"{name}, µs" for name in COLUMNS), "theirs / ours"]
     return Report("Atari frames", how(unit), _figures(gains), [Table("Frames", header, rows)])
 
 
-def _times(runs: dict[str, object], rounds: int, seconds: float) -> dict[str, list[float]]:
+def _times(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, list[float]]:
     repeats = {name: repeats_for(run, seconds) for name, run in runs.items()}
     return alternate(
         {n: lambda run=run, n=n: seconds_of(run, repeats[n]) / MOMENTS for n, run in runs.items()},
@@ -66,8 +70,19 @@ def _times(runs: dict[str, object], rounds: int, seconds: float) -> dict[str, li
     )
 
 
+def _on_ssse3(kernel: Run, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return the times of the kernel on a vector unit that every x86-64 has."""
+    here = use_vectors("plain")
+    use_vectors("ssse3" if here != "plain" else here)
+    try:
+        kernel()  # makes its plan
+        return _times({"kernel, SSSE3": kernel}, rounds, seconds)
+    finally:
+        use_vectors(here)
+
+
 def _micros(times: dict[str, list[float]]) -> list[str]:
-    return [f"{1e6 * quartiles(times[name])[1]:.1f}" for name in ("theirs", "ours", "kernel")]
+    return [f"{1e6 * quartiles(times[name])[1]:.1f}" for name in COLUMNS]
 
 
 def _figures(gains: dict[str, list[float]]) -> list[Figure]:

@@ -54,15 +54,12 @@ def _single(
 ) -> tuple[list[Figure], list[list[str]]]:
     figures, rows = [], []
     for game in names:
-        games.check(games.single(game))
+        games.check(game)
         arms = {name: games.stepper(env) for name, env in games.single(game).items()}
         times = _times({"ALE": games.bare(game), **arms}, rounds, seconds)
         rows += _rows(game, times, 1)
-        for theirs, ours in (
-            ("AtariPreprocessing", "AtariFrame"),
-            ("SB3's AtariWrapper", "twin of AtariWrapper"),
-        ):
-            for arm, least in ((ours, 1.5), (f"{ours}, console", 6.0)):
+        for theirs, ours in games.PAIRS:
+            for arm, least in ((ours, 1.5), (ours + games.ON_CONSOLE, 6.0)):
                 if arm in times and theirs in times:
                     values = ratios(times[theirs], times[arm])
                     figures.append(figure(f"{game}: {arm} / {theirs}", values, at_least=least))

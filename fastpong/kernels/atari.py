@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.kernels.arguments import U8, Choice, In, InPlace, Item, Out, Shaped, Size
-from fastpong.kernels.parts import any_bytes, bits, ravel
+from fastpong.kernels.parts import any_bytes, batch_of_one, bits, ravel
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Kernel
 
@@ -26,11 +27,6 @@ _PALETTE = In("palette", U8, (256, 3), None, any_bytes)
 
 def _colours(array: Array) -> Array:
     return array.reshape(array.size // 3, 3)
-
-
-def _one(array: Array) -> Array:
-    """Return a batch of one."""
-    return array[None]
 
 
 def _channel(array: Array) -> Array:
@@ -95,7 +91,7 @@ def _resize(
 
 
 def _frame(raw: str, batch: bool, *others: Item) -> Kernel:
-    many, shaped = (("N",), None) if batch else ((), _one)
+    many, shaped = (("N",), None) if batch else ((), batch_of_one)
     dims = (*many, "H", "W", *((3,) if raw == "atari_frame_rgb" else ()))
     return _kernel(
         f"{raw}_batch" if batch else raw, raw, "atari_frame",
@@ -127,7 +123,7 @@ GRAYSCALE_BATCH = _grayscale("grayscale_batch", "N", "H", "W")
 
 RESIZE_AREA = _resize("resize_area", (), (), _one_channel)
 RESIZE_AREA_BATCH = _resize("resize_area_batch", ("N",), (), _channel)
-RESIZE_AREA_RGB = _resize("resize_area_rgb", (), (3,), _one)
+RESIZE_AREA_RGB = _resize("resize_area_rgb", (), (3,), batch_of_one)
 RESIZE_AREA_RGB_BATCH = _resize("resize_area_rgb_batch", ("N",), (3,), None)
 
 FRAME_STACK_PUSH = _push(
@@ -145,20 +141,14 @@ ATARI_FRAME_RGB = _frame("atari_frame_rgb", False)
 ATARI_FRAME_RGB_BATCH = _frame("atari_frame_rgb", True)
 
 
-def _shape(array: object) -> tuple[int, ...]:
-    """Return the shape of an array, or of anything like it."""
-    shape = getattr(array, "shape", ())
-    return shape if isinstance(shape, tuple) else ()
+def _rank(array: object) -> Any:
+    """Return the number of axes of an array, or of anything like it."""
+    return getattr(array, "ndim", 0)
 
 
-def _rank(array: object) -> int:
-    return len(_shape(array))
-
-
-def _is_rgb(frame: object) -> bool:
+def _is_rgb(frame: Array) -> bool:
     """Return whether the last axis is red, green and blue."""
-    shape = _shape(frame)
-    return len(shape) > 3 or (len(shape) == 3 and shape[2] == 3)
+    return bool(_rank(frame) == 4 or (_rank(frame) == 3 and frame.shape[2] == 3))
 
 
 class Atari(Runner):

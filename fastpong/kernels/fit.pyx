@@ -31,7 +31,9 @@ cdef extern from *:
     """
     int PLAIN "FASTPONG_PLAIN"
 
-SHAPES = {parts.ravel: RAVEL, parts.column: COLUMN, parts.row: ROW, parts.lines: LINES}
+SHAPES = {
+    parts.ravel: RAVEL, parts.column: COLUMN, parts.lines: LINES, parts.batch_of_one: BATCH_OF_ONE,
+}
 RANGES = {
     checks.fraction: FRACTION, checks.not_negative: NOT_NEGATIVE, checks.not_tiny: NOT_TINY,
     checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.limit: LIMIT,
@@ -555,16 +557,19 @@ cdef class Fit:
     cdef object _shape(self, int i, array):
         """Return the array as the raw kernel wants it shaped."""
         cdef cnp.ndarray given = <cnp.ndarray>array
-        cdef cnp.npy_intp dims[2]
+        cdef cnp.npy_intp dims[MOST_DIMS + 1]
         cdef Way shaped = self.slots[i].shaped
-        cdef int ndim = cnp.PyArray_NDIM(given)
+        cdef int k, ndim = cnp.PyArray_NDIM(given)
         if shaped == PYTHON:
             return self.items[i].shaped(array)
         if shaped == RAVEL and ndim == 1:
             return array
+        if shaped == BATCH_OF_ONE:
+            dims[0] = 1
+            for k in range(ndim):
+                dims[k + 1] = cnp.PyArray_DIM(given, k)
+            return view(given, ndim + 1, dims, cnp.PyArray_TYPE(given))
         dims[0], dims[1] = cnp.PyArray_SIZE(given), 1
-        if shaped == ROW:
-            dims[0], dims[1] = 1, dims[0]
         if shaped == LINES:
             dims[1] = cnp.PyArray_DIM(given, ndim - 1)
             if dims[1] == 0:

@@ -109,9 +109,9 @@ def column(array: Array) -> Array:
     return array.reshape(-1, 1)
 
 
-def row(array: Array) -> Array:
-    """Return a row as a matrix of one: (1, N)."""
-    return array.reshape(1, -1)
+def batch_of_one(array: Array) -> Array:
+    """Return it with an axis before the others."""
+    return array.reshape(1, *array.shape)
 
 
 def any_bytes(rng: Generator, shape: tuple[int, ...]) -> Array:

@@ -22,7 +22,7 @@ from fastpong.kernels.arguments import (
     Out,
     Shaped,
 )
-from fastpong.kernels.parts import bits, positive, ravel, row, row_count, variances
+from fastpong.kernels.parts import batch_of_one, bits, positive, ravel, row_count, variances
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Kernel
 
@@ -89,7 +89,7 @@ def _rewards(name: str, dims: tuple[str, ...], shaped: Shaped | None = None) -> 
 
 
 NORMALIZE_REWARDS = _rewards("normalize_rewards", ("T", "N"))
-NORMALIZE_REWARDS_ROW = _rewards("normalize_rewards_row", ("N",), row)
+NORMALIZE_REWARDS_ROW = _rewards("normalize_rewards_row", ("N",), batch_of_one)
 
 
 class Statistics(Runner):

@@ -5,8 +5,9 @@ Three ways, the fastest that is right for what lies between the wrapper and the 
     ConsoleDrive   nothing but checks, above fastpong's console: some frames in one call
     AleDrive       nothing but checks, above ale-py's: ALE itself, without the environment's picture
                    in colour of every frame
-    StepDrive      anything else: ``env.step``, frame by frame. Wrappers that are known not to look
-                   at observations are given blank ones, which saves the pictures too
+    StepDrive      anything else: ``env.step``, frame by frame. If no wrapper looks at observations,
+                   the lowest one steps ALE or the console itself, and gets blank ones. That saves
+                   the pictures and the checks
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ CHECKS = {
     _name_of(OrderEnforcing),
     _name_of(PassiveEnvChecker),
     f"{_SB3}atari_wrappers.NoopResetEnv",
+    "fastpong.wrappers.sb3.atari.NoopReset",
 }
 """Wrappers that do nothing in ``step`` but check. SB3's by name: it need not be installed."""
 BLIND = CHECKS | {
@@ -79,21 +81,33 @@ def drive_of(env: gym.Env[Any, Any], life_loss: bool = False) -> Drive:
             f"env: expected an Atari environment, of ale_py or fastpong, got {type(game).__name__}"
         )
     between = _between(env)
-    plain = getattr(game, "_frameskip", None) == 1 and not getattr(game, "continuous", False)
-    if not plain or getattr(game, "sound_obs", False) or not between <= CHECKS:
-        return StepDrive(env, life_loss, quiet=between <= BLIND)
-    if isinstance(game.ale, Interface):
-        return ConsoleDrive(game)
-    return AleDrive(game, life_loss)
+    names = {_name_of(type(wrapper)) for wrapper in between}
+    if not names <= BLIND or not _is_plain(game):
+        return StepDrive(env, life_loss)
+    if not names <= CHECKS:
+        return StepDrive(env, life_loss, _lowest(between))
+    return ConsoleDrive(game) if isinstance(game.ale, Interface) else AleDrive(game, life_loss)
 
 
-def _between(env: gym.Env[Any, Any]) -> set[str]:
-    """Return the names of the wrappers above a game."""
-    found = set()
+def _is_plain(game: Any) -> bool:
+    """Return whether a step is one frame of one action, and shows a screen."""
+    return getattr(game, "_frameskip", None) == 1 and not (
+        getattr(game, "continuous", False) or getattr(game, "sound_obs", False)
+    )
+
+
+def _between(env: gym.Env[Any, Any]) -> list[gym.Wrapper[Any, Any, Any, Any]]:
+    """Return the wrappers above a game, the lowest last."""
+    found = []
     while isinstance(env, gym.Wrapper):
-        found.add(_name_of(type(env)))
+        found.append(env)
         env = env.env
     return found
+
+
+def _lowest(between: list[gym.Wrapper[Any, Any, Any, Any]]) -> gym.Wrapper[Any, Any, Any, Any]:
+    """Return the lowest wrapper that does something in ``step``."""
+    return [wrapper for wrapper in between if _name_of(type(wrapper)) not in CHECKS][-1]
 
 
 def need_reset() -> ResetNeeded:
@@ -148,20 +162,41 @@ class ConsoleDrive:
         return reward, False, False, played
 
 
+class Frames(gym.Wrapper[Any, Any, Any, Any]):
+    """Step a game frame by frame, with blank observations."""
+
+    def __init__(self, game: Any) -> None:
+        super().__init__(game)
+        self._game = game
+        self._act, self._ale, self._actions = game.ale.act, game.ale, game._action_set
+        # Two by turns: gymnasium's check warns of an array that comes twice in a row.
+        shape = game.observation_space.shape or ()
+        self._blank = cycle(np.zeros((2, *shape), np.uint8)).__next__
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
+        """Play an action for a frame."""
+        ale, reward = self._ale, float(self._act(self._actions[action]))
+        ends = ale.game_over(with_truncation=False), ale.game_truncated()
+        return self._blank(), reward, *ends, self._game._get_info()
+
+
 class StepDrive:
     """Play by ``env.step``.
 
-    quiet : nobody looks at the observations
+    lowest : the wrapper whose steps go to ``Frames``. None: observations are looked at
     """
 
-    def __init__(self, env: gym.Env[Any, Any], life_loss: bool, quiet: bool) -> None:
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        life_loss: bool,
+        lowest: gym.Wrapper[Any, Any, Any, Any] | None = None,
+    ) -> None:
         self.lives = 0
         self._env, self._life_loss, self._info = env, life_loss, Info()
         self._game: Any = env.unwrapped
-        self._quiet = quiet and hasattr(self._game, "_get_obs")
-        # Two by turns: gymnasium's check warns of an array that comes twice in a row.
-        shape = self._game.observation_space.shape or ()
-        self._blank = cycle(np.zeros((2, *shape), np.uint8)).__next__
+        self._lowest = lowest
+        self._frames = None if lowest is None else Frames(self._game)
 
     def info(self) -> Info:
         """Return the info of the last frame."""
@@ -169,13 +204,15 @@ class StepDrive:
 
     def play(self, action: int, count: int) -> Played:
         """Play an action for some frames, no longer than the episode."""
-        if not self._quiet:
+        lowest, frames = self._lowest, self._frames
+        if lowest is None or frames is None:
             return self._play(action, count)
-        self._game._get_obs = self._blank
+        below = lowest.env
+        lowest.env = frames
         try:
             return self._play(action, count)
         finally:
-            del self._game._get_obs
+            lowest.env = below
 
     def _play(self, action: int, count: int) -> Played:
         total = 0.0

@@ -7,7 +7,33 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3.common import atari_wrappers as sb3
 
+from fastpong.arrays import Array
+from fastpong.wrappers.drive import Info, drive_of
 from fastpong.wrappers.skip import MaxAndSkipFrame
+
+
+class NoopReset(sb3.NoopResetEnv):  # type: ignore[misc]
+    """Begin an episode with some frames without action, as NoopResetEnv.
+
+    The observation is that of before these frames: MaxAndSkipFrame looks at the screen itself.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], noop_max: int = 30) -> None:
+        super().__init__(env, noop_max)
+        self._drive = drive_of(env)
+
+    def reset(self, **options: Any) -> tuple[Array, Info]:
+        """Begin an episode."""
+        observation, info = self.env.reset(**options)
+        noops = self.override_num_noops
+        if noops is None:
+            noops = int(self.unwrapped.np_random.integers(1, self.noop_max + 1))
+        for _ in range(noops):
+            _, terminated, truncated, _ = self._drive.play(self.noop_action, 1)
+            info = self._drive.info()
+            if terminated or truncated:
+                observation, info = self.env.reset(**options)
+        return observation, info
 
 
 class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
@@ -21,8 +47,8 @@ class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
     clip_reward               : only the sign of a reward
     action_repeat_probability : of sticky actions
 
-    Same arguments, observations, rewards, ends and infos, to the last byte. NoopResetEnv,
-    EpisodicLifeEnv, FireResetEnv and ClipRewardEnv are SB3's own.
+    Same arguments, observations, rewards, ends and infos, to the last byte. EpisodicLifeEnv,
+    FireResetEnv and ClipRewardEnv are SB3's own.
     """
 
     def __init__(
@@ -39,7 +65,7 @@ class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
         if action_repeat_probability > 0.0:
             env = sb3.StickyActionEnv(env, action_repeat_probability)
         if noop_max > 0:
-            env = sb3.NoopResetEnv(env, noop_max=noop_max)
+            env = NoopReset(env, noop_max=noop_max)
         env = MaxAndSkipFrame(env, max(frame_skip, 1), screen_size)
         if terminal_on_life_loss:
             env = sb3.EpisodicLifeEnv(env)

@@ -16,12 +16,12 @@ from stable_baselines3.common import atari_wrappers as sb3
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 
-from fastpong.wrappers import drive
+from fastpong.wrappers import MaxAndSkipFrame, drive
 from fastpong.wrappers.sb3 import AtariWrapper
 
 
 def drive_in(env: Any) -> Any:
-    while not hasattr(env, "_drive"):
+    while not isinstance(env, MaxAndSkipFrame):
         env = env.env
     return env._drive
 

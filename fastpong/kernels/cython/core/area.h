@@ -52,9 +52,12 @@ typedef struct {
     int32_t blocks;                     /* of WHOLE: that vectors make in one go */
     int32_t *base;                      /* the first column of a block */
     uint8_t *shuffle, *part01, *part23; /* two bytes for each sum of a block */
+    int32_t in_registers;               /* whether `row` of vectors.h can make a row */
     size_t grey_pitch, sum_pitch;       /* bytes of a row */
     size_t room;                        /* bytes to work in */
 } Plan;
+
+static inline size_t round_up(size_t bytes) { return (bytes + 31) / 32 * 32; }
 
 /* Return a plan of rows x columns to out_rows x out_columns, all 1 or more. NULL: no memory.
    vectors : of vectors.h, the fastest to use */

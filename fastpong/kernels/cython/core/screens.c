@@ -4,20 +4,27 @@
 
 #include "vectors.h"
 
+/* One copy of a function for each vector unit, chosen when the module is loaded. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define CLONED __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define CLONED
+#endif
+
 /* ALE's own greys: round(.2989 R + .5870 G + .1140 B). In whole numbers, which differ from doubles
    in no colour but at ties, and no console's colour is one. */
-static uint8_t grey_of_ale(unsigned red, unsigned green, unsigned blue) {
+static inline uint8_t grey_of_ale(unsigned red, unsigned green, unsigned blue) {
     return (uint8_t)((2989 * red + 5870 * green + 1140 * blue + 5000) / 10000);
 }
 
 /* cv2.COLOR_RGB2GRAY, in 15 bits. */
-static uint8_t grey_of_opencv(unsigned red, unsigned green, unsigned blue) {
+static inline uint8_t grey_of_opencv(unsigned red, unsigned green, unsigned blue) {
     return (uint8_t)((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15);
 }
 
-static unsigned greater(unsigned a, unsigned b) { return a > b ? a : b; }
+static inline unsigned greater(unsigned a, unsigned b) { return a > b ? a : b; }
 
-void grey_of_all(const uint8_t *rgb, size_t n, int32_t compat, uint8_t *out) {
+CLONED void grey_of_all(const uint8_t *rgb, size_t n, int32_t compat, uint8_t *out) {
     if (compat == GYMNASIUM)
         for (size_t i = 0; i < n; i++)
             out[i] = grey_of_ale(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
@@ -26,12 +33,12 @@ void grey_of_all(const uint8_t *rgb, size_t n, int32_t compat, uint8_t *out) {
             out[i] = grey_of_opencv(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
 }
 
-void greatest_of(const uint8_t *a, const uint8_t *b, size_t n, uint8_t *out) {
+CLONED void greatest_of(const uint8_t *a, const uint8_t *b, size_t n, uint8_t *out) {
     for (size_t i = 0; i < n; i++)
         out[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
-static uint8_t pooled_grey(const uint8_t *a, const uint8_t *b) {
+static inline uint8_t pooled_grey(const uint8_t *a, const uint8_t *b) {
     return grey_of_opencv(greater(a[0], b[0]), greater(a[1], b[1]), greater(a[2], b[2]));
 }
 
@@ -42,19 +49,19 @@ uint8_t pooled_index(const Picture *picture, uint8_t a, uint8_t b) {
     return a == b ? picture->value[a] : pooled_grey(one, two);
 }
 
-static void row_of_bytes(
+CLONED static void row_of_bytes(
     const uint8_t *a, const uint8_t *b, int32_t columns, int32_t channels, uint8_t *grey) {
     for (int32_t x = 0; x < columns; x++)
         grey[x] = (uint8_t)greater(a[(size_t)x * channels], b[(size_t)x * channels]);
 }
 
-static void row_of_colours(
+CLONED static void row_of_colours(
     const uint8_t *a, const uint8_t *b, int32_t columns, uint8_t *grey) {
     for (int32_t x = 0; x < columns; x++, a += 3, b += 3)
         grey[x] = (uint8_t)greater(grey_of_ale(a[0], a[1], a[2]), grey_of_ale(b[0], b[1], b[2]));
 }
 
-static void row_of_greatest(const uint8_t *a, const uint8_t *b, int32_t columns, uint8_t *grey) {
+CLONED static void row_of_greatest(const uint8_t *a, const uint8_t *b, int32_t columns, uint8_t *grey) {
     for (int32_t x = 0; x < columns; x++, a += 3, b += 3)
         grey[x] = pooled_grey(a, b);
 }

@@ -14,10 +14,10 @@ enum { GYMNASIUM, SB3, CLEANRL };
 /* How a row of a picture comes about. */
 enum {
     BYTES,       /* the greater of two bytes, of one channel of `channels` */
-    INDICES,     /* of the palette: the greater of their `value` */
-    INDICES_MAX, /* of the palette: OpenCV's grey of the greatest red, green and blue */
     COLOURS,     /* the greater of ALE's greys */
-    COLOURS_MAX  /* OpenCV's grey of the greatest red, green and blue */
+    COLOURS_MAX, /* OpenCV's grey of the greatest red, green and blue */
+    INDICES,     /* of the palette: the greater of their `value` */
+    INDICES_MAX  /* of the palette: OpenCV's grey of the greatest red, green and blue */
 };
 
 typedef struct Picture {
