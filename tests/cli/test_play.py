@@ -165,6 +165,16 @@ def test_the_newest_run_is_shown_without_a_name(home: Path, trained: tuple[Path,
     assert trained[0].name in shown.raw
 
 
+def test_pretrained_weights_are_shown_where_there_is_no_run(tmp_path: Path) -> None:
+    for name in ((), ("pong-sticky",)):
+        with session("play", *name, cwd=tmp_path) as shown:
+            shown.until(begun)
+            assert "computer 0 : 0 ppo" in shown.screen.text
+            shown.press("q")
+            assert shown.end() == 0
+        assert f"{name[0] if name else 'pong'}.safetensors: ppo after" in shown.raw
+
+
 def test_an_older_checkpoint(home: Path, trained: tuple[Path, str]) -> None:
     with session("play", trained[0], "--checkpoint", 2, cwd=home) as shown:
         shown.until(begun)

@@ -1,0 +1,59 @@
+"""What the panel of a training is shown on.
+
+Rich is imported only for the live display.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.panel import Panel
+
+
+class Surface(Protocol):
+    """Show a panel on a terminal, again and again.
+
+    What it raises is OSError or ValueError: the terminal is gone.
+    """
+
+    def show(self, panel: Panel) -> None:
+        """Show the panel as it is now."""
+
+    def tick(self) -> None:
+        """Take a turn, several times a second."""
+
+    def close(self, panel: Panel) -> None:
+        """Leave the panel as it is now, and give cursor and streams back."""
+
+
+class InPlace:
+    """Redraw a panel in place, by Rich."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.live import Live as RichLive
+
+        # Messages to standard error appear above the panel, unless they go somewhere else.
+        self._live = RichLive(
+            "",
+            console=console,
+            auto_refresh=False,
+            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
+        )
+
+    def show(self, panel: Panel) -> None:
+        """Draw over the panel before."""
+        self._live.update(panel)
+        if not self._live.is_started:
+            self._live.start()
+        self._live.refresh()
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def close(self, panel: Panel) -> None:
+        """Draw the last state and release cursor and streams."""
+        self.show(panel)
+        self._live.stop()
