@@ -27,7 +27,8 @@ from measure import ROOT, Effort, Figure
 
 CLAIMS = (
     "console", "throughput", "reference", "step", "kernels", "calls", "returns", "optimizers",
-    "atari", "wrappers", "replay", "startup", "memory", "conv", "keras", "ppo", "dqn", "limits",
+    "atari", "wrappers", "agents", "replay", "startup", "memory", "conv", "keras", "ppo", "dqn",
+    "limits",
 )  # fmt: skip
 """Modules of claims/ with ``measure(effort)``; each has its bench_<name>.py."""
 
