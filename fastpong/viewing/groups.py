@@ -6,6 +6,7 @@ a directory. Their names say only what differs between them.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -41,7 +42,7 @@ Settings: TypeAlias = Mapping[str, object]
 class Band:
     """Hold the mean of several runs.
 
-    x              : (M,) float64, even, where every run has a value
+    x              : (M,) float64, evenly spaced
     mean, low, high: (M,) float64
     """
 
@@ -55,7 +56,7 @@ class Band:
 class Group:
     """Hold some curves of a name.
 
-    band : of several curves, None for one, or where no x has a value of every curve
+    band : of several curves, None for one, or where they have no x in common
     """
 
     name: str
@@ -64,8 +65,11 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Return the name with the number of runs."""
-        return self.name if len(self.curves) == 1 else f"{self.name}, {len(self.curves)} runs"
+        """Return the name with the number of its seeds or runs."""
+        count = len(self.curves)
+        seeds = {curve.settings.get("seed") for curve in self.curves}
+        noun = "seeds" if len(seeds) == count else "runs"
+        return self.name if count == 1 else f"{self.name}, {count} {noun}"
 
 
 def make_groups(
@@ -95,39 +99,51 @@ def make_band(curves: Sequence[Curve], kind: str = "std", points: int = POINTS) 
     """Return the mean of several curves, and their spread.
 
     At each x a run has the value of its last episode up to there. A run that ended at its goal
-    keeps its last value. The others end the band, so that no run drops out within it.
+    keeps its last value. Another one drops out at its end, and the band ends where fewer than half
+    of the runs, or fewer than two, are left.
 
     kind   : "std": mean -+ the standard deviation of the runs, with n - 1. "range": lowest and
              highest
-    points : of x, evenly spaced, >= 2
+    points : of x, evenly spaced from the first x of the last run to begin, >= 2
 
-    Returns None for fewer than two curves, or without an x at which all have values. Raises
-    ValueError for another kind.
+    Returns None for fewer than two curves, or if they have no x in common. Raises ValueError for
+    another kind.
     """
     if kind not in BANDS:
         raise ValueError(f"band: expected one of {', '.join(BANDS)}, got {kind!r}")
     if len(curves) < 2:
         return None
-    low = max(float(curve.x[0]) for curve in curves)
-    unfinished = [float(curve.x[-1]) for curve in curves if not curve.at_goal]
-    high = min(unfinished) if unfinished else max(float(curve.x[-1]) for curve in curves)
+    low, high = _extent(curves)
     if high <= low:
         return None
     x = np.linspace(low, high, points)
     values = np.array([value_at(curve, x) for curve in curves])
-    mean = values.mean(axis=0)
+    mean = np.nanmean(values, axis=0)
     if kind == "range":
-        return Band(x, mean, values.min(axis=0), values.max(axis=0))
-    deviation = values.std(axis=0, ddof=1)
+        return Band(x, mean, np.nanmin(values, axis=0), np.nanmax(values, axis=0))
+    deviation = np.nanstd(values, axis=0, ddof=1)
     return Band(x, mean, mean - deviation, mean + deviation)
+
+
+def _extent(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Return the first and the last x of a band."""
+    ends = sorted(np.inf if curve.at_goal else float(curve.x[-1]) for curve in curves)
+    needed = max(2, (len(ends) + 1) // 2)
+    last = max(float(curve.x[-1]) for curve in curves)
+    return max(float(curve.x[0]) for curve in curves), min(ends[-needed], last)
 
 
 def value_at(curve: Curve, x: Doubles) -> Doubles:
     """Return a curve's mean of its last episode up to each x.
 
-    x : (M,) float64, none before the curve's first
+    x : (M,) float64
+
+    Returns (M,) float64, NaN before its first episode, and after its last one unless it is at its
+    goal.
     """
-    values: Doubles = curve.means[np.searchsorted(curve.x, x, side="right") - 1]
+    places = np.searchsorted(curve.x, x, side="right") - 1
+    there = (places >= 0) & ((x <= curve.x[-1]) | curve.at_goal)
+    values: Doubles = np.where(there, curve.means[places], np.nan)
     return values
 
 
@@ -173,14 +189,23 @@ def _with_differences(groups: Sequence[Sequence[Curve]], names: Sequence[str]) -
     found = []
     for group, name in zip(groups, names, strict=True):
         rivals = [g[0].settings for g, n in zip(groups, names, strict=True) if n == name]
-        own = group[0].settings
-        differing = [key for key in own if len({repr(other.get(key)) for other in rivals}) > 1]
-        told = [key for key in differing if key not in UNRELATED and key != "stages"]
-        told.sort(key=lambda key: key not in _FIRST)
-        words = [_word(key, own[key]) for key in told[:_MOST]]
-        found.append(" ".join([name, *words]) if len(rivals) > 1 else name)
+        if len(rivals) > 1:
+            words = _differences(group[0].settings, rivals) or [_common_name(group)]
+            name = " ".join([name, *words]).rstrip()
+        found.append(name)
     return found
 
 
-def _word(key: str, value: object) -> str:
-    return str(value) if key in _FIRST else f"{key}={value}"
+def _differences(own: Settings, rivals: Sequence[Settings]) -> list[str]:
+    keys = [
+        key
+        for key in _related(own)
+        if key != "stages" and len({repr(other.get(key)) for other in rivals}) > 1
+    ]
+    keys.sort(key=lambda key: key not in _FIRST)
+    return [str(own[key]) if key in _FIRST else f"{key}={own[key]}" for key in keys[:_MOST]]
+
+
+def _common_name(group: Sequence[Curve]) -> str:
+    """Return the beginning that the names of runs share."""
+    return os.path.commonprefix([curve.name for curve in group]).rstrip("-_. ")
