@@ -67,6 +67,7 @@ def _expected(error: Exception) -> bool:
     """Return whether a person can mend an error."""
     if _about_backend(error):  # first, for then the modules below cannot be imported
         return True
+    from fastpong.board.serve import BoardError
     from fastpong.cli.plot import PlotError
     from fastpong.console.cartridge import EmulatorError
     from fastpong.runtime.pool import WorkerError
@@ -78,6 +79,7 @@ def _expected(error: Exception) -> bool:
     from fastpong.viewing.writers import FilmError
 
     known = (
+        BoardError,
         CheckpointError,
         EmulatorError,
         ForeignError,
