@@ -7,6 +7,7 @@ name was made to point here (DNS rebinding): then the browser sends that name as
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -17,6 +18,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 METHODS = ("GET", "HEAD")
+
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::\d+)?")
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -64,7 +67,8 @@ def is_this_machine(host: str, listens_on: str) -> bool:
     On the loopback these are its addresses and localhost. Elsewhere any address, for one cannot be
     made to point to another, and the machine's own name.
     """
-    name = _without_port(host).lower()
+    found = _HOST.fullmatch(host)
+    name = (found[1] or found[2]).lower() if found else ""
     loopback = is_loopback(listens_on)
     try:
         return ipaddress.ip_address(name).is_loopback or not loopback
@@ -79,12 +83,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _with_headers(send: Send) -> Send:

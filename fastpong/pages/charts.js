@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const UNIT = 1000;
-  const SVG = "http://www.w3.org/2000/svg";
 
   function ends(chart, name) {
     return chart.dataset[name].split(" ").map(Number);
@@ -46,7 +45,7 @@
     const plot = chart.querySelector("svg.plot");
     let line = plot.querySelector(".cursor");
     if (!line) {
-      line = document.createElementNS(SVG, "line");
+      line = document.createElementNS(plot.namespaceURI, "line");
       line.setAttribute("class", "cursor");
       line.setAttribute("vector-effect", "non-scaling-stroke");
       line.setAttribute("y1", 0);

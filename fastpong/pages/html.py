@@ -16,7 +16,7 @@ class Html(str):
     __slots__ = ()
 
 
-_VOID = frozenset({"br", "hr", "img", "input", "line", "meta"})
+_VOID = frozenset({"br", "hr", "img", "input", "meta"})
 
 
 def escape(value: object) -> Html:

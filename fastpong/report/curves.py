@@ -73,13 +73,14 @@ def _by_axis(record: Record, goal: float | None) -> Html:
     if not charts:
         return tag("p", "metrics.csv has no column to draw against.", class_="note")
     first = next(iter(charts))
-    buttons = [
-        tag("input", type="radio", name="x", id=f"x-{axis}", checked="" if axis == first else None)
-        + tag("label", axis.replace("-", " "), for_=f"x-{axis}")
-        for axis in charts
-    ]
+    buttons = [tag("label", _button(axis, axis == first), " ", axis) for axis in charts]
     panels = [tag("div", chart, class_=f"panel x-{axis}") for axis, chart in charts.items()]
-    return tag("div", *map(Html, buttons), *panels, class_="choice")
+    return tag("div", tag("p", *buttons), *panels, class_="choice")
+
+
+def _button(axis: str, chosen: bool) -> Html:
+    checked = "" if chosen else None
+    return tag("input", type="radio", name="x", id=f"x-{axis}", checked=checked)
 
 
 def _lengths(record: Record) -> Html:
