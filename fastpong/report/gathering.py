@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastpong.pages.html import Html
 from fastpong.report.evaluated import Evaluated, evaluate_checkpoints
 from fastpong.report.filmed import film
+from fastpong.report.weights import UNITS
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.reading import Facts, read_facts
+from fastpong.training.trained import read_trained
 from fastpong.viewing.curves import PlotError, Record, read_record
 from fastpong.viewing.shown import Shown, load_shown
+from fastpong.viewing.weights import Section, read_sections
 from fastpong.viewing.writers import FilmError
 
 
@@ -41,6 +44,7 @@ class Gathered:
     shown     : the newest weights, None before the first checkpoint
     evaluated : of each checkpoint, the oldest first
     film      : its element
+    weights   : images of hidden units
     notes     : sentences about what is missing, by section
     """
 
@@ -49,6 +53,7 @@ class Gathered:
     shown: Shown | None = None
     evaluated: Sequence[Evaluated] = ()
     film: Html | None = None
+    weights: Sequence[Section] = ()
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, section: str, sentence: str) -> None:
@@ -94,8 +99,16 @@ def _read(gathered: Gathered) -> None:
         gathered.shown = load_shown(found)
         for refusal in refusals:
             gathered.note("evaluation", f"Checkpoint refused: {refusal}")
+        gathered.weights = _weights(gathered.shown)
     except CheckpointError as error:
         gathered.note("evaluation", str(error))
+
+
+def _weights(shown: Shown) -> Sequence[Section]:
+    try:
+        return read_sections(read_trained(shown.found, shown.player.backend), UNITS)
+    except KeyError:  # an agent that is not fastpong's own
+        return ()
 
 
 def _play(
@@ -115,11 +128,3 @@ def _play(
         evaluated.append(result)
         tell(f"after {result.episode:,} games: mean return {result.summary.mean:+.2f}")
     gathered.evaluated = evaluated
-
-
-def settings_of(facts: Facts) -> tuple[Mapping[str, object], Sequence[Mapping[str, object]]]:
-    """Return the settings of the first stage, and what each later one changes."""
-    flat = dict(facts.config.flat())
-    stages = flat.pop("stages", [])
-    assert isinstance(stages, list)
-    return flat, stages

@@ -17,6 +17,7 @@ from fastpong.report.curves import changed_at, curves_section, tiles
 from fastpong.report.evaluated import Evaluated
 from fastpong.report.gathering import Gathered
 from fastpong.report.settings import settings_section, versions_section
+from fastpong.report.weights import weights_section
 
 
 def render(gathered: Gathered) -> str:
@@ -24,6 +25,7 @@ def render(gathered: Gathered) -> str:
     name = gathered.facts.directory.resolve().name
     body = tag("main", _head(gathered, name), tiles(gathered), _film(gathered),
                curves_section(gathered), _evaluation(gathered),
+               weights_section(gathered.weights),
                settings_section(gathered.facts), versions_section(gathered.facts))  # fmt: skip
     return Template(read_asset("report.html", __package__)).substitute(
         generator=escape(f"fastpong {__version__}"),

@@ -31,6 +31,7 @@ COLUMNS = (
 """Columns of metrics.csv. Only ``return`` must be there."""
 
 METRICS, CONFIG = "metrics.csv", "config.toml"
+_CLOCK = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 _DEPTH = 3
 """Directories below a named one in which runs are found."""
 
@@ -248,6 +249,22 @@ def windowed_mean(values: Doubles, window: int = WINDOW) -> Doubles:
     starts = np.maximum(ends - window, 0)
     means: Doubles = (sums[ends] - sums[starts]) / (ends - starts)
     return means
+
+
+def axis_scale(axis: str, longest: float) -> tuple[float, str]:
+    """Return the divisor of x in a drawing, and the axis's label.
+
+    Time gets a unit that fits.
+
+    longest : largest x
+    """
+    label = AXES[axis].label
+    if axis != "time":
+        return 1.0, label
+    for least, seconds, unit in _CLOCK:
+        if longest >= least:
+            return float(seconds), f"{label} ({unit})"
+    return 1.0, f"{label} (seconds)"
 
 
 def _at_goal(returns: Doubles, settings: Mapping[str, object]) -> bool:

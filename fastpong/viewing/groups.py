@@ -6,15 +6,15 @@ a directory. Their names say only what differs between them.
 
 from __future__ import annotations
 
-import os.path
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeAlias
 
 import numpy as np
 
 from fastpong.arrays import Doubles
-from fastpong.viewing.curves import Curve
+from fastpong.viewing.curves import AXES, Curve
 
 BY = ("settings", "directory", "env", "agent", "recipe", "run")
 """What may join runs. ``run``: each stands alone."""
@@ -147,6 +147,26 @@ def value_at(curve: Curve, x: Doubles) -> Doubles:
     return values
 
 
+def table(groups: Sequence[Group], axis: str) -> Iterator[list[str]]:
+    """Return what a drawing shows, as rows of text, a heading first.
+
+    A run's rows are its episodes: the return and the mean of the last ones. Rows without a run are
+    the band of a group. Floats are written so that they are read back exactly.
+    """
+    yield ["group", "run", AXES[axis].unit, "return", "mean", "low", "high"]
+    for group in groups:
+        for curve in group.curves:
+            for x, score, mean in zip(curve.x, curve.returns, curve.means, strict=True):
+                yield [group.name, curve.name, *map(_number, (x, score, mean)), "", ""]
+        if band := group.band:
+            for x, *three in zip(band.x, band.mean, band.low, band.high, strict=True):
+                yield [group.name, "", _number(x), "", *map(_number, three)]
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(float(value))
+
+
 def _key(curve: Curve, by: str) -> object:
     """Return what the curves of a group have in common."""
     if by == "run" or (by != "directory" and not curve.settings):
@@ -178,7 +198,7 @@ def _name(group: Sequence[Curve], by: str) -> str:
     if by == "directory":
         return curve.path.resolve().parent.parent.name
     if by in _FIRST:
-        return str(curve.settings.get(by) or curve.name)
+        return str(curve.settings.get(by) or (f"no {by}" if curve.settings else curve.name))
     if len(group) == 1:
         return curve.name
     return str(curve.settings.get("recipe") or curve.settings.get("agent") or curve.name)
@@ -191,7 +211,7 @@ def _with_differences(groups: Sequence[Sequence[Curve]], names: Sequence[str]) -
         rivals = [g[0].settings for g, n in zip(groups, names, strict=True) if n == name]
         if len(rivals) > 1:
             words = _differences(group[0].settings, rivals) or [_common_name(group)]
-            name = " ".join([name, *words]).rstrip()
+            name = " ".join([name, *(word for word in words if word not in ("", name))])
         found.append(name)
     return found
 
@@ -208,4 +228,5 @@ def _differences(own: Settings, rivals: Sequence[Settings]) -> list[str]:
 
 def _common_name(group: Sequence[Curve]) -> str:
     """Return the beginning that the names of runs share."""
-    return os.path.commonprefix([curve.name for curve in group]).rstrip("-_. ")
+    letters = takewhile(lambda same: len({*same}) == 1, zip(*(c.name for c in group), strict=False))
+    return "".join(same[0] for same in letters).rstrip("-_. ")
