@@ -102,8 +102,8 @@
     box.checked = place >= 0;
     box.className = place >= 0 ? "c" + (place % COLOURS) : "";
     made.querySelector(".mean").textContent = run.mean || "";
-    const state = run.training ? "● training" : "ended " + ago(run.changed);
-    const parts = [state, run.about];
+    made.classList.toggle("training", run.training);
+    const parts = [run.training ? "● training" : "ended " + ago(run.changed), run.about];
     if (run.games) parts.push(run.games + " games", run.won + " won", run.steps + " steps", run.time, run.rate);
     made.querySelector(".more").textContent = parts.join(" · ");
     return made;

@@ -30,7 +30,7 @@ def weights_section(sections: Sequence[Section]) -> Html:
 
 def _section(section: Section) -> Html:
     order = f" From left to right: {', '.join(section.columns)}." if section.columns[1:] else ""
-    units = (_unit(unit, section.columns) for unit in section.units[:UNITS])
+    units = (_unit(unit, section.columns) for unit in section.units)
     title = tag("p", f"{section.title}.{order}")
     return tag("div", title, tag("div", *units, class_="units"))
 

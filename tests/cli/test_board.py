@@ -12,62 +12,18 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from commands import COMMAND, STOP_SECONDS, complaint, fastpong, rows, training
+from boards import Board, showing
+from commands import STOP_SECONDS, complaint, fastpong, rows, training
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
-
-
-@dataclass
-class Board:
-    process: subprocess.Popen[str]
-    port: int
-
-    def ask(
-        self, path: str, method: str = "GET", **headers: str
-    ) -> tuple[http.client.HTTPResponse, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        with contextlib.closing(connection):
-            connection.request(method, path, headers=headers)
-            answer = connection.getresponse()
-            return answer, answer.read().decode()
-
-    def state(self, **query: object) -> dict[str, Any]:
-        answer, text = self.ask("/state?" + urlencode(query, doseq=True))
-        assert answer.status == 200, text
-        return dict(json.loads(text))
-
-    @contextlib.contextmanager
-    def game(self, run: str) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        with contextlib.closing(connection):
-            connection.request("GET", "/game?" + urlencode({"run": run}))
-            yield connection.getresponse()
-
-
-@contextlib.contextmanager
-def showing(*arguments: object, cwd: Path) -> Iterator[Board]:
-    process = subprocess.Popen(
-        [*COMMAND, "board", *map(str, arguments), "--port", "0"],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        found = re.search(r"http://[\d.]+:(\d+)/  \(Ctrl-C ends\)", process.stdout.readline())
-        assert found is not None, process.communicate()
-        yield Board(process, int(found[1]))
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
