@@ -7,7 +7,7 @@ import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -45,13 +45,7 @@ class AxisName(click.ParamType):  # type: ignore[type-arg]
             return value
         if ours := OTHER_AXES.get(value.lower().replace("-", "_")):
             self.fail(f"{value!r} is called {ours} here", param, ctx)
-        self._refuse(value, list(AXES), param, ctx)
-
-    def _refuse(
-        self, value: str, names: Sequence[str], param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> NoReturn:  # fmt: skip
-        self.fail(f"expected one of {', '.join(names)}, got {value!r}", param, ctx)
+        self.fail(f"expected one of {', '.join(AXES)}, got {value!r}", param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -132,6 +126,7 @@ def plot(
     if notes:
         warn(f"{_joined(notes)}; all else is drawn")
     groups = make_groups(curves, by, band)
+    note = _explained(groups, window, band)
     if numbers is not None:
         _write_numbers(numbers, groups, axis)
     if output is not None:
@@ -139,11 +134,11 @@ def plot(
             draw_groups(groups, output, axis, window=window, band=band, title=title)
         except Missing as error:
             if not terminal and numbers != "-":
-                _print_chart(groups, axis, window, title)
+                _print_chart(groups, axis, title, note)
             raise PlotError(f"{error}; without it, fastpong plot draws in characters") from error
         say(f"wrote {output}", error=numbers == "-")
     if terminal or (output is None and numbers is None):
-        _print_chart(groups, axis, window, title)
+        _print_chart(groups, axis, title, note)
     return 0
 
 
@@ -195,7 +190,16 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
     say(f"wrote {target}")
 
 
-def _print_chart(groups: Sequence[Group], axis: str, window: int, title: str) -> None:
+def _explained(groups: Sequence[Group], window: int, band: str) -> str:
+    """Return what a chart in characters shows, in lines that fit the narrowest."""
+    lines = [f"points per episode: mean of the last {window}"]
+    if any(group.band for group in groups):
+        kind = "lowest to highest run" if band == "range" else "standard deviation"
+        lines.append(f"shaded: {kind}")
+    return "\n".join(lines)
+
+
+def _print_chart(groups: Sequence[Group], axis: str, title: str, note: str) -> None:
     from fastpong.viewing.colours import Painter
     from fastpong.viewing.terminal import ascii_only, depth
     from fastpong.viewing.text_chart import draw_text
@@ -204,6 +208,5 @@ def _print_chart(groups: Sequence[Group], axis: str, window: int, title: str) ->
     rows = min(max(lines - _AROUND - len(groups), _ROWS[0]), _ROWS[1])
     painter = Painter(depth(), ascii_only=ascii_only())
     title = title or (groups[0].label if len(groups) == 1 else "")
-    note = f"line: mean of the last {window} episodes"
     drawn = draw_text(groups, axis, painter, width=columns, rows=rows, title=title, note=note)
     say("\n".join(drawn))

@@ -117,12 +117,13 @@ def longest_x(groups: Sequence[Group]) -> float:
 
 def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
     scale, label = axis_scale(axis, longest_x(groups))
-    count = sum(len(group.curves) for group in groups)
+    runs = [curve for group in groups for curve in group.curves]
+    cloud = sum(len(curve.x) for curve in runs) >= _CLOUD
     for place, group in enumerate(groups):
         colour = COLOURS[place % len(COLOURS)]
         style = _STYLES[place // len(COLOURS) % len(_STYLES)]
         for curve in group.curves:
-            _draw_dots(axes, curve, scale, colour, count)
+            _draw_dots(axes, curve, scale, colour, len(runs), cloud)
         _draw_group(axes, group, scale, colour, style)
     ticks = score_ticks(groups)
     if ticks[-1] >= 0:
@@ -137,6 +138,8 @@ def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
 
 
 def _draw_parity(axes: Axes) -> None:
+    from matplotlib.patheffects import withStroke
+
     axes.axhline(0, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         "parity with the built-in player",
@@ -147,10 +150,14 @@ def _draw_parity(axes: Axes) -> None:
         ha="right",
         color=_INK,
         fontsize=8,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=6,
     )
 
 
-def _draw_dots(axes: Axes, curve: Curve, scale: float, colour: str, curves: int) -> None:
+def _draw_dots(
+    axes: Axes, curve: Curve, scale: float, colour: str, curves: int, cloud: bool
+) -> None:  # fmt: skip
     """Draw a run's episodes.
 
     They fade as there are more of them, so that the mean stays on top.
@@ -161,8 +168,8 @@ def _draw_dots(axes: Axes, curve: Curve, scale: float, colour: str, curves: int)
     spread = (np.arange(count) * 0.618034) % 1 - 0.5
     axes.scatter(
         curve.x / scale,
-        curve.returns + (spread if count >= _CLOUD else 0),
-        s=5 if count >= _CLOUD else 12,
+        curve.returns + (spread if cloud else 0),
+        s=5 if cloud else 12,
         color=colour,
         alpha=min(0.5, max(0.12, 60 / count**0.75)) / curves**0.5,
         linewidths=0,

@@ -25,9 +25,10 @@ STOPS = np.array(
 
 _CLIPPED = 0.2  # percent of a unit's weights that may be beyond the colours' ends
 _FRAME, _PAPER = (190, 190, 190), (255, 255, 255)
-_WIDTH = 9.0  # inches
-_IMAGES = 8  # in a row of the sheet
-_TEXT = 0.19  # inches of a line of text
+_WIDTH, _MARGIN, _DPI = 9.0, 0.18, 160  # inches, and their pixels in a PNG
+_HEAD, _BETWEEN, _TEXT = 1.0, 0.45, 0.16  # inches of the title, below a section, of a line
+_IMAGES, _MOST_IMAGES = 8, 14  # in a row of the sheet
+_GAP = 8  # pixels between images
 _INK = "#333333"
 
 
@@ -67,28 +68,28 @@ def scaled(unit: Unit) -> list[Doubles]:
     return [image / most for image in unit.images]
 
 
-def mosaic(section: Section, across: int, text_rows: int) -> Mosaic:
+def mosaic(section: Section, across: int, text_rows: int = 0, zoom: int = 1) -> Mosaic:
     """Return a section as one picture.
 
     across    : units beside each other
     text_rows : pixels left free above each unit, for its name
+    zoom      : pixels along a side of a weight
     """
-    height, width = section.units[0].images[0].shape
-    gap = max(2, width // 16)
+    height, width = (zoom * size for size in section.units[0].images[0].shape)
+    columns, gap = len(section.columns), _GAP
     step = height + text_rows + gap, width + gap
-    columns = len(section.columns)
-    block = columns * step[1] + (gap if columns > 1 else 0)
+    block = columns * step[1] + (2 * gap if columns > 1 else 0)
     down = math.ceil(len(section.units) / across)
-    size = down * step[0], min(across, len(section.units)) * block - gap * (1 + (columns > 1))
-    pixels = np.full((size[0], size[1] + gap, 3), _PAPER, np.uint8)
+    pixels = np.full((down * step[0] + 1, across * block, 3), _PAPER, np.uint8)
     places = []
     for n, unit in enumerate(section.units):
-        row, column = n // across * step[0] + text_rows, n % across * block
+        row, column = n // across * step[0] + text_rows + 1, n % across * block + 1
         places.append((row, column))
         for k, image in enumerate(scaled(unit)):
             left = column + k * step[1]
-            pixels[row - 1 : row + height + 1, max(left - 1, 0) : left + width + 1] = _FRAME
-            pixels[row : row + height, left : left + width] = colours(image)
+            pixels[row - 1 : row + height + 1, left - 1 : left + width + 1] = _FRAME
+            shown = colours(image).repeat(zoom, axis=0).repeat(zoom, axis=1)
+            pixels[row : row + height, left : left + width] = shown
     return Mosaic(pixels, places, step)
 
 
@@ -98,40 +99,58 @@ def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
     Raises PlotError as ``chart.save``.
     """
     drawn = [_fitted(section) for section in sections]
-    heights = [_WIDTH * m.pixels.shape[0] / m.pixels.shape[1] + 2 * _TEXT for m in drawn]
+    width = _WIDTH - 2 * _MARGIN
+    heights = [width * m.pixels.shape[0] / m.pixels.shape[1] for m in drawn]
+    total = _HEAD + sum(heights) + _BETWEEN * len(heights)
 
     def draw(figure: Any) -> None:
         figure.set_layout_engine("none")
-        total = figure.get_figheight()
-        figure.text(0.02, 1 - 0.32 / total, title, fontsize=12, color=_INK, va="center")
-        note = "red: positive, blue: negative, each unit by its own largest weight"
-        figure.text(0.02, 1 - 0.58 / total, note, fontsize=8, color=_INK, va="center")
-        top = total - 0.75
+        left, top = _MARGIN / _WIDTH, total
+        figure.text(left, 1 - 0.3 / total, title, fontsize=12, color=_INK, va="center")
+        _draw_key(figure, total - 0.6, total)
+        top -= _HEAD
         for section, made, height in zip(sections, drawn, heights, strict=True):
             top -= height
-            box = (0.02, top / total, 0.96, (height - 1.6 * _TEXT) / total)
-            _draw_section(figure.add_axes(box), section, made)
+            axes = figure.add_axes((left, top / total, width / _WIDTH, height / total))
+            _draw_section(axes, section, made)
+            top -= _BETWEEN
 
-    save(path, (_WIDTH, sum(heights) + 0.85), draw)
+    save(path, (_WIDTH, total), draw)
 
 
 def _fitted(section: Section) -> Mosaic:
     """Return a section as a picture that fills the sheet's width."""
     height, width = section.units[0].images[0].shape
+    columns = len(section.columns)
     images = _IMAGES if width < 3 * height else _IMAGES // 2
-    across = max(1, images // len(section.columns))
-    inch = across * len(section.columns) * width * 1.08 / _WIDTH  # pixels of an inch
-    return mosaic(section, across, math.ceil(inch * _TEXT))
+    across = max(1, images // columns)
+    if across == 1 and 2 * columns <= _MOST_IMAGES:
+        across = 2
+    pixels = _DPI * (_WIDTH - 2 * _MARGIN) / (across * columns) - _GAP
+    return mosaic(section, across, round(_DPI * _TEXT), max(1, round(pixels / width)))
+
+
+def _draw_key(figure: Any, middle: float, total: float) -> None:
+    """Draw the meaning of the colours, ``middle`` inches above the bottom."""
+    left, bar = _MARGIN / _WIDTH, 0.1
+    texts = ((left, "-1", "left"), (left + bar + 0.05, "+1  of the unit's largest weight", "left"))
+    for place, text, side in texts:
+        figure.text(place, middle / total, text, fontsize=8, color=_INK, va="center", ha=side)
+    axes = figure.add_axes((left + 0.022, (middle - 0.06) / total, bar + 0.02, 0.12 / total))
+    axes.imshow(colours(np.linspace(-1, 1, 256)[None]), aspect="auto")
+    axes.set_axis_off()
 
 
 def _draw_section(axes: Any, section: Section, made: Mosaic) -> None:
     axes.imshow(made.pixels, interpolation="nearest", aspect="equal")
     axes.set_anchor("NW")
     axes.set_axis_off()
-    axes.set_title(section.title, loc="left", fontsize=9.5, color=_INK, pad=4)
+    axes.set_title(section.title, loc="left", fontsize=9.5, color=_INK, pad=5)
+    shown = made.pixels.shape[1] / made.step[1]
+    size = 7 if shown < 10.5 else 5.5
     for (row, column), unit in zip(made.places, section.units, strict=True):
         first, *others = section.columns
-        names = [unit.name if not others else f"{unit.name}, {first}", *others]
+        names = [", ".join(filter(None, (unit.name, first if others else ""))), *others]
         for k, name in enumerate(names):
-            place = column + k * made.step[1], row - 2
-            axes.text(*place, name, fontsize=7, color=_INK, va="bottom")
+            place = column + k * made.step[1], row - 3
+            axes.text(*place, name, fontsize=size, color=_INK, va="bottom")

@@ -7,6 +7,7 @@ have letters where there are no colours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -31,6 +32,7 @@ _GUTTER = 5
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BRAILLE = 0x2800
 _LETTER_EVERY = 6
+_TICK_COLUMNS = 12  # columns from one number below the chart to the next, at least
 _MARGIN = 0.8  # points above the best and below the worst return
 
 
@@ -94,6 +96,7 @@ def draw_text(
     painter : of the terminal
     width   : columns, >= 40
     rows    : of the chart itself
+    note    : lines below the title
 
     Raises PlotError for a narrower terminal.
     """
@@ -111,7 +114,8 @@ def draw_text(
         for row, pieces in enumerate(_pieces(grid, painter, len(groups) > 1))
     ]
     bold = painter.depth != "none"
-    heading = [Piece(title, None, bold)] * bool(title) + [Piece(note, DIM)] * bool(note)
+    heading = [Piece(title, None, bold)] * bool(title)
+    heading += [Piece(line, DIM) for line in note.splitlines()]
     lines = [
         *(painter.line([piece], width) for piece in heading),
         *body,
@@ -214,14 +218,14 @@ def _below(axis: str, scale: _Scale, painter: Painter, width: int) -> list[str]:
     """Return the x axis: its line, numbers and label."""
     divisor, label = axis_scale(axis, scale.longest)
     columns = scale.grid.columns
-    count = max(1, columns // 20)
     line = "+" if painter.ascii_only else "└"
     dash = "-" if painter.ascii_only else "─"
     numbers = [" "] * (width + 12)
-    for n in range(count + 1):
-        text = short_number(scale.longest / divisor * n / count)
-        end = _GUTTER + round(columns * n / count)
-        start = min(max(0, end - len(text) // 2), width - len(text)) if n else _GUTTER
+    longest = scale.longest / divisor
+    for tick in round_ticks(longest, columns // _TICK_COLUMNS):
+        text = short_number(tick)
+        middle = _GUTTER + int(min(tick / longest * columns, columns - 1))
+        start = min(max(_GUTTER, middle - len(text) // 2), width - len(text))
         numbers[start : start + len(text)] = text
     texts = [
         f"    {line}{dash * columns}",
@@ -229,6 +233,17 @@ def _below(axis: str, scale: _Scale, painter: Painter, width: int) -> list[str]:
         " " * _GUTTER + f"{label:^{columns}}".rstrip(),
     ]
     return [painter.line([Piece(text, DIM)], width) for text in texts]
+
+
+def round_ticks(longest: float, most: int) -> list[float]:
+    """Return multiples of 1, 2, 2.5 or 5 times a power of ten, from 0 on.
+
+    longest : the last one at most, > 0
+    most    : of them besides 0, >= 1
+    """
+    power = 10.0 ** math.floor(math.log10(longest / most))
+    step = next(power * n for n in (1, 2, 2.5, 5, 10) if longest / (power * n) < most + 1e-9)
+    return [step * n for n in range(int(longest / step + 1e-9) + 1)]
 
 
 def short_number(value: float) -> str:

@@ -166,10 +166,8 @@ def _cells(trained: Trained, count: int | None) -> list[Section]:
         for unit in best[:_BY_SCALE]
         for channel in (0, 1)
     ]
-    title = (
-        "The same by scale: means over cells, from the largest on, each of what the larger leave"
-    )
-    return [whole, Section(title, ("sum", *scale_names(tree)), tuple(parts))]
+    title = "The same by scale: means over the largest cells, then of what they leave over the next"
+    return [whole, Section(title, ("", *scale_names(tree)), tuple(parts))]
 
 
 def _cell_weights(parameters: Arrays) -> tuple[Doubles, Doubles]:

@@ -50,7 +50,7 @@ def test_without_a_file_it_is_drawn_in_characters(plot: Any, tmp_path: Path) -> 
     run = write_run(tmp_path / "run", range(-21, 10))
     status, printed, errors = plot(run, "--window", 3)
     assert (status, errors) == (0, "")
-    assert printed.splitlines()[:2] == ["run", "line: mean of the last 3 episodes"]
+    assert printed.splitlines()[:2] == ["run", "points per episode: mean of the last 3"]
     assert "steps of the agent" in printed and "+8.00 run" in printed
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines())) <= 80
@@ -109,11 +109,12 @@ def test_a_picture_and_numbers_at_once(plot: Any, tmp_path: Path) -> None:
 
 def test_seeds_and_groups(plot: Any, tmp_path: Path) -> None:
     for name, seed, hidden in (("a", 1, 8), ("b", 2, 8), ("c", 1, 16)):
-        write_run(tmp_path / "r" / name, [0, 1, 2, 3], seed=seed, hidden=hidden, **SEEDS)
+        returns = [7 * seed, -10, -15]
+        write_run(tmp_path / "r" / name, returns, seed=seed, hidden=hidden, **SEEDS)
     assert re.findall(r"^[ab] +\S+ (.*)$", plot("r")[1], re.M) == ["pong, 2 seeds", "c"]
     printed = plot("r", "--group-by", "env", "--band", "range")[1]
     assert printed.startswith("Pong-v0, 3 runs\n")
-    assert "░" in printed
+    assert "shaded: lowest to highest run\n" in printed and "░" in printed
     assert plot("r", "--group-by", "run", "--title", "All")[1].startswith("All\n")
 
 

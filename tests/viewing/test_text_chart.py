@@ -11,7 +11,7 @@ from curve_cases import curve
 from fastpong.viewing.colours import Depth, Painter
 from fastpong.viewing.curves import PlotError
 from fastpong.viewing.groups import Group, make_band
-from fastpong.viewing.text_chart import COLOURS, draw_text, short_number
+from fastpong.viewing.text_chart import COLOURS, draw_text, round_ticks, short_number
 
 RAMP = curve("ramp", range(0, 1001, 10), np.linspace(-21, 21, 101))
 FLAT = curve("flat", range(0, 501, 10), [0] * 51)
@@ -113,6 +113,20 @@ def test_episodes_are_faint_dots() -> None:
 def test_one_episode_is_drawn() -> None:
     lines = draw_text(alone(curve("one", [100], [-20])), "steps", Painter("none"), width=40, rows=8)
     assert any(0x2800 < ord(character) < 0x2900 for line in lines for character in line)
+
+
+@pytest.mark.parametrize(
+    ("longest", "most", "ticks"),
+    [
+        (10, 5, [0, 2, 4, 6, 8, 10]),
+        (1_285_000, 6, [0, 250_000, 500_000, 750_000, 1_000_000, 1_250_000]),
+        (76.7, 2, [0, 50]),
+        (1, 1, [0, 1]),
+        (0.7, 9, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+    ],
+)
+def test_ticks_are_round(longest: float, most: int, ticks: list[float]) -> None:
+    np.testing.assert_allclose(round_ticks(longest, most), ticks, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
