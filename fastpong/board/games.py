@@ -1,7 +1,7 @@
 """Games of the newest checkpoints, played for those who look at the page.
 
 A thread plays the games of one run while someone looks, at the game's own speed, and draws every
-fourth frame. Nobody looks: nobody plays.
+third frame. Nobody looks: nobody plays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastpong.viewing.games import COLOURS, FRAMES_PER_SECOND, Moment, Watcher
 from fastpong.viewing.pace import Pace
 from fastpong.viewing.shown import Shown, load_shown
 
-FRAMES_PER_PICTURE = 4
+FRAMES_PER_PICTURE = 3
 MOST_PLAYED = 4
 """Runs whose games are played at once."""
 
@@ -93,7 +93,7 @@ class _Loaded:
     """Hold the weights of a checkpoint, renewed in place."""
 
     def __init__(self, run: Path, path: Path) -> None:
-        self._run, self._path = run, path
+        self._run, self._path, self._next = run, path, 0.0
         begun = time.monotonic()
         self.shown = load_shown(checkpoint.load(path))
         self._rest(begun)

@@ -10,6 +10,7 @@ from fastpong.board.library import Library
 
 PORT = 2600
 _END_SECONDS = 2  # for answers that are under way
+_MOST_CONNECTIONS = 64
 
 
 class BoardError(Exception):
@@ -46,6 +47,7 @@ def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None
             uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, lifespan="off",
                 proxy_headers=False, ws="none", timeout_graceful_shutdown=_END_SECONDS,
+                limit_concurrency=_MOST_CONNECTIONS,
             )
         )  # fmt: skip
         tell(f"{library.root}: {_address(listener)}  (Ctrl-C ends)")

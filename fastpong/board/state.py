@@ -30,6 +30,7 @@ class State:
         self._lock = threading.Lock()
         self._metrics: dict[Path, GrowingMetrics] = {}
         self._about: dict[tuple[Path, int], str] = {}
+        self._tails: dict[Path, tuple[tuple[int, int], list[Row]]] = {}
 
     def tell(self, chosen: Sequence[str], axis: str) -> dict[str, Any]:
         """Return the list of runs, and the charts of chosen ones.
@@ -62,7 +63,7 @@ class State:
 
     def _summary(self, name: str, directory: Path) -> dict[str, Any]:
         path = metrics_path(directory)
-        rows = read_tail(path) if path else []
+        rows = self._tail(path) if path else []
         checkpoint = newest_checkpoint(directory)
         training = is_training(directory)
         return {
@@ -73,6 +74,21 @@ class State:
             "changed": _changed(path or directory),
             **(_figures(rows, training) if rows else {}),
         }
+
+    def _tail(self, path: Path) -> list[Row]:
+        """Return the last rows of a metrics.csv, read again only after a change."""
+        try:
+            found = path.stat()
+        except OSError:
+            return []
+        key = found.st_mtime_ns, found.st_size
+        with self._lock:
+            known = self._tails.get(path)
+        if known is None or known[0] != key:
+            known = key, read_tail(path)
+            with self._lock:
+                self._tails[path] = known
+        return known[1]
 
     def _told(self, directory: Path) -> str:
         """Return what a run trains, in words."""

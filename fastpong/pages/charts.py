@@ -50,19 +50,26 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """Describe a level with a name, drawn across a chart."""
+    """Describe a value with a name, drawn across a chart."""
 
     value: float
     name: str
 
 
 def draw_chart(
-    lines: Sequence[Line], x: Scale, y: Scale, *, title: str, marks: Sequence[Mark] = ()
+    lines: Sequence[Line],
+    x: Scale,
+    y: Scale,
+    *,
+    title: str,
+    marks: Sequence[Mark] = (),
+    parts: Sequence[Mark] = (),
 ) -> Html:
     """Return a chart.
 
     title : what it shows, in a line
     marks : levels of y
+    parts : values of x from which on something else holds
     """
     shapes = [_dots(line, x, y) for line in lines]
     shapes += [_errors(line, x, y) for line in lines]
@@ -73,6 +80,7 @@ def draw_chart(
     )  # fmt: skip
     grid = [_level(y, value, "grid") for value, _ in y.ticks]
     named = [_level(y, m.value, "mark") + _mark_name(y, m) for m in marks if _within(y, m.value)]
+    named += [_part(x, m) for m in parts if _within(x, m.value)]
     whole = tag(
         "svg", *grid, *map(Html, named), inner, _across(x), role="img", aria_label=title,
         width="100%", height=_TOP + _HEIGHT + _BOTTOM,
@@ -149,6 +157,12 @@ def _level(y: Scale, value: float, style: str) -> Html:
 def _mark_name(y: Scale, mark: Mark) -> Html:
     at = f"{float(_height(y, mark.value)) - 4:.1f}"
     return tag("text", mark.name, class_="mark", x="100%", y=at, text_anchor="end")
+
+
+def _part(x: Scale, mark: Mark) -> str:
+    share = f"{x.place(mark.value):.2%}"
+    line = tag("line", class_="mark", x1=share, x2=share, y1=_TOP, y2=_TOP + _HEIGHT)
+    return line + tag("text", mark.name, class_="mark", x=share, y=_TOP + _HEIGHT - 6, dx=4)
 
 
 def _up(y: Scale) -> Html:

@@ -22,11 +22,17 @@ def across(axis: str, highest: float) -> Scale:
     return of_seconds(highest, label) if axis == "time" else from_zero(highest, label)
 
 
-def returns_chart(curves: Sequence[Curve], axis: str, marks: Sequence[Mark] = ()) -> Html:
+def returns_chart(
+    curves: Sequence[Curve],
+    axis: str,
+    marks: Sequence[Mark] = (),
+    parts: Sequence[Mark] = (),
+) -> Html:
     """Return the chart of some runs' returns, at least one.
 
     axis  : that the curves were made with
     marks : levels besides parity
+    parts : values of x from which on something else holds
     """
     marks = [PARITY, *marks]
     lines = [
@@ -36,7 +42,7 @@ def returns_chart(curves: Sequence[Curve], axis: str, marks: Sequence[Mark] = ()
     highest = max(0.0, *(float(curve.returns.max()) for curve in curves), *(m.value for m in marks))
     x = across(axis, max(float(curve.x[-1]) for curve in curves))
     title = f"return of a game, mean of {WINDOW}"
-    return draw_chart(lines, x, of_returns(highest), title=title, marks=marks)
+    return draw_chart(lines, x, of_returns(highest), title=title, marks=marks, parts=parts)
 
 
 def throughput_chart(records: Sequence[Record]) -> Html:
@@ -45,8 +51,8 @@ def throughput_chart(records: Sequence[Record]) -> Html:
     for n, record in enumerate(records):
         columns = record.columns
         if {"wall_seconds", "total_frames"} <= columns.keys():
-            x, rates = throughput(columns["wall_seconds"], columns["total_frames"])
-            lines += [Line(record.name, n, x, rates)] if len(x) else []
+            ends, rates = throughput(columns["wall_seconds"], columns["total_frames"])
+            lines += [Line(record.name, n, ends, rates)] if len(ends) else []
     if not lines:
         return Html()
     x = of_seconds(max(float(line.x[-1]) for line in lines), "time")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
+from fastpong.arrays import Doubles
 from fastpong.pages import words
 from fastpong.pages.charts import Line, Mark, draw_chart, thin
 from fastpong.pages.html import Html, join, table, tag, tile
 from fastpong.pages.scales import from_zero
 from fastpong.pages.trainings import across, returns_chart, throughput_chart
 from fastpong.report.gathering import Gathered
+from fastpong.settings.stages import Stage
 from fastpong.viewing.curves import AXES, WINDOW, PlotError, Record, make_curve, windowed_mean
 
 _ROWS = 12
@@ -56,18 +60,19 @@ def curves_section(gathered: Gathered) -> Html:
         tag("p", f"The line is the mean return of the last {WINDOW} games. Every game is a dot. "
             "A game is won above 0.", class_="note")
     )  # fmt: skip
-    parts.append(_by_axis(record, goal))
+    parts.append(_by_axis(record, goal, gathered.facts.config.stages))
     parts += [throughput_chart([record]), _lengths(record), _numbers(record)]
     return join(parts)
 
 
-def _by_axis(record: Record, goal: float | None) -> Html:
+def _by_axis(record: Record, goal: float | None, stages: Sequence[Stage]) -> Html:
     """Return a chart for each axis, of which one is shown."""
     charts: dict[str, Html] = {}
     marks = [] if goal is None else [Mark(goal, f"goal {goal:+g}")]
     for axis in AXES:
         try:
-            charts[axis] = returns_chart([make_curve(record, axis)], axis, marks)
+            curve = make_curve(record, axis)
+            charts[axis] = returns_chart([curve], axis, marks, _stages(record, curve.x, stages))
         except PlotError:  # a metrics.csv without this column
             continue
     if not charts:
@@ -76,6 +81,16 @@ def _by_axis(record: Record, goal: float | None) -> Html:
     buttons = [tag("label", _button(axis, axis == first), " ", axis) for axis in charts]
     panels = [tag("div", chart, class_=f"panel x-{axis}") for axis, chart in charts.items()]
     return tag("div", tag("p", *buttons), *panels, class_="choice")
+
+
+def _stages(record: Record, x: Doubles, stages: Sequence[Stage]) -> list[Mark]:
+    """Return where the stages of a run begin, at the first game that ended in each."""
+    steps = record.columns.get("total_steps")
+    if steps is None:
+        return []
+    begun = [(n, s) for n, s in enumerate(stages, 1) if 0 < s.from_step <= steps[-1]]
+    places = np.searchsorted(steps, [stage.from_step for _, stage in begun])
+    return [Mark(float(x[at]), f"stage {n}") for (n, _), at in zip(begun, places, strict=True)]
 
 
 def _button(axis: str, chosen: bool) -> Html:

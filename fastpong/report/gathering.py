@@ -62,7 +62,7 @@ class Gathered:
 
 
 def gather(
-    directory: Path, asked: Asked, stop: Callable[[], bool], tell: Callable[[str], None]
+    directory: Path, asked: Asked, stop: Callable[[], bool], tell: Callable[[str], object]
 ) -> Gathered:
     """Gather what a run's report tells.
 
@@ -112,7 +112,7 @@ def _weights(shown: Shown) -> Sequence[Section]:
 
 
 def _play(
-    gathered: Gathered, asked: Asked, stop: Callable[[], bool], tell: Callable[[str], None]
+    gathered: Gathered, asked: Asked, stop: Callable[[], bool], tell: Callable[[str], object]
 ) -> None:
     evaluated: list[Evaluated] = []
     for result in evaluate_checkpoints(

@@ -76,10 +76,8 @@ def _evaluation(gathered: Gathered) -> Html:
 def _evaluated_chart(evaluated: Sequence[Evaluated]) -> Html:
     if len(evaluated) < 2:
         return Html()
-    x, y, errors = (
-        np.array([float(value(e)) for e in evaluated])
-        for value in (lambda e: e.steps, lambda e: e.summary.mean, lambda e: e.error)
-    )
+    rows = [(float(e.steps), e.summary.mean, e.error) for e in evaluated]
+    x, y, errors = np.array(rows).T
     line = Line("evaluation", 1, x, y, errors=errors)
     return draw_chart(
         [line], across("steps", x[-1]), of_returns(max(0.0, float((y + errors).max()))),

@@ -14,7 +14,7 @@ from commands import fastpong, rows, training
 
 WIDTHS = (390, 1200)
 SETTINGS = {
-    "karpathy": ("--hidden", 4, "--batch-size", 2),
+    "karpathy": ("--hidden", 16, "--batch-size", 2),
     "keras": ("--batch-size", 2),
     "ppo": ("--hidden", 8, "--n-envs", 2),
     "dqn": ("--hidden", 8, "--n-envs", 2, "--buffer-size", 2000, "--learning-starts", 1000),

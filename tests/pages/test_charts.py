@@ -120,3 +120,12 @@ def test_returns_end_above_the_best() -> None:
     assert [text for _, text in of_returns(-15).ticks] == ["-21", "-14"]
     assert of_returns(21).ticks[-1] == (21, "+21")
     assert (0, "0") in of_returns(3).ticks
+
+
+def test_parts_of_a_run_are_marked() -> None:
+    parts = [Mark(2.5, "stage <2>"), Mark(11, "beyond")]
+    chart = draw_chart([line()], *SCALES, title="t", parts=parts)
+    (mark,) = [e for e in parsed(chart).iter("line") if e.attrib["class"] == "mark"]
+    assert mark.attrib["x1"] == mark.attrib["x2"] == "25.00%"
+    assert "stage &lt;2&gt;" in chart
+    assert "beyond" not in chart
