@@ -67,17 +67,19 @@ def _expected(error: Exception) -> bool:
     """Return whether a person can mend an error."""
     if _about_backend(error):  # first, for then the modules below cannot be imported
         return True
-    from fastpong.cli.plot import PlotError
+    from fastpong.board.serve import BoardError
     from fastpong.console.cartridge import EmulatorError
     from fastpong.runtime.pool import WorkerError
     from fastpong.storage.checkpoint import CheckpointError
     from fastpong.storage.run import RunError
     from fastpong.storage.weights.pickle import ForeignError
+    from fastpong.viewing.curves import PlotError
     from fastpong.viewing.terminal import TerminalError
     from fastpong.viewing.window import WindowError
     from fastpong.viewing.writers import FilmError
 
     known = (
+        BoardError,
         CheckpointError,
         EmulatorError,
         ForeignError,

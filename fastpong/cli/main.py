@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from fastpong.cli.board import board
 from fastpong.cli.evaluate import evaluate
 from fastpong.cli.export import export
 from fastpong.cli.import_model import import_model
@@ -15,6 +16,7 @@ from fastpong.cli.info import info
 from fastpong.cli.play import play
 from fastpong.cli.plot import plot
 from fastpong.cli.recipes import recipes
+from fastpong.cli.report import report
 from fastpong.cli.train import train
 from fastpong.cli.video import video
 
@@ -45,5 +47,7 @@ def cli() -> None:
     """Train Atari Pong agents from pixels, on ordinary CPUs."""
 
 
-for command in (train, evaluate, play, video, plot, recipes, info, import_model, export):
+for command in (
+    train, evaluate, play, video, plot, report, board, recipes, info, import_model, export,
+):  # fmt: skip
     cli.add_command(command)

@@ -15,7 +15,7 @@ from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import say
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names
-from fastpong.cli.shown import Shown, find_shown
+from fastpong.cli.shown import find_shown
 
 if TYPE_CHECKING:
     from fastpong.viewing.duel import Side
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastpong.viewing.hand import Hand
     from fastpong.viewing.scene import Caption
     from fastpong.viewing.show import Result
+    from fastpong.viewing.shown import Shown
 
 _HANDS = ("mouse or up and down", "q quit  space pause")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,44 +10,7 @@ import click
 from fastpong.cli.checkpoints import find_checkpoint, newest_run
 
 if TYPE_CHECKING:
-    from fastpong.arrays import Arrays
-    from fastpong.envs.machine import Machine
-    from fastpong.storage.finding import Found
-    from fastpong.training.evaluation import Player
-    from fastpong.viewing.games import Watcher
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Hold an agent to be shown, with its weights."""
-
-    found: Found
-    player: Player
-    parameters: Arrays
-
-    @property
-    def about(self) -> str:
-        """Return a line about it."""
-        found, player = self.found, self.player
-        return f"{found.path}: {player.agent} after {found.episode:,} games, plays {player.env}"
-
-    @property
-    def trained(self) -> str:
-        """Return how long it was trained, in words."""
-        games = f"after {self.found.episode:,} games"
-        counters = getattr(self.found, "manifest", {}).get("counters", {})
-        seconds = float(counters.get("wall_seconds", 0))
-        return f"{games}, {_duration(seconds)}" if seconds else games
-
-    def watcher(self, machine: Machine | None = None) -> Watcher:
-        """Return a player of the games of ``fastpong eval``, or of games on another machine."""
-        from fastpong.agents.protocol import Chance
-        from fastpong.envs.draws import EVAL
-        from fastpong.viewing.games import Watcher
-
-        player = self.player
-        chance = Chance(player.seed, EVAL, player.greedy)
-        return Watcher(player.plan().stages[player.stage], self.parameters, chance, machine)
+    from fastpong.viewing.shown import Shown
 
 
 def find_shown(
@@ -69,15 +31,11 @@ def find_shown(
     Raises click.UsageError without anything to show, CheckpointError and EmulatorError as
     ``restore``.
     """
-    from fastpong.settings.config import default_backend
-    from fastpong.training.evaluation import restore
+    from fastpong.viewing.shown import load_shown
 
     path = run or _default()
     found = find_checkpoint(path if episode is None else _checkpoint_of(path, episode))
-    player, parameters = restore(
-        found, backend or default_backend(), env=env, seed=seed, greedy=greedy, emulator=emulator
-    )
-    return Shown(found, player, parameters)
+    return load_shown(found, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend)
 
 
 def _default() -> Path:
@@ -107,11 +65,3 @@ def _checkpoint_of(run: Path, episode: int) -> Path:
         f"--checkpoint: expected an episode that {run} has a checkpoint of, "
         f"{', '.join(map(str, there))}, got {episode}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"

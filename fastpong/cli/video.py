@@ -13,10 +13,11 @@ from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import announce, say
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names
-from fastpong.cli.shown import Shown, find_shown
+from fastpong.cli.shown import find_shown
 
 if TYPE_CHECKING:
     from fastpong.viewing.film import Frame, Part
+    from fastpong.viewing.shown import Shown
 
 _SECONDS = 20.0
 """Length of a GIF and a WebP by default: their size grows with it, and whole games are long."""

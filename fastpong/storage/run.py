@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("runs")
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
-_CONFIG, _VERSIONS, _LOCK = "config.toml", "versions.json", ".lock"
+CONFIG, VERSIONS, LOCK = "config.toml", "versions.json", ".lock"
 
 
 class RunError(Exception):
@@ -100,7 +100,7 @@ class Run:
             else:
                 directory = _make_own(directory)
             with _claimed(directory) as lock:
-                if any(path.name != _LOCK for path in directory.iterdir()):
+                if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
                         "resume the run in it, or name another directory"
@@ -127,8 +127,8 @@ class Run:
         trains here.
         """
         directory = Path(directory)
-        if not (directory / _CONFIG).is_file():
-            raise RunError(f"{directory}: expected a run, a directory with a {_CONFIG}; found none")
+        if not (directory / CONFIG).is_file():
+            raise RunError(f"{directory}: expected a run, a directory with a {CONFIG}; found none")
         try:
             with _claimed(directory) as lock:
                 # First: settings of an older version have other names.
@@ -200,14 +200,14 @@ class Run:
         assert self.checkpoint is not None
         now: dict[str, object] = {"episode": self.checkpoint.episode} | _versions_of(self.config)
         try:
-            history = json.loads((self.directory / _VERSIONS).read_bytes())
+            history = json.loads((self.directory / VERSIONS).read_bytes())
             history["resumed"] = [*history.get("resumed", []), now]
         except (OSError, ValueError, TypeError, AttributeError):  # lost or edited: not worth a run
             history = {"resumed": [now]}
         try:
             _write_settings(self.directory, self.config, history)
         except OSError as error:
-            self._warn(f"{self.directory}: {_VERSIONS} cannot be updated: {_reason(error)}")
+            self._warn(f"{self.directory}: {VERSIONS} cannot be updated: {_reason(error)}")
 
 
 def default_directory(config: Config) -> Path:
@@ -294,8 +294,8 @@ def _reason(error: OSError) -> str:
 def _write_settings(directory: Path, config: Config, history: Mapping[str, object]) -> None:
     """Write versions.json, then config.toml, the mark of a run."""
     text = json.dumps(history, indent=1) + "\n"
-    write_atomically(directory / _VERSIONS, text.encode())
-    write_atomically(directory / _CONFIG, config.to_toml().encode())
+    write_atomically(directory / VERSIONS, text.encode())
+    write_atomically(directory / CONFIG, config.to_toml().encode())
 
 
 @contextlib.contextmanager
@@ -307,7 +307,7 @@ def _claimed(directory: Path) -> Iterator[int]:
     Yields the descriptor that holds the lock. The kernel releases it when the process ends,
     however it ends.
     """
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -330,7 +330,7 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
 
     Raises RunError for one that may not change.
     """
-    values = Config.load(directory / _CONFIG)
+    values = Config.load(directory / CONFIG)
     config = Config.build({**values, **overrides})
     _refuse_changes(directory, Config.build(values), config, "asked for")
     return config
@@ -355,7 +355,7 @@ def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> 
     for name in mine | others:
         if mine.get(name) != others.get(name):
             raise RunError(
-                f"{directory}: {name} is {mine.get(name)!r} in the run's {_CONFIG}, "
+                f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
                 f"{others.get(name)!r} {where}; it cannot change within a run, begin a new one "
                 "for that"
             )

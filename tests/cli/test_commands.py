@@ -148,7 +148,7 @@ def test_eval_plays_the_same_on_every_emulator(trained: tuple[Path, str], home: 
 
 
 def test_plot(trained: tuple[Path, str], home: Path) -> None:
-    done = fastpong("plot", trained[0], "-o", "curve.png", "--x", "wall", cwd=home)
+    done = fastpong("plot", trained[0], "-o", "curve.png", "--x", "time", cwd=home)
     assert (done.returncode, done.stdout) == (0, "wrote curve.png\n"), done
     assert (home / "curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -177,7 +177,7 @@ def test_version(home: Path) -> None:
         ("fastpong train --agent k", "keras"),
         ("fastpong train --exploration-f", "--exploration-final-eps"),
         ("fastpong eval --backend nump", "numpy"),
-        ("fastpong plot --x w", "wall"),
+        ("fastpong plot --x c", "core-minutes"),
     ],
 )
 def test_completion(home: Path, words: str, offered: str) -> None:

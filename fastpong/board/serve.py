@@ -1,0 +1,70 @@
+"""The board's server."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from fastpong.board.library import Library
+
+PORT = 2600
+_END_SECONDS = 2  # for answers that are under way
+_MOST_CONNECTIONS = 64
+
+
+class BoardError(Exception):
+    """Report a board that cannot be shown. The message says what to do."""
+
+
+def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None:
+    """Show a board until SIGINT or SIGTERM.
+
+    root : directory of runs, or a run
+    host : address to listen on
+    port : 0 for any that is free
+    tell : is told the page's address
+
+    Raises BoardError without Starlette and uvicorn, a directory, or the port.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise BoardError(
+            f"fastpong board needs Starlette and uvicorn ({error}): pip install starlette uvicorn"
+        ) from error
+    if not root.is_dir():
+        raise BoardError(
+            f"{root}: expected a directory of runs, found none; train one first, or name another"
+        )
+    from fastpong.board.app import make_app
+
+    with _listening(host, port) as listener:
+        library = Library(root)
+        app = make_app(library, host, lambda: server.should_exit)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+                proxy_headers=False, ws="none", timeout_graceful_shutdown=_END_SECONDS,
+                limit_concurrency=_MOST_CONNECTIONS,
+            )
+        )  # fmt: skip
+        tell(f"{library.root}: {_address(listener)}  (Ctrl-C ends)")
+        server.run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise BoardError(
+            f"--host {host} --port {port}: cannot listen there: {error}; name another port, or 0 "
+            "for any that is free"
+        ) from error
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

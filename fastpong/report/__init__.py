@@ -1,0 +1,1 @@
+"""The report of a run: one HTML file with all that there is to see of it."""

@@ -1,0 +1,48 @@
+"""A short film of the newest weights, as text that a page can hold."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from fastpong.pages.html import Html, tag
+from fastpong.pages.png import data_uri
+from fastpong.viewing.film import Film, Part, steps_between
+from fastpong.viewing.shown import Shown
+from fastpong.viewing.writers import check_kind, write
+
+_RATE, _SCALE = 30, 3
+_TYPES = {".mp4": "video/mp4", ".webp": "image/webp"}
+
+
+def film(shown: Shown, seconds: float) -> Html:
+    """Return the element of a film, with all its data.
+
+    seconds : its length at most
+
+    Raises FilmError where a package is missing.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"film{_kind()}"
+        check_kind(path)
+        player = shown.player
+        part = Part(shown.watcher(), shown.trained, "computer", player.agent, range(1000))
+        frames = Film([part], _SCALE).frames(steps_between(_RATE, 1), round(seconds * _RATE))
+        write(path, frames, _RATE)
+        source = data_uri(path.read_bytes(), _TYPES[path.suffix])
+    words = f"A game of {player.agent} {shown.trained}"
+    if path.suffix == ".webp":
+        return tag("img", src=source, alt=words, class_="film")
+    return tag(
+        "video", src=source, aria_label=words, class_="film", controls="", muted="", loop="",
+        playsinline="",
+    )  # fmt: skip
+
+
+def _kind() -> str:
+    """Return .mp4 where PyAV has the coder of videos that browsers show, else .webp."""
+    try:
+        import av
+    except ImportError:
+        return ".webp"
+    return ".mp4" if "libx264" in av.codecs_available else ".webp"

@@ -1,0 +1,89 @@
+"""Runs as others read them, while they are trained or later. Nothing is written or locked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastpong.settings.config import Config
+from fastpong.storage.run import CONFIG, LOCK, VERSIONS, RunError
+
+_LOCKS = Path("/proc/locks")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Hold what a run says of itself.
+
+    versions : of software, as in versions.json, empty if it cannot be read
+    training : whether a process trains in it
+    """
+
+    directory: Path
+    config: Config
+    versions: Mapping[str, object]
+    training: bool
+
+
+def read_facts(directory: Path) -> Facts:
+    """Read a run's settings and versions.
+
+    Raises RunError if there is no run, or one whose settings cannot be read.
+    """
+    path = directory / CONFIG
+    if not path.is_file():
+        raise RunError(
+            f"{directory}: expected a run, a directory with a {CONFIG}, found none; name the "
+            "directory that training made, by default one under runs/"
+        )
+    try:
+        config = Config.build(Config.load(path))
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path}: expected a run's settings: {error}") from error
+    return Facts(directory, config, read_versions(directory), is_training(directory))
+
+
+def read_versions(directory: Path) -> Mapping[str, object]:
+    """Return what versions.json says, nothing if it cannot be read."""
+    try:
+        found = json.loads((directory / VERSIONS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_training(directory: Path) -> bool:
+    """Return whether a process trains in a directory.
+
+    The lock is looked up and never taken, not even for a moment: a training that begins in that
+    moment would be refused.
+    """
+    try:
+        inode = (directory / LOCK).stat().st_ino
+        pid = int((directory / LOCK).read_text())
+    except (OSError, ValueError):
+        return False
+    try:
+        lines = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:  # another system than Linux
+        return _is_alive(pid)
+    return any(line[1] == "FLOCK" and line[5].endswith(f":{inode}") for line in lines)
+
+
+def checkpoint_paths(directory: Path) -> list[Path]:
+    """Return the manifests of a run's checkpoints, the oldest first."""
+    found = (path for path in directory.glob("checkpoints/*.json") if path.stem.isdigit())
+    return sorted(found, key=lambda path: int(path.stem))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

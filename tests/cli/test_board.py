@@ -1,0 +1,283 @@
+"""``fastpong board``: the real server, asked as browsers and others ask."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from boards import Board, showing
+from commands import STOP_SECONDS, complaint, fastpong, rows, training
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture(scope="module")
+def board(home: Path, trained: tuple[Path, str]) -> Iterator[Board]:
+    """A board of the runs of the module. A file beside them is a secret."""
+    (home / "secret.txt").write_text("the secret")
+    (trained[0].parent / "link").symlink_to(home)
+    with showing(cwd=home) as shown:
+        yield shown
+
+
+def test_the_page_and_its_files(board: Board, home: Path) -> None:
+    for path, kind, word in (
+        ("/", "text/html", str(home / "runs")),
+        ("/board.css", "text/css", "prefers-color-scheme"),
+        ("/board.js", "text/javascript", "EventSource"),
+    ):
+        answer, text = board.ask(path)
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith(kind)
+        assert word in text
+        assert not re.search(r"https?://(?!www.w3.org)", text)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers
+
+
+def test_the_state_of_a_run(board: Board, trained: tuple[Path, str]) -> None:
+    played = rows(trained[0])
+    state = board.state(run=trained[0].name, axis="episodes")
+    (run,) = state["runs"]
+    assert run["name"] == trained[0].name
+    assert run["training"] is False
+    assert run["about"] == "karpathy on PongDeterministic-v4"
+    assert run["games"] == "3"
+    assert run["checkpoint"] == 3
+    assert run["mean"] == f"{sum(float(row['return']) for row in played) / 3:+.2f}"
+    assert 'data-x="0 3"' in state["charts"]["returns"]
+    assert "emulated frames a second" in state["charts"]["throughput"]
+    assert board.state()["charts"] == {"returns": "", "throughput": ""}
+
+
+def test_several_runs_share_a_chart(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    names = ["a", "b", "sweep/c", "<b>bad</b>"]
+    for name in [*names[:3], "d"]:
+        shutil.copytree(trained[0], tmp_path / name)
+    (tmp_path / "d").rename(tmp_path / "<b>bad<")
+    with showing(tmp_path, cwd=home) as board:
+        assert sorted(run["name"] for run in board.state()["runs"]) == ["<b>bad<", *names[:3]]
+        returns = board.state(run=[*names[:3], "<b>bad<", "gone"])["charts"]["returns"]
+    assert re.findall(r'<li><i class="(c\d)"></i>([^<]*)<', returns) == [
+        ("c0", "a"), ("c1", "b"), ("c2", "sweep/c"), ("c3", "&lt;b&gt;bad&lt;"),
+    ]  # fmt: skip
+    assert "<b>" not in returns
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/secret.txt", "/../secret.txt", "/..%2fsecret.txt", "/%2e%2e/secret.txt",
+        "/runs/../secret.txt", "//secret.txt", "/board.js/../../secret.txt", "/static/board.js",
+        "/%00", "/board.css%00", "/game", "/game?run=", "/game?run=..", "/game?run=../secret.txt",
+        "/game?run=..%2f", "/game?run=link", "/game?run=link/runs", "/game?run=/etc",
+        "/game?run=%2e%2e", "/game?run=a%00b", "/file:///etc/passwd", "/state/", "/" + 3000 * "a",
+    ],
+)  # fmt: skip
+def test_no_path_leads_outside(board: Board, path: str) -> None:
+    answer, text = board.ask(path)
+    assert answer.status in (307, 404)
+    assert "secret" not in text.replace(path, "")
+    assert "root:" not in text
+
+
+@pytest.mark.parametrize("run", ["..", "../..", "/etc", "link", "%2e%2e", "link/runs", "\0"])
+def test_unknown_runs_are_left_out_of_charts(board: Board, run: str) -> None:
+    assert board.state(run=run)["charts"]["returns"] == ""
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize("path", ["/", "/state", "/game", "/missing"])
+def test_nothing_but_reading(board: Board, method: str, path: str) -> None:
+    answer, text = board.ask(path, method, Origin="http://evil.example")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert "only reads" in text
+
+
+def test_head_has_no_body_and_plays_nothing(board: Board, trained: tuple[Path, str]) -> None:
+    for path in ("/", "/board.js", "/state", "/game?" + urlencode({"run": trained[0].name})):
+        answer, text = board.ask(path, "HEAD")
+        assert (answer.status, text) == (200, "")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:2600", "localhost.evil", ""])
+def test_another_host_is_refused(board: Board, host: str) -> None:
+    for path in ("/", "/state", "/game"):
+        answer, text = board.ask(path, Host=host)
+        assert answer.status == 403
+        assert "expected this machine's address" in text
+
+
+def test_names_of_this_machine_are_taken(board: Board) -> None:
+    for host in ("localhost", f"localhost:{board.port}", "127.0.0.1", "[::1]:8080"):
+        assert board.ask("/state", Host=host)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"axis": "money"}, "axis: expected one of steps, frames"),
+        ({"run": list("abcdefghi")}, "run: expected up to 8, got 9"),
+    ],
+)
+def test_a_wrong_question_is_answered(
+    board: Board, query: dict[str, object], expected: str
+) -> None:
+    answer, text = board.ask("/state?" + urlencode(query, doseq=True))
+    assert answer.status == 400
+    assert text.startswith(expected)
+
+
+def test_rubbish_instead_of_http(board: Board) -> None:
+    for sent in (b"\x16\x03\x01\x02\n\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", board.port), timeout=20) as line:
+            line.sendall(sent)
+            line.shutdown(socket.SHUT_WR)
+            assert not line.recv(100).startswith(b"HTTP/1.1 200")
+    assert board.ask("/")[0].status == 200
+
+
+def events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    while line := answer.readline():
+        if line.startswith(b"data: "):
+            yield json.loads(line[6:])
+
+
+def test_a_game_is_played(board: Board, trained: tuple[Path, str]) -> None:
+    image = pytest.importorskip("PIL.Image")
+    with board.game(trained[0].name) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        stream = events(answer)
+        moments = [next(stream) for _ in range(20)]
+    pictures = {moment["png"] for moment in moments}
+    assert len(pictures) > 10
+    for picture in pictures:
+        with image.open(io.BytesIO(base64.b64decode(picture))) as read:
+            assert read.size == (160, 210)
+    assert moments[-1]["agent"] == "karpathy"
+    assert moments[-1]["trained"].startswith("after 3 games")
+    assert 0 < moments[-1]["up"] < 1
+
+
+def test_no_more_games_than_a_few(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    for name in "abcde":
+        shutil.copytree(trained[0], tmp_path / name)
+    with showing(tmp_path, cwd=home) as board, contextlib.ExitStack() as looked:
+        for name in "abcd":
+            assert looked.enter_context(board.game(name)).status == 200
+        with board.game("e") as answer:
+            assert answer.status == 503
+        with board.game("a") as answer:
+            assert answer.status == 200
+        looked.close()
+        ends = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < ends:  # a viewer's end is noticed within a picture or two
+            with board.game("e") as answer:
+                if answer.status == 200:
+                    return
+        raise AssertionError("games of those who left are still played")
+
+
+def test_a_training_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with showing(cwd=tmp_path) as board:
+        assert board.state()["runs"] == []
+        with training("--run-dir", "runs/live", "--save-every", 1, cwd=tmp_path) as process:
+            first = board.state(run="live")["runs"][0]
+            assert first["training"] is True
+            ends = time.monotonic() + 60
+            while board.state(run="live")["runs"][0]["games"] == first["games"]:
+                assert time.monotonic() < ends
+                time.sleep(0.1)
+            with board.game("live") as answer:
+                assert "png" in next(m for m in events(answer) if "note" not in m)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        assert board.state()["runs"][0]["training"] is False
+
+
+def test_a_run_without_checkpoint_waits(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    (run / "checkpoints").rename(tmp_path / "later")
+    with showing(tmp_path, cwd=home) as board, board.game("run") as answer:
+        stream = events(answer)
+        assert next(stream) == {"note": "There is no checkpoint yet."}
+        (tmp_path / "later").rename(run / "checkpoints")
+        assert "png" in next(moment for moment in stream if "note" not in moment)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_stream_open(
+    home: Path, trained: tuple[Path, str], number: signal.Signals
+) -> None:
+    with showing(cwd=home) as board, board.game(trained[0].name) as answer:
+        next(events(answer))
+        board.process.send_signal(number)
+        _, errors = board.process.communicate(timeout=20)
+    assert board.process.returncode == (0 if number == signal.SIGINT else 143)
+    assert errors == ""
+
+
+def test_the_board_writes_nothing(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "runs" / "run"))
+    before = {path: path.stat().st_mtime_ns for path in [run, *run.rglob("*")]}
+    with showing(tmp_path / "runs", cwd=tmp_path) as board:
+        board.state(run="run")
+        with board.game("run") as answer:
+            next(events(answer))
+    assert {path: path.stat().st_mtime_ns for path in [run, *run.rglob("*")]} == before
+
+
+def test_another_address_is_warned_of(home: Path, trained: tuple[Path, str]) -> None:
+    with showing("--host", "0.0.0.0", cwd=home) as board:
+        assert board.ask("/state")[0].status == 200
+        assert board.ask("/state", Host="evil.example")[0].status == 403
+        board.process.send_signal(signal.SIGINT)
+        _, errors = board.process.communicate(timeout=20)
+    assert "--host 0.0.0.0: other machines can look at these runs" in errors
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    done = fastpong("board", cwd=tmp_path)
+    assert "runs: expected a directory of runs, found none" in complaint(done)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = fastpong("board", tmp_path, "--port", port, cwd=tmp_path)
+    assert f"--port {port}: cannot listen there" in complaint(done)
+    done = fastpong("board", tmp_path, "--host", "no.such.host.invalid", cwd=tmp_path)
+    assert "--host no.such.host.invalid" in complaint(done)
+    assert "65536 is not in the range" in complaint(
+        fastpong("board", tmp_path, "--port", 65536, cwd=tmp_path)
+    )
+
+
+def test_without_the_server_library_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
+    done = fastpong("board", tmp_path, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert "pip install starlette uvicorn" in complaint(done)
+
+
+def test_it_runs_at_a_low_priority(board: Board) -> None:
+    assert os.getpriority(os.PRIO_PROCESS, board.process.pid) >= 15
