@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,7 +182,7 @@ def _read_row(line: Sequence[str], places: Sequence[int]) -> list[float] | None:
         row = [float(line[place]) for place in places]
     except ValueError:
         return None
-    return row if np.isfinite(row).all() else None
+    return row if all(map(math.isfinite, row)) else None
 
 
 def _run_name(path: Path) -> str:
