@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fastpong.settings.fields import Field, Value
 
 MAIN = (
-    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
-    "config_file", "run_dir", "resume", "progress", "watch",
+    "recipe", "agent", "env", "frame_skip", "sticky", "workers", "episodes", "total_timesteps",
+    "until", "seed", "config_file", "run_dir", "resume", "init_from", "progress", "watch",
 )  # fmt: skip
 """Options of the short help, in this order."""
 
@@ -123,7 +123,7 @@ def _notes(field: Field, agent: str | None) -> Iterator[str]:
 def _written(field: Field, value: Value) -> str:
     if isinstance(value, bool):
         return flag(field.name if value else "no_" + field.name)[2:]
-    return NEVER[field.kind is int] if value is None else str(value)
+    return NEVER[field.kind is not float] if value is None else str(value)
 
 
 class SettingsCommand(click.Command):

@@ -18,6 +18,8 @@ import click
 from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import say
 from fastpong.envs.games import PONG
+from fastpong.extras import how_to_install
+from fastpong.storage.files import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +35,7 @@ AXES = {
     "wall": ("wall_seconds", "wall time"),
 }
 SUFFIXES = (".png", ".svg", ".pdf")
+_NO_RUN = "found none; name the directory that training made, by default one under runs/"
 # Okabe and Ito's colours, which people of every colour vision tell apart (yellow left out: too
 # pale on white).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
@@ -77,9 +80,12 @@ def read_curve(source: Path, axis: str) -> Curve:
         with path.open(newline="", encoding="utf-8") as file:
             rows = _rows(path, csv.reader(file), columns)
     except (FileNotFoundError, NotADirectoryError) as error:
+        from fastpong.storage.finding import list_runs
+
+        listed = list_runs(source) if source.is_dir() else ""
         raise PlotError(
-            f"{source}: expected a run's directory or its metrics.csv, found none; "
-            "name the directory that training made, by default one under runs/"
+            f"{source}: expected a run's directory or its metrics.csv, "
+            + (f"got {listed}" if listed else _NO_RUN)
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PlotError(f"cannot read {path}: {error}") from error
@@ -122,17 +128,18 @@ def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str 
     """Draw learning curves into a PNG, SVG or PDF.
 
     Raises PlotError when a source cannot be read, the suffix of ``output`` is another one, the
-    picture cannot be written or Matplotlib is not installed.
+    picture cannot be written or Matplotlib is not installed, OSError as ``check_output``.
     """
     if output.suffix.lower() not in SUFFIXES:
         raise PlotError(f"{output}: expected a name that ends in {', '.join(SUFFIXES)}")
+    check_output(output)
     curves = [read_curve(source, axis) for source in sources]
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PlotError(
-            "drawing needs Matplotlib, which is not installed: pip install fastpong[plot]"
+            f"drawing needs Matplotlib, which is not installed: {how_to_install('plot')}"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=(8.0, 4.6), layout="constrained")
@@ -140,7 +147,8 @@ def draw(sources: Sequence[Path], output: Path, axis: str = "steps", title: str 
         try:
             figure.savefig(output, dpi=160)
         except (OSError, ValueError) as error:
-            raise PlotError(f"cannot write {output}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise PlotError(f"{output}: cannot be written ({reason})") from error
 
 
 def _draw_axes(axes: Axes, curves: Sequence[Curve], axis: str, title: str) -> None:
@@ -275,7 +283,7 @@ def plot(runs: tuple[Path, ...], output: Path, axis: str, title: str) -> int:
     """Draw learning curves of one or several runs.
 
     RUN is a run directory or a metrics.csv file. Every episode is a dot, the line is their running
-    mean. Needs Matplotlib: pip install "fastpong[plot]".
+    mean. Needs Matplotlib: pip install matplotlib.
     """
     draw(runs, output, axis, title)
     say(f"wrote {output}")

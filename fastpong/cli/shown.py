@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.checkpoints import find_checkpoint, newest_run
+from fastpong.cli.checkpoints import default_agent, find_checkpoint
 
 if TYPE_CHECKING:
     from fastpong.arrays import Arrays
@@ -30,18 +30,18 @@ class Shown:
     def about(self) -> str:
         """Return a line about it."""
         found, player = self.found, self.player
-        return f"{found.path}: {player.agent} after {found.episode:,} games, plays {player.env}"
+        return f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}"
 
     @property
     def trained(self) -> str:
         """Return how long it was trained, in words."""
-        games = f"after {self.found.episode:,} games"
+        episodes = f"{self.found.episode:,} episodes"
         counters = getattr(self.found, "manifest", {}).get("counters", {})
         seconds = float(counters.get("wall_seconds", 0))
-        return f"{games}, {_duration(seconds)}" if seconds else games
+        return f"{episodes}, {_duration(seconds)}" if seconds else episodes
 
     def watcher(self, machine: Machine | None = None) -> Watcher:
-        """Return a player of the games of ``fastpong eval``, or of games on another machine."""
+        """Return a player of the episodes of ``fastpong eval``, or of some on another machine."""
         from fastpong.agents.protocol import Chance
         from fastpong.envs.draws import EVAL
         from fastpong.viewing.games import Watcher
@@ -72,26 +72,12 @@ def find_shown(
     from fastpong.settings.config import default_backend
     from fastpong.training.evaluation import restore
 
-    path = run or _default()
+    path = run or default_agent()
     found = find_checkpoint(path if episode is None else _checkpoint_of(path, episode))
     player, parameters = restore(
         found, backend or default_backend(), env=env, seed=seed, greedy=greedy, emulator=emulator
     )
     return Shown(found, player, parameters)
-
-
-def _default() -> Path:
-    from fastpong import pretrained
-
-    run = newest_run()
-    if run is None and pretrained.path(pretrained.DEFAULT).exists():
-        run = Path(pretrained.DEFAULT)
-    if run is None:
-        raise click.UsageError(
-            "RUN: expected a run, and there is none under runs/; train one first: fastpong train "
-            "--recipe pong"
-        )
-    return run
 
 
 def _checkpoint_of(run: Path, episode: int) -> Path:

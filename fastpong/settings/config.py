@@ -89,7 +89,15 @@ class Config:
     """
 
     recipe: str = option("", "recipe that the run was begun with; others override its values")
-    env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
+    init_from: str | None = option(
+        None, "run, file or recipe whose weights a new run begins with; all else begins anew"
+    )
+    env: str = option(
+        "Pong-v0",
+        "environment by its name in gymnasium, where PongDeterministic-v4 is now ALE/Pong-v5 with "
+        "frameskip=4 and repeat_action_probability=0",
+        choices=VARIANTS,
+    )
     emulator: str = option(
         "auto",
         "emulator to play on; the console is several times as fast, auto takes it if it can play",

@@ -196,9 +196,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(FilmError, match=r"pip install av pillow$"):
+    with pytest.raises(FilmError, match=r'pip install "av>=12" "pillow>=10.1"$'):
         check_kind(Path("pong.mp4"))
     assert check_kind(Path("pong.gif")) == ".gif"
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(FilmError, match=r"needs Pillow .*: pip install pillow$"):
+    with pytest.raises(FilmError, match=r'needs Pillow .*: pip install "av>=12" "pillow>=10.1"$'):
         check_kind(Path("pong.gif"))
