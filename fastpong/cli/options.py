@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from fastpong.settings.fields import Field, Value
 
 MAIN = (
-    "recipe", "agent", "env", "frame_skip", "sticky", "workers", "episodes", "total_timesteps",
-    "until", "seed", "config_file", "run_dir", "resume", "init_from", "progress", "watch",
+    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
+    "config_file", "run_dir", "resume", "init_from", "progress", "watch",
 )  # fmt: skip
 """Options of the short help, in this order."""
+
+MORE = ("frame_skip", "sticky")
+"""Options of the whole help that are no settings."""
 
 NEVER = ("never", "none")
 """Words for a setting that is not limited."""
@@ -166,7 +169,9 @@ class SettingsCommand(click.Command):
                 for name, p in parameters.items()
                 if name not in MAIN and {agent, ""} & {*getattr(p, "owners", ())}
             }
-            sections["More settings of a run"] = [name for name in own if not own[name]]
+            more = [name for name in MORE if name in parameters]
+            more += [name for name in own if not own[name]]
+            sections["More settings of a run"] = more
             sections[f"Settings of agent {agent}"] = [name for name in own if own[name]]
         for title, names in sections.items():
             with formatter.section(title):

@@ -90,12 +90,11 @@ class Config:
 
     recipe: str = option("", "recipe that the run was begun with; others override its values")
     init_from: str | None = option(
-        None, "run, file or recipe whose weights a new run begins with; all else begins anew"
+        None, "weights that a new run begins with: of a run, a file or a recipe"
     )
     env: str = option(
         "Pong-v0",
-        "environment by its name in gymnasium, where PongDeterministic-v4 is now ALE/Pong-v5 with "
-        "frameskip=4 and repeat_action_probability=0",
+        "environment; PongDeterministic-v4 is fastpong's name of ALE/Pong-v5 with --sticky 0",
         choices=VARIANTS,
     )
     emulator: str = option(

@@ -81,7 +81,7 @@ def test_ctrl_c_keeps_the_film_so_far(
         (("-o", "pong.avi"), "expected a file .mp4, .gif or .webp, got '.avi'"),
         (("-o", "pong.gif", "--fps", "60"), "expected up to 30 for a .gif file"),
         (("-o", "pong.gif", "--fps", "25"), "'25' is not one of"),
-        (("-o", "pong.gif", "--caption", "a", "--caption", "b"), "for each of 1 games, got 2"),
+        (("-o", "pong.gif", "--caption", "a", "--caption", "b"), "for each of 1 pictures, got 2"),
         (("-o", "pong.gif", "--checkpoint", "7"), "0, 2, 3, got 7"),
         (
             ("-o", "missing/pong.gif", "--seconds", "0.1"),
