@@ -73,7 +73,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         for path in [*temporary.values(), *renamed]:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        raise _about(error, temporary) from error
+        raise blame_asked(error, temporary) from error
     for directory in {path.parent for path in contents}:
         _sync(directory)
 
@@ -95,13 +95,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _about(error, {path: temporary}) from error
+            raise blame_asked(error, {path: temporary}) from error
         raise
     _sync(path.parent)
 
 
-def _about(error: OSError, temporary: Mapping[Path, Path]) -> OSError:
-    """Return an error about the file that was asked for, and not its temporary one."""
+def blame_asked(error: OSError, temporary: Mapping[Path, Path]) -> OSError:
+    """Return an error about the file that was asked for, and not its temporary one.
+
+    temporary : the files that were asked for, and those that were written
+    """
     asked = {str(other): str(path) for path, other in temporary.items()}
     name = asked.get(str(error.filename), error.filename) or next(iter(asked.values()))
     return OSError(error.errno or errno.EIO, error.strerror or str(error), name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpong.extras import how_to_install
-from fastpong.storage.files import check_output
+from fastpong.storage.files import blame_asked, check_output
 from fastpong.viewing.film import PALETTE, Frame
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def write(path: Path, frames: Iterable[Frame], frames_per_second: int) -> int:
     try:
         makers[path.suffix.lower()](unfinished, iter(counted), frames_per_second)
         unfinished.replace(path)
+    except OSError as error:
+        raise blame_asked(error, {path: unfinished}) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return counted.number

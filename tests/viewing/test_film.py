@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,6 +177,18 @@ def test_a_film_of_nothing_and_a_failing_one_leave_no_file(tmp_path: Path, secon
             write(path, fail(), 30)
         with pytest.raises(OSError, match=r"[Nn]o such file"):
             write(tmp_path / "missing" / path.name, iter(second), 30)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_names_the_film_and_not_its_part(tmp_path: Path, second: Frames) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            write(tmp_path / "pong.gif", iter(second), 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(tmp_path / "pong.gif")
     assert not list(tmp_path.iterdir())
 
 
