@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 MAIN = (
     "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
-    "config_file", "run_dir", "resume", "progress", "watch",
+    "config_file", "run_dir", "resume", "init_from", "progress", "watch",
 )  # fmt: skip
 """Options of the short help, in this order."""
+
+MORE = ("frame_skip", "sticky")
+"""Options of the whole help that are no settings."""
 
 NEVER = ("never", "none")
 """Words for a setting that is not limited."""
@@ -123,7 +126,7 @@ def _notes(field: Field, agent: str | None) -> Iterator[str]:
 def _written(field: Field, value: Value) -> str:
     if isinstance(value, bool):
         return flag(field.name if value else "no_" + field.name)[2:]
-    return NEVER[field.kind is int] if value is None else str(value)
+    return NEVER[field.kind is not float] if value is None else str(value)
 
 
 class SettingsCommand(click.Command):
@@ -166,7 +169,9 @@ class SettingsCommand(click.Command):
                 for name, p in parameters.items()
                 if name not in MAIN and {agent, ""} & {*getattr(p, "owners", ())}
             }
-            sections["More settings of a run"] = [name for name in own if not own[name]]
+            more = [name for name in MORE if name in parameters]
+            more += [name for name in own if not own[name]]
+            sections["More settings of a run"] = more
             sections[f"Settings of agent {agent}"] = [name for name in own if own[name]]
         for title, names in sections.items():
             with formatter.section(title):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from fastpong.cli.checkpoints import PATH, newest_run
-from fastpong.cli.choice import Choice, changes, choose
-from fastpong.cli.display import Heading, announce, open_display, say, warn
+from fastpong.cli.choice import Choice, changes, choose, named_env
+from fastpong.cli.display import announce, open_display, say, warn
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names, SettingsCommand
+from fastpong.cli.panel import Heading
 
 if TYPE_CHECKING:
     from fastpong.settings.config import Config
@@ -43,6 +44,12 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
 @click.option("--agent", type=Names("fastpong.agents", "AGENTS", "ALIASES"),
               help="Learning algorithm: karpathy, keras, ppo, dqn. Alone it takes its recipe.",
               )  # fmt: skip
+@click.option("--frame-skip", type=click.IntRange(min=1), metavar="FRAMES",
+              help="Beside --env: the environment of that game with this frame skip.")  # fmt: skip
+@click.option("--sticky", "--repeat-action-probability", type=click.FloatRange(0, 1),
+              metavar="PROBABILITY",
+              help="Beside --env: the environment of that game with such sticky actions.",
+              )  # fmt: skip
 @click.option("--config", "config_file", type=PATH, metavar="FILE.toml",
               help="Settings from a file in the form of a recipe.")  # fmt: skip
 @click.option("--run-dir", type=PATH, metavar="DIRECTORY",
@@ -60,6 +67,8 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
               )  # fmt: skip
 def train(
     recipe: str | None,
+    frame_skip: int | None,
+    sticky: float | None,
     config_file: Path | None,
     run_dir: Path | None,
     resume: Path | None,
@@ -76,6 +85,11 @@ def train(
         raise click.UsageError(
             "--resume and --run-dir: expected one of them; a resumed run keeps its directory"
         )
+    if resume is not None and given.get("init_from") is not None:
+        raise click.UsageError(
+            "--resume and --init-from: expected one of them; a resumed run has its own weights"
+        )
+    given["env"] = named_env(given.get("env"), frame_skip, sticky)
     with Interrupt() as interrupt:
         if resume is None:
             return _begin(choose(recipe, config_file, given), run_dir, progress, watch, interrupt)
@@ -164,6 +178,7 @@ def _train(session: Session, run: Run, progress: bool, watch: bool, interrupt: I
         config.until,
         config.until_episodes,
         config.total_timesteps,
+        tuple((stage.from_step, stage.about) for stage in config.stages),
     )
     interrupt.pids = lambda: session.pool.pids
     surface = None
@@ -203,11 +218,12 @@ def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
 
 
 def _find_run(resume: Path) -> Path:
-    """Return the run named, or the newest."""
+    """Return the run named, by itself or a file of it, or the newest."""
+    from fastpong.storage.finding import run_of
     from fastpong.storage.run import ROOT, RunError
 
     if resume != Path(NEWEST) or resume.is_dir():
-        return resume
+        return run_of(resume)
     found = newest_run()
     if found is None:
         raise RunError(

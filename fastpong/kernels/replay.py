@@ -245,10 +245,13 @@ class ReplayBuffer:
         """Write the buffer to a file, whole or not at all.
 
         An .npz of plain arrays: settings, steps, priorities and the generator's state. A restored
-        buffer goes on with the same samples. Raises OSError when the disk fails.
+        buffer goes on with the same samples. Raises OSError for a directory that is missing or
+        read-only, and when the disk fails.
         """
         from fastpong.kernels.replay_file import state_of, write  # not at the start: 5 ms
+        from fastpong.storage.files import check_output
 
+        check_output(Path(path))
         settings = self.settings.plain()
         state = {"rng": state_of(self._rng), "highest": self._highest}
         used = int(self._heads[:, 1].max())

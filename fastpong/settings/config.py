@@ -89,7 +89,14 @@ class Config:
     """
 
     recipe: str = option("", "recipe that the run was begun with; others override its values")
-    env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
+    init_from: str | None = option(
+        None, "weights that a new run begins with: of a run, a file or a recipe"
+    )
+    env: str = option(
+        "Pong-v0",
+        "environment; PongDeterministic-v4 is fastpong's name of ALE/Pong-v5 with --sticky 0",
+        choices=VARIANTS,
+    )
     emulator: str = option(
         "auto",
         "emulator to play on; the console is several times as fast, auto takes it if it can play",

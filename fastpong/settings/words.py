@@ -108,6 +108,7 @@ OURS = {
     "threads": "workers",
     "timesteps": "total_timesteps",
     "total_steps": "total_timesteps",
+    "trained_agent": "init_from",
     "until_games": "until_episodes",
     "update_epochs": "n_epochs",
     "utd_ratio": "replay_ratio",
@@ -120,7 +121,8 @@ OURS = {
 
 _CPU = "everything runs on the CPU, in as many processes as workers says"
 _ONLINE = "nothing is sent anywhere; every run writes TensorBoard events and metrics.csv"
-_VIDEO = "no pictures are drawn while training; fastpong eval plays a run's games"
+_VIDEO = "no pictures are stored while training; --watch shows a game, fastpong video makes films"
+_STICKY = "the environment has it: --env ALE/Pong-v5 --frame-skip 4 --sticky 0, for one without"
 _STAGES = "stages of a recipe say that; fastpong recipes pong-sticky shows some"
 _ADAM = "agent keras has adam_beta1, adam_beta2 and adam_eps, and ppo and dqn have fixed ones"
 
@@ -171,8 +173,8 @@ ABSENT = {
     "render": _VIDEO,
     "render_mode": _VIDEO,
     "start_e": "it is always 1; exploration_final_eps is the end and exploration_steps the way",
-    "sticky": "the environment has it: ALE/Pong-v5 is sticky, PongDeterministic-v4 is not",
-    "sticky_actions": "the environment has it: ALE/Pong-v5 is sticky, PongDeterministic-v4 is not",
+    "sticky": _STICKY,
+    "sticky_actions": _STICKY,
     "target_kl": "every update makes all of its n_epochs",
     "tau": "the target network is copied whole, every target_update_interval steps",
     "tensorboard": "every run directory has TensorBoard events; see --run-dir",

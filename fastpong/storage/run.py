@@ -32,6 +32,7 @@ from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.files import write_atomically
+from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs, origin
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("runs")
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
-CONFIG, VERSIONS, LOCK = "config.toml", "versions.json", ".lock"
+VERSIONS, LOCK = "versions.json", ".lock"
 
 
 class RunError(Exception):
@@ -105,7 +106,7 @@ class Run:
                         f"{directory}: expected a new or an empty directory, got one with files; "
                         "resume the run in it, or name another directory"
                     )
-                _write_settings(directory, config, _versions_of(config))
+                _write_settings(directory, config, _first_versions(config))
                 return cls(directory, config, lock, warn)
         except OSError as error:
             raise RunError(f"{directory}: cannot make a run here: {_reason(error)}") from error
@@ -128,7 +129,8 @@ class Run:
         """
         directory = Path(directory)
         if not (directory / CONFIG).is_file():
-            raise RunError(f"{directory}: expected a run, a directory with a {CONFIG}; found none")
+            found_here = list_runs(directory) or f"none, no directory with a {CONFIG}"
+            raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
             with _claimed(directory) as lock:
                 # First: settings of an older version have other names.
@@ -251,6 +253,12 @@ def _versions_of(config: Config) -> dict[str, object]:
     return versions(config.backend) | {"emulator": choose_for(config.env, config.emulator)}
 
 
+def _first_versions(config: Config) -> dict[str, object]:
+    """Return the record of a new run: versions, and where its weights come from."""
+    begun = {"init_from": origin(config.init_from)} if config.init_from is not None else {}
+    return _versions_of(config) | begun
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -284,7 +292,7 @@ def _commit() -> str | None:
 
 
 def _checkpoints(directory: Path) -> Path:
-    return directory / "checkpoints"
+    return directory / CHECKPOINTS
 
 
 def _reason(error: OSError) -> str:
@@ -356,6 +364,7 @@ def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> 
         if mine.get(name) != others.get(name):
             raise RunError(
                 f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
-                f"{others.get(name)!r} {where}; it cannot change within a run, begin a new one "
-                "for that"
+                f"{others.get(name)!r} {where}; it cannot change within a run; to begin a new run "
+                f"with its weights: fastpong train --init-from {directory}"
+                + (f" --{name.replace('_', '-')} {others[name]}" if name in other.flat() else "")
             )

@@ -25,6 +25,7 @@ from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
 from fastpong.storage.run import Run, RunError
+from fastpong.training.beginning import initial_weights
 from fastpong.training.goal import Counters, Goal
 from fastpong.training.players import PRELOAD, make_player, needs_main
 from fastpong.training.state import TrainerState
@@ -181,6 +182,8 @@ class Session:
         if run.checkpoint is not None:
             saved = run.checkpoint.episode
             state = TrainerState(run.checkpoint.manifest["counters"], run.checkpoint.arrays)
+        elif config.init_from is not None:
+            state = TrainerState.initial(self.plan, initial_weights(config))
         try:
             trainer = Trainer(
                 self.plan,
@@ -192,7 +195,7 @@ class Session:
                 state=state,
             )
         except (ValueError, TypeError, KeyError) as error:
-            if state is None:
+            if run.checkpoint is None:
                 raise
             raise RunError(f"{run.directory}: cannot be resumed: {error}") from error
         return trainer, saved

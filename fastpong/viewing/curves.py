@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpong.arrays import Doubles
+from fastpong.storage.finding import CONFIG
 
 WINDOW = 40
 """Episodes of the mean by default, as many as ``until_episodes`` has."""
@@ -31,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of metrics.csv. Only ``return`` must be there."""
 
-METRICS, CONFIG = "metrics.csv", "config.toml"
+METRICS = "metrics.csv"
 _CLOCK = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 _DEPTH = 3
 """Directories below a named one in which runs are found."""
