@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.panel import Panel
     from rich.table import Table
 
+    from fastpong.storage.evaluations import EvaluationRow
     from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
@@ -61,6 +62,9 @@ class Display(Protocol):
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Show an episode and the workers replaced so far."""
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Show an evaluation, and the highest mean so far."""
 
     def tick(self) -> None:
         """Give the display its turn, several times a second."""
@@ -158,6 +162,13 @@ class Plain:
             + (f"  restarts {restarts}" if restarts else "")
         )
 
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Print the evaluation's line."""
+        self._line(
+            f"evaluation after episode {row.episode}  mean {row.mean:+.2f} of {row.eval_episodes} "
+            f"episodes  best {best:+.2f}"
+        )
+
     def _line(self, text: str) -> None:
         if self._heard and not say(text):
             self._heard = False
@@ -190,6 +201,7 @@ class Live:
         self._stats: EpisodeStats | None = None
         self._rates = Rates(0.0, 0.0, 0.0)
         self._restarts = 0
+        self._evaluation: tuple[str, str] | None = None
         self._means: list[float] = []
         self._drawn = 0.0
         self._open = True
@@ -211,6 +223,11 @@ class Live:
         self._rates = self._meter.update(stats)
         self._stats, self._restarts = stats, restarts
         self._means.append(stats.running_mean)
+        self.tick()
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Keep the evaluation for the screen."""
+        self._evaluation = f"{row.mean:+.2f}", f"episode {row.episode:,}, best {best:+.2f}"
         self.tick()
 
     def tick(self) -> None:
@@ -286,6 +303,8 @@ class Live:
         grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
         if goal := self._goal.texts:
             grid.add_row(*goal)
+        if self._evaluation is not None:
+            grid.add_row("evaluation", *self._evaluation)
         grid.add_row("episode length", length, "steps")
         grid.add_row("updates", update, f"{heading.backend}, {heading.dtype}")
         grid.add_row("speed", f"{rates.frames:,.0f}", "emulated frames/s")

@@ -12,7 +12,7 @@ def info() -> int:
     """Print versions, CPU and kernels for a bug report."""
     from fastpong import kernels
     from fastpong.settings.config import available_cores, default_backend
-    from fastpong.storage.run import versions
+    from fastpong.storage.versions import versions
 
     backend = default_backend()
     found = versions(backend)
