@@ -109,6 +109,11 @@ def changes(
     return {name: flat[name] for name in ({*words, *file, "stages"} - {"agent"}) & {*flat}}
 
 
+def sets_workers(config_file: Path | None, given: Given) -> bool:
+    """Return whether command line or config file say how many workers play."""
+    return given.get("workers") is not None or "workers" in _read(config_file)
+
+
 def _check_agent(asked: Mapping[str, object], own: str) -> None:
     from fastpong.settings.tables import find_agent
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
 
+    from fastpong.storage.evaluations import EvaluationRow
     from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
@@ -34,6 +35,9 @@ class Display(Protocol):
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Show an episode and the workers replaced so far."""
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Show an evaluation, and the highest mean so far."""
 
     def tick(self) -> None:
         """Give the display its turn, several times a second."""
@@ -129,6 +133,13 @@ class Plain:
             + (f"  restarts {restarts}" if restarts else "")
         )
 
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Print the evaluation's line."""
+        self._line(
+            f"evaluation after episode {row.episode}  mean {row.mean:+.2f} of {row.eval_episodes} "
+            f"episodes  best {best:+.2f}"
+        )
+
     def _line(self, text: str) -> None:
         if self._heard and not say(text):
             self._heard = False
@@ -175,6 +186,11 @@ class Live:
         The screen follows at its own pace.
         """
         self._progress.update(stats, self._meter.update(stats), restarts)
+        self.tick()
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Keep the evaluation for the screen."""
+        self._progress.evaluation = row, best
         self.tick()
 
     def tick(self) -> None:

@@ -25,7 +25,7 @@ def info(run: Path | None) -> int:
 def _machine() -> dict[str, str]:
     from fastpong import kernels
     from fastpong.settings.config import available_cores, default_backend
-    from fastpong.storage.run import versions
+    from fastpong.storage.versions import versions
 
     backend = default_backend()
     found = versions(backend)

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from fastpong.cli.seeds import joined
 from fastpong.settings.words import answer
 
 if TYPE_CHECKING:
     from fastpong.settings.fields import Field, Value
 
 MAIN = (
-    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
-    "config_file", "run_dir", "resume", "init_from", "progress", "watch",
+    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "eval_every",
+    "seed", "seeds", "config_file", "run_dir", "resume", "init_from", "progress", "watch", "track",
 )  # fmt: skip
 """Options of the short help, in this order."""
 
@@ -150,7 +151,7 @@ class SettingsCommand(click.Command):
         """Parse, with an answer for other programs' options."""
         ctx.meta[_AGENT] = _named_agent(args)
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, joined(args))
         except click.NoSuchOption as error:
             name = error.option_name.lstrip("-")
             told = answer(name, flag) or answer(name.removeprefix("no-"), flag)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.panel import Panel
     from rich.text import Text
 
+    from fastpong.storage.evaluations import EvaluationRow
     from fastpong.training.stats import EpisodeStats
 
 _NARROW = 72
@@ -71,6 +72,7 @@ class Progress:
 
     means       : of the last episodes, after each of this session's
     exploration : the share of random actions, None where there is none
+    evaluation  : the last one, and the best mean so far
     elapsed     : seconds of this session
     """
 
@@ -84,6 +86,7 @@ class Progress:
     exploration: float | None = None
     rates: Rates = field(default_factory=lambda: Rates(0.0, 0.0, 0.0))
     restarts: int = 0
+    evaluation: tuple[EvaluationRow, float] | None = None
     elapsed: float = 0.0
 
     def begin(self, counters: Counters) -> None:
@@ -144,19 +147,23 @@ class Progress:
         label = f"mean of last {mean.count}" if mean.count else "mean return"
         value = _WAITING if mean.value is None else f"{mean.value:+.2f}"
         yield Row(label, value, (goal,), "bold")
+        if self.evaluation is not None:
+            row, best = self.evaluation
+            notes = f"episode {row.episode:,}, best {best:+.2f}", f"best {best:+.2f}"
+            yield Row("evaluation", f"{row.mean:+.2f}", notes)
         yield Row("episode length", f"{stats.length:,}" if stats else _WAITING, ("steps",))
         yield Row("step", f"{self.steps:,}", ("of the run",))
         yield from self._stage()
         if self.exploration is not None:
-            notes = "share of random actions", "random"
-            yield Row("exploration", f"{self.exploration:.3f}", notes)
+            random = "share of random actions", "random"
+            yield Row("exploration", f"{self.exploration:.3f}", random)
         yield Row("updates", f"{self.updates:,}", (f"{heading.backend}, {heading.dtype}",))
         yield Row("speed", f"{self.rates.frames:,.0f}", ("emulated frames/s", "frames/s"))
         yield Row("", f"{self.rates.steps:,.0f}", ("steps/s",))
-        notes: tuple[str, ...] = ("none restarted",)
+        workers: tuple[str, ...] = ("none restarted",)
         if self.restarts:
-            notes = f"{self.restarts} restarted", f"{self.restarts} new"
-        yield Row("workers", f"{heading.workers}", notes, "red" if self.restarts else "")
+            workers = f"{self.restarts} restarted", f"{self.restarts} new"
+        yield Row("workers", f"{heading.workers}", workers, "red" if self.restarts else "")
 
     def _stage(self) -> Iterator[Row]:
         stages = self.heading.stages

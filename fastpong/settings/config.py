@@ -46,7 +46,7 @@ from fastpong.settings.toml import write_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
-    "backend", "emulator", "learning_rate",
+    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate",
 })  # fmt: skip
 """Settings that a resumed run may change.
 
@@ -133,6 +133,10 @@ class Config:
         choices=("float32", "float64"),
     )
     save_every: int = option(100, "episodes between checkpoints; more save less often", minimum=1)
+    eval_every: int | None = option(None, "episodes between evaluations", minimum=1)
+    eval_episodes: int = option(
+        10, "episodes of one, while training waits; more give a surer mean", minimum=1
+    )
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:

@@ -256,13 +256,15 @@ def test_a_wrong_backend_in_the_environment_is_named(home: Path) -> None:
         ("--epsilon", "rmsprop_eps (agent karpathy), adam_eps (keras), exploration_final_eps"),
         ("--capture-video", "not here, because no pictures"),
         ("--render", "not here, because no pictures"),
-        ("--track", "not here, because nothing is sent"),
-        ("--wandb-project-name", "not here, because nothing is sent"),
+        ("--wandb", "is called --track here, as in --track wandb"),
+        ("--wandb-project-name", "not here, because --track wandb sends a run there"),
+        ("--n-seeds", "is called --seeds here, as in --seeds 1 2 3"),
         ("--gpu", "not here, because everything runs on the CPU"),
         ("--device", "not here, because everything runs on the CPU"),
         ("--no-cuda", "not here, because everything runs on the CPU"),
         ("--tensorboard-log", "not here, because every run directory has"),
-        ("--eval-freq", "not here, because training's own episodes"),
+        ("--eval-freq", "is called --eval-every here"),
+        ("--n-eval-episodes", "is called --eval-episodes here"),
     ],
 )
 def test_names_of_other_programs_are_answered(complain: Any, option: str, expected: str) -> None:
@@ -277,7 +279,7 @@ def test_answers_name_options_that_exist() -> None:
 
     known = {setting.name for setting in settings()}
     assert {name.split()[0] for name in OURS.values()} <= known | {
-        *("recipe", "agent", "config", "resume", "run_dir")
+        *("recipe", "agent", "config", "resume", "run_dir", "seeds", "track")
     }
     assert not known & {*OURS, *ABSENT}
     assert not {*OURS} & {*ABSENT}
