@@ -29,6 +29,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#3
 """Okabe and Ito's, which people of every colour vision tell apart. Yellow is too pale on white."""
 
 _STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+DPI = 160
+"""Pixels of an inch in a PNG."""
+
 _TICK = 7  # points between two ticks
 _INK, _FAINT = "#333333", "#B8B8B8"
 _CLOUD = 300  # episodes from which dots are spread
@@ -68,9 +71,31 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         try:
-            figure.savefig(path, dpi=160, metadata=_undated(path))
+            figure.savefig(path, dpi=DPI, metadata=_undated(path))
+            if path.suffix.lower() == ".png":
+                _shrink(path)
         except (OSError, ValueError) as error:
             raise PlotError(f"cannot write {path}: {error}") from error
+
+
+def _shrink(path: Path) -> None:
+    """Rewrite a PNG of few colours with a palette, a third of the size.
+
+    The greys of letters are rounded, all other colours stay.
+    """
+    from PIL import Image
+
+    with Image.open(path) as file:
+        pixels = np.array(file.convert("RGB"))
+    grey = (pixels == pixels[..., :1]).all(axis=2)
+    pixels[grey] = np.rint(pixels[grey] / 5) * 5
+    codes = pixels.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    found, numbers = np.unique(codes, return_inverse=True)
+    if len(found) <= 256:
+        rows, columns = grey.shape
+        small = Image.frombytes("P", (columns, rows), numbers.astype(np.uint8).tobytes())
+        small.putpalette([int(code >> bits & 255) for code in found for bits in (16, 8, 0)])
+        small.save(path, optimize=True)
 
 
 def _undated(path: Path) -> dict[str, None]:

@@ -23,6 +23,7 @@ STOPS = np.array(
 )
 """Colours of -1, -0.5, 0, 0.5 and 1: Brewer's RdBu, which all eyes tell apart."""
 
+_LEVELS = 32  # of colours on either side of zero
 _CLIPPED = 0.2  # percent of a unit's weights that may be beyond the colours' ends
 _FRAME, _PAPER = (190, 190, 190), (255, 255, 255)
 _WIDTH, _MARGIN, _DPI = 9.0, 0.18, 160  # inches, and their pixels in a PNG
@@ -46,13 +47,15 @@ class Mosaic(NamedTuple):
 
 
 def colours(values: Doubles) -> NDArray[np.uint8]:
-    """Return the colours of values from -1 to 1, those beyond as -1 and 1.
+    """Return the colours of values from -1 to 1, in steps of 1/32.
+
+    Few colours make small files. Values beyond have those of -1 and 1.
 
     values : any shape
 
     Returns the shape and 3 more, uint8.
     """
-    at = (np.clip(values, -1, 1) + 1) / 2 * (len(STOPS) - 1)
+    at = (np.rint(np.clip(values, -1, 1) * _LEVELS) / _LEVELS + 1) / 2 * (len(STOPS) - 1)
     parts = [np.interp(at, np.arange(len(STOPS)), stop) for stop in STOPS.T]
     found: NDArray[np.uint8] = np.rint(np.stack(parts, axis=-1)).astype(np.uint8)
     return found
