@@ -164,8 +164,6 @@ def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
 
 
 def _draw_parity(axes: Axes) -> None:
-    from matplotlib.patheffects import withStroke
-
     axes.axhline(0, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         "parity with the built-in player",
@@ -176,7 +174,7 @@ def _draw_parity(axes: Axes) -> None:
         ha="right",
         color=_INK,
         fontsize=8,
-        path_effects=[withStroke(linewidth=3, foreground="white")],
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
         zorder=6,
     )
 
