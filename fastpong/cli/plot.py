@@ -57,7 +57,7 @@ class AxisName(click.ParamType):  # type: ignore[type-arg]
 
 
 class PlotCommand(click.Command):
-    """Draw curves of runs, or weights if the first argument says so."""
+    """Draw curves, or weights after the word ``weights``."""
 
     def make_context(
         self,
@@ -191,7 +191,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
 
 
 def _explained(groups: Sequence[Group], window: int, band: str) -> str:
-    """Return what a chart in characters shows, in lines that fit the narrowest."""
+    """Explain a chart, in lines of 40 columns."""
     lines = [f"points per episode: mean of the last {window}"]
     if any(group.band for group in groups):
         kind = "lowest to highest run" if band == "range" else "standard deviation"

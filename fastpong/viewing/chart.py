@@ -51,7 +51,7 @@ def check_output(path: Path) -> None:
 
 
 def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Draw a figure and write it as PNG, SVG or PDF.
+    """Write a figure as PNG, SVG or PDF.
 
     size : width and height in inches, of 160 pixels in a PNG
     draw : draws on Matplotlib's figure
@@ -79,9 +79,9 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
 
 
 def _shrink(path: Path) -> None:
-    """Rewrite a PNG of few colours with a palette, a third of the size.
+    """Rewrite a PNG of few colours with a palette.
 
-    The greys of letters are rounded, all other colours stay.
+    It has a third of the size. Greys of letters are rounded, all other colours stay.
     """
     from PIL import Image
 
@@ -129,7 +129,10 @@ def draw_groups(
 
 
 def score_ticks(groups: Sequence[Group]) -> list[int]:
-    """Return the ticks of the returns, up to the first one above the best episode."""
+    """Return the ticks of the returns.
+
+    The last is the first one above the best episode.
+    """
     highest = max(float(curve.returns.max()) for group in groups for curve in group.curves)
     low, high = PONG.score_range
     top = next((tick for tick in range(low + _TICK, high, _TICK) if tick > highest), high)
@@ -203,7 +206,7 @@ def _draw_dots(
 
 
 def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any) -> None:
-    """Draw a group's mean and band, or the means of its runs."""
+    """Draw a group's band, or its runs' means."""
     label = textwrap.fill(group.label, _LEGEND_COLUMNS)
     band = group.band
     if band is None:
@@ -254,7 +257,7 @@ def _dress(axes: Axes, axis: str) -> None:
 
 
 def _label(axes: Axes, groups: Sequence[Group], title: str, note: str, wide: bool) -> None:
-    """Name one group in the title, several in a legend."""
+    """Name one group above, several in a legend."""
     if len(groups) == 1:
         title = title or groups[0].label
     else:

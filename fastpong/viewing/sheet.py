@@ -47,9 +47,10 @@ class Mosaic(NamedTuple):
 
 
 def colours(values: Doubles) -> NDArray[np.uint8]:
-    """Return the colours of values from -1 to 1, in steps of 1/32.
+    """Return the colours of values from -1 to 1.
 
-    Few colours make small files. Values beyond have those of -1 and 1.
+    They come in steps of 1/32, since few colours make small files. Values beyond have those of -1
+    and 1.
 
     values : any shape
 
@@ -97,7 +98,7 @@ def mosaic(section: Section, across: int, text_rows: int = 0, zoom: int = 1) -> 
 
 
 def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
-    """Draw sections below each other into a PNG, SVG or PDF.
+    """Write sections as a PNG, SVG or PDF.
 
     Raises PlotError as ``chart.save``.
     """
@@ -122,7 +123,7 @@ def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
 
 
 def _fitted(section: Section) -> Mosaic:
-    """Return a section as a picture that fills the sheet's width."""
+    """Return a section in the sheet's width."""
     height, width = section.units[0].images[0].shape
     columns = len(section.columns)
     images = _IMAGES if width < 3 * height else _IMAGES // 2
@@ -134,7 +135,10 @@ def _fitted(section: Section) -> Mosaic:
 
 
 def _draw_key(figure: Any, middle: float, total: float) -> None:
-    """Draw the meaning of the colours, ``middle`` inches above the bottom."""
+    """Draw the key of the colours.
+
+    middle : its height above the bottom, in inches
+    """
     left, bar = _MARGIN / _WIDTH, 0.1
     texts = ((left, "-1", "left"), (left + bar + 0.05, "+1  of the unit's largest weight", "left"))
     for place, text, side in texts:
