@@ -112,6 +112,7 @@ def plot(
 
     fastpong plot weights RUN draws what hidden units see: fastpong plot weights --help
     """
+    from fastpong.storage import files
     from fastpong.viewing.chart import Missing, check_output, draw_groups
     from fastpong.viewing.curves import PlotError, read_curves
     from fastpong.viewing.groups import make_groups
@@ -120,6 +121,8 @@ def plot(
         raise click.UsageError("--terminal and --csv -: expected one of them, both are printed")
     if output is not None:
         check_output(output)
+    if numbers not in (None, "-"):
+        files.check_output(Path(str(numbers)))
     curves, notes = read_curves(runs or [_newest()], axis, window)
     if not curves:
         raise PlotError(_joined(notes) + _hint(runs))

@@ -29,7 +29,7 @@ def weights(run: Path, output: Path | None, units: int | None, title: str) -> in
     Their weights are shown as images of the field.
 
     RUN is a run directory, for its newest whole checkpoint, a checkpoint's file, exported weights,
-    or the name of pretrained ones. Needs Matplotlib: pip install matplotlib
+    or the name of pretrained ones. Needs Matplotlib.
     """
     from fastpong.training.trained import read_trained
     from fastpong.viewing.chart import check_output
