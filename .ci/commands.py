@@ -33,6 +33,7 @@ NOT_HERE = {
     r"(python|python3) -m venv\b|\. \.venv/": "the gate has made an environment",
     r"fastpong play\b": "a person watches it on a terminal",
     r"tensorboard\b": "not in the test extra",
+    r"fastpong train .*--track": "wandb and mlflow are not in the test extra",
     r"pytest( -n \d+)?$": "README's second block has run it",
     r"\.ci/run\b": "that is the gate itself",
     r"pip install .*\[(compare|dev)\]": "PyTorch is large; the gate installs dev by itself",

@@ -27,7 +27,8 @@ from measure import ROOT, Effort, Figure
 
 CLAIMS = (
     "console", "throughput", "reference", "step", "kernels", "calls", "returns", "optimizers",
-    "atari", "wrappers", "replay", "startup", "memory", "conv", "keras", "ppo", "dqn", "limits",
+    "atari", "wrappers", "agents", "replay", "startup", "memory", "conv", "keras", "ppo", "dqn",
+    "limits",
 )  # fmt: skip
 """Modules of claims/ with ``measure(effort)``; each has its bench_<name>.py."""
 
@@ -46,7 +47,7 @@ in one run; figures are medians of the rounds, with the quartiles beside them.
 def environment() -> dict[str, str]:
     """Return what the figures depend on besides the code."""
     from fastpong.settings.config import available_cores
-    from fastpong.storage.run import versions
+    from fastpong.storage.versions import versions
 
     found = versions("cython")
     packages = ("numpy", "numba", "cython", "ale-py", "gymnasium")

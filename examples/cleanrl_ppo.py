@@ -51,6 +51,29 @@ class Agent(nn.Module):
         return Categorical(logits=self.policy(hidden)), self.value(hidden).flatten()
 
 
+def set_advantages(
+    advantages: torch.Tensor, rewards: torch.Tensor, values: torch.Tensor, dones: torch.Tensor,
+    next_value: torch.Tensor, next_done: torch.Tensor,
+) -> None:  # fmt: skip
+    """Write the advantages of a rollout. (*) Tensors go in and out as they are."""
+    kernels.gae(
+        rewards, values, None, next_value, GAMMA, LAMBDA, out=advantages,
+        dones_before=dones, last_done=next_done,
+    )  # fmt: skip
+
+
+def standardized(advantages: torch.Tensor) -> torch.Tensor:
+    """Return (a - mean) / (std + 1e-8) of the sample. (*)"""
+    out = torch.empty_like(advantages)
+    kernels.standardize(advantages, out=out, ddof=1, epsilon=1e-8)
+    return out
+
+
+def clip(weights: list[nn.Parameter]) -> None:
+    """Scale the gradients down to a norm, in place. (*)"""
+    kernels.clip_grad_norm([p.grad for p in weights], MAX_GRAD_NORM)
+
+
 def train(env: str, total_steps: int, seed: int = 1) -> Agent:
     """Return the trained agent."""
     torch.manual_seed(seed)
@@ -81,11 +104,7 @@ def train(env: str, total_steps: int, seed: int = 1) -> Agent:
         with torch.no_grad():
             _, next_value = agent(next_observation.float())
 
-        # (*) Tensors go in as they are, and the result is written into one.
-        kernels.gae(
-            rewards, values, None, next_value, GAMMA, LAMBDA, out=advantages,
-            dones_before=dones, last_done=next_done,
-        )  # fmt: skip
+        set_advantages(advantages, rewards, values, dones, next_value, next_done)
         learn(agent, optimizer, (observations, actions, log_probs, advantages, values))
         speed = update * STEPS * GAMES / (time.perf_counter() - start)
         print(f"step {update * STEPS * GAMES}, {speed:,.0f} steps a second", flush=True)
@@ -102,9 +121,7 @@ def learn(
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(actions)).chunk(MINIBATCHES):
             policy, value = agent(observations[rows].float())
-            # (*) A tensor in, a tensor out: (a - mean) / (std + 1e-8) of the sample.
-            gain = torch.empty(len(rows))
-            kernels.standardize(advantages[rows], out=gain, ddof=1, epsilon=1e-8)
+            gain = standardized(advantages[rows])
             ratio = (policy.log_prob(actions[rows]) - log_probs[rows]).exp()
             clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
             loss = (
@@ -114,7 +131,7 @@ def learn(
             )
             optimizer.zero_grad()
             loss.backward()
-            kernels.clip_grad_norm([p.grad for p in weights], MAX_GRAD_NORM)  # (*) in place
+            clip(weights)
             optimizer.step()
 
 

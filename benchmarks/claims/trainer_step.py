@@ -24,7 +24,8 @@ from shared import tolerances
 
 from fastpong.acting.trajectory import Trajectory
 from fastpong.agents import make_plan
-from fastpong.cli.display import Heading, open_display
+from fastpong.cli.display import open_display
+from fastpong.cli.panel import Heading
 from fastpong.runtime.pool import Task
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config

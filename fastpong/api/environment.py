@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ _PREPROCESSING = (
 class Environment:
     """Describe an environment. None: it does not say.
 
-    game      : ALE's name
+    game      : ALE's name, or of another environment its id
     frameskip : the numbers of frames that an action may be played for
     sticky    : probability of repeating the last action, per frame
     full      : its actions are those of all games
@@ -42,8 +43,12 @@ def read_environment(env: Any) -> Environment:
 
     env : of gymnasium, single or vector, or of Stable-Baselines3
 
-    Raises ValueError for a continuous action space.
+    Raises ValueError for a continuous action space, TypeError for what is no environment.
     """
+    if not any(hasattr(env, name) for name in ("step", "step_async")):
+        raise TypeError(
+            f"env: expected an environment, got {env!r}; give what gymnasium.make returns"
+        )
     settings = _settings(env)
     if settings.get("continuous"):
         raise ValueError(
@@ -52,7 +57,7 @@ def read_environment(env: Any) -> Environment:
         )
     skip, sticky = settings.get("frameskip"), settings.get("repeat_action_probability")
     return Environment(
-        settings.get("game"),
+        settings.get("game", _other_game(env)),
         None if skip is None else (skip,) if isinstance(skip, int) else tuple(range(*skip)),
         None if sticky is None else float(sticky),
         settings.get("full_action_space"),
@@ -98,10 +103,21 @@ def _settings(env: Any) -> Mapping[str, Any]:
     kwargs = getattr(inner, "_ezpickle_kwargs", None)
     if kwargs:
         return dict(kwargs)
+    return getattr(_spec(env), "kwargs", {})
+
+
+def _other_game(env: Any) -> str | None:
+    """Return the name of an environment that is not Pong by its name, None for others."""
+    name = getattr(_spec(env), "id", None)
+    return name if isinstance(name, str) and "pong" not in name.lower() else None
+
+
+def _spec(env: Any) -> Any:
     spec = getattr(env, "spec", None)
     if spec is None and hasattr(env, "get_attr"):  # Stable-Baselines3's in other processes
-        spec = next(iter(env.get_attr("spec")), None)
-    return getattr(spec, "kwargs", {})
+        with suppress(AttributeError):
+            spec = next(iter(env.get_attr("spec")), None)
+    return spec
 
 
 def _wrappers(env: Any) -> tuple[str, ...]:

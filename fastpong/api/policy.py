@@ -53,10 +53,7 @@ class Policy:
 
         The frame skip is that of the stage that the agent has come to.
         """
-        skips = self._planned.variant.frameskip
-        skip = skips[0] if len(skips) == 1 else (min(skips), max(skips) + 1)
-        sticky = self._planned.variant.sticky
-        return {"id": "ALE/Pong-v5", "frameskip": skip, "repeat_action_probability": sticky}
+        return self._planned.variant.gymnasium_kwargs
 
     def reset(self, seed: int | None = None) -> None:
         """Forget all history. The next observations begin episodes.
@@ -115,12 +112,9 @@ class Policy:
         sentences = differences(found, self._planned.variant)
         if sentences and not self._warned:
             self._warned = True
-            arguments = ", ".join(
-                repr(v) if name == "id" else f"{name}={v}" for name, v in self.env_kwargs.items()
-            )
             warnings.warn(
-                f"{'; '.join(sentences)}; the agent plays worse there than gymnasium.make"
-                f"({arguments}) would show",
+                f"{'; '.join(sentences)}; the agent plays worse there than "
+                f"{self._planned.variant.gymnasium_make} would show",
                 stacklevel=stacklevel,
             )
         return sentences

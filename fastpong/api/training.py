@@ -16,9 +16,12 @@ from fastpong import recipes
 from fastpong.api.loading import load
 from fastpong.api.policy import Policy
 from fastpong.api.progress import Lines
+from fastpong.envs.variants import find_like
 from fastpong.settings.config import Config
 from fastpong.settings.tables import find_agent, override
+from fastpong.storage.finding import run_of
 from fastpong.storage.run import Run
+from fastpong.training.beginning import find_weights, initial_weights, settings_of
 from fastpong.training.goal import Counters
 from fastpong.training.session import Outcome, Session
 from fastpong.training.stats import EpisodeStats
@@ -46,23 +49,48 @@ def train(
     resume   : the directory of a run to go on with instead of a recipe
     progress : print a line every few seconds
     settings : those of ``fastpong train --help``, with underscores. until=None: no goal.
-               ``stages``, a list of tables as in a recipe, replaces those of the recipe
+               ``stages``, a list of tables as in a recipe, replaces those of the recipe.
+               ``sticky``, gymnasium's repeat_action_probability, and ``frame_skip`` beside env
+               choose the environment that is so. ``init_from``, a run, a file or pretrained
+               weights, is what the run begins with. It has that agent's settings then, unless
+               recipe or agent are given
 
     Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
     """
     changes = {**settings, **{k: v for k, v in (("env", env), ("agent", agent)) if v is not None}}
+    if "sticky" in changes:
+        env = changes["env"] = _named(env, changes.pop("frame_skip", None), changes.pop("sticky"))
     if resume is not None:
         for name, value in (("recipe", recipe), ("run_dir", run_dir), ("agent", agent)):
             if value is not None:
                 raise ValueError(
                     f"{name}: expected none beside resume, got {value!r}; a resumed run has its own"
                 )
-        return Training(Run.resume(resume, overrides=changes, warn=_warn), progress=progress)
-    base = dict(_base(recipe, env, agent))
-    if "stages" in changes:
-        base["stages"] = changes.pop("stages")
-    config = Config.build(override(base, changes))
+        run = Run.resume(run_of(Path(resume)), overrides=changes, warn=_warn)
+        return Training(run, progress=progress)
+    config = _new_config(recipe, env, agent, changes)
     return Training(Run.create(run_dir, config, warn=_warn), progress=progress)
+
+
+def _new_config(
+    recipe: str | None, env: str | None, agent: str | None, changes: Mapping[str, Any]
+) -> Config:
+    """Return the settings of a new run, whose initial weights fit."""
+    source = changes.get("init_from")
+    if source is None:
+        return Config.build(override(_base(recipe, env, agent), changes))
+    own = recipe is None and agent is None
+    base = settings_of(find_weights(str(source))) if own else _base(recipe, env, agent)
+    config = Config.build(override(base, {**changes, "init_from": str(source)}))
+    initial_weights(config)  # an error comes before a directory is made
+    return config
+
+
+def _named(env: str | None, frame_skip: int | None, sticky: float) -> str:
+    """Return the name of the environment with this frame skip and stickiness."""
+    if env is None:
+        raise ValueError(f"sticky: expected env beside it, got none with {sticky!r}; name it")
+    return find_like(env, frame_skip, sticky).name
 
 
 def _base(recipe: str | None, env: str | None, agent: str | None) -> Mapping[str, object]:

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fastpong.storage.finding import CONFIG
 from fastpong.storage.reading import checkpoint_paths
-from fastpong.storage.run import CONFIG
 from fastpong.viewing.curves import METRICS
 
 _DEPTH = 3

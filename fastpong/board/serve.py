@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastpong.board.library import Library
+from fastpong.extras import how_to_install
 
 PORT = 2600
 _END_SECONDS = 2  # for answers that are under way
@@ -32,7 +33,7 @@ def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None
         import uvicorn
     except ImportError as error:
         raise BoardError(
-            f"fastpong board needs Starlette and uvicorn ({error}): pip install starlette uvicorn"
+            f"fastpong board needs Starlette and uvicorn ({error}): {how_to_install('board')}"
         ) from error
     if not root.is_dir():
         raise BoardError(

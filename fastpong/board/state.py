@@ -12,9 +12,9 @@ from fastpong.board.metrics import GrowingMetrics, read_tail
 from fastpong.pages import words
 from fastpong.pages.trainings import returns_chart, throughput_chart
 from fastpong.settings.config import Config
+from fastpong.storage.finding import CONFIG
 from fastpong.storage.logs import Row
 from fastpong.storage.reading import is_training
-from fastpong.storage.run import CONFIG
 from fastpong.viewing.curves import AXES, WINDOW, PlotError, Record, make_curve
 
 MOST_COMPARED = 8

@@ -1,4 +1,4 @@
-"""Checkpoints as commands take them: a run's directory, or a file."""
+"""Agents and runs as commands take them: a run's directory, a file, a name, or none."""
 
 from __future__ import annotations
 
@@ -30,11 +30,25 @@ def find_checkpoint(path: Path) -> Found:
 
 def newest_run() -> Path | None:
     """Return the run under runs/ with the newest checkpoint, None without one."""
+    from fastpong.storage.finding import runs
     from fastpong.storage.run import ROOT
 
-    found = [
-        (path.stat().st_mtime_ns, path.parent)
-        for path in ROOT.glob("*/config.toml")
-        if any(path.parent.glob("checkpoints/*.json"))
-    ]
-    return max(found)[1] if found else None
+    return next(iter(runs(ROOT)), None)
+
+
+def default_agent() -> Path:
+    """Return the agent of a command without one: the newest run's, else the pretrained one.
+
+    Raises click.UsageError without either.
+    """
+    from fastpong import pretrained
+
+    run = newest_run()
+    if run is None and pretrained.path(pretrained.DEFAULT).exists():
+        run = Path(pretrained.DEFAULT)
+    if run is None:
+        raise click.UsageError(
+            "RUN: expected a run, and there is none under runs/; train one first: fastpong train "
+            "--recipe pong"
+        )
+    return run

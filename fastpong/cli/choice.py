@@ -55,7 +55,29 @@ def choose(
         return Choice(_built(base, config_file, words), [])
     base, notes = _base(recipe, config_file, words)
     config = _built(base, config_file, words)
+    if config.init_from is not None:
+        notes = [*notes, _checked_weights(config)]
     return Choice(config, notes or _untried(config))
+
+
+def named_env(
+    env: str | bool | None, frame_skip: int | None, sticky: float | None
+) -> str | bool | None:
+    """Return the name of the environment with this frame skip and stickiness.
+
+    Raises click.UsageError where none is so.
+    """
+    from fastpong.envs.variants import find_like
+
+    if frame_skip is None and sticky is None:
+        return env
+    if env is None:
+        flags = "--sticky" if frame_skip is None else "--frame-skip"
+        raise click.UsageError(f"{flags}: expected --env beside it, as in --env ALE/Pong-v5")
+    try:
+        return find_like(str(env), frame_skip, sticky).name
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("env", "--env", 1)) from None
 
 
 def changes(
@@ -82,14 +104,14 @@ def changes(
     except (OSError, ValueError):
         return {}
     _check_agent({**file, **words}, agent)
-    flat_file = {name: value for name, value in file.items() if name != "stages"}
-    merged = {
-        **override(base, flat_file),
-        **({"stages": file["stages"]} if "stages" in file else {}),
-    }
-    config = _built(merged, config_file, words)
+    config = _built(override(base, file), config_file, words)
     flat = {**dict.fromkeys(fields(Config)), **config.flat()}
     return {name: flat[name] for name in ({*words, *file, "stages"} - {"agent"}) & {*flat}}
+
+
+def sets_workers(config_file: Path | None, given: Given) -> bool:
+    """Return whether command line or config file say how many workers play."""
+    return given.get("workers") is not None or "workers" in _read(config_file)
 
 
 def _check_agent(asked: Mapping[str, object], own: str) -> None:
@@ -118,6 +140,10 @@ def _base(
     from fastpong import recipes
 
     agent, env = words.get("agent"), words.get("env")
+    if "init_from" in words and not (recipe or config_file or agent):
+        from fastpong.training.beginning import find_weights, settings_of
+
+        return settings_of(find_weights(str(words["init_from"]))), []
     if recipe is not None:
         found = recipes.load(recipe)
         if agent not in (None, found.agent):
@@ -139,6 +165,23 @@ def _base(
         notes = [_advice(advised)] if advised is not None and other else []
         return recipes.load(recipes.DEFAULT).values, notes
     return recipes.load(recipes.DEFAULT).values, []
+
+
+def _checked_weights(config: Config) -> str:
+    """Return a note about the weights that a run begins with.
+
+    Raises click.UsageError for weights that do not fit.
+    """
+    from fastpong.storage.finding import origin
+    from fastpong.training.beginning import initial_weights
+
+    assert config.init_from is not None
+    try:
+        initial_weights(config)
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("init_from", "--init-from", 1)) from None
+    found = origin(config.init_from)
+    return f"begins with the weights of {found['path']}, after {found['episode']:,} episodes"
 
 
 def _recommended(recipe: recipes.Recipe, words: Mapping[str, str | bool]) -> list[str]:
@@ -183,11 +226,9 @@ def _with_recipe(path: Path, values: Mapping[str, object]) -> Mapping[str, objec
         return values
     try:
         base = recipes.load(str(name)).values
-        own = {key: value for key, value in values.items() if key != "stages"}
-        found = override(base, own)
+        return override(base, values)
     except ValueError as error:
         raise click.UsageError(f"{path}: {error}") from None
-    return {**found, **({"stages": values["stages"]} if "stages" in values else {})}
 
 
 def _built(

@@ -11,46 +11,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fastpong.cli.figures import Counters, GoalProgress, Meter, Rates, clock, sparkline
+from fastpong.cli.figures import Counters, Meter, RecentMean
+from fastpong.cli.panel import Heading, Progress, make_panel
 from fastpong.cli.surfaces import InPlace, Surface
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
-    from rich.table import Table
 
+    from fastpong.storage.evaluations import EvaluationRow
     from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
-
-
-@dataclass(frozen=True)
-class Heading:
-    """Hold the constant facts of a run on display.
-
-    total_timesteps : the run's length in steps, or None for a length in episodes
-    """
-
-    env: str
-    agent: str
-    backend: str
-    dtype: str
-    workers: int
-    episodes: int
-    directory: str
-    until: float | None
-    until_episodes: int
-    total_timesteps: int | None = None
-
-    @property
-    def length(self) -> str:
-        """Return the length of the run in words."""
-        if self.total_timesteps is None:
-            return f"{self.episodes:,} episodes"
-        return f"{self.total_timesteps:,} steps"
 
 
 class Display(Protocol):
@@ -61,6 +35,9 @@ class Display(Protocol):
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Show an episode and the workers replaced so far."""
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Show an evaluation, and the highest mean so far."""
 
     def tick(self) -> None:
         """Give the display its turn, several times a second."""
@@ -133,7 +110,7 @@ class Plain:
     """Print one line per episode."""
 
     def __init__(self, heading: Heading) -> None:
-        self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
+        self._meter, self._mean = Meter(), RecentMean(heading.until, heading.until_episodes)
         self._heard = True
         self._line(
             f"training {heading.agent} on {heading.env}: {heading.length}, "
@@ -144,18 +121,23 @@ class Plain:
     def begin(self, counters: Counters) -> None:
         """Begin to count."""
         self._meter.begin(counters)
-        self._goal.begin(counters)
+        self._mean.begin(counters)
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Print the episode's line."""
         rates = self._meter.update(stats)
-        self._goal.update(stats.score)
-        goal = self._goal.texts
+        self._mean.update(stats.score)
         self._line(
-            f"episode {stats.episode}  return {stats.score:+.0f}  mean {stats.running_mean:+.2f}"
-            + (f"  {' '.join(goal)}" if goal else "")
-            + f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
+            f"episode {stats.episode}  return {stats.score:+.0f}  {self._mean.text}"
+            f"  length {stats.length}  {rates.frames:,.0f} frames/s  {rates.steps:,.0f} steps/s"
             + (f"  restarts {restarts}" if restarts else "")
+        )
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Print the evaluation's line."""
+        self._line(
+            f"evaluation after episode {row.episode}  mean {row.mean:+.2f} of {row.eval_episodes} "
+            f"episodes  best {best:+.2f}"
         )
 
     def _line(self, text: str) -> None:
@@ -185,32 +167,30 @@ class Live:
     ) -> None:
         from rich.console import Console
 
-        self._heading = heading
-        self._meter, self._goal = Meter(), GoalProgress(heading.until, heading.until_episodes)
-        self._stats: EpisodeStats | None = None
-        self._rates = Rates(0.0, 0.0, 0.0)
-        self._restarts = 0
-        self._means: list[float] = []
+        mean = RecentMean(heading.until, heading.until_episodes)
+        self._meter, self._progress = Meter(), Progress(heading, mean)
         self._drawn = 0.0
         self._open = True
         self._console = Console(width=width)
         self._surface = (surface or InPlace)(self._console)
-        self._guarded(lambda: self._surface.show(self._panel()))
 
     def begin(self, counters: Counters) -> None:
-        """Begin to count."""
+        """Show where the run is, and begin to count there."""
         self._meter.begin(counters)
-        self._goal.begin(counters)
+        self._progress.begin(counters)
+        self.tick()
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Add an episode.
 
         The screen follows at its own pace.
         """
-        self._goal.update(stats.score)
-        self._rates = self._meter.update(stats)
-        self._stats, self._restarts = stats, restarts
-        self._means.append(stats.running_mean)
+        self._progress.update(stats, self._meter.update(stats), restarts)
+        self.tick()
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Keep the evaluation for the screen."""
+        self._progress.evaluation = row, best
         self.tick()
 
     def tick(self) -> None:
@@ -229,74 +209,16 @@ class Live:
             self._guarded(lambda: self._surface.close(self._panel()))
             self._open = False
 
+    def _panel(self) -> Panel:
+        self._progress.elapsed = self._meter.elapsed
+        return make_panel(self._progress)
+
     def _guarded(self, action: Callable[[], object]) -> None:
         try:
             action()
         except (OSError, ValueError):  # the terminal is gone
             self._open = False
             _silence(error=False)
-
-    def _panel(self) -> Panel:
-        from rich.console import Group
-        from rich.panel import Panel
-        from rich.text import Text
-
-        heading = self._heading
-        title = f"[bold]fastpong[/] {heading.agent} on {heading.env}"
-        footer = Text(heading.directory, style="dim", overflow="ellipsis", no_wrap=True)
-        body = Group(self._progress(), "", self._figures())
-        return Panel(body, title=title, title_align="left", subtitle=footer, subtitle_align="left")
-
-    def _progress(self) -> Table:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        heading, stats, rates = self._heading, self._stats, self._rates
-        done, total, rate = stats.episode if stats else 0, heading.episodes, rates.episodes
-        if heading.total_timesteps is not None:
-            done, total = stats.total_steps if stats else 0, heading.total_timesteps
-            rate = rates.steps
-        left = max(0.0, total - done) / rate if rate else None
-        grid = Table.grid(expand=True, padding=(0, 1))
-        grid.add_column(ratio=1)
-        for _ in range(3):
-            grid.add_column(no_wrap=True, justify="right")
-        grid.add_row(
-            ProgressBar(total=max(total, 1), completed=done, complete_style="cyan"),
-            f"[bold]{done:,}[/] / {heading.length}",
-            f"elapsed {clock(self._meter.elapsed)}",
-            f"left {clock(left) if left is not None else '-:--:--'}",
-        )
-        return grid
-
-    def _figures(self) -> Table:
-        from rich.table import Table
-
-        grid = Table.grid(padding=(0, 2), expand=True)
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(justify="right", no_wrap=True)
-        grid.add_column(no_wrap=True, ratio=1)  # where the terminal is narrow, it alone is cut
-        stats, rates, heading = self._stats, self._rates, self._heading
-        waiting = "-"
-        score = f"{stats.score:+.0f}" if stats else waiting
-        mean = f"[bold]{stats.running_mean:+.2f}[/]" if stats else waiting
-        length = f"{stats.length:,}" if stats else waiting
-        update = f"{stats.update:,}" if stats else waiting
-        grid.add_row("episodic return", score, "points")
-        grid.add_row("running mean", mean, sparkline(self._means, ascii_only=self._ascii))
-        if goal := self._goal.texts:
-            grid.add_row(*goal)
-        grid.add_row("episode length", length, "steps")
-        grid.add_row("updates", update, f"{heading.backend}, {heading.dtype}")
-        grid.add_row("speed", f"{rates.frames:,.0f}", "emulated frames/s")
-        grid.add_row("", f"{rates.steps:,.0f}", "steps/s")
-        restarts = f"[red]{self._restarts} restarted[/]" if self._restarts else "none restarted"
-        grid.add_row("workers", f"{heading.workers}", restarts)
-        return grid
-
-    @property
-    def _ascii(self) -> bool:
-        return self._console.options.ascii_only
 
 
 def open_display(

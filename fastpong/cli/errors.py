@@ -49,13 +49,20 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if not _expected(error):
             raise
-        return _complain(str(error) or type(error).__name__, 1)
+        return _complain(_said(error), 1)
 
 
 def _with_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" (see {context.command_path} --help)" if context else ""
     return error.format_message().rstrip(".") + hint
+
+
+def _said(error: Exception) -> str:
+    """Return an error's message, of the system's errors without their numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _complain(message: str, status: int) -> int:

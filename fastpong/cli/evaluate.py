@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.checkpoints import PATH, find_checkpoint
+from fastpong.cli.checkpoints import PATH, default_agent, find_checkpoint
 from fastpong.cli.display import say, say_table
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names
 
+if TYPE_CHECKING:
+    from fastpong.storage.finding import Found
+    from fastpong.training.evaluation import Game, Player
+
 
 @click.command("eval", short_help="Play episodes with the weights of a checkpoint.")
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=PATH, required=False, metavar="[RUN]")
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True,
               help="Episodes to play; more give a surer mean.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Print the summary alone.")
+@click.option("--json", "as_json", is_flag=True,
+              help="Print one JSON object: the summary, and every return and length.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1),
               help="Worker processes; the episodes are the same for any number.  [default: cores]",
               )  # fmt: skip
-@click.option("--greedy", is_flag=True,
+@click.option("--greedy", "--deterministic", is_flag=True,
               help="Take the likeliest action; else it is sampled (dqn: a share of eval_eps is "
               "random).",
               )  # fmt: skip
@@ -33,8 +42,10 @@ from fastpong.cli.options import Names
 @click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
 def evaluate(
-    checkpoint: Path,
+    checkpoint: Path | None,
     episodes: int,
+    quiet: bool,
+    as_json: bool,
     workers: int | None,
     greedy: bool,
     seed: int,
@@ -44,15 +55,16 @@ def evaluate(
 ) -> int:
     """Play episodes with the weights of a checkpoint.
 
-    CHECKPOINT is a run directory, for its newest whole checkpoint, a .json or .safetensors file of
-    its checkpoints, or a .safetensors file of fastpong export.
+    RUN is a run directory, for its newest whole checkpoint, a .json or .safetensors file of its
+    checkpoints, a .safetensors file of fastpong export, or the name of pretrained weights. Without
+    it: the newest run under runs/, else pretrained weights.
     """
     with Interrupt() as interrupt:
         from fastpong.settings.config import available_cores, default_backend
         from fastpong.training.evaluation import evaluate as play
         from fastpong.training.evaluation import restore
 
-        found = find_checkpoint(checkpoint)
+        found = find_checkpoint(checkpoint or default_agent())
         player, parameters = restore(
             found,
             backend or default_backend(),
@@ -62,26 +74,29 @@ def evaluate(
             emulator=emulator,
         )
         workers = workers or available_cores()
-        say(f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}")
-        games = []
+        if not as_json:
+            say(
+                f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}"
+            )
+        played = []
         interrupt.deferred = True
         for game in play(player, parameters, episodes=episodes, workers=workers, stop=interrupt):
-            say(f"episode {game.number + 1}  return {game.score:+.0f}  length {game.length}")
-            games.append(game)
-        if games:
+            if not (quiet or as_json):
+                say(f"episode {game.number + 1}  return {game.score:+.0f}  length {game.length}")
+            played.append(game)
+        if played and as_json:
+            say(json.dumps(_as_json(found, player, played)))
+        elif played:
             stopped = f" of {episodes}, stopped by {interrupt.name}" if interrupt() else ""
-            note = stopped + (", greedy" if greedy else "")
-            frames = sum(game.frames for game in games) / len(games)
-            _summarize(
-                [game.score for game in games], [game.length for game in games], frames, note
-            )
+            _summarize(played, stopped + (", greedy" if greedy else ""))
         return interrupt.status
 
 
-def _summarize(scores: list[float], lengths: list[int], frames: float, note: str) -> None:
+def _summarize(played: list[Game], note: str) -> None:
     from fastpong.training.evaluation import summarize
 
-    summary = summarize(scores, lengths)
+    summary = summarize([game.score for game in played], [game.length for game in played])
+    frames = sum(game.frames for game in played) / len(played)
     say_table(
         {
             "episodes": f"{summary.episodes}{note}",
@@ -93,3 +108,28 @@ def _summarize(scores: list[float], lengths: list[int], frames: float, note: str
             "mean length": f"{summary.mean_length:.0f} steps, {frames:.0f} frames",
         }
     )
+
+
+def _as_json(found: Found, player: Player, played: list[Game]) -> dict[str, object]:
+    from fastpong.training.evaluation import summarize
+
+    returns, lengths = [game.score for game in played], [game.length for game in played]
+    summary = summarize(returns, lengths)
+    return {
+        "checkpoint": str(found.path),
+        "agent": player.agent,
+        "trained_episodes": found.episode,
+        "env": player.env,
+        "seed": player.seed,
+        "deterministic": player.greedy,
+        "episodes": summary.episodes,
+        "mean": summary.mean,
+        "standard_deviation": summary.deviation,
+        "min": summary.lowest,
+        "max": summary.highest,
+        "wins": summary.wins,
+        "mean_length": summary.mean_length,
+        "returns": returns,
+        "lengths": lengths,
+        "frames": [game.frames for game in played],
+    }

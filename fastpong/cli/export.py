@@ -22,17 +22,17 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
     metadata. docs/design/exported-weights.md explains them, and fastpong eval plays them. One
     ending in .onnx is a model from screens to an action. One ending in .h5, of agent keras, is for
     Keras's model.load_weights: .weights.h5 for Keras 3, another .h5 for the older layout. ONNX
-    models need onnx and Keras's files h5py: pip install "fastpong[onnx,keras]".
+    models need onnx and Keras's files h5py: pip install onnx h5py.
     """
     from fastpong.settings.config import default_backend
     from fastpong.settings.fields import plain_values
+    from fastpong.storage.files import check_output
     from fastpong.storage.weights import exchange
     from fastpong.training.trained import read_trained
 
-    if file.exists() and not overwrite:
+    if file.is_file() and not overwrite:
         raise click.UsageError(f"{file} exists; name another file, or give --overwrite")
-    if not file.parent.is_dir():
-        raise click.UsageError(f"{file}: expected a directory {file.parent}, found none; make it")
+    check_output(file)
     found = find_checkpoint(checkpoint)
     trained = read_trained(found, default_backend())
     stage = trained.config.stages[trained.stage]

@@ -18,18 +18,19 @@ Counters: TypeAlias = Mapping[str, Any]
 
 WINDOW_SECONDS = 15.0
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_SPARK_WIDTH = 32
+_SPARK_WIDTH, _SPARK_LEAST = 32, 2
+_SCALE_WIDTH = 12  # of two numbers and two spaces
 
 
-class GoalProgress:
-    """Track the mean return that ends a run.
+class RecentMean:
+    """Track the mean return of the last episodes, and the one that ends the run.
 
     until    : that mean, None or beyond the game's best for none
     episodes : their number in the mean
     """
 
     def __init__(self, until: float | None, episodes: int) -> None:
-        self._until = until
+        self.until = None if until is None or until > PONG.best_score else until
         self._scores: deque[float] = deque(maxlen=episodes)
 
     def begin(self, counters: Counters) -> None:
@@ -41,13 +42,35 @@ class GoalProgress:
         self._scores.append(score)
 
     @property
-    def texts(self) -> tuple[str, str, str] | None:
-        """Return a label, the mean and its goal."""
-        if self._until is None or self._until > PONG.best_score or not self._scores:
+    def count(self) -> int:
+        """Return how many episodes are in the mean."""
+        return len(self._scores)
+
+    @property
+    def value(self) -> float | None:
+        """Return the mean. None before the first episode."""
+        return sum(self._scores) / len(self._scores) if self._scores else None
+
+    @property
+    def text(self) -> str:
+        """Return the mean and its goal in words. Empty before the first episode."""
+        if self.value is None:
+            return ""
+        goal = f" of {self.until:+g}" if self.until is not None else ""
+        return f"last {self.count} episode{'s' * (self.count > 1)} {self.value:+.2f}{goal}"
+
+    @property
+    def share(self) -> float | None:
+        """Return the part of the way to the goal, 1 where the run ends. None without a goal.
+
+        The mean counts from the worst score on, and it must be of all the episodes.
+        """
+        if self.until is None:
             return None
-        mean = sum(self._scores) / len(self._scores)
-        count = len(self._scores)
-        return f"last {count} episode{'s' * (count > 1)}", f"{mean:+.2f}", f"of {self._until:+g}"
+        lowest, most = PONG.worst_score, self._scores.maxlen or 1
+        height = max(self.until - lowest, 1e-9)
+        way = ((self.value if self.value is not None else lowest) - lowest) / height
+        return max(0.0, min(1.0, way, self.count / most))
 
 
 @dataclass(frozen=True)
@@ -101,16 +124,24 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def sparkline(values: list[float], *, ascii_only: bool = False) -> str:
-    """Draw ``values`` in one line of text.
+def sparkline(values: list[float], width: int = 32, *, ascii_only: bool = False) -> str:
+    """Draw values in one line of text, between the lowest and the highest of them in numbers.
 
-    The newest is right. Its height is from their lowest to their highest.
+    The newest is right. Empty for fewer than two values, or where the line has no room.
+
+    width : of the whole text
     """
-    if len(values) < 2 or ascii_only:
+    if len(values) < 2:
         return ""
-    count = min(_SPARK_WIDTH, len(values))
+    room = min(_SPARK_WIDTH, width - _SCALE_WIDTH, len(values))
+    count = max(room, 2)
     picked = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
     low, high = min(picked), max(picked)
+    scale = f"{low:+.1f}", f"{high:+.1f}"
+    if ascii_only or room < _SPARK_LEAST:
+        text = " to ".join(scale)
+        return text if len(text) <= width else ""
     # A difference below one point is noise, and must not fill the height.
     span = max(high - low, 1.0)
-    return "".join(_BLOCKS[min(7, int((value - low) / span * 8))] for value in picked)
+    line = "".join(_BLOCKS[min(7, int((value - low) / span * 8))] for value in picked)
+    return f"{scale[0]} {line} {scale[1]}"

@@ -29,14 +29,16 @@ def import_model(
     """Make a run of a reference program's model.
 
     FILE is the NumPy program's save.p, of Python 2 or 3 (it is read as data, and nothing in it is
-    executed), or weights that Keras saved, .weights.h5 or .h5. The agent and the size of its
-    network are the model's.
+    executed), its arrays in an .npz, or what Keras saved, weights or a whole model: .weights.h5,
+    .h5 or .keras. It may be in a .gz. The agent and the size of its network are the model's.
     """
     from fastpong.agents import make_plan
     from fastpong.storage.run import Run
     from fastpong.storage.weights import exchange
     from fastpong.training.state import TrainerState
 
+    if given.get("init_from") is not None:
+        raise click.UsageError("--init-from: expected none, the weights are those of FILE")
     model = exchange.read(file)
     config = choose(None, config_file, given, {"agent": model.agent, **model.settings}).config
     parameters = {name: a.astype(config.dtype) for name, a in model.parameters.items()}

@@ -1,18 +1,31 @@
-"""The command ``fastpong info``: facts for a bug report."""
+"""The command ``fastpong info``: facts for a bug report, or about an agent."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from fastpong.cli.checkpoints import PATH, find_checkpoint
 from fastpong.cli.display import say_table
 
 
-@click.command()
-def info() -> int:
-    """Print versions, CPU and kernels for a bug report."""
+@click.command(short_help="Print versions for a bug report, or facts about a run.")
+@click.argument("run", type=PATH, required=False)
+def info(run: Path | None) -> int:
+    """Print versions, CPU and kernels for a bug report, or facts about a run.
+
+    RUN is as for fastpong eval. Its environment is printed as the call of gymnasium.make that
+    equals it.
+    """
+    say_table(_machine() if run is None else _agent(run))
+    return 0
+
+
+def _machine() -> dict[str, str]:
     from fastpong import kernels
     from fastpong.settings.config import available_cores, default_backend
-    from fastpong.storage.run import versions
+    from fastpong.storage.versions import versions
 
     backend = default_backend()
     found = versions(backend)
@@ -23,8 +36,29 @@ def info() -> int:
     table["cores usable"] = str(available_cores())
     table["backends"] = ", ".join(usable) + f" (default: {backend})"
     table["emulator"] = _emulator()
-    say_table(table)
-    return 0
+    return table
+
+
+def _agent(run: Path) -> dict[str, str]:
+    """Describe an agent and its environment."""
+    from fastpong.settings.config import default_backend
+    from fastpong.training.trained import read_trained
+
+    trained = read_trained(find_checkpoint(run), default_backend())
+    config, number, count = trained.config, trained.stage + 1, len(trained.config.stages)
+    stage = config.stages[trained.stage]
+    table = {
+        "agent": stage.agent,
+        "checkpoint": str(trained.path),
+        "trained": f"{trained.episode:,} episodes, {trained.steps:,} steps",
+        "environment": config.env,
+        "in gymnasium": trained.planned.variant.gymnasium_make,
+        "recipe": config.recipe or "none",
+        "begun with": config.init_from or "random weights",
+    }
+    if count > 1:
+        table["stage"] = f"{number} of {count}: {stage.about}"
+    return table
 
 
 def _emulator() -> str:

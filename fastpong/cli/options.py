@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from fastpong.cli.seeds import joined
 from fastpong.settings.words import answer
 
 if TYPE_CHECKING:
     from fastpong.settings.fields import Field, Value
 
 MAIN = (
-    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "seed",
-    "config_file", "run_dir", "resume", "progress", "watch",
+    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "eval_every",
+    "seed", "seeds", "config_file", "run_dir", "resume", "init_from", "progress", "watch", "track",
 )  # fmt: skip
 """Options of the short help, in this order."""
+
+MORE = ("frame_skip", "sticky")
+"""Options of the whole help that are no settings."""
 
 NEVER = ("never", "none")
 """Words for a setting that is not limited."""
@@ -123,7 +127,7 @@ def _notes(field: Field, agent: str | None) -> Iterator[str]:
 def _written(field: Field, value: Value) -> str:
     if isinstance(value, bool):
         return flag(field.name if value else "no_" + field.name)[2:]
-    return NEVER[field.kind is int] if value is None else str(value)
+    return NEVER[field.kind is not float] if value is None else str(value)
 
 
 class SettingsCommand(click.Command):
@@ -147,7 +151,7 @@ class SettingsCommand(click.Command):
         """Parse, with an answer for other programs' options."""
         ctx.meta[_AGENT] = _named_agent(args)
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, joined(args))
         except click.NoSuchOption as error:
             name = error.option_name.lstrip("-")
             told = answer(name, flag) or answer(name.removeprefix("no-"), flag)
@@ -166,7 +170,9 @@ class SettingsCommand(click.Command):
                 for name, p in parameters.items()
                 if name not in MAIN and {agent, ""} & {*getattr(p, "owners", ())}
             }
-            sections["More settings of a run"] = [name for name in own if not own[name]]
+            more = [name for name in MORE if name in parameters]
+            more += [name for name in own if not own[name]]
+            sections["More settings of a run"] = more
             sections[f"Settings of agent {agent}"] = [name for name in own if own[name]]
         for title, names in sections.items():
             with formatter.section(title):

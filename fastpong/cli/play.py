@@ -1,4 +1,4 @@
-"""The command ``fastpong play``: a trained agent's games, to look at."""
+"""The command ``fastpong play``: a trained agent's episodes, to look at."""
 
 from __future__ import annotations
 
@@ -57,17 +57,18 @@ class Speed(click.ParamType):  # type: ignore[type-arg]
               help="Play yourself: at the left against the agent, at the right against the "
               "computer.",
               )  # fmt: skip
-@click.option("--games", type=click.IntRange(min=1), help="Games to play.  [default: until q]")
+@click.option("--episodes", type=click.IntRange(min=1),
+              help="Episodes to play.  [default: until q]")  # fmt: skip
 @click.option("--speed", type=Speed(), default=1.0, metavar="FACTOR",
               help="Factor of the game's 60 frames a second, or max.  [default: 1]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of the games, as of eval: the same seed, the same games.")  # fmt: skip
+              help="Seed of the episodes, which are those of eval with the same seed.")  # fmt: skip
 @click.option("--greedy", "--deterministic", is_flag=True,
               help="Take the likeliest action; else it is sampled.")  # fmt: skip
 @click.option("--env", type=Names("fastpong.envs.variants", "VARIANTS"),
               help="Environment to play.  [default: the run's]")  # fmt: skip
 @click.option("--emulator", type=Names("fastpong.envs.choice", "EMULATORS"),
-              help="Emulator to play on; the games are the same.  [default: the run's]",
+              help="Emulator to play on; the episodes are the same.  [default: the run's]",
               )  # fmt: skip
 @click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
@@ -76,7 +77,7 @@ def play(
     episode: int | None,
     window: bool,
     side: Side | None,
-    games: int | None,
+    episodes: int | None,
     speed: float,
     seed: int,
     greedy: bool,
@@ -88,10 +89,10 @@ def play(
 
     RUN is a run directory, for its newest whole checkpoint, a checkpoint's file, exported weights,
     or the name of pretrained ones. Without it: the newest run under runs/, else pretrained weights.
-    The games are those of fastpong eval with the same seed.
+    The episodes are those of fastpong eval with the same seed.
 
-    Keys: space pauses, n begins the next game, + and - change the speed, q ends. A person's paddle
-    follows the mouse, or the arrows, w and s.
+    Keys: space pauses, n begins the next episode, + and - change the speed, q ends. A person's
+    paddle follows the mouse, or the arrows, w and s.
     """
     with Interrupt() as interrupt:
         if not window:
@@ -104,7 +105,7 @@ def play(
                 run, episode, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend
             )
             match = _against_agent(agent) if side == "left" else _watched(agent)
-        results = _show(match, window, games, speed, interrupt)
+        results = _show(match, window, episodes, speed, interrupt)
         say(match.about)
         for result in results:
             say(_line(match, result))
@@ -113,7 +114,7 @@ def play(
 
 @dataclass(frozen=True)
 class Match:
-    """Describe the games of a command.
+    """Describe the episodes of a command.
 
     about : a line for the end
     hand  : of the person who plays
@@ -167,9 +168,9 @@ def _caption(agent: Shown, opponent: str, keys: Sequence[str]) -> Caption:
 
 
 def _show(
-    match: Match, window: bool, games: int | None, speed: float, interrupt: Interrupt
+    match: Match, window: bool, episodes: int | None, speed: float, interrupt: Interrupt
 ) -> list[Result]:
-    """Show games until someone has enough."""
+    """Show episodes until someone has enough."""
     from fastpong.viewing.colours import Painter
     from fastpong.viewing.front import Front, TerminalFront
     from fastpong.viewing.show import Show
@@ -179,7 +180,7 @@ def _show(
     def show(front: Front) -> list[Result]:
         interrupt.deferred = True
         shown = Show(front, match.games, match.caption, speed, interrupt, match.hand)
-        return [*shown.run(iter(range(games) if games else count()), games)]
+        return [*shown.run(iter(range(episodes) if episodes else count()), episodes)]
 
     if window:
         with Window(match.caption) as opened:
@@ -191,9 +192,9 @@ def _show(
 
 
 def _line(match: Match, result: Result) -> str:
-    """Return a game's result in words: as of eval, or who won."""
+    """Return an episode's result in words: as of eval, or who won."""
     left, right = result.score
     if match.hand is None:
         return f"episode {result.number + 1}  return {right - left:+d}  length {result.steps}"
     caption = match.caption
-    return f"game {result.number + 1}  {caption.left} {left} : {right} {caption.right}"
+    return f"episode {result.number + 1}  {caption.left} {left} : {right} {caption.right}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.checkpoints import find_checkpoint, newest_run
+from fastpong.cli.checkpoints import default_agent, find_checkpoint
 
 if TYPE_CHECKING:
     from fastpong.viewing.shown import Shown
@@ -33,23 +33,9 @@ def find_shown(
     """
     from fastpong.viewing.shown import load_shown
 
-    path = run or _default()
+    path = run or default_agent()
     found = find_checkpoint(path if episode is None else _checkpoint_of(path, episode))
     return load_shown(found, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend)
-
-
-def _default() -> Path:
-    from fastpong import pretrained
-
-    run = newest_run()
-    if run is None and pretrained.path(pretrained.DEFAULT).exists():
-        run = Path(pretrained.DEFAULT)
-    if run is None:
-        raise click.UsageError(
-            "RUN: expected a run, and there is none under runs/; train one first: fastpong train "
-            "--recipe pong"
-        )
-    return run
 
 
 def _checkpoint_of(run: Path, episode: int) -> Path:

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from fastpong.cli.checkpoints import PATH, newest_run
-from fastpong.cli.choice import Choice, changes, choose
-from fastpong.cli.display import Heading, announce, open_display, say, warn
+from fastpong.cli.choice import Choice, changes, choose, named_env, sets_workers
+from fastpong.cli.display import announce, open_display, say, warn
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import Names, SettingsCommand
+from fastpong.cli.panel import Heading
+from fastpong.cli.seeds import Seeds, check_alone, refuse_watch
 
 if TYPE_CHECKING:
     from fastpong.settings.config import Config
     from fastpong.storage.checkpoint import Checkpoint
     from fastpong.storage.run import Run
+    from fastpong.storage.tracking import Tracking
     from fastpong.training.session import Outcome, Session
 
 NEWEST = "newest"
+SWEEP, SWEEP_SETTINGS = "sweep.json", "settings.toml"
+"""Files of a sweep's directory, see ``storage.sweep``. Named here to keep the help light."""
+
+
+class Outlets(NamedTuple):
+    """Hold what a training is shown on and sent to."""
+
+    progress: bool
+    watch: bool
+    track: str | None
+
+    def check(self) -> None:
+        """Raise click.UsageError for a package that is not installed."""
+        if self.track is not None:
+            from fastpong.storage.tracking import missing
+
+            if (reason := missing(self.track)) is not None:
+                raise click.UsageError(reason)
+
+    def tracking(self, run: Run) -> AbstractContextManager[Tracking | None]:
+        """Begin to track a run, if asked to."""
+        if self.track is None:
+            return nullcontext()
+        from fastpong.storage.tracking import track
+
+        return track(run, self.track)
 
 
 @click.command(
@@ -28,7 +58,6 @@ NEWEST = "newest"
     short_help="Train an agent.",
     epilog="""\b
 Examples:
-  fastpong train --workers 8
   fastpong train --recipe pong --run-dir runs/first
   fastpong train --resume runs/first --until 20
 More:
@@ -37,11 +66,16 @@ More:
 Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""",
 )
 @click.option("--recipe", type=Names("fastpong.recipes", "RECIPES"),
-              help="Named settings, which other options override: karpathy, keras, pong, "
-              "pong-sticky.  [default: karpathy]",
+              help="Settings to begin with: karpathy (default), keras, pong, pong-sticky.",
               )  # fmt: skip
 @click.option("--agent", type=Names("fastpong.agents", "AGENTS", "ALIASES"),
               help="Learning algorithm: karpathy, keras, ppo, dqn. Alone it takes its recipe.",
+              )  # fmt: skip
+@click.option("--frame-skip", type=click.IntRange(min=1), metavar="FRAMES",
+              help="Beside --env: the environment of that game with this frame skip.")  # fmt: skip
+@click.option("--sticky", "--repeat-action-probability", type=click.FloatRange(0, 1),
+              metavar="PROBABILITY",
+              help="Beside --env: the environment of that game with such sticky actions.",
               )  # fmt: skip
 @click.option("--config", "config_file", type=PATH, metavar="FILE.toml",
               help="Settings from a file in the form of a recipe.")  # fmt: skip
@@ -52,6 +86,10 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
               help="Go on with a run, or with the newest. Limits, workers, learning rate and "
               "emulator may change.",
               )  # fmt: skip
+@click.option("--track", type=Names("fastpong.storage.tracking", "TRACKERS"),
+              help="Send it to wandb or mlflow, too.")  # fmt: skip
+@click.option("--seeds", type=Seeds(), metavar="N N...",
+              help="A run per seed, side by side: 1 2 3, or 1-3.")  # fmt: skip
 @click.option("--progress/--no-progress", default=True,
               help="A live display or a line per episode.",
               )  # fmt: skip
@@ -60,33 +98,55 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
               )  # fmt: skip
 def train(
     recipe: str | None,
+    frame_skip: int | None,
+    sticky: float | None,
     config_file: Path | None,
     run_dir: Path | None,
     resume: Path | None,
+    seeds: tuple[int, ...] | None,
     progress: bool,
     watch: bool,
+    track: str | None,
     **given: str | bool | None,
 ) -> int:
     """Train an agent, in a new or a resumed run.
 
-    A run is a directory with its settings, metrics.csv (a row per episode), TensorBoard events and
-    checkpoints.
+    A run is a directory of settings, metrics.csv, event files and checkpoints.
     """
     if resume is not None and run_dir is not None:
         raise click.UsageError(
             "--resume and --run-dir: expected one of them; a resumed run keeps its directory"
         )
+    if resume is not None and given.get("init_from") is not None:
+        raise click.UsageError(
+            "--resume and --init-from: expected one of them; a resumed run has its own weights"
+        )
+    given["env"] = named_env(given.get("env"), frame_skip, sticky)
+    outlets = Outlets(progress, watch, track)
+    outlets.check()
     with Interrupt() as interrupt:
+        if seeds is not None:
+            from fastpong.cli.sweep import begin_sweep
+
+            check_alone(given, resume)
+            refuse_watch(watch)
+            choice = choose(recipe, config_file, given)
+            workers = choice.config.workers if sets_workers(config_file, given) else None
+            return begin_sweep(choice, seeds, run_dir, workers, track, progress, interrupt)
         if resume is None:
-            return _begin(choose(recipe, config_file, given), run_dir, progress, watch, interrupt)
+            return _begin(choose(recipe, config_file, given), run_dir, outlets, interrupt)
         directory = _find_run(resume)
+        if (directory / SWEEP).is_file():
+            from fastpong.cli.sweep import resume_sweep
+
+            refuse_watch(watch)
+            asked = changes(directory / SWEEP_SETTINGS, recipe, config_file, given)
+            return resume_sweep(directory, asked, track, progress, interrupt)
         asked = changes(directory / "config.toml", recipe, config_file, given)
-        return _resume(directory, asked, progress, watch, interrupt)
+        return _resume(directory, asked, outlets, interrupt)
 
 
-def _begin(
-    choice: Choice, run_dir: Path | None, progress: bool, watch: bool, interrupt: Interrupt
-) -> int:
+def _begin(choice: Choice, run_dir: Path | None, outlets: Outlets, interrupt: Interrupt) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
 
@@ -94,11 +154,11 @@ def _begin(
     with Session(config) as session, Run.create(run_dir, config, warn=warn) as run:
         for note in choice.notes:
             say(note)
-        return _train(session, run, progress, watch, interrupt)
+        return _train(session, run, outlets, interrupt)
 
 
 def _resume(
-    directory: Path, asked: dict[str, object], progress: bool, watch: bool, interrupt: Interrupt
+    directory: Path, asked: dict[str, object], outlets: Outlets, interrupt: Interrupt
 ) -> int:
     from fastpong.storage.run import Run
     from fastpong.training.session import Session
@@ -118,7 +178,7 @@ def _resume(
                 + (recipe if run.config.recipe else "")
             )
         with Session(run.config) as session:
-            return _train(session, run, progress, watch, interrupt)
+            return _train(session, run, outlets, interrupt)
 
 
 def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
@@ -150,7 +210,7 @@ def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | N
     return None
 
 
-def _train(session: Session, run: Run, progress: bool, watch: bool, interrupt: Interrupt) -> int:
+def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -> int:
     """Train with a display, and report the end."""
     config = run.config
     heading = Heading(
@@ -164,19 +224,23 @@ def _train(session: Session, run: Run, progress: bool, watch: bool, interrupt: I
         config.until,
         config.until_episodes,
         config.total_timesteps,
+        tuple((stage.from_step, stage.about) for stage in config.stages),
     )
     interrupt.pids = lambda: session.pool.pids
     surface = None
-    if watch:
+    if outlets.watch:
         from fastpong.cli.watching import beside
 
         surface = beside(session, interrupt)
-    display = open_display(heading, progress=progress, surface=surface)
-    try:
-        interrupt.deferred = True
-        outcome = session.train(run, display=display, stop=interrupt)
-    finally:
-        display.close()
+    with outlets.tracking(run) as tracking:
+        display = open_display(heading, progress=outlets.progress, surface=surface)
+        try:
+            interrupt.deferred = True
+            outcome = session.train(run, display=display, stop=interrupt)
+        finally:
+            display.close()
+        if tracking is not None and outcome.finished:
+            tracking.finished()
     return _report(run, outcome, interrupt)
 
 
@@ -191,6 +255,7 @@ def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
             f"reached a mean return of {config.until:g} over the last {config.until_episodes} "
             "episodes"
         )
+    _report_best(run)
     if outcome.finished:
         announce(
             f"trained {outcome.episode:,} episodes, {outcome.steps:,} steps; checkpoint {where}"
@@ -202,12 +267,28 @@ def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
     return interrupt.status
 
 
+def _report_best(run: Run) -> None:
+    """Announce the best weights, if the run is evaluated."""
+    from fastpong.storage.checkpoint import CheckpointError
+    from fastpong.training.periodic import BEST, read_best
+
+    if run.config.eval_every is None:
+        return
+    with suppress(CheckpointError):
+        if (best := read_best(run.directory)) is not None:
+            announce(
+                f"best evaluation {best.mean:+.2f}, after episode {best.episode:,}; weights "
+                f"{run.directory / BEST}"
+            )
+
+
 def _find_run(resume: Path) -> Path:
-    """Return the run named, or the newest."""
+    """Return the run named, by itself or a file of it, or the newest."""
+    from fastpong.storage.finding import run_of
     from fastpong.storage.run import ROOT, RunError
 
     if resume != Path(NEWEST) or resume.is_dir():
-        return resume
+        return run_of(resume)
     found = newest_run()
     if found is None:
         raise RunError(

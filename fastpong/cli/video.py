@@ -1,4 +1,4 @@
-"""The command ``fastpong video``: games as a film."""
+"""The command ``fastpong video``: episodes as a film."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ if TYPE_CHECKING:
     from fastpong.viewing.shown import Shown
 
 _SECONDS = 20.0
-"""Length of a GIF and a WebP by default: their size grows with it, and whole games are long."""
+"""Length of a GIF and a WebP by default: their size grows with it, and whole episodes are long."""
 
 _REPORT_SECONDS = 2.0
 
 
-@click.command(short_help="Make a film of an agent's games.")
+@click.command(short_help="Make a film of an agent's episodes.")
 @click.argument("runs", nargs=-1, type=PATH, metavar="[RUN]...")
 @click.option("-o", "--output", required=True, type=PATH, metavar="FILE",
               help="File to write: .mp4, .gif or .webp.")  # fmt: skip
-@click.option("--checkpoint", "episodes", multiple=True, type=click.IntRange(min=0),
+@click.option("--checkpoint", "checkpoints", multiple=True, type=click.IntRange(min=0),
               metavar="EPISODE",
               help="The run's checkpoint of that episode; several stand side by side.  "
               "[default: the newest]",
               )  # fmt: skip
 @click.option("--caption", "captions", multiple=True, metavar="TEXT",
-              help="Words above a game, in the games' order.  [default: how long it was trained]",
+              help="Words above a picture, in their order.  [default: how long it was trained]",
               )  # fmt: skip
-@click.option("--games", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Games one after the other.")  # fmt: skip
+@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Episodes one after the other.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0.1), metavar="NUMBER",
-              help="Length of the film at most.  [default: 20 for .gif and .webp, else the games']",
+              help="Length of the film at most.  [default: 20 for .gif and .webp, else whole "
+              "episodes]",
               )  # fmt: skip
 @click.option("--fps", type=click.Choice(["60", "30", "20", "15", "12", "10"]), metavar="NUMBER",
               help="Frames a second: 60, 30, 20, 15, 12, 10.  [default: 60 for .mp4, else 30]",
@@ -48,10 +49,10 @@ _REPORT_SECONDS = 2.0
 @click.option("--speed", type=click.IntRange(1, 60), default=1, show_default=True,
               help="Factor of the game's own speed.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(1, 8),
-              help="Columns of a game by 160.  [default: 4 for one game's .mp4, else 2]",
+              help="Columns of a picture by 160.  [default: 4 for one picture's .mp4, else 2]",
               )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of the games, as of eval: the same seed, the same games.")  # fmt: skip
+              help="Seed of the episodes, which are those of eval with the same seed.")  # fmt: skip
 @click.option("--greedy", "--deterministic", is_flag=True,
               help="Take the likeliest action; else it is sampled.")  # fmt: skip
 @click.option("--env", type=Names("fastpong.envs.variants", "VARIANTS"),
@@ -59,9 +60,9 @@ _REPORT_SECONDS = 2.0
 def video(
     runs: tuple[Path, ...],
     output: Path,
-    episodes: tuple[int, ...],
+    checkpoints: tuple[int, ...],
     captions: tuple[str, ...],
-    games: int,
+    episodes: int,
     seconds: float | None,
     fps: str | None,
     speed: int,
@@ -70,7 +71,7 @@ def video(
     greedy: bool,
     env: str | None,
 ) -> int:
-    """Make a film of an agent's games.
+    """Make a film of an agent's episodes.
 
     RUN is as for fastpong play. Several stand side by side, and so do several checkpoints of one.
 
@@ -86,10 +87,10 @@ def video(
         kind = check_kind(output)
         rate = _rate(kind, fps)
         agents = [
-            find_shown(run, episode, seed=seed, greedy=greedy, env=env)
-            for run, episode in _pairs(runs, episodes)
+            find_shown(run, checkpoint, seed=seed, greedy=greedy, env=env)
+            for run, checkpoint in _pairs(runs, checkpoints)
         ]
-        parts = _parts(agents, captions, games)
+        parts = _parts(agents, captions, episodes)
         film = Film(parts, scale or (4 if kind == ".mp4" and len(parts) == 1 else 2))
         if seconds is None and kind != ".mp4":
             seconds = _SECONDS
@@ -118,12 +119,14 @@ def _rate(kind: str, fps: str | None) -> int:
     return rate
 
 
-def _pairs(runs: Sequence[Path], episodes: Sequence[int]) -> list[tuple[Path | None, int | None]]:
-    """Return run and checkpoint of each game.
+def _pairs(
+    runs: Sequence[Path], checkpoints: Sequence[int]
+) -> list[tuple[Path | None, int | None]]:
+    """Return run and checkpoint of each picture.
 
     Raises click.UsageError for several of both.
     """
-    if len(runs) > 1 and episodes:
+    if len(runs) > 1 and checkpoints:
         raise click.UsageError(
             "--checkpoint: expected one run with several checkpoints, or several runs without; "
             "to mix them, name files of their checkpoints/ as runs"
@@ -131,15 +134,15 @@ def _pairs(runs: Sequence[Path], episodes: Sequence[int]) -> list[tuple[Path | N
     run = runs[0] if runs else None
     if len(runs) > 1:
         return [(path, None) for path in runs]
-    return [(run, episode) for episode in episodes] or [(run, None)]
+    return [(run, episode) for episode in checkpoints] or [(run, None)]
 
 
-def _parts(agents: Sequence[Shown], captions: Sequence[str], games: int) -> list[Part]:
+def _parts(agents: Sequence[Shown], captions: Sequence[str], episodes: int) -> list[Part]:
     from fastpong.viewing.film import Part
 
     if captions and len(captions) != len(agents):
         raise click.UsageError(
-            f"--caption: expected one for each of {len(agents)} games, got {len(captions)}"
+            f"--caption: expected one for each of {len(agents)} pictures, got {len(captions)}"
         )
     return [
         Part(
@@ -147,7 +150,7 @@ def _parts(agents: Sequence[Shown], captions: Sequence[str], games: int) -> list
             captions[n] if captions else agent.trained,
             "computer",
             agent.player.agent,
-            range(games),
+            range(episodes),
         )
         for n, agent in enumerate(agents)
     ]

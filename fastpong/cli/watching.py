@@ -128,7 +128,7 @@ class Beside:
         with self._lock:
             if self._scene is None or self.terminal.gone:
                 return
-            name = f"game {game + 1}"
+            name = f"episode {game + 1}"
             if self._caption.game != name:
                 self._caption = replace(self._caption, game=name)
                 self._scene = self._new_scene()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from fastpong.envs.games import PONG, GameSpec
 
@@ -36,6 +37,23 @@ class Variant:
         if self.max_frames < 1:
             raise ValueError(f"max_frames: expected 1 or more, got {self.max_frames!r}")
 
+    @property
+    def gymnasium_kwargs(self) -> dict[str, Any]:
+        """Return the arguments of ``gymnasium.make`` for this environment, ``id`` first."""
+        skips = self.frameskip
+        skip = skips[0] if len(skips) == 1 else (min(skips), max(skips) + 1)
+        id = f"ALE/{self.game.rom.title()}-v5"
+        return {"id": id, "frameskip": skip, "repeat_action_probability": self.sticky}
+
+    @property
+    def gymnasium_make(self) -> str:
+        """Return the call that makes this environment in gymnasium."""
+        arguments = (
+            repr(value) if name == "id" else f"{name}={value}"
+            for name, value in self.gymnasium_kwargs.items()
+        )
+        return f"gymnasium.make({', '.join(arguments)})"
+
     def with_frame_skip(self, frames: int) -> Variant:
         """Return the variant with another frame skip.
 
@@ -58,6 +76,7 @@ VARIANTS: dict[str, Variant] = {
         Variant("Pong-v0", PONG, frameskip=(2, 3, 4), sticky=0.25),
         Variant("Pong-v4", PONG, frameskip=(2, 3, 4)),
         Variant("PongNoFrameskip-v4", PONG, frameskip=(1,)),
+        # The only name that gymnasium does not know any more: ale-py 0.11 registers the others.
         Variant("PongDeterministic-v4", PONG, frameskip=(4,)),
         Variant("ALE/Pong-v5", PONG, frameskip=(4,), sticky=0.25),
     )
@@ -74,3 +93,29 @@ def find_variant(name: str) -> Variant:
     near = get_close_matches(name, VARIANTS, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(f"unknown environment {name!r}: expected one of {', '.join(VARIANTS)}.{hint}")
+
+
+def find_like(name: str, frame_skip: int | None = None, sticky: float | None = None) -> Variant:
+    """Return the variant of a game with another frame skip or another stickiness.
+
+    frame_skip : frames that an action is played for. None for that of ``name``
+    sticky     : gymnasium's repeat_action_probability. None for that of ``name``
+
+    Raises ValueError where no variant is so.
+    """
+    base = find_variant(name)
+    skips = base.frameskip if frame_skip is None else (frame_skip,)
+    repeated = base.sticky if sticky is None else sticky
+    same_game = [variant for variant in VARIANTS.values() if variant.game is base.game]
+    for variant in same_game:
+        if (variant.frameskip, variant.sticky) == (skips, repeated):
+            return variant
+    known = ", ".join(f"{_listed(v.frameskip)} and {v.sticky:g} ({v.name})" for v in same_game)
+    raise ValueError(
+        f"env: expected a frame skip and a sticky probability of one of these, {known}, got "
+        f"{_listed(skips)} and {repeated:g}; stages of a recipe may lower the frame skip"
+    )
+
+
+def _listed(frameskip: tuple[int, ...]) -> str:
+    return "/".join(map(str, frameskip))

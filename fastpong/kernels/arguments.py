@@ -130,23 +130,26 @@ class ArrayItem:
     def _wrong_dtype(self, allowed: Dtypes, got: DType) -> TypeError:
         wanted = " or ".join(str(dtype) for dtype in allowed)
         return TypeError(
-            f"{self.name}: expected dtype {wanted}, got {got}; convert it with .astype()"
+            f"{self.name}: expected dtype {wanted}, got {got}; convert it first, as by .astype() "
+            "of NumPy or .to() of PyTorch"
         )
 
     def _wrong_shape(self, call: Call, got: tuple[int, ...]) -> ValueError:
         sizes, sources = call.sizes, call.source
         parts = [
-            dim if name is None or name not in sizes else f"{dim}={times * sizes[name] + plus}"
+            str(dim) if name is None or name not in sizes else f"{dim}={times * sizes[name] + plus}"
             for dim, (name, times, plus) in zip(self.dims, self.parsed, strict=True)
         ]
-        wanted = ", ".join(map(str, parts)) + ("," if len(parts) == 1 else "")
+        wanted = _written(parts)
+        if self.starred:  # the last axis may be missing
+            wanted = f"{_written(parts[:-1])} or {_written(parts)}".replace("*", "")
         by = sorted(
             {f"{name} is of {sources[name]}" for name, _, _ in self.parsed if name in sources}
         )
         hint = f" ({', '.join(by)})" if by else ""
         if got[1 : len(self.dims) + 1] == self.dims:
             hint = f", a batch of {got[0]}; pass them one by one"
-        return ValueError(f"{self.name}: expected shape ({wanted}), got {got}{hint}")
+        return ValueError(f"{self.name}: expected shape {wanted}, got {got}{hint}")
 
     def finish(self, call: Call, array: Array) -> Array:
         """Apply the rule, reshape."""
@@ -162,6 +165,10 @@ class ArrayItem:
             return drawn.astype(kind) if self.shared else drawn
         dtype = kind if self.shared else self.dtypes[0]
         return rng.standard_normal(shape).astype(dtype)
+
+
+def _written(shape: Sequence[str]) -> str:
+    return f"({', '.join(shape)}{',' if len(shape) == 1 else ''})"
 
 
 def _parse(dim: int | str) -> tuple[str | None, int, int]:
@@ -251,9 +258,10 @@ class InPlace(ArrayItem):
         """Return it, itself."""
         array = self.same(call, value)
         if not array.flags.carray:
+            fault = "that is not" if array.flags.writeable else "that is read-only"
             raise ValueError(
                 f"{self.name}: expected a writeable, C-contiguous array to write into, got one "
-                f"that is not; pass a fresh array"
+                f"{fault}; pass a fresh array"
             )
         call.written.append((self.name, self.aliases))
         return self.finish(call, array)

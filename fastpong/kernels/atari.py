@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.kernels.arguments import U8, Choice, In, InPlace, Item, Out, Shaped, Size
-from fastpong.kernels.parts import any_bytes, batch_of_one, bits, ravel
+from fastpong.kernels.parts import any_bytes, batch_of_one, bits, images, lines, one_image, ravel
 from fastpong.kernels.runner import Runner
 from fastpong.kernels.spec import Kernel
 
@@ -23,38 +22,6 @@ _COMPAT, _PADDING = Choice("compat", COMPATS), Choice("padding", PADDINGS)
 _SIZE = Size("size", ("H", "W"), ("h", "w"), (6, 5))
 _SIZES = {"": {"N": 2, "K": 3, "H": 13, "W": 9, "h": 6, "w": 5}}
 _PALETTE = In("palette", U8, (256, 3), None, any_bytes)
-
-
-def _colours(array: Array) -> Array:
-    return array.reshape(array.size // 3, 3)
-
-
-def _channel(array: Array) -> Array:
-    """Return a batch of frames with one channel."""
-    return array[..., None]
-
-
-def _one_channel(array: Array) -> Array:
-    """Return a batch of one frame with one channel."""
-    return array[None, ..., None]
-
-
-def _rows(array: Array) -> Array:
-    """Return each frame as a row: (N, pixels)."""
-    return array.reshape(len(array), math.prod(array.shape[1:]))
-
-
-def _one_row(array: Array) -> Array:
-    return array.reshape(1, array.size)
-
-
-def _stacks(array: Array) -> Array:
-    """Return stacks of rows: (N, K, pixels)."""
-    return array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
-
-
-def _one_stack(array: Array) -> Array:
-    return array.reshape(1, len(array), math.prod(array.shape[1:]))
 
 
 def _kernel(name: str, raw: str, public: str, *items: Item) -> Kernel:
@@ -73,7 +40,7 @@ def _max_pool(name: str, *dims: str | int) -> Kernel:
 def _grayscale(name: str, *dims: str) -> Kernel:
     return _kernel(
         name, "grayscale", "grayscale",
-        In("frame", U8, (*dims, 3), None, any_bytes, _colours),
+        In("frame", U8, (*dims, 3), None, any_bytes, lines),
         _COMPAT,
         Out("out", U8, dims, shaped=ravel),
     )  # fmt: skip
@@ -104,12 +71,12 @@ def _frame(raw: str, batch: bool, *others: Item) -> Kernel:
     )  # fmt: skip
 
 
-def _push(name: str, batch: tuple[str, ...], stack: Shaped, frame: Shaped, fresh: Item) -> Kernel:
+def _push(name: str, batch: tuple[str, ...], shaped: Shaped | None) -> Kernel:
     return _kernel(
         name, "frame_stack_push", "frame_stack_push",
-        InPlace("stack", U8, (*batch, "K", "H", "W"), None, any_bytes, stack),
-        In("frame", U8, (*batch, "H", "W"), None, any_bytes, frame),
-        fresh,
+        InPlace("stack", U8, (*batch, "K", "H", "W"), None, any_bytes, shaped),
+        In("frame", U8, (*batch, "H", "W"), None, any_bytes, shaped),
+        In("fresh", U8, batch or (1,), None, bits),
         _PADDING,
     )  # fmt: skip
 
@@ -121,17 +88,13 @@ MAX_POOL_FRAMES_RGB = _max_pool("max_pool_frames_rgb", "N", "H", "W", 3)
 GRAYSCALE = _grayscale("grayscale", "H", "W")
 GRAYSCALE_BATCH = _grayscale("grayscale_batch", "N", "H", "W")
 
-RESIZE_AREA = _resize("resize_area", (), (), _one_channel)
-RESIZE_AREA_BATCH = _resize("resize_area_batch", ("N",), (), _channel)
+RESIZE_AREA = _resize("resize_area", (), (), one_image)
+RESIZE_AREA_BATCH = _resize("resize_area_batch", ("N",), (), images)
 RESIZE_AREA_RGB = _resize("resize_area_rgb", (), (3,), batch_of_one)
 RESIZE_AREA_RGB_BATCH = _resize("resize_area_rgb_batch", ("N",), (3,), None)
 
-FRAME_STACK_PUSH = _push(
-    "frame_stack_push", (), _one_stack, _one_row, In("fresh", U8, (1,), None, bits)
-)
-FRAME_STACK_PUSH_BATCH = _push(
-    "frame_stack_push_batch", ("N",), _stacks, _rows, In("fresh", U8, ("N",), None, bits)
-)
+FRAME_STACK_PUSH = _push("frame_stack_push", (), batch_of_one)
+FRAME_STACK_PUSH_BATCH = _push("frame_stack_push_batch", ("N",), None)
 
 ATARI_FRAME = _frame("atari_frame", False)
 ATARI_FRAME_BATCH = _frame("atari_frame", True)

@@ -50,6 +50,12 @@ def not_negative(name: str, value: object) -> float:
     return number
 
 
+def threshold(name: str, value: object) -> float:
+    """Return ``value`` as a float >= 0, infinity too."""
+    infinite = isinstance(value, (float, np.floating)) and value == math.inf
+    return math.inf if infinite else not_negative(name, value)
+
+
 def not_tiny(name: str, value: object) -> float:
     """Return ``value`` as a finite float >= 1e-12."""
     number = real(name, value)

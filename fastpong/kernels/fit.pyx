@@ -33,9 +33,11 @@ cdef extern from *:
 
 SHAPES = {
     parts.ravel: RAVEL, parts.column: COLUMN, parts.lines: LINES, parts.batch_of_one: BATCH_OF_ONE,
+    parts.images: IMAGES, parts.one_image: ONE_IMAGE,
 }
 RANGES = {
     checks.fraction: FRACTION, checks.not_negative: NOT_NEGATIVE, checks.not_tiny: NOT_TINY,
+    checks.threshold: NOT_NEGATIVE,  # infinity is left to the checks in Python
     checks.real: REAL_NUMBER, checks.below_one: BELOW_ONE, checks.limit: LIMIT,
     checks.count: COUNT, checks.whole: WHOLE,
 }
@@ -557,18 +559,20 @@ cdef class Fit:
     cdef object _shape(self, int i, array):
         """Return the array as the raw kernel wants it shaped."""
         cdef cnp.ndarray given = <cnp.ndarray>array
-        cdef cnp.npy_intp dims[MOST_DIMS + 1]
+        cdef cnp.npy_intp dims[MOST_DIMS + 2]
         cdef Way shaped = self.slots[i].shaped
-        cdef int k, ndim = cnp.PyArray_NDIM(given)
+        cdef int k, first, ndim = cnp.PyArray_NDIM(given)
         if shaped == PYTHON:
             return self.items[i].shaped(array)
         if shaped == RAVEL and ndim == 1:
             return array
-        if shaped == BATCH_OF_ONE:
-            dims[0] = 1
+        if shaped == BATCH_OF_ONE or shaped == IMAGES or shaped == ONE_IMAGE:
+            first = shaped != IMAGES
+            dims[0] = dims[first + ndim] = 1
             for k in range(ndim):
-                dims[k + 1] = cnp.PyArray_DIM(given, k)
-            return view(given, ndim + 1, dims, cnp.PyArray_TYPE(given))
+                dims[first + k] = cnp.PyArray_DIM(given, k)
+            ndim += first + (shaped != BATCH_OF_ONE)
+            return view(given, ndim, dims, cnp.PyArray_TYPE(given))
         dims[0], dims[1] = cnp.PyArray_SIZE(given), 1
         if shaped == LINES:
             dims[1] = cnp.PyArray_DIM(given, ndim - 1)

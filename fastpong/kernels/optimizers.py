@@ -172,7 +172,7 @@ class Optimizers(Runner):
 
         Returns the norm before, added up in float64. Source: ``torch.nn.utils.clip_grad_norm_``.
         """
-        limit, raw = _max_norm(max_norm), self.raw.family("optimizers")
+        limit, raw = checks.threshold("max_norm", max_norm), self.raw.family("optimizers")
         arrays = _separate(gradients)
         norm = math.sqrt(sum(raw.squared_norm(array) for array in arrays))
         if error_if_nonfinite and not math.isfinite(norm):
@@ -218,22 +218,26 @@ class Optimizers(Runner):
         )  # fmt: skip
 
 
-def _max_norm(value: object) -> float:
-    """Return a number >= 0, infinity too."""
-    infinite = isinstance(value, (float, np.floating)) and value == math.inf
-    return math.inf if infinite else checks.not_negative("max_norm", value)
-
-
 def _separate(gradients: Array | Iterable[Array]) -> list[Array]:
     """Return arrays to write into, each in one row, that share no memory."""
     alone = hasattr(gradients, "shape") or not isinstance(gradients, Iterable)
     given: list[Array] = [gradients] if alone else list(gradients)  # type: ignore[list-item]
     names = ["gradients"] if alone else [f"gradients[{number}]" for number in range(len(given))]
+    for name, one in zip(names, given, strict=True):
+        if one is None or getattr(one, "requires_grad", False) is True:
+            raise TypeError(
+                f"{name}: expected a gradient, got {_kind(one)}; pass "
+                "[p.grad for p in model.parameters() if p.grad is not None]"
+            )
     arrays = [_to_row(name, one) for name, one in zip(names, given, strict=True)]
     # Arrays with memory of their own share it only with themselves.
     if len({id(one) for one in given}) < len(given) or not all(map(_owns, given)):
         _no_overlap(names, arrays)
     return arrays
+
+
+def _kind(gradient: object) -> str:
+    return "None" if gradient is None else f"a {type(gradient).__name__} that requires grad"
 
 
 def _to_row(name: str, array: Array) -> Array:

@@ -94,9 +94,9 @@ def _none_negative(name: str, values: Array) -> None:
         raise ValueError(f"{name}: expected finite numbers >= 0, got {wrong[0]}")
 
 
-def lines(kernel: Array) -> Array:
-    """Return the convolution's kernel as (36 C, F)."""
-    return kernel.reshape(-1, kernel.shape[-1])
+def lines(array: Array) -> Array:
+    """Return it as rows of its last axis."""
+    return array.reshape(-1, array.shape[-1])
 
 
 def ravel(array: Array) -> Array:
@@ -112,6 +112,16 @@ def column(array: Array) -> Array:
 def batch_of_one(array: Array) -> Array:
     """Return it with an axis before the others."""
     return array.reshape(1, *array.shape)
+
+
+def images(array: Array) -> Array:
+    """Return it with an axis of one channel after the others."""
+    return array.reshape(*array.shape, 1)
+
+
+def one_image(array: Array) -> Array:
+    """Return a batch of one, with one channel."""
+    return array.reshape(1, *array.shape, 1)
 
 
 def any_bytes(rng: Generator, shape: tuple[int, ...]) -> Array:

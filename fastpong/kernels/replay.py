@@ -92,7 +92,7 @@ class ReplayBuffer:
         self._changes = np.empty(most, np.int64), np.empty(most)
         self._powers = np.multiply.accumulate([1.0, *[settings.gamma] * settings.n_step])
         self._count, self._highest = 0, 1.0
-        self._known: tuple[object, int, ReplayBatch | None] = None, 0, None
+        self._known: tuple[object, list[int], ReplayBatch | None] = None, [], None
         rows = settings.n_envs * settings.slots
         self.tree = None if settings.prioritized is None else SumTree(rows, backend)
 
@@ -100,7 +100,7 @@ class ReplayBuffer:
         return {name: v for name, v in vars(self).items() if name not in ("_raw", "_known")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _known=(None, 0, None))
+        vars(self).update(state, _known=(None, [], None))
         self._raw = get_backend(self._backend).raw.family("replay")
 
     def __len__(self) -> int:
@@ -150,10 +150,11 @@ class ReplayBuffer:
 
     def _explain(self, refused: int, rewards: ArrayLike) -> NoReturn:
         """Raise for what the raw kernel has refused."""
-        if refused >= self.settings.n_envs:
+        env = refused - self.settings.n_envs
+        if env >= 0:
             raise ValueError(
-                f"rewards: expected numbers that float32 can hold, got {rewards!r} in environment "
-                f"{refused - self.settings.n_envs}"
+                f"rewards: expected numbers that float32 can hold, got {np.ravel(rewards)[env]} in "
+                f"environment {env}"
             )
         raise ValueError(
             f"frames: expected next_frames of the step before in environment {refused}, got "
@@ -179,7 +180,9 @@ class ReplayBuffer:
         """
         count = checks.whole("batch_size", batch_size)
         if count and not self._count:
-            raise ValueError("batch_size: expected 0 from an empty buffer; add steps first")
+            raise ValueError(
+                f"batch_size: expected 0 of an empty buffer, got {count}; add steps first"
+            )
         exponent = self._beta(beta)
         batch = self._batch(count, out)
         batch.weights.fill(1)
@@ -232,7 +235,7 @@ class ReplayBuffer:
         places = self._places(indices)
         errors = as_array("td_errors", td_errors).astype(np.float64)
         if errors.shape != places.shape:
-            raise ValueError(f"td_errors: expected {len(places)} numbers, got {td_errors!r}")
+            raise ValueError(f"td_errors: expected shape {places.shape}, got {errors.shape}")
         priorities = priorities_of(errors, self.settings.prioritized)
         there = self._storage[3][places] & SAMPLED != 0
         self.tree.update(places[there], priorities[there])
@@ -242,10 +245,13 @@ class ReplayBuffer:
         """Write the buffer to a file, whole or not at all.
 
         An .npz of plain arrays: settings, steps, priorities and the generator's state. A restored
-        buffer goes on with the same samples. Raises OSError when the disk fails.
+        buffer goes on with the same samples. Raises OSError for a directory that is missing or
+        read-only, and when the disk fails.
         """
         from fastpong.kernels.replay_file import state_of, write  # not at the start: 5 ms
+        from fastpong.storage.files import check_output
 
+        check_output(Path(path))
         settings = self.settings.plain()
         state = {"rng": state_of(self._rng), "highest": self._highest}
         used = int(self._heads[:, 1].max())
@@ -279,10 +285,11 @@ class ReplayBuffer:
         """Return room for a batch, the caller's after it has been checked once."""
         if out is None:
             return empty_batch(self.settings, count)
-        known, size, arrays = self._known
-        if arrays is None or known is not out or size != count:
+        known, sizes, arrays = self._known
+        # A caller may resize an array that was checked before.
+        if arrays is None or known is not out or sizes != [count, *(a.nbytes for a in arrays)]:
             arrays = check_batch(self.settings, out, count)
-            self._known = out, count, arrays
+            self._known = out, [count, *(a.nbytes for a in arrays)], arrays
         return arrays
 
     def _draw(self, count: int) -> Order:

@@ -69,8 +69,8 @@ N_STEP_RETURNS = _kernel(
 )  # fmt: skip
 VTRACE = _kernel(
     "vtrace", In("log_rhos", REAL, ROWS), REWARDS, VALUES, TERMINATED, LAST_VALUE, GAMMA, LAMBDA,
-    Number("clip_rho", checks.not_negative, 1.0), Number("clip_c", checks.not_negative, 1.0),
-    Number("clip_pg_rho", checks.not_negative, 1.0), Out("vs", FLOAT, ROWS),
+    Number("clip_rho", checks.threshold, 1.0), Number("clip_c", checks.threshold, 1.0),
+    Number("clip_pg_rho", checks.threshold, 1.0), Out("vs", FLOAT, ROWS),
     Out("pg_advantages", FLOAT, ROWS), *ENDS,
 )  # fmt: skip
 
@@ -255,7 +255,7 @@ class Returns(Runner):
 
         log_rhos : as rewards, log pi(a) - log mu(a): of the policy that learns, less that which
                    played
-        clip_*   : >= 0. A large number clips nothing
+        clip_*   : >= 0. Infinity clips nothing
         out      : (vs, pg_advantages), each as rewards
 
         The other arguments as in ``gae``. On-policy, where log_rhos are 0, v are the returns of

@@ -17,6 +17,7 @@ from fastpong.arrays import Doubles, Order
 from fastpong.kernels import checks
 from fastpong.kernels.arguments import F32, F64, I32, I64, Call, In, Out
 from fastpong.kernels.backend import get_backend
+from fastpong.kernels.foreign import is_array
 from fastpong.kernels.spec import Kernel
 
 INDICES = In("indices", (I64, I32), ("n",))
@@ -163,6 +164,11 @@ class SumTree:
         if type(n) is not int or n < 0:
             n = checks.whole("n", n)
         uniforms: Any = rng.random(n) if isinstance(rng, Generator) else rng
+        if uniforms is rng and not is_array(rng):
+            raise TypeError(
+                f"rng: expected a generator or an array of n numbers in [0, 1), got "
+                f"{type(rng).__name__}; pass numpy.random.default_rng(seed)"
+            )
         if out is None and uniforms is not rng:
             indices, priorities = empty(n, I64), empty(n)
             if self._takes(self._raw.tree_sample, uniforms, indices, priorities):

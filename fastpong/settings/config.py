@@ -46,7 +46,7 @@ from fastpong.settings.toml import write_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
-    "backend", "emulator", "learning_rate",
+    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate",
 })  # fmt: skip
 """Settings that a resumed run may change.
 
@@ -89,7 +89,14 @@ class Config:
     """
 
     recipe: str = option("", "recipe that the run was begun with; others override its values")
-    env: str = option("Pong-v0", "environment, by its Gymnasium name", choices=VARIANTS)
+    init_from: str | None = option(
+        None, "weights that a new run begins with: of a run, a file or a recipe"
+    )
+    env: str = option(
+        "Pong-v0",
+        "environment; PongDeterministic-v4 is fastpong's name of ALE/Pong-v5 with --sticky 0",
+        choices=VARIANTS,
+    )
     emulator: str = option(
         "auto",
         "emulator to play on; the console is several times as fast, auto takes it if it can play",
@@ -126,6 +133,10 @@ class Config:
         choices=("float32", "float64"),
     )
     save_every: int = option(100, "episodes between checkpoints; more save less often", minimum=1)
+    eval_every: int | None = option(None, "episodes between evaluations", minimum=1)
+    eval_episodes: int = option(
+        10, "episodes of one, while training waits; more give a surer mean", minimum=1
+    )
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:

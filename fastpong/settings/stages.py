@@ -58,6 +58,12 @@ class Stage:
     )
     set_in: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def about(self) -> str:
+        """Return the agent, and its frame skip where it has one of its own."""
+        skip = f", frame skip {self.frame_skip}" if self.frame_skip is not None else ""
+        return self.agent + skip
+
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
         check(self)

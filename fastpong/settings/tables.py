@@ -155,8 +155,12 @@ def _changes(stage: Stage, before: Stage, number: int) -> dict[str, Plain]:
 def override(values: Table, changes: Table) -> dict[str, object]:
     """Replace settings in every stage that has them.
 
-    The first stage with a setting gets the new value, and the others inherit it.
+    The first stage with a setting gets the new value, and the others inherit it. ``stages`` in the
+    changes take the place of all later stages, as they stand there.
     """
+    if "stages" in changes:
+        rest = {name: value for name, value in changes.items() if name != "stages"}
+        return {**override(values, rest), "stages": changes["stages"]}
     tables = stage_tables(values)
     agents = agents_of(
         [tables[0] | {k: v for k, v in changes.items() if k == "agent"}, *tables[1:]]

@@ -32,6 +32,9 @@ OURS = {
     "env_name": "env",
     "environment": "env",
     "epochs": "n_epochs",
+    "eval_freq": "eval_every",
+    "eval_interval": "eval_every",
+    "evaluation_episodes": "eval_episodes",
     "evaluation_exploration": "eval_eps",
     "exp_name": "run_dir",
     "experiment_name": "run_dir",
@@ -64,11 +67,14 @@ OURS = {
     "minibatch": "batch_size",
     "minibatch_size": "batch_size",
     "n_episodes": "episodes",
+    "n_eval_episodes": "eval_episodes",
     "n_minibatches": "batch_size",
     "n_steps_return": "n_step",
     "n_timesteps": "total_timesteps",
+    "n_seeds": "seeds 1 2 3",
     "n_workers": "workers",
     "nb_workers": "workers",
+    "mlflow": "track mlflow",
     "no_op_max": "noop_max",
     "noops": "noop_max",
     "num_cpus": "workers",
@@ -77,6 +83,7 @@ OURS = {
     "num_episodes": "episodes",
     "num_epochs": "n_epochs",
     "num_minibatches": "batch_size",
+    "num_seeds": "seeds 1 2 3",
     "num_steps": "n_steps",
     "num_timesteps": "total_timesteps",
     "num_workers": "workers",
@@ -108,19 +115,22 @@ OURS = {
     "threads": "workers",
     "timesteps": "total_timesteps",
     "total_steps": "total_timesteps",
+    "trained_agent": "init_from",
     "until_games": "until_episodes",
     "update_epochs": "n_epochs",
     "utd_ratio": "replay_ratio",
     "value_coef": "vf_coef",
     "value_weight": "vf_coef",
+    "wandb": "track wandb",
     "warmup": "learning_starts",
     "warmup_steps": "learning_starts",
 }
 """Other names -> ours."""
 
 _CPU = "everything runs on the CPU, in as many processes as workers says"
-_ONLINE = "nothing is sent anywhere; every run writes TensorBoard events and metrics.csv"
-_VIDEO = "no pictures are drawn while training; fastpong eval plays a run's games"
+_ONLINE = "--track wandb sends a run there, and WANDB_PROJECT and WANDB_ENTITY name the place"
+_VIDEO = "no pictures are stored while training; --watch shows a game, fastpong video makes films"
+_STICKY = "the environment has it: --env ALE/Pong-v5 --frame-skip 4 --sticky 0, for one without"
 _STAGES = "stages of a recipe say that; fastpong recipes pong-sticky shows some"
 _ADAM = "agent keras has adam_beta1, adam_beta2 and adam_eps, and ppo and dqn have fixed ones"
 
@@ -137,9 +147,6 @@ ABSENT = {
     "(keras), exploration_final_eps or eval_eps (dqn)",
     "eps": "too many things have that name; expected rmsprop_eps (agent karpathy), adam_eps "
     "(keras), exploration_final_eps or eval_eps (dqn)",
-    "eval_episodes": "fastpong eval RUN --episodes N plays episodes of any checkpoint",
-    "eval_freq": "training's own episodes are in metrics.csv; fastpong eval plays others",
-    "eval_interval": "training's own episodes are in metrics.csv; fastpong eval plays others",
     "fine_gamma": _STAGES,
     "fine_reuse": _STAGES,
     "fine_returns": _STAGES,
@@ -155,7 +162,6 @@ ABSENT = {
     "hyper": "settings stand at the top of the file, without a table",
     "hyperparams": "settings are options of their own, or in a file for --config",
     "log_interval": "every episode is a row of metrics.csv",
-    "n_eval_episodes": "fastpong eval RUN --episodes N plays episodes of any checkpoint",
     "norm_adv": "advantages are always standardized",
     "optimizer": "every agent has its own: karpathy RMSProp, the others Adam",
     "policy": "every agent has its own network; hidden sets its size",
@@ -171,17 +177,15 @@ ABSENT = {
     "render": _VIDEO,
     "render_mode": _VIDEO,
     "start_e": "it is always 1; exploration_final_eps is the end and exploration_steps the way",
-    "sticky": "the environment has it: ALE/Pong-v5 is sticky, PongDeterministic-v4 is not",
-    "sticky_actions": "the environment has it: ALE/Pong-v5 is sticky, PongDeterministic-v4 is not",
+    "sticky": _STICKY,
+    "sticky_actions": _STICKY,
     "target_kl": "every update makes all of its n_epochs",
     "tau": "the target network is copied whole, every target_update_interval steps",
     "tensorboard": "every run directory has TensorBoard events; see --run-dir",
     "tensorboard_log": "every run directory has TensorBoard events; see --run-dir",
     "torch_deterministic": "equal seeds and settings always give equal weights",
-    "track": _ONLINE,
     "verbose": "--no-progress prints a line per episode",
     "video": _VIDEO,
-    "wandb": _ONLINE,
     "wandb_entity": _ONLINE,
     "wandb_project": _ONLINE,
     "wandb_project_name": _ONLINE,

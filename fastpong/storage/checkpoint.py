@@ -332,4 +332,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _broken(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path}: {reason}; use an older checkpoint")
+    # A file that nobody named like a checkpoint may be anything: no older one would help.
+    ours = path.parent.name == "checkpoints" or _NAME.fullmatch(path.name)
+    way = "use an older checkpoint" if ours else "name a run, or a checkpoint in its checkpoints/"
+    return CheckpointError(f"{path}: {reason}; {way}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,32 @@ def write_atomically(path: Path, data: bytes) -> None:
     stands and the temporary file is gone.
     """
     write_files({path: data})
+
+
+def check_output(path: Path) -> None:
+    """Raise OSError for a path that no file can be written to.
+
+    The message is one sentence with the remedy. It is called before the work whose result is
+    written.
+    """
+    directory = path.parent
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path}: expected a file to write, got a directory; name a file in it"
+        )
+    if not directory.exists():
+        raise FileNotFoundError(
+            f"{path}: expected a directory {directory}, found none; make it: mkdir -p {directory}"
+        )
+    if not directory.is_dir():
+        raise NotADirectoryError(
+            f"{path}: expected a directory {directory}, got a file; name another path"
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{path}: expected a directory that can be written to, {directory} cannot; name a file "
+            "elsewhere, or change its permissions"
+        )
 
 
 def make_directory(directory: Path) -> None:
@@ -41,12 +68,12 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         for path in contents:
             temporary[path].replace(path)
             renamed.append(path)
-    except OSError:
+    except OSError as error:
         # The last rename did not happen, so nothing refers to the files before it.
         for path in [*temporary.values(), *renamed]:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        raise
+        raise blame_asked(error, temporary) from error
     for directory in {path.parent for path in contents}:
         _sync(directory)
 
@@ -64,11 +91,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise blame_asked(error, {path: temporary}) from error
         raise
     _sync(path.parent)
+
+
+def blame_asked(error: OSError, temporary: Mapping[Path, Path]) -> OSError:
+    """Return an error about the file that was asked for, and not its temporary one.
+
+    temporary : the files that were asked for, and those that were written
+    """
+    asked = {str(other): str(path) for path, other in temporary.items()}
+    name = asked.get(str(error.filename), error.filename) or next(iter(asked.values()))
+    return OSError(error.errno or errno.EIO, error.strerror or str(error), name)
 
 
 def _write(path: Path, data: bytes) -> None:

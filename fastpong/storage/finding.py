@@ -1,17 +1,28 @@
-"""Trained agents by a path: a run, a checkpoint or exported weights."""
+"""Trained agents and runs by a path: a run, a checkpoint, exported weights."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TypeAlias
 
 from fastpong import pretrained
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.kinds import what_is
 from fastpong.storage.weights import exported
 from fastpong.storage.weights.exported import Exported
 
 Found: TypeAlias = Checkpoint | Exported
+
+CONFIG, CHECKPOINTS = "config.toml", "checkpoints"
+"""Names in a run's directory."""
+
+_SOURCES = (
+    "name a run's directory, a checkpoint in its checkpoints/, a file of fastpong export, or "
+    f"pretrained weights: {', '.join(pretrained.NAMES)}"
+)
+_LISTED = 5
 
 
 def find(path: Path) -> tuple[Found, list[str]]:
@@ -25,13 +36,80 @@ def find(path: Path) -> tuple[Found, list[str]]:
     if not path.exists():
         if str(path) in pretrained.NAMES:
             return exported.read(pretrained.path(str(path))), []
-        raise CheckpointError(
-            f"{path}: is missing; name a run's directory, a checkpoint in its checkpoints/, a file "
-            f"of fastpong export, or pretrained weights: {', '.join(pretrained.NAMES)}"
-        )
+        raise CheckpointError(f"{path}: is missing; {_SOURCES}")
     if path.is_dir():
-        inner = path / "checkpoints"
+        inner = path / CHECKPOINTS
+        if not inner.is_dir() and (listed := list_runs(path)):
+            raise CheckpointError(f"{path}: expected a run, got {listed}")
         return checkpoint.newest(inner if inner.is_dir() else path)
     if path.suffix == ".safetensors" and not checkpoint.manifest_path(path).exists():
         return exported.read(path), []
+    if path.suffix not in (".json", ".safetensors"):
+        raise CheckpointError(_refusal(path))
     return checkpoint.load(path), []
+
+
+def origin(source: str) -> dict[str, object]:
+    """Return the file that weights come from, its sha256 and its episode, for a run's records."""
+    found, _ = find(Path(source))
+    if isinstance(found, Checkpoint):
+        digest = found.manifest["data"]["sha256"]
+    else:
+        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
+    return {"path": str(found.path), "sha256": digest, "episode": found.episode}
+
+
+def runs(directory: Path) -> list[Path]:
+    """Return the runs in a directory that have a checkpoint, the newest first."""
+    found = [
+        (path.stat().st_mtime_ns, path.parent)
+        for path in directory.glob(f"*/{CONFIG}")
+        if any(path.parent.glob(f"{CHECKPOINTS}/*.json"))
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def list_runs(directory: Path) -> str:
+    """Describe a directory of runs and name them, the newest first. Empty without any."""
+    found = runs(directory)
+    if not found:
+        return ""
+    names = ", ".join(map(str, found[:_LISTED])) + (", ..." if len(found) > _LISTED else "")
+    count = f"{len(found)} run" + "s" * (len(found) > 1)
+    return f"a directory with {count}; name one of them, the newest first: {names}"
+
+
+def run_of(path: Path) -> Path:
+    """Return the run that a path in it belongs to: its checkpoint, config.toml and the like.
+
+    Raises CheckpointError for a checkpoint that is not the newest, since a run goes on from that.
+    """
+    inside = path.parent if path.is_file() or path.name == CHECKPOINTS else path
+    directory = inside.parent if inside.name == CHECKPOINTS else inside
+    if directory == path or not (directory / CONFIG).is_file():
+        return path
+    if path.is_file() and path.parent.name == CHECKPOINTS:
+        _check_newest(directory, path)
+    return directory
+
+
+def _check_newest(directory: Path, path: Path) -> None:
+    newest = checkpoint.newest(directory / CHECKPOINTS)[0]
+    asked = checkpoint.manifest_path(path)
+    if asked.name != newest.path.name:
+        raise CheckpointError(
+            f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "
+            f"{newest.path.name}, got another; to go on from there: fastpong train --resume "
+            f"{directory}; to begin a new run with these weights: fastpong train --init-from "
+            f"{asked}"
+        )
+
+
+def _refusal(path: Path) -> str:
+    kind = what_is(path)
+    if kind.importable:
+        return (
+            f"{path}: is {kind.name}; to make a run of it: fastpong import {path} runs/imported, "
+            "then fastpong eval runs/imported"
+        )
+    return f"{path}: expected an agent, got {kind.name}; {_SOURCES}"

@@ -18,9 +18,9 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
@@ -56,17 +56,42 @@ class Row(NamedTuple):
 
         Raises ValueError for any other line.
         """
-        named = zip(cls._fields, line.decode("ascii").split(","), strict=True)
-        return cls._make(float(v) if name in _REAL else int(v) for name, v in named)
+        return cls._make(parse_line(line, cls._fields, _REAL))
 
     def line(self) -> bytes:
-        """Return the row as a line of metrics.csv.
+        """Return the row as a line of metrics.csv."""
+        return format_line(self._asdict(), _REAL)
 
-        Floats are written by their repr, so that they are read back exactly.
-        """
-        named = zip(self._fields, self, strict=True)
-        values = (repr(float(v)) if name in _REAL else str(int(v)) for name, v in named)
-        return (",".join(values) + "\n").encode("ascii")
+
+class Numbered(Protocol):
+    """Describe a row of a table by episodes."""
+
+    @property
+    def episode(self) -> int:
+        """Return the number of the episode."""
+
+
+R = TypeVar("R", bound=Numbered)
+
+
+def format_line(values: Mapping[str, float], real: Collection[str]) -> bytes:
+    """Return numbers as a line of a table.
+
+    real : names of floats. They are written by their repr, so that they are read back exactly
+
+    The others are written as integers.
+    """
+    texts = (repr(float(v)) if name in real else str(int(v)) for name, v in values.items())
+    return (",".join(texts) + "\n").encode("ascii")
+
+
+def parse_line(line: bytes, names: Iterable[str], real: Collection[str]) -> list[float]:
+    """Parse a line of ``format_line``.
+
+    Raises ValueError for any other line.
+    """
+    named = zip(names, line.decode("ascii").split(","), strict=True)
+    return [float(v) if name in real else int(v) for name, v in named]
 
 
 _REAL = frozenset({"score", "running_mean", "wall_seconds", "cpu_seconds"})
@@ -146,7 +171,14 @@ class AppendFile:
 
 
 def cut_metrics(path: Path, episode: int, warn: Warn) -> list[Row]:
-    """Cut metrics.csv back and return its last rows.
+    """Cut metrics.csv back and return its last rows, as ``cut_table`` does."""
+    return cut_table(path, HEADER, Row.parse, episode, warn)
+
+
+def cut_table(
+    path: Path, header: bytes, parse: Callable[[bytes], R], episode: int, warn: Warn
+) -> list[R]:
+    """Cut a table back to an episode and return its last rows.
 
     Another file of that name is kept aside, since no log is worth a run. Line ends and the mark at
     the beginning may be those of a spreadsheet.
@@ -156,18 +188,18 @@ def cut_metrics(path: Path, episode: int, warn: Warn) -> list[Row]:
     copy and renaming it fails on the very disk that was full.
     Raises OSError if it cannot be read or shortened.
     """
-    rows: deque[Row] = deque(maxlen=WINDOW + 1)
+    rows: deque[R] = deque(maxlen=WINDOW + 1)
     size = 0
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         for line in file:
-            if size == 0 and not HEADER.startswith(_plain(line)):
+            if size == 0 and not header.startswith(_plain(line)):
                 aside = _keep_aside(path)
-                warn(f"{path}: expected the header {HEADER!r}, got {line[:200]!r}; kept as {aside}")
+                warn(f"{path}: expected the header {header!r}, got {line[:200]!r}; kept as {aside}")
                 return []
             if not line.endswith(b"\n"):
                 break
             if size:
-                row = _parsed(line)
+                row = _parsed(line, parse)
                 if row is not None and row.episode > episode:
                     break
                 rows += [row] if row is not None else []
@@ -189,9 +221,9 @@ def _keep_aside(path: Path) -> Path:
     return aside
 
 
-def _parsed(line: bytes) -> Row | None:
+def _parsed(line: bytes, parse: Callable[[bytes], R]) -> R | None:
     try:
-        return Row.parse(line)
+        return parse(line)
     except ValueError:
         return None
 
@@ -220,6 +252,7 @@ class TensorBoard:
     charts/SPS                       : the agent's steps per second over them
     charts/episodic_return, _length  : of the episode
     train/<name>                     : the agent's diagnostics
+    eval/mean_reward, mean_ep_length : of an evaluation
 
     The x axis is the run's total of steps. With ``purge_step`` TensorBoard drops the scalars of
     earlier files of the directory from that step on.
@@ -232,17 +265,22 @@ class TensorBoard:
         self._rows = deque([_START, *rows], maxlen=WINDOW + 1)
         self._file: AppendFile | None = None
 
-    def log(self, row: Row, diagnostics: Mapping[str, float]) -> None:
-        """Append the scalars of an episode, as one event."""
+    def log(self, row: Row, diagnostics: Mapping[str, float]) -> dict[str, float]:
+        """Append the scalars of an episode, as one event, and return them."""
+        self._rows.append(row)
+        scalars = self._scalars(row) | {f"train/{name}": v for name, v in diagnostics.items()}
+        self.write(row.total_steps, scalars)
+        return scalars
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Append scalars, as one event."""
         # Imported with the first episode, while the workers play on: 0.05 s that a run's start
         # need not wait for.
         from tensorboardX.proto import summary_pb2
 
-        self._rows.append(row)
-        scalars = self._scalars(row) | {f"train/{name}": v for name, v in diagnostics.items()}
         value = summary_pb2.Summary.Value
         values = [value(tag=tag, simple_value=float(number)) for tag, number in scalars.items()]
-        self._append(step=row.total_steps, summary=summary_pb2.Summary(value=values))
+        self._append(step=step, summary=summary_pb2.Summary(value=values))
 
     def close(self) -> None:
         """Close the file.

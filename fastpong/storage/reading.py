@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastpong.settings.config import Config
-from fastpong.storage.run import CONFIG, LOCK, VERSIONS, RunError
+from fastpong.storage.finding import CONFIG
+from fastpong.storage.run import LOCK, VERSIONS, RunError
 
 _LOCKS = Path("/proc/locks")
 

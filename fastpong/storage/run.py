@@ -1,11 +1,13 @@
 """The directory of a run: its settings, logs and checkpoints, and its resumption.
 
-    config.toml     the settings
-    versions.json   of all software that computes, under "resumed" those of every resumption
-    metrics.csv     a row per episode
-    events.out.*    the same for TensorBoard
-    checkpoints/    the newest few
-    .lock           held by the process that trains
+    config.toml       the settings
+    versions.json     of all software that computes, under "resumed" those of every resumption
+    metrics.csv       a row per episode
+    evaluations.csv   a row per evaluation while it trained, if there are any
+    best.safetensors  the weights with the best of these, as fastpong export writes them
+    events.out.*      all rows for TensorBoard
+    checkpoints/      the newest few
+    .lock             held by the process that trains
 
 A disk that fills up while the run goes on costs it nothing but the checkpoints that do not fit, and
 ``warn`` hears of it. Troubles that can be put right before the training begins are RunErrors.
@@ -18,12 +20,9 @@ import fcntl
 import itertools
 import json
 import os
-import platform
-import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,16 +30,18 @@ from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.evaluations import EvaluationRow, Evaluations
 from fastpong.storage.files import write_atomically
+from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs, origin
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
+from fastpong.storage.versions import versions
 
 if TYPE_CHECKING:
     from fastpong.training.state import TrainerState
     from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
-_PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
-CONFIG, VERSIONS, LOCK = "config.toml", "versions.json", ".lock"
+VERSIONS, LOCK = "versions.json", ".lock"
 
 
 class RunError(Exception):
@@ -68,6 +69,8 @@ class Run:
     config     : its settings
     checkpoint : the one to resume from, None for a new run
     refusals   : a sentence for each newer checkpoint that was refused
+    warn       : hears of troubles with the disk
+    listeners  : are called with the steps so far and the scalars for TensorBoard
     """
 
     def __init__(
@@ -77,10 +80,13 @@ class Run:
         self.checkpoint = past.checkpoint if past else None
         self.refusals = past.refusals if past else []
         self._lock: int | None = lock
-        self._warn = warn
+        self.listeners: list[Callable[[int, Mapping[str, float]], None]] = []
+        self.warn = warn
         self._metrics = Metrics(directory / "metrics.csv", warn)
         rows, purge_step = (past.rows, past.total_steps + 1) if past else ([], None)
         self._tensorboard = TensorBoard(directory, warn, rows, purge_step)
+        episode = past.checkpoint.episode if past else None
+        self._evaluations = Evaluations(directory, warn, episode)
 
     @classmethod
     def create(
@@ -98,14 +104,14 @@ class Run:
             if given:
                 directory.mkdir(parents=True, exist_ok=True)
             else:
-                directory = _make_own(directory)
+                directory = make_own(directory)
             with _claimed(directory) as lock:
                 if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
                         "resume the run in it, or name another directory"
                     )
-                _write_settings(directory, config, _versions_of(config))
+                _write_settings(directory, config, _first_versions(config))
                 return cls(directory, config, lock, warn)
         except OSError as error:
             raise RunError(f"{directory}: cannot make a run here: {_reason(error)}") from error
@@ -128,7 +134,8 @@ class Run:
         """
         directory = Path(directory)
         if not (directory / CONFIG).is_file():
-            raise RunError(f"{directory}: expected a run, a directory with a {CONFIG}; found none")
+            found_here = list_runs(directory) or f"none, no directory with a {CONFIG}"
+            raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
             with _claimed(directory) as lock:
                 # First: settings of an older version have other names.
@@ -150,7 +157,25 @@ class Run:
         """
         row = Row.of(stats)
         self._metrics.log(row)
-        self._tensorboard.log(row, stats.diagnostics)
+        self._tell(row.total_steps, self._tensorboard.log(row, stats.diagnostics))
+
+    @property
+    def evaluated(self) -> EvaluationRow | None:
+        """Return the newest evaluation."""
+        return self._evaluations.last
+
+    def log_evaluation(self, row: EvaluationRow) -> None:
+        """Log an evaluation, in evaluations.csv and for TensorBoard.
+
+        It never fails with the disk.
+        """
+        self._evaluations.log(row)
+        self._tensorboard.write(row.total_steps, row.scalars)
+        self._tell(row.total_steps, row.scalars)
+
+    def _tell(self, step: int, scalars: Mapping[str, float]) -> None:
+        for listener in self.listeners:
+            listener(step, scalars)
 
     def save(self, snapshot: TrainerState) -> bool:
         """Save a checkpoint and return the success.
@@ -169,7 +194,7 @@ class Run:
         try:
             checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
         except OSError as error:
-            self._warn(
+            self.warn(
                 f"{self.directory}: the checkpoint of episode {episode} cannot be saved: "
                 f"{_reason(error)}; the older ones are intact, training goes on"
             )
@@ -183,6 +208,7 @@ class Run:
         """
         self._metrics.close()
         self._tensorboard.close()
+        self._evaluations.close()
         if self._lock is not None:
             # Not only closed: workers made by fork hold copies of the descriptor.
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -207,17 +233,20 @@ class Run:
         try:
             _write_settings(self.directory, self.config, history)
         except OSError as error:
-            self._warn(f"{self.directory}: {VERSIONS} cannot be updated: {_reason(error)}")
+            self.warn(f"{self.directory}: {VERSIONS} cannot be updated: {_reason(error)}")
 
 
-def default_directory(config: Config) -> Path:
-    """Return runs/<env>__<agent>__<seed>__<UTC time>."""
+def default_directory(config: Config, seed: str | None = None) -> Path:
+    """Return runs/<env>__<agent>__<seed>__<UTC time>.
+
+    seed : another word in its place
+    """
     env = config.env.replace("/", "-")
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return ROOT / f"{env}__{config.agent}__{config.seed}__{time}"
+    return ROOT / f"{env}__{config.agent}__{seed or config.seed}__{time}"
 
 
-def _make_own(directory: Path) -> Path:
+def make_own(directory: Path) -> Path:
     """Make a new directory of this name, or of the next free one.
 
     Two runs may begin in the same second.
@@ -230,61 +259,19 @@ def _make_own(directory: Path) -> Path:
     raise RunError(f"{directory}: expected a free name, got 99 runs of this one; choose another")
 
 
-def versions(backend: str) -> dict[str, object]:
-    """Return the time, versions of packages, machine and commit.
-
-    It imports nothing. None stands for a missing package or an unknown value.
-    """
-    found: dict[str, object] = {name: _version(name) for name in _PACKAGES}
-    return found | {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "commit": _commit(),
-        "backend": backend,
-    }
-
-
 def _versions_of(config: Config) -> dict[str, object]:
     """Return ``versions`` with the emulator that plays."""
     return versions(config.backend) | {"emulator": choose_for(config.env, config.emulator)}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str | None:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine() or None
-
-
-def _commit() -> str | None:
-    """Return the commit of fastpong's checkout.
-
-    It ends in -dirty if the checkout was changed.
-    """
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():  # installed: a repository further up is not ours
-        return None
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        result = subprocess.run(
-            [*command, "--exclude=*"], capture_output=True, text=True, timeout=2, check=True
-        )
-        return result.stdout.strip()
-    return None
+def _first_versions(config: Config) -> dict[str, object]:
+    """Return the record of a new run: versions, and where its weights come from."""
+    begun = {"init_from": origin(config.init_from)} if config.init_from is not None else {}
+    return _versions_of(config) | begun
 
 
 def _checkpoints(directory: Path) -> Path:
-    return directory / "checkpoints"
+    return directory / CHECKPOINTS
 
 
 def _reason(error: OSError) -> str:
@@ -356,6 +343,7 @@ def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> 
         if mine.get(name) != others.get(name):
             raise RunError(
                 f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
-                f"{others.get(name)!r} {where}; it cannot change within a run, begin a new one "
-                "for that"
+                f"{others.get(name)!r} {where}; it cannot change within a run; to begin a new run "
+                f"with its weights: fastpong train --init-from {directory}"
+                + (f" --{name.replace('_', '-')} {others[name]}" if name in other.flat() else "")
             )

@@ -24,8 +24,11 @@ from fastpong.envs.draws import TRAIN
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
+from fastpong.storage.evaluations import EvaluationRow
 from fastpong.storage.run import Run, RunError
+from fastpong.training.beginning import initial_weights
 from fastpong.training.goal import Counters, Goal
+from fastpong.training.periodic import PeriodicEvaluation, Told
 from fastpong.training.players import PRELOAD, make_player, needs_main
 from fastpong.training.state import TrainerState
 from fastpong.training.stats import EpisodeStats
@@ -40,6 +43,9 @@ class Display(Protocol):
 
     def update(self, stats: EpisodeStats, restarts: int) -> None:
         """Show an episode that ended."""
+
+    def evaluated(self, row: EvaluationRow, best: float) -> None:
+        """Show an evaluation, and the highest mean so far."""
 
     def tick(self) -> None:
         """Refresh. Called about ten times a second."""
@@ -115,8 +121,12 @@ class Session:
 
         Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
         """
-        begin = (lambda counters: None) if display is None else display.begin
-        episodes = self.episodes(run, begin=begin, stop=_poll(display, stop))
+        if display is None:
+            episodes = self.episodes(run, stop=stop)
+        else:
+            begin, evaluated = display.begin, display.evaluated
+            polled = _poll(display, stop)
+            episodes = self.episodes(run, begin=begin, evaluated=evaluated, stop=polled)
         with contextlib.closing(episodes):
             while True:
                 try:
@@ -132,22 +142,26 @@ class Session:
         run: Run,
         *,
         begin: Callable[[Counters], None] = lambda counters: None,
+        evaluated: Told = lambda row, best: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Generator[EpisodeStats, None, Outcome]:
         """Train as ``train`` does, and yield every episode.
 
         Closed early, it saves a checkpoint.
 
-        begin : told where training begins
+        begin     : told where training begins
+        evaluated : told of every evaluation
         """
         trainer, saved = self._trainer(run)
         self._trainer_now = trainer
         keeper = _Keeper(run, trainer, saved)
         keeper.save()
+        exam = PeriodicEvaluation(self.config, self.emulator, run, trainer, evaluated, stop)
         begin(trainer.counters)
         last, every = int(trainer.counters["episode"]), self.config.save_every
         ended: list[EpisodeStats] = []
         try:
+            exam.check()
             for stats in trainer.run(stop):
                 run.log(stats)
                 ended.append(stats)
@@ -158,6 +172,8 @@ class Session:
                 last = stats.episode
                 yield from ended
                 ended.clear()
+                exam.check()
+            exam.check()  # updates may have followed the last episode
         except (WorkerError, OSError, GeneratorExit):
             # It comes between two takings-in, where nothing is half done.
             keeper.save()
@@ -181,6 +197,8 @@ class Session:
         if run.checkpoint is not None:
             saved = run.checkpoint.episode
             state = TrainerState(run.checkpoint.manifest["counters"], run.checkpoint.arrays)
+        elif config.init_from is not None:
+            state = TrainerState.initial(self.plan, initial_weights(config))
         try:
             trainer = Trainer(
                 self.plan,
@@ -192,7 +210,7 @@ class Session:
                 state=state,
             )
         except (ValueError, TypeError, KeyError) as error:
-            if state is None:
+            if run.checkpoint is None:
                 raise
             raise RunError(f"{run.directory}: cannot be resumed: {error}") from error
         return trainer, saved
@@ -217,10 +235,8 @@ def goal_of(config: Config) -> Goal:
     return Goal(config.episodes, config.total_timesteps, config.until, config.until_episodes)
 
 
-def _poll(display: Display | None, stop: Callable[[], bool]) -> Callable[[], bool]:
+def _poll(display: Display, stop: Callable[[], bool]) -> Callable[[], bool]:
     """Return a stop flag that refreshes the display."""
-    if display is None:
-        return stop
 
     def poll() -> bool:
         display.tick()

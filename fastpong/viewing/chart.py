@@ -16,6 +16,8 @@ import numpy as np
 
 from fastpong.arrays import Doubles
 from fastpong.envs.games import PONG
+from fastpong.extras import how_to_install
+from fastpong.storage import files
 from fastpong.viewing.curves import Curve, PlotError, axis_scale
 from fastpong.viewing.groups import Group
 
@@ -39,11 +41,10 @@ class Missing(PlotError):
 
 
 def check_output(path: Path) -> None:
-    """Raise PlotError unless a picture can have this name."""
+    """Raise PlotError, or OSError as ``files``, unless a picture can be written there."""
     if path.suffix.lower() not in SUFFIXES:
         raise PlotError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise PlotError(f"{path}: cannot write it: {path.parent} is no directory; make it first")
+    files.check_output(path)
 
 
 def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
@@ -61,7 +62,7 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
         from matplotlib.figure import Figure
     except ImportError as error:
         raise Missing(
-            f"{path}: needs Matplotlib, which is not installed: pip install matplotlib"
+            f"{path}: needs Matplotlib, which is not installed: {how_to_install('plot')}"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=size, layout="constrained")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpong.arrays import Doubles
+from fastpong.storage.finding import CONFIG
 
 WINDOW = 40
 """Episodes of the mean by default, as many as ``until_episodes`` has."""
@@ -30,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of metrics.csv. Only ``return`` must be there."""
 
-METRICS, CONFIG = "metrics.csv", "config.toml"
+METRICS = "metrics.csv"
 _CLOCK = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 _DEPTH = 3
 """Directories below a named one in which runs are found."""
@@ -181,7 +183,7 @@ def _read_row(line: Sequence[str], places: Sequence[int]) -> list[float] | None:
         row = [float(line[place]) for place in places]
     except ValueError:
         return None
-    return row if np.isfinite(row).all() else None
+    return row if all(map(math.isfinite, row)) else None
 
 
 def _run_name(path: Path) -> str:

@@ -63,7 +63,7 @@ class Scene:
         pace : a word about the speed
         """
         if self.layout is None:
-            note = f"{LEAST[0]}x{LEAST[1]} or more, please"
+            note = f"needs {LEAST[0]}x{LEAST[1]}"
             return f"{go(0, 0)}{note[: self.size[0]]}"
         text = self._picture.draw(moment.screen) + self._draw_text(self.layout, moment, odds, pace)
         return text + self._draw_seen(self.layout, moment)

@@ -57,7 +57,7 @@ class Show:
         """Show the games of some numbers, and yield those that came to their end."""
         for number in numbers:
             of = f" of {total}" if total else ""
-            self.caption = replace(self.caption, game=f"game {number + 1}{of}")
+            self.caption = replace(self.caption, game=f"episode {number + 1}{of}")
             last = self._game(number)
             if self.over:
                 return

@@ -30,18 +30,18 @@ class Shown:
     def about(self) -> str:
         """Return a line about it."""
         found, player = self.found, self.player
-        return f"{found.path}: {player.agent} after {found.episode:,} games, plays {player.env}"
+        return f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}"
 
     @property
     def trained(self) -> str:
         """Return how long it was trained, in words."""
-        games = f"after {self.found.episode:,} games"
+        episodes = f"{self.found.episode:,} episodes"
         counters = getattr(self.found, "manifest", {}).get("counters", {})
         seconds = float(counters.get("wall_seconds", 0))
-        return f"{games}, {_duration(seconds)}" if seconds else games
+        return f"{episodes}, {_duration(seconds)}" if seconds else episodes
 
     def watcher(self, machine: Machine | None = None) -> Watcher:
-        """Return a player of the games of ``fastpong eval``, or of games on another machine."""
+        """Return a player of the episodes of ``fastpong eval``, or of some on another machine."""
         player = self.player
         chance = Chance(player.seed, EVAL, player.greedy)
         return Watcher(player.plan().stages[player.stage], self.parameters, chance, machine)

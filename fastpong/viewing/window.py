@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+from fastpong.extras import how_to_install
 from fastpong.viewing.film import PALETTE, Panel
 from fastpong.viewing.games import Moment, Odds
 from fastpong.viewing.keys import Key
@@ -110,6 +111,6 @@ def _pygame() -> Any:
         import pygame
     except ImportError as error:
         raise WindowError(
-            f"--window needs pygame and Pillow ({error}): pip install pygame pillow"
+            f"--window needs pygame and Pillow ({error}): {how_to_install('play')}"
         ) from error
     return pygame

@@ -13,6 +13,8 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastpong.extras import how_to_install
+from fastpong.storage.files import blame_asked, check_output
 from fastpong.viewing.film import PALETTE, Frame
 
 if TYPE_CHECKING:
@@ -34,13 +36,12 @@ class FilmError(Exception):
 def check_kind(path: Path) -> str:
     """Return the kind of a file, after its packages were imported.
 
-    Raises FilmError for another kind, and where a package or the directory is missing.
+    Raises FilmError for another kind, and where a package is missing, OSError as ``check_output``.
     """
     kind = path.suffix.lower()
     if kind not in RATES:
         raise FilmError(f"{path}: expected a file .mp4, .gif or .webp, got {kind or 'no ending'!r}")
-    if not path.absolute().parent.is_dir():
-        raise FilmError(f"{path}: expected a directory that exists, got {path.parent}")
+    check_output(path)
     try:
         import PIL.Image  # noqa: F401
 
@@ -49,7 +50,7 @@ def check_kind(path: Path) -> str:
     except ImportError as error:
         raise FilmError(
             f"a {kind[1:]} file needs {'PyAV and ' * (kind == '.mp4')}Pillow ({error}): "
-            f"pip install {'av ' * (kind == '.mp4')}pillow"
+            f"{how_to_install('video')}"
         ) from error
     return kind
 
@@ -72,6 +73,8 @@ def write(path: Path, frames: Iterable[Frame], frames_per_second: int) -> int:
     try:
         makers[path.suffix.lower()](unfinished, iter(counted), frames_per_second)
         unfinished.replace(path)
+    except OSError as error:
+        raise blame_asked(error, {path: unfinished}) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return counted.number

@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from fastpong.arrays import Array
-from fastpong.wrappers.drive import Info, drive_of, need_reset
+from fastpong.wrappers.drive import Info, Rebuilt, drive_of, need_reset
 from fastpong.wrappers.screens import ColourScreens, GreyScreens, Screens
 
 
-class AtariFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConstructorArgs):
+class AtariFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
     """Preprocess an Atari game as ``gymnasium.wrappers.AtariPreprocessing`` does.
 
     env                   : an environment of ale_py or ``fastpong/Pong-v5``, whose frame skip is 1
@@ -51,13 +51,13 @@ class AtariFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConstructo
         )  # fmt: skip
         gym.Wrapper.__init__(self, env)
         self.screen_size = _checked_size(screen_size)
+        self._drive = drive_of(env, terminal_on_life_loss)
         _check_counts(env, noop_max, frame_skip)
         self.noop_max, self.frame_skip = noop_max, frame_skip
         self.terminal_on_life_loss = terminal_on_life_loss
         self.grayscale_obs, self.grayscale_newaxis = grayscale_obs, grayscale_newaxis
         self.scale_obs = scale_obs
         self.game_over = False
-        self._drive = drive_of(env, terminal_on_life_loss)
         size = (self.screen_size[1], self.screen_size[0])
         self._screens: Screens = (
             GreyScreens(self.ale, size, "gymnasium")

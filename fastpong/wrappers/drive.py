@@ -12,6 +12,7 @@ Three ways, the fastest that is right for what lies between the wrapper and the 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import cycle
 from typing import Any, Protocol
 
@@ -113,6 +114,14 @@ def _lowest(between: list[gym.Wrapper[Any, Any, Any, Any]]) -> gym.Wrapper[Any, 
 def need_reset() -> ResetNeeded:
     """Return the error of a step before the first reset."""
     return ResetNeeded("Cannot call env.step() before calling env.reset()")
+
+
+class Rebuilt(gym.utils.RecordConstructorArgs):
+    """Copy and pickle a wrapper by its constructor, as ``EzPickle`` does a game."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        wrapper: Any = self
+        return partial(type(self), **self._saved_kwargs), (wrapper.env,)
 
 
 class AleDrive:

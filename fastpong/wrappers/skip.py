@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from fastpong.arrays import Array
-from fastpong.wrappers.drive import Info, drive_of, need_reset
+from fastpong.wrappers.drive import Info, Rebuilt, drive_of, need_reset
 from fastpong.wrappers.screens import GreyScreens
 
 
-class MaxAndSkipFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConstructorArgs):
+class MaxAndSkipFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
     """Skip, pool, grey and resize frames in one.
 
     env         : an environment of ale_py or fastpong, whose frame skip is 1

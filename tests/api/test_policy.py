@@ -25,6 +25,7 @@ from policy_cases import (
     worker_plays,
 )
 
+import fastpong
 from fastpong.api.observation import foreground_values, read_screens
 from fastpong.api.policy import Policy
 from fastpong.envs.emulator import Emulator
@@ -220,7 +221,14 @@ def test_what_an_environment_was_made_with_is_found_through_wrappers_and_vectors
     assert policy.check(make_env(frameskip=(2, 5)).unwrapped) == [
         "env: frameskip is 2 or 3 or 4, the agent was trained with 4"
     ]
-    assert policy.check(object()) == []
+    assert policy.check(Unknown()) == []
+
+
+class Unknown:
+    """An environment that says nothing about itself."""
+
+    def step(self, action: int) -> None:
+        pass
 
 
 def test_actions_are_numbered_as_the_environment_has_them() -> None:
@@ -241,6 +249,22 @@ def test_what_cannot_be_played_is_refused() -> None:
         policy.check(gymnasium.make("ALE/Breakout-v5"))
     with pytest.raises(ValueError, match=r"^env: expected discrete actions"):
         policy.check(make_env(continuous=True))
+
+
+@pytest.mark.parametrize("env", ["ALE/Pong-v5", {"id": "ALE/Pong-v5"}, object(), 3])
+def test_what_is_no_environment_is_refused(env: Any) -> None:
+    with pytest.raises(TypeError, match=r"^env: expected an environment, got .*; give what gymnas"):
+        fastpong.load("pong", env=env)
+
+
+def test_an_environment_that_is_no_atari_game_is_refused() -> None:
+    for env in (gymnasium.make("CartPole-v1"), gymnasium.make_vec("CartPole-v1", num_envs=2)):
+        with pytest.raises(ValueError, match=r"^env: expected the game pong, got CartPole-v1;"):
+            fastpong.load("pong", env=env)
+        env.close()
+    vectors = pytest.importorskip("stable_baselines3.common.vec_env")
+    with pytest.raises(ValueError, match=r"^env: expected the game pong, got CartPole-v1;"):
+        fastpong.load("pong", env=vectors.DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]))
 
 
 def test_the_environment_of_training_is_named() -> None:

@@ -109,11 +109,10 @@ def test_a_good_config_file_is_not_blamed_for_the_command_line(
         (["recipes", "pnog"], "pong-sticky", 2),
         (["train", "--resume"], "--resume: expected a run with a checkpoint", 1),
         (["train", "--resume", "nowhere"], "nowhere: expected a run", 1),
-        (["eval"], "CHECKPOINT", 2),
         (["eval", "nowhere.json"], "nowhere.json: is missing", 1),
         (["eval", "."], "expected a whole checkpoint: there is none", 1),
         (["eval", "save.p"], "save.p: is missing; name a run's directory, a checkpoint in its", 1),
-        (["eval", "/dev/null"], "expected a checkpoint, a file .json or .safetensors", 1),
+        (["eval", "/dev/null"], "/dev/null: expected an agent, got no ordinary file", 1),
         (["eval", "x.json", "--episodes", "0"], "--episodes", 2),
         (["eval", "x.json", "--workers", "0"], "--workers", 2),
         (["eval", "x.json", "--env", "Pong-v9"], "--env", 2),
@@ -257,13 +256,15 @@ def test_a_wrong_backend_in_the_environment_is_named(home: Path) -> None:
         ("--epsilon", "rmsprop_eps (agent karpathy), adam_eps (keras), exploration_final_eps"),
         ("--capture-video", "not here, because no pictures"),
         ("--render", "not here, because no pictures"),
-        ("--track", "not here, because nothing is sent"),
-        ("--wandb-project-name", "not here, because nothing is sent"),
+        ("--wandb", "is called --track here, as in --track wandb"),
+        ("--wandb-project-name", "not here, because --track wandb sends a run there"),
+        ("--n-seeds", "is called --seeds here, as in --seeds 1 2 3"),
         ("--gpu", "not here, because everything runs on the CPU"),
         ("--device", "not here, because everything runs on the CPU"),
         ("--no-cuda", "not here, because everything runs on the CPU"),
         ("--tensorboard-log", "not here, because every run directory has"),
-        ("--eval-freq", "not here, because training's own episodes"),
+        ("--eval-freq", "is called --eval-every here"),
+        ("--n-eval-episodes", "is called --eval-episodes here"),
     ],
 )
 def test_names_of_other_programs_are_answered(complain: Any, option: str, expected: str) -> None:
@@ -278,7 +279,7 @@ def test_answers_name_options_that_exist() -> None:
 
     known = {setting.name for setting in settings()}
     assert {name.split()[0] for name in OURS.values()} <= known | {
-        *("recipe", "agent", "config", "resume", "run_dir")
+        *("recipe", "agent", "config", "resume", "run_dir", "seeds", "track")
     }
     assert not known & {*OURS, *ABSENT}
     assert not {*OURS} & {*ABSENT}

@@ -20,10 +20,14 @@ SHORT = [
     "--episodes",
     "--total-timesteps",
     "--until",
+    "--eval-every",
     "--seed",
+    "--seeds",
     "--config",
     "--run-dir",
     "--resume",
+    "--init-from",
+    "--track",
     "--progress",
     "--watch",
     "--help",
@@ -52,7 +56,7 @@ def test_help_is_light() -> None:
 def test_the_short_help_fits_a_screen(capfd: pytest.CaptureFixture[str]) -> None:
     text, options = shown(capfd)
     assert options == set(SHORT)
-    assert len(text.splitlines()) <= 45
+    assert len(text.splitlines()) <= 48
     assert "fastpong train --agent ppo --help" in text
 
 
@@ -63,6 +67,7 @@ def test_an_agents_help_has_its_settings_and_no_others(
     text, options = shown(capfd, "--agent", agent)
     own = {"--" + name.replace("_", "-") for name in settings_of(agent)}
     shared = {"--emulator", "--backend", "--dtype", "--save-every", "--until-episodes"}
+    shared |= {"--frame-skip", "--sticky", "--eval-episodes"}
     assert options == {*SHORT, *shared, *own}
     assert f"Settings of agent {agent}" in text
     assert f"default: {AGENTS[agent].defaults.get('episodes', 8000)}" in text

@@ -28,7 +28,7 @@ def test_a_game_in_eighty_columns(home: Path, trained: tuple[Path, str]) -> None
         assert not shown.screen.modes & {"?25", "?7"}
         assert "computer 0 : 0 karpathy" in shown.screen.text
         assert re.search(r"UP .* +\d+%", shown.screen.text)
-        assert "after 3 games" in shown.screen.text
+        assert "3 episodes" in shown.screen.text
         assert "60 frames/s" in shown.screen.text
         colours = {cell[2] for cell in shown.screen.cells.values()}
         assert {code.split(";")[1] for code in colours if code} == {"5"}  # of 256
@@ -44,7 +44,7 @@ def test_the_games_are_those_of_eval(home: Path, trained: tuple[Path, str]) -> N
     run, _ = trained
     done = fastpong("eval", run, "--episodes", 2, "--seed", 6, cwd=home)
     expected = [line for line in done.stdout.splitlines() if line.startswith("episode ")]
-    options = ("--games", 2, "--seed", 6, "--speed", "max")
+    options = ("--episodes", 2, "--seed", 6, "--speed", "max")
     with session("play", run, *options, cwd=home) as shown:
         assert shown.end() == 0
         assert shown.restored
@@ -66,7 +66,7 @@ def test_keys_pause_change_the_speed_and_begin_the_next_game(
         while shown.read(0.2) and shown.screen.touched:
             shown.screen.touched.clear()
         shown.press(" n")
-        shown.until(lambda screen: "game 2" in screen.text)
+        shown.until(lambda screen: "episode 2" in screen.text)
         shown.press("\x1b[A")  # an arrow is no escape
         shown.press("q")
         assert shown.end() == 0
@@ -82,7 +82,7 @@ def test_another_size_is_drawn_at_once(home: Path, trained: tuple[Path, str]) ->
         shown.until(begun)
         assert "computer 0 : 0 karpathy" in shown.screen.text
         shown.resize(20, 5)
-        shown.until(lambda screen: "24x10 or more" in screen.text)
+        shown.until(lambda screen: "needs 24x10" in screen.text)
         shown.resize(80, 24)
         shown.until(begun)
         shown.press("q")
@@ -178,7 +178,7 @@ def test_pretrained_weights_are_shown_where_there_is_no_run(tmp_path: Path) -> N
 def test_an_older_checkpoint(home: Path, trained: tuple[Path, str]) -> None:
     with session("play", trained[0], "--checkpoint", 2, cwd=home) as shown:
         shown.until(begun)
-        assert "after 2 games" in shown.screen.text
+        assert "2 episodes" in shown.screen.text
         shown.press("q")
         assert shown.end() == 0
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_shown(home: Path, trained: tuple[Path, str], tmp_path: P
             (trained[0], "--speed", "fast"),
             "expected a factor from 0.01 to 1000, or max, got 'fast'",
         ),
-        ((trained[0], "--games", 0), "0 is not in the range"),
+        ((trained[0], "--episodes", 0), "0 is not in the range"),
     ):
         with session("play", *arguments, cwd=home) as shown:
             assert shown.end() in (1, 2)
@@ -256,7 +256,7 @@ def test_a_window_shows_the_same_games(home: Path, trained: tuple[Path, str]) ->
     asked = ("--episodes", 1, "--seed", 6)
     expected = fastpong("eval", trained[0], *asked, cwd=home).stdout.splitlines()[1]
     done = fastpong(
-        "play", trained[0], "--window", "--games", 1, "--seed", 6, "--speed", "max", cwd=home,
+        "play", trained[0], "--window", "--episodes", 1, "--seed", 6, "--speed", "max", cwd=home,
         env={"SDL_VIDEODRIVER": "dummy"},
     )  # fmt: skip
     assert done.returncode == 0, done

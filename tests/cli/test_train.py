@@ -72,7 +72,7 @@ def test_a_live_display_on_a_terminal(tmp_path: Path) -> None:
     assert process.wait(20) == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
-    for words in ("episodic return", "running mean", "episode length", "emulated frames/s"):
+    for words in ("episodic return", "mean of last", "episode length", "emulated frames/s"):
         assert words in text
     for words in ("steps/s", "workers", "0 / 3 episodes", "3 / 3 episodes", "elapsed", "left 0:00"):
         assert words in text

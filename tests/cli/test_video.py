@@ -62,7 +62,7 @@ def test_ctrl_c_keeps_the_film_so_far(
     home: Path, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
     film = tmp_path / "pong.gif"
-    command = [*COMMAND, "video", str(trained[0]), "-o", str(film), "--games", "100000"]
+    command = [*COMMAND, "video", str(trained[0]), "-o", str(film), "--episodes", "100000"]
     with subprocess.Popen(
         [*command, "--seconds", "1000000"], stdout=subprocess.PIPE, text=True, cwd=home
     ) as process:
@@ -81,9 +81,12 @@ def test_ctrl_c_keeps_the_film_so_far(
         (("-o", "pong.avi"), "expected a file .mp4, .gif or .webp, got '.avi'"),
         (("-o", "pong.gif", "--fps", "60"), "expected up to 30 for a .gif file"),
         (("-o", "pong.gif", "--fps", "25"), "'25' is not one of"),
-        (("-o", "pong.gif", "--caption", "a", "--caption", "b"), "for each of 1 games, got 2"),
+        (("-o", "pong.gif", "--caption", "a", "--caption", "b"), "for each of 1 pictures, got 2"),
         (("-o", "pong.gif", "--checkpoint", "7"), "0, 2, 3, got 7"),
-        (("-o", "missing/pong.gif", "--seconds", "0.1"), "expected a directory that exists"),
+        (
+            ("-o", "missing/pong.gif", "--seconds", "0.1"),
+            "expected a directory missing, found none",
+        ),
         ((), "Missing option '-o'"),
     ],
 )

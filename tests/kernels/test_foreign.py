@@ -204,7 +204,8 @@ def test_a_missing_axis_is_of_one() -> None:
             assert out is None or call.outputs[0] is out
             assert call.outputs[1].shape == ((4,) if rewards.ndim == 1 else (4, 1))
             assert np.shares_memory(call.arguments[5], call.outputs[0])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"^values: expected shape \(T=3, .*rewards"):
+    wanted = r"\(T=3,\) or \(T=3, N=1\), .*rewards"
+    with pytest.raises(ValueError, match=rf"^values: expected shape {wanted}"):
         stack(rewards=one, values=np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"^rewards: expected shape"):
         stack(rewards=np.ones((3, 2, 1)))

@@ -186,6 +186,18 @@ def test_clipping_refuses_what_it_cannot_write(backend: Any) -> None:
     assert base.all()  # nothing was clipped
 
 
+def test_clipping_weights_in_place_of_gradients(backend: Any) -> None:
+    """Detached weights would be scaled down themselves."""
+
+    class Parameter:
+        requires_grad = True
+        __array__ = None
+
+    for wrong, got in ((Parameter(), "a Parameter that requires grad"), (None, "None")):
+        with pytest.raises(TypeError, match=rf"^gradients\[0\]: .* got {got}; pass \[p\.grad"):
+            backend.clip_grad_norm([wrong], 1.0)
+
+
 def test_clipping_refuses_norms_that_are_none(backend: Any) -> None:
     for value in (-1.0, np.nan, -np.inf):
         with pytest.raises(ValueError, match=r"^max_norm"):

@@ -603,7 +603,7 @@ def test_settings_out_of_range(changed: dict[str, Any], error: Any) -> None:
 def test_samples_that_cannot_be_had(backend: Any) -> None:
     for prioritized in (None, Prioritized()):
         buffer = two(backend, prioritized=prioritized)
-        with pytest.raises(ValueError, match=r"^batch_size: expected 0 from an empty buffer"):
+        with pytest.raises(ValueError, match=r"^batch_size: expected 0 of an empty buffer"):
             buffer.sample(1)
         buffer.add(**GOOD)
         for size, error in ((-1, ValueError), (2.0, TypeError), (None, TypeError)):
@@ -665,6 +665,16 @@ def test_batches_that_cannot_be_written(backend: Any) -> None:
     with pytest.raises(ValueError, match=r"^out\.observations: expected shape"):
         buffer.sample(4, out=good)
         buffer.sample(5, out=good)
+
+
+def test_a_batch_that_is_resized_after_its_check(backend: Any) -> None:
+    for name in ReplayBatch._fields:
+        buffer = filled(backend=backend)
+        batch = ReplayBatch(*(array.copy() for array in buffer.batch(4)))
+        buffer.sample(4, out=batch)
+        getattr(batch, name).resize(1, refcheck=False)
+        with pytest.raises(ValueError, match=rf"^out\.{name}: expected shape"):
+            buffer.sample(4, out=batch)
 
 
 def test_a_batch_of_another_type() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,16 @@ def test_steps_and_clips_out_of_range(backend: Any) -> None:
         for value, error in ((-1, ValueError), (np.nan, ValueError), ("1", TypeError)):
             with pytest.raises(error, match=rf"^{key}: expected"):
                 backend.vtrace(given["values"], **given, **{key: value})
+
+
+def test_an_infinite_clip_clips_nothing(backend: Any) -> None:
+    given = rollout((5, 2), F32)
+    clips = "clip_rho", "clip_c", "clip_pg_rho"
+    endless, large = (
+        backend.vtrace(given["values"], **given, **dict.fromkeys(clips, clip))
+        for clip in (math.inf, 1e30)
+    )
+    np.testing.assert_array_equal(endless, large)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -285,6 +285,8 @@ def test_counts_and_outputs_that_do_not_fit(backend: Any) -> None:
             tree.sample(n, rng)
     with pytest.raises(ValueError, match=r"^rng: expected shape \(n=3,\), got \(2,\)"):
         tree.sample(3, np.zeros(2))
+    with pytest.raises(TypeError, match=r"^rng: expected a generator .*, got int"):
+        tree.sample(3, 1)  # type: ignore[arg-type]
     short = np.zeros(2, np.int64), np.zeros(3)
     with pytest.raises(ValueError, match=r"^indices: expected shape"):
         tree.sample(3, rng, out=short)

@@ -146,6 +146,17 @@ def test_override_replaces_a_setting_in_all_stages() -> None:
     assert sticky()["stages"][0]["gamma"] == 0.997**0.5, "the recipe itself stays"
 
 
+def test_override_takes_stages_in_place_of_those_there_are() -> None:
+    values = sticky()
+    mine = [{"from_step": 500_000, "frame_skip": 2, "gamma": 0.9}]
+    found = override(values, {"gamma": 0.5, "stages": mine})
+    assert found["stages"] == mine and found["gamma"] == 0.5
+    config = Config.build(found)
+    assert [stage.from_step for stage in config.stages] == [0, 500_000]
+    assert override({"agent": "dqn"}, {"stages": mine})["stages"] == mine
+    assert override(values, {"stages": []})["stages"] == []
+
+
 def test_fixed_settings_tell_stages_apart() -> None:
     run = Config.build(sticky())
     later = Config.build(override(sticky(), {"learning_rate": 1e-5, "episodes": 9}))

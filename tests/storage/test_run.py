@@ -23,6 +23,7 @@ from tensorboardX.proto import event_pb2
 from fastpong.settings.config import Config
 from fastpong.storage import run as runs
 from fastpong.storage.run import Run, RunError
+from fastpong.storage.versions import versions
 
 HEADER = (
     "episode,return,length,frames,running_mean,update,total_steps,total_frames,wall_seconds,"
@@ -112,7 +113,7 @@ def test_the_commit_is_that_of_the_checkout() -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     if not (root / ".git").exists() or result.returncode:
         pytest.skip("not in a checkout")
-    commit = runs.versions("numpy")["commit"]
+    commit = versions("numpy")["commit"]
     assert commit.removesuffix("-dirty") == result.stdout.strip()
 
 

@@ -117,7 +117,7 @@ def test_without_h5py_it_says_what_to_install(
         lambda: exchange.read(tmp_path / NAMES[0]),
         lambda: exchange.write(tmp_path / NAMES[1], "keras", {}, weights()),
     ):
-        with pytest.raises(ForeignError, match=r'h5py.*pip install "fastpong\[keras\]"'):
+        with pytest.raises(ForeignError, match=r'h5py.*pip install "h5py>=3.10"'):
             call()
 
 

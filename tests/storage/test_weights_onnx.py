@@ -118,7 +118,9 @@ def test_a_batch_is_that_of_its_parts(tmp_path: Path) -> None:
 def test_without_onnx_the_way_out_is_named(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     player = make_player("karpathy")
-    with pytest.raises(ForeignError, match="needs the package onnx; install it: pip install onnx"):
+    with pytest.raises(
+        ForeignError, match=r"needs the package onnx; install it: pip install .onnx>=1.15"
+    ):
         exchange.write(
             tmp_path / "x.onnx", "karpathy", {}, random_parameters(player), {"frame_spread": 1}
         )

@@ -362,7 +362,7 @@ def resize_area(uint8_t[:, :, :, ::1] frame, size, uint8_t[:, :, :, ::1] out):
 
 
 def frame_stack_push(
-        uint8_t[:, :, ::1] stack, uint8_t[:, ::1] frame, uint8_t[::1] fresh, int32_t padding):
+        uint8_t[:, :, :, ::1] stack, uint8_t[:, :, ::1] frame, uint8_t[::1] fresh, int32_t padding):
     with nogil:
         c_frame_stack_push(stack, frame, fresh, padding == 0)
 

@@ -119,7 +119,8 @@ class Screen:
 class Session:
     """A command on a terminal of its own.
 
-    raw : all that it wrote
+    raw   : all that it wrote
+    drawn : it is drawn on the screen, which knows the sequences of pictures alone
     """
 
     pid: int
@@ -127,6 +128,7 @@ class Session:
     screen: Screen
     raw: str = ""
     status: int | None = None
+    drawn: bool = True
     decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")()
     )
@@ -138,7 +140,8 @@ class Session:
         data = read_terminal(self.terminal)
         text = self.decoder.decode(data)
         self.raw += text
-        self.screen.feed(text)
+        if self.drawn:
+            self.screen.feed(text)
         return bool(data)
 
     def until(self, condition: Callable[[Screen], bool], seconds: float = 60) -> None:
@@ -176,6 +179,7 @@ def session(
     cwd: Path,
     size: tuple[int, int] = (80, 24),
     env: Mapping[str, str | None] | None = None,
+    drawn: bool = True,
 ) -> Iterator[Session]:
     """Run a command of fastpong on a terminal of so many columns and rows."""
     wanted = {"TERM": "xterm-256color", "COLORTERM": None, "NO_COLOR": None, "LC_ALL": "C.UTF-8"}
@@ -189,7 +193,7 @@ def session(
     if pid == 0:
         os.chdir(cwd)
         os.execve(COMMAND[0], [*COMMAND, *map(str, arguments)], environment)
-    started = Session(pid, terminal, Screen(columns, rows, modes={"?25", "?7"}))
+    started = Session(pid, terminal, Screen(columns, rows, modes={"?25", "?7"}), drawn=drawn)
     started.resize(columns, rows)
     try:
         yield started

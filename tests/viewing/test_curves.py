@@ -180,7 +180,7 @@ def test_what_cannot_be_drawn_is_left_out_and_the_rest_is_not(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("until", "episodes", "at_goal"), [(20.0, 2, True), (20.5, 2, False), (20, 5, False)]
+    ("until", "episodes", "at_goal"), [(20.0, 2, True), (20.5, 2, False), (10, 5, False)]
 )
 def test_a_run_knows_whether_it_reached_its_goal(
     tmp_path: Path, until: float, episodes: int, at_goal: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +180,18 @@ def test_a_film_of_nothing_and_a_failing_one_leave_no_file(tmp_path: Path, secon
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_names_the_film_and_not_its_part(tmp_path: Path, second: Frames) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            write(tmp_path / "pong.gif", iter(second), 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(tmp_path / "pong.gif")
+    assert not list(tmp_path.iterdir())
+
+
 def _has(module: str) -> bool:
     from importlib.util import find_spec
 
@@ -196,9 +209,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(FilmError, match=r"pip install av pillow$"):
+    with pytest.raises(FilmError, match=r'pip install "av>=12" "pillow>=10.1"$'):
         check_kind(Path("pong.mp4"))
     assert check_kind(Path("pong.gif")) == ".gif"
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(FilmError, match=r"needs Pillow .*: pip install pillow$"):
+    with pytest.raises(FilmError, match=r'needs Pillow .*: pip install "av>=12" "pillow>=10.1"$'):
         check_kind(Path("pong.gif"))

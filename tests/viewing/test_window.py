@@ -17,7 +17,7 @@ from fastpong.viewing.window import Window, WindowError
 pygame: Any = pytest.importorskip("pygame")
 pytest.importorskip("PIL.Image")
 
-CAPTION = Caption(["ppo", "after 3 games"], "computer", "ppo", "game 1", [])
+CAPTION = Caption(["ppo", "3 episodes"], "computer", "ppo", "episode 1", [])
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def pixels() -> np.ndarray:
 
 def test_it_shows_the_frame_of_a_film(window: Window) -> None:
     window.draw(moment(), Odds(0.25, 0.75), CAPTION, "60 frames/s")
-    panel = Panel("ppo, after 3 games", "computer", "ppo", 2)
+    panel = Panel("ppo, 3 episodes", "computer", "ppo", 2)
     assert np.array_equal(pixels(), PALETTE[panel.draw(moment(), Odds(0.25, 0.75))])
-    assert pygame.display.get_caption()[0] == "fastpong: game 1, 60 frames/s"
+    assert pygame.display.get_caption()[0] == "fastpong: episode 1, 60 frames/s"
 
 
 def test_another_size_keeps_the_proportions(window: Window) -> None:
@@ -51,7 +51,7 @@ def test_another_size_keeps_the_proportions(window: Window) -> None:
     shown = pixels()
     assert np.array_equal(
         shown[:, 340:660],
-        PALETTE[Panel("ppo, after 3 games", "computer", "ppo", 2).draw(moment(), None)],
+        PALETTE[Panel("ppo, 3 episodes", "computer", "ppo", 2).draw(moment(), None)],
     )
     assert (shown[:, :340] == shown[0, 0]).all()
 
@@ -94,5 +94,5 @@ def test_without_pygame_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     import sys
 
     monkeypatch.setitem(sys.modules, "pygame", None)
-    with pytest.raises(WindowError, match="pip install pygame pillow"):
+    with pytest.raises(WindowError, match=r'pip install "pygame>=2.5"'):
         Window(CAPTION)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +15,7 @@ from wrapped_games import RALLIES, assert_alike, make
 
 import fastpong.wrappers.drive as drive
 from fastpong.console import palette
-from fastpong.wrappers import AtariFrame
+from fastpong.wrappers import AtariFrame, MaxAndSkipFrame
 
 needs_cv2 = pytest.mark.skipif(
     not pytest.importorskip("importlib.util").find_spec("cv2"), reason="needs OpenCV"
@@ -129,6 +131,17 @@ def test_it_is_made_again_from_its_spec(game: str) -> None:
     np.testing.assert_array_equal(again.reset(seed=5)[0], env.reset(seed=5)[0])
 
 
+@pytest.mark.parametrize("kind", [AtariFrame, MaxAndSkipFrame])
+@pytest.mark.parametrize("game", ["ALE/Breakout-v5", "fastpong/Pong-v5"])
+def test_copies_begin_anew(game: str, kind: Any) -> None:
+    env = kind(gym.make(game, frameskip=1), screen_size=40)
+    first = env.reset(seed=5)[0]
+    env.step(1)
+    for again in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        assert again.unwrapped.ale is not env.unwrapped.ale
+        np.testing.assert_array_equal(again.reset(seed=5)[0], first)
+
+
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("game", ["ALE/Breakout-v5", "fastpong/Pong-v5"])
 def test_many_at_once(game: str, mode: str) -> None:
@@ -174,7 +187,7 @@ def test_environments_that_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"^env: expected an environment of frame skip 1.*got 4"):
         AtariFrame(gym.make("ALE/Pong-v5"))
     with pytest.raises(TypeError, match=r"^env: expected an Atari environment.*got CartPoleEnv"):
-        AtariFrame(gym.make("CartPole-v1"), frame_skip=1, noop_max=0)
+        AtariFrame(gym.make("CartPole-v1"))
     for game in ("ALE/Pong-v5", "fastpong/Pong-v5"):
         env = AtariFrame(gym.make(game, frameskip=1))
         with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\)"):

@@ -82,8 +82,7 @@ class DQNActor(RolloutActor):
 
     def epsilon(self, task: int) -> float:
         """Return the share of random actions."""
-        done = min(1.0, self.stage.steps_before(task) / self.settings.exploration_steps)
-        return float(1 - done * (1 - self.settings.exploration_final_eps))
+        return self.settings.exploration_rate(self.stage.steps_before(task))
 
 
 class DQNLearner(RolloutLearner):
@@ -127,12 +126,13 @@ class DQNLearner(RolloutLearner):
             mark_seen(self.spec.pyramid, rollout.indices, self.rollout_state.seen)
         self.replay.add(rollouts, self.game.point_ends_return)
         since = steps - self.stage.first_step
+        explored = {"exploration_rate": self.settings.exploration_rate(steps)}
         if since < self.settings.learning_starts or not self.replay.steps:
-            return {}
+            return explored
         rate = self.settings.learning_rate.at(self.stage.since("learning_rate", steps))
         metrics = self._updater.learn(self.replay, self.parameters, self.state(), rate)
         self.average()
-        return metrics
+        return metrics | explored
 
     def advance(self, stage: PlannedStage) -> DQNLearner | PPOLearner:
         """Return the next stage's learner.

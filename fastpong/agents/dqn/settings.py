@@ -86,6 +86,11 @@ class DQNSettings(RolloutSettings):
         10.0, "longest gradient that is not scaled down; larger allows larger updates", above=0
     )
 
+    def exploration_rate(self, steps: int) -> float:
+        """Return the share of random actions after so many steps of the run."""
+        done = min(1.0, steps / self.exploration_steps)
+        return float(1 - done * (1 - self.exploration_final_eps))
+
     def __post_init__(self) -> None:
         """Raise ValueError for the first value out of range."""
         super().__post_init__()

@@ -16,7 +16,7 @@ cdef void c_resize_area(
     AreaPlan plan, const uint8_t[:, :, ::1] frame, uint8_t[:, :, ::1] out,
     uint8_t *room) noexcept nogil
 cdef void c_frame_stack_push(
-    uint8_t[:, :, ::1] stack, const uint8_t[:, ::1] frame, const uint8_t[::1] fresh,
+    uint8_t[:, :, :, ::1] stack, const uint8_t[:, :, ::1] frame, const uint8_t[::1] fresh,
     bint repeat) noexcept nogil
 # One frame of a screen and the one before. `palette` may be NULL but for palette indices.
 cdef void c_atari_frame(

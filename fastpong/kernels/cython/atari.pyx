@@ -151,24 +151,25 @@ def resize_area(const uint8_t[:, :, :, ::1] frame, size, uint8_t[:, :, :, ::1] o
 
 
 cdef void c_frame_stack_push(
-        uint8_t[:, :, ::1] stack, const uint8_t[:, ::1] frame, const uint8_t[::1] fresh,
+        uint8_t[:, :, :, ::1] stack, const uint8_t[:, :, ::1] frame, const uint8_t[::1] fresh,
         bint repeat) noexcept nogil:
-    cdef Py_ssize_t n, k, depth = stack.shape[1], size = stack.shape[2]
+    cdef Py_ssize_t n, k, depth = stack.shape[1]
+    cdef Py_ssize_t size = stack.shape[2] * stack.shape[3]
     if not depth or not size:
         return
     for n in range(stack.shape[0]):
         if fresh[n] and repeat:
             for k in range(depth - 1):
-                memcpy(&stack[n, k, 0], &frame[n, 0], size)
+                memcpy(&stack[n, k, 0, 0], &frame[n, 0, 0], size)
         elif fresh[n]:
-            memset(&stack[n, 0, 0], 0, (depth - 1) * size)
+            memset(&stack[n, 0, 0, 0], 0, (depth - 1) * size)
         elif depth > 1:
-            memmove(&stack[n, 0, 0], &stack[n, 1, 0], (depth - 1) * size)
-        memcpy(&stack[n, depth - 1, 0], &frame[n, 0], size)
+            memmove(&stack[n, 0, 0, 0], &stack[n, 1, 0, 0], (depth - 1) * size)
+        memcpy(&stack[n, depth - 1, 0, 0], &frame[n, 0, 0], size)
 
 
 def frame_stack_push(
-        uint8_t[:, :, ::1] stack, const uint8_t[:, ::1] frame, const uint8_t[::1] fresh,
+        uint8_t[:, :, :, ::1] stack, const uint8_t[:, :, ::1] frame, const uint8_t[::1] fresh,
         int32_t padding):
     """Drop each stack's oldest frame, append one. padding: 0 repeats it, 1 is zeros."""
     with nogil:

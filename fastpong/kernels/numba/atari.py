@@ -192,19 +192,20 @@ def resize_area(frame: Array, size: tuple[int, int], out: Array) -> None:
 # --- stacks and frames ----------------------------------------------------------------------------
 
 
-@kernel(0, lambda F: (writes(U8, 3), reads(U8, 2), reads(U8, 1), I64))
+@kernel(0, lambda F: (writes(U8, 4), reads(U8, 3), reads(U8, 1), I64))
 def frame_stack_push(stack: Array, frame: Array, fresh: Array, padding: int) -> None:
     """Drop each stack's oldest frame, append one. padding: 0 repeats it, 1 is zeros."""
     last = stack.shape[1] - 1
     for n in range(stack.shape[0]):
         for k in range(last + 1):
             for i in range(stack.shape[2]):
-                if k == last:
-                    stack[n, k, i] = frame[n, i]
-                elif fresh[n] == 0:
-                    stack[n, k, i] = stack[n, k + 1, i]
-                else:
-                    stack[n, k, i] = 0 if padding else frame[n, i]
+                for j in range(stack.shape[3]):
+                    if k == last:
+                        stack[n, k, i, j] = frame[n, i, j]
+                    elif fresh[n] == 0:
+                        stack[n, k, i, j] = stack[n, k + 1, i, j]
+                    else:
+                        stack[n, k, i, j] = 0 if padding else frame[n, i, j]
 
 
 @kernel(0, lambda F: (reads(U8, 3), reads(U8, 3), SIZE, I64, writes(U8, 3)))

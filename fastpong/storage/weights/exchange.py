@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +14,18 @@ import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.storage.files import write_atomically
+from fastpong.storage.kinds import what_is
 from fastpong.storage.weights import exported, onnx
 from fastpong.storage.weights import keras as keras_weights
-from fastpong.storage.weights.pickle import ForeignError, read_reference_pickle
+from fastpong.storage.weights.pickle import (
+    MAX_FILE_BYTES,
+    ForeignError,
+    read_arrays,
+    read_file,
+    read_pickled,
+)
+
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -30,30 +43,77 @@ class Foreign:
 def read(path: str | Path) -> Foreign:
     """Read a reference program's pickle or Keras weights.
 
-    Raises ForeignError.
+    The pickle may be an .npz of the same arrays. Pickle and Keras's file may be inside a gzip file.
+
+    Raises ForeignError, which names what the file is.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
         raise ForeignError(
-            f"{path}: expected a file of a reference program, save.p or .h5; to go on with a run "
-            "of your own: fastpong train --resume"
+            f"{path}: expected a file of a reference program, save.p or .h5; weights of fastpong "
+            "itself begin a new run by fastpong train --init-from"
         )
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(keras_weights.SIGNATURE)) == keras_weights.SIGNATURE:
-                return _read_keras(path)
-    return _read_pickle(path)
+    if not (kind := what_is(path)).importable and kind.known:
+        raise ForeignError(
+            f"{path}: expected a file of a reference program, save.p or .npz, or of Keras, .h5 or "
+            f".keras, got {kind.name}"
+        )
+    data = read_file(path)
+    return _of_bytes(path, _unpacked(path, data) if data.startswith(_GZIP) else data)
 
 
-def _read_pickle(path: Path) -> Foreign:
-    model = read_reference_pickle(path)
+def _of_bytes(path: Path, data: bytes) -> Foreign:
+    if data.startswith(keras_weights.SIGNATURE):
+        return _of_keras(path, data)
+    if data.startswith(_ZIP):
+        return _of_zip(path, data)
+    return _of_model(read_pickled(path, data))
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            found = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ForeignError(f"{path}: expected a gzip file, got a damaged one ({error})") from error
+    if len(found) > MAX_FILE_BYTES:
+        raise ForeignError(f"{path}: expected at most {MAX_FILE_BYTES} bytes in it, got more")
+    return found
+
+
+def _of_zip(path: Path, data: bytes) -> Foreign:
+    """Read NumPy's .npz, or Keras's whole model."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MAX_FILE_BYTES:
+                raise ForeignError(f"{path}: expected at most {MAX_FILE_BYTES} bytes in it")
+            names = archive.namelist()
+            if keras_weights.MEMBER in names:
+                return _of_keras(path, archive.read(keras_weights.MEMBER))
+            wanted = [name for name in names if name.endswith(".npy")]
+            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in wanted}
+    except (
+        zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError,
+        MemoryError,
+    ) as error:  # fmt: skip
+        raise ForeignError(f"{path}: expected NumPy's .npz, got a damaged one ({error})") from error
+    return _of_model(read_arrays(path, arrays))
+
+
+def _array(data: bytes) -> Array:
+    # Objects would be a pickle.
+    array: Array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
+def _of_model(model: Mapping[str, Array]) -> Foreign:
     # The reference keeps a row per hidden unit, we a row per pixel.
     parameters = {"w1": np.ascontiguousarray(model["W1"].T), "w2": model["W2"]}
     return Foreign("karpathy", {"hidden": len(model["W2"])}, parameters)
 
 
-def _read_keras(path: Path) -> Foreign:
-    parameters = keras_weights.read(path)
+def _of_keras(path: Path, data: bytes) -> Foreign:
+    parameters = keras_weights.read(path, data)
     return Foreign("keras", {"image_conv": parameters["kernel"].shape[2] == 1}, parameters)
 
 

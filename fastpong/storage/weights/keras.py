@@ -3,6 +3,9 @@
     *.weights.h5   Keras 3's: layers/<class>[_<k>]/vars/<n>, in the order of the model
     *.h5           the older one: groups named in the attribute layer_names, arrays in weight_names
 
+A whole model has the same in it: *.keras a file of the first kind in a zip, *.h5 a group
+model_weights of the second kind.
+
 Keras itself chooses the layout by the file's name, and so does ``write``. ``read`` looks inside. It
 reads floating-point arrays of the network's shapes and nothing else.
 """
@@ -19,6 +22,7 @@ import numpy as np
 
 from fastpong.agents.keras.agent import shapes
 from fastpong.arrays import Array
+from fastpong.extras import how_to_install
 from fastpong.kernels import NETWORK
 from fastpong.storage.files import write_atomically
 from fastpong.storage.weights.pickle import ForeignError
@@ -27,21 +31,27 @@ Untyped: TypeAlias = Any
 """An object of h5py, imported only when needed and without types."""
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MEMBER, _WHOLE = "model.weights.h5", "model_weights"
+"""The weights in a whole model: the file in a .keras, the group in an .h5."""
 # The layers of the reference's model that have weights, and what Keras calls these.
 LAYERS = ("conv2d", "dense", "dense_1", "dense_2")
 PARTS = ("kernel", "bias")
 
 
-def read(path: str | Path) -> dict[str, Array]:
+def read(path: str | Path, data: bytes) -> dict[str, Array]:
     """Read weights of the reference's model.
 
     In float64. Its image form is allowed, too. Raises ForeignError for any other file, and without
     h5py.
+
+    path : for messages
+    data : the content of the file
     """
     h5py = _h5py()
     try:
-        with h5py.File(path, "r") as file:
-            arrays = [_array(h5py, file, name) for name in _names(h5py, file)]
+        with h5py.File(io.BytesIO(data), "r") as file:
+            root = _root(h5py, file)
+            arrays = [_array(h5py, root, name) for name in _names(h5py, root)]
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ForeignError(
             f"{path}: expected weights saved by Keras, got a file that cannot be read so "
@@ -97,6 +107,12 @@ def _write_older(file: Untyped, arrays: list[Array]) -> None:
             group[part] = arrays[2 * LAYERS.index(name) + k]
 
 
+def _root(h5py: Untyped, file: Untyped) -> Untyped:
+    """Return what holds the weights: the file, or a group of a whole model."""
+    inside = isinstance(file.get(_WHOLE, getlink=True), h5py.HardLink)
+    return file[_WHOLE] if inside else file
+
+
 def _names(h5py: Untyped, file: Untyped) -> list[str]:
     """Return the weights' paths in the model's order."""
     if "layer_names" in file.attrs:
@@ -136,6 +152,6 @@ def _h5py() -> Untyped:
         import h5py
     except ImportError as error:
         raise ForeignError(
-            'Keras\'s files need h5py, which is not installed: pip install "fastpong[keras]"'
+            f"Keras's files need h5py, which is not installed: {how_to_install('keras')}"
         ) from error
     return h5py

@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastpong.arrays import Array, Arrays
+from fastpong.extras import how_to_install
 from fastpong.geometry import BACKGROUND_REDS, PONG
 from fastpong.storage.weights.pickle import ForeignError
 
@@ -70,7 +71,7 @@ class _Graph:
             import onnx
         except ImportError as error:
             raise ForeignError(
-                "an ONNX model needs the package onnx; install it: pip install onnx"
+                f"an ONNX model needs the package onnx; install it: {how_to_install('onnx')}"
             ) from error
         self._onnx: Untyped = onnx
         self._nodes: list[Untyped] = []

@@ -8,8 +8,10 @@ Only when its program has ended are the recorded bytes of the two arrays turned 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from fastpong.storage.weights.pickle_machine import ForeignError as ForeignError
 Doubles: TypeAlias = NDArray[np.float64]
 
 PIXELS = PONG.pixels
+_OF_ANOTHER = re.compile(r"[bBwW]\d+")
+"""Names of biases and further layers, which make a network another one."""
 #: Text pickles (protocol 0) take up to four bytes per byte: room for some 600 hidden units there.
 MAX_FILE_BYTES = 128 << 20
 
@@ -37,14 +41,34 @@ def read_reference_pickle(path: str | Path) -> dict[str, Doubles]:
     Returns ``{"W1": (H, 6400) float64, "W2": (H,) float64}``, finite, writable.
     Raises ForeignError for anything else. Nothing of the file is executed.
     """
-    data = _read(Path(path))
+    return read_pickled(path, read_file(Path(path)))
+
+
+def read_pickled(path: str | Path, data: bytes) -> dict[str, Doubles]:
+    """Read the weights of a pickle's bytes, as ``read_reference_pickle``.
+
+    The dictionary of W1 and W2 may stand in another one, and may have more keys than these.
+    """
     try:
-        return _weights(PickleReader(data).load())
+        return _weights(_model(PickleReader(data).load()))
     except ForeignError as error:
         raise ForeignError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> bytes:
+def read_arrays(path: str | Path, found: Mapping[str, NDArray[Any]]) -> dict[str, Doubles]:
+    """Check the weights among arrays by name, as ``read_reference_pickle``."""
+    try:
+        _check_names(found)
+        return _checked(*(np.array(found[name], np.float64) for name in ("W1", "W2")))
+    except (ForeignError, ValueError) as error:
+        raise ForeignError(f"{path}: {error}") from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises ForeignError for a larger one than any model, and for what is no file.
+    """
     try:
         # Before opening: a pipe would block, and a device has no end.
         if not path.is_file():
@@ -58,14 +82,33 @@ def _read(path: Path) -> bytes:
     return data
 
 
+def _model(value: object) -> object:
+    """Return the dictionary with W1 in it, which another one may hold."""
+    if isinstance(value, dict) and "W1" not in value:
+        for inner in value.values():
+            if isinstance(inner, dict) and "W1" in inner:
+                return inner
+    return value
+
+
 def _weights(model: object) -> dict[str, Doubles]:
     """Check the model and make its arrays."""
-    if not isinstance(model, dict) or model.keys() != {"W1", "W2"}:
+    _check_names(model)
+    assert isinstance(model, dict)
+    return _checked(*(_array(name, model[name]) for name in ("W1", "W2")))
+
+
+def _check_names(model: object) -> None:
+    """Refuse what is no model of two layers without biases. Other keys are let be."""
+    names = model.keys() if isinstance(model, Mapping) else set[str]()
+    if not names >= {"W1", "W2"} or any(_OF_ANOTHER.fullmatch(n) for n in names - {"W1", "W2"}):
         raise ForeignError(
             f"expected a dictionary of W1 and W2, got {describe(model)}; "
             "give the file save.p of the reference program"
         )
-    w1, w2 = (_array(name, model[name]) for name in ("W1", "W2"))
+
+
+def _checked(w1: Doubles, w2: Doubles) -> dict[str, Doubles]:
     if w1.ndim != 2 or w1.shape[1] != PIXELS or not len(w1) or w2.shape != w1.shape[:1]:
         raise ForeignError(
             f"expected W1 of shape (H, {PIXELS}) and W2 of shape (H,), H >= 1, "

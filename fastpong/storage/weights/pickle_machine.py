@@ -26,13 +26,15 @@ Value: TypeAlias = Any
 MAX_OPCODES = 1000
 
 _RECONSTRUCT, _FROMBUFFER, _NDARRAY = "rebuild an array", "array from a buffer", "array type"
-_DTYPE, _ENCODE = "dtype", "encode text"
+_DTYPE, _ENCODE, _SCALAR = "dtype", "encode text", "number of an array's type"
 #: Everything that may be named: NumPy 1 and 2, and how Python 3 writes bytes for protocols 0-2.
 _GLOBALS = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy.core.numeric", "_frombuffer"): _FROMBUFFER,
     ("numpy._core.numeric", "_frombuffer"): _FROMBUFFER,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _DTYPE,
     ("_codecs", "encode"): _ENCODE,
@@ -93,8 +95,8 @@ class _Mark:
 class PickleReader:
     """Run pickle programs of numeric arrays in dictionaries.
 
-    Protocols 0-5, and nothing but such arrays. Strings come back as str, Python 2's byte strings
-    too, with one character per byte.
+    Protocols 0-5, and nothing but such arrays, numbers and lists of them. Strings come back as str,
+    Python 2's byte strings too, with one character per byte.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -167,6 +169,12 @@ class PickleReader:
                 raise ForeignError(f"expected a name in a dictionary, got {describe(key)}")
             target[key] = value
 
+    def _append(self, items: list[Value]) -> None:
+        target = self._stack[-1]
+        if type(target) is not list:
+            raise ForeignError(f"expected a list, got {describe(target)}")
+        target += items
+
     def _set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
         self._set_items([key, value])
@@ -200,6 +208,8 @@ class PickleReader:
             self._push(ArrayParts(shape, dtype, order == "F", raw))
         elif role == _DTYPE and type(arguments[0]) is str and _NUMERIC.fullmatch(arguments[0]):
             self._push(DtypeParts(arguments[0]))
+        elif role == _SCALAR and isinstance(arguments[0], DtypeParts):
+            self._push(None)  # a running mean beside the weights, which nobody asks for
         elif role == _ENCODE and type(arguments[0]) is str and arguments[1] == "latin1":
             self._push(Text(arguments[0]))
         elif role == _DTYPE:
@@ -226,7 +236,7 @@ class PickleReader:
 #: Operations that only put their argument on the stack.
 _PUSH = frozenset(
     (
-        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
         *("STRING", "BINSTRING", "SHORT_BINSTRING"),
         *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
         *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
@@ -246,6 +256,10 @@ _ACTIONS: dict[str, Callable[[PickleReader, Value], None]] = {
     "TUPLE3": lambda machine, _: machine._tuple(3),
     "EMPTY_DICT": lambda machine, _: machine._push({}),
     "DICT": lambda machine, _: machine._dictionary(),
+    "EMPTY_LIST": lambda machine, _: machine._push([]),
+    "LIST": lambda machine, _: machine._push(machine._group()),
+    "APPEND": lambda machine, _: machine._append([machine._stack.pop()]),
+    "APPENDS": lambda machine, _: machine._append(machine._group()),
     "SETITEM": lambda machine, _: machine._set_item(),
     "SETITEMS": lambda machine, _: machine._set_items(machine._group()),
     "PUT": lambda machine, index: machine._put(index),

@@ -22,6 +22,9 @@ class NoopReset(sb3.NoopResetEnv):  # type: ignore[misc]
         super().__init__(env, noop_max)
         self._drive = drive_of(env)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.env, self.noop_max)
+
     def reset(self, **options: Any) -> tuple[Array, Info]:
         """Begin an episode."""
         observation, info = self.env.reset(**options)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from wrapped_games import RALLIES, assert_alike, make
 
@@ -77,6 +79,13 @@ def test_an_agent_learns_the_same_with_it() -> None:
         weights.append(model.policy.state_dict())
         envs.close()
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
+
+
+def test_copies_begin_anew() -> None:
+    env = AtariWrapper(make("Breakout"))
+    again = copy.deepcopy(env)
+    assert again.unwrapped.ale is not env.unwrapped.ale
+    np.testing.assert_array_equal(again.reset(seed=5)[0], env.reset(seed=5)[0])
 
 
 def test_environments_that_cannot_be() -> None:

@@ -1,0 +1,260 @@
+"""``fastpong train --seeds``: the runs of a sweep, as many at a time as there are cores for."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastpong.cli.display import announce, say, warn
+from fastpong.cli.interrupt import Interrupt
+from fastpong.cli.sweep_display import open_sweep_display, results
+from fastpong.settings.config import Config, available_cores
+from fastpong.storage.sweep import Sweep, read_rows
+
+if TYPE_CHECKING:
+    from fastpong.cli.choice import Choice
+
+POLL_SECONDS = 0.1
+PICTURE = "curves.png"
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Job:
+    """Hold a run of a sweep.
+
+    arguments : of its command, after ``fastpong``
+    status    : the exit status, None before
+    """
+
+    seed: int
+    directory: Path
+    log: Path
+    arguments: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    status: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Return whether it has begun and not ended."""
+        return self.process is not None and self.status is None
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it ended, neither at its own end nor by a request."""
+        return self.status is not None and 0 < self.status < 128
+
+    @property
+    def state(self) -> str:
+        """Return its state in a word."""
+        if self.process is None:
+            return "waiting"
+        if self.status is None:
+            return "running"
+        return "finished" if self.status == 0 else "failed" if self.failed else "stopped"
+
+    def start(self) -> None:
+        """Begin the run, in a session of its own.
+
+        So a terminal's Ctrl-C does not reach it twice.
+        """
+        here = {"", str(Path.cwd())} & {*sys.path}  # python -m fastpong in a source directory
+        command = [sys.executable, *([] if here else ["-P"]), "-m", "fastpong", *self.arguments]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Weights & Biases shows the runs of a sweep as a group.
+                env={"WANDB_RUN_GROUP": self.directory.parent.name} | os.environ,
+                start_new_session=True,
+                preexec_fn=_follower(),
+            )
+
+    def stop(self) -> None:
+        """Ask the run to save a checkpoint and end."""
+        if self.running and self.process is not None:
+            with contextlib.suppress(OSError):
+                self.process.terminate()
+
+    def poll(self) -> bool:
+        """Return whether it has ended just now."""
+        if not self.running or self.process is None or (code := self.process.poll()) is None:
+            return False
+        self.status = code if code >= 0 else 1
+        return True
+
+    def complaint(self) -> str:
+        """Return what the run said last."""
+        with contextlib.suppress(OSError):
+            lines = self.log.read_text(errors="replace").splitlines()
+            if lines:
+                return lines[-1].removeprefix("fastpong: error: ")
+        return f"exit status {self.status}"
+
+
+def begin_sweep(
+    choice: Choice,
+    seeds: Sequence[int],
+    run_dir: Path | None,
+    workers: int | None,
+    track: str | None,
+    progress: bool,
+    interrupt: Interrupt,
+) -> int:
+    """Begin a sweep, and return the exit status.
+
+    workers : of each run, None for as many as suit the number of seeds
+    track   : the service that all runs are sent to
+    """
+    for note in choice.notes:
+        say(note)
+    workers, _ = share(available_cores(), len(seeds), workers)
+    config = replace(choice.config, seed=seeds[0], workers=workers)
+    sweep = Sweep.create(run_dir, config, seeds)
+    return _run(sweep, track, progress, interrupt)
+
+
+def resume_sweep(
+    directory: Path,
+    asked: dict[str, object],
+    track: str | None,
+    progress: bool,
+    interrupt: Interrupt,
+) -> int:
+    """Go on with a sweep, and return the exit status.
+
+    asked : settings to change in all runs
+    """
+    sweep = Sweep.open(directory)
+    if asked:
+        sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
+    return _run(sweep, track, progress, interrupt)
+
+
+def share(cores: int, runs: int, workers: int | None) -> tuple[int, int]:
+    """Return the workers of each run, and the number of runs at a time.
+
+    workers : asked for, or None
+    """
+    if workers is None:
+        workers = max(1, cores // runs)
+    return workers, max(1, min(runs, cores // workers))
+
+
+def _run(sweep: Sweep, track: str | None, progress: bool, interrupt: Interrupt) -> int:
+    config = sweep.config
+    if track is not None:
+        from fastpong.storage.tracking import prepare
+
+        prepare(track)
+    _, at_once = share(available_cores(), len(sweep.seeds), config.workers)
+    jobs = [_job(sweep, seed, track) for seed in sweep.seeds]
+    say(
+        f"sweep of {len(jobs)} seed{'s' * (len(jobs) > 1)}, {at_once} at a time with "
+        f"{config.workers} worker{'s' * (config.workers > 1)} each; directory {sweep.directory}"
+    )
+    interrupt.pids = lambda: [job.process.pid for job in jobs if job.process and job.running]
+    interrupt.deferred = True
+    display = open_sweep_display(jobs, config.until_episodes, progress=progress)
+    try:
+        for job in play(jobs, at_once, interrupt, display.tick):
+            display.ended(job)
+    finally:
+        display.close()
+    return _report(sweep, jobs, interrupt)
+
+
+def _job(sweep: Sweep, seed: int, track: str | None) -> Job:
+    run = sweep.run(seed)
+    place = "--resume" if sweep.begun(seed) else "--run-dir"
+    settings = ["--config", str(sweep.settings), "--seed", str(seed), place, str(run)]
+    arguments = ["train", *settings, "--no-progress", *(["--track", track] if track else [])]
+    return Job(seed, run, sweep.log(seed), arguments)
+
+
+def play(
+    jobs: Sequence[Job], at_once: int, stop: Callable[[], bool], tick: Callable[[], None]
+) -> Iterator[Job]:
+    """Run jobs, and yield each when it has ended.
+
+    stop : polled several times a second. Once it is true, running jobs are asked to end, and no
+           other begins
+    tick : called as often
+    """
+    waiting, asked = list(jobs), False
+    try:
+        while waiting or any(job.running for job in jobs):
+            if stop() and not asked:
+                asked = True
+                waiting.clear()
+                for job in jobs:
+                    job.stop()
+            while waiting and sum(job.running for job in jobs) < at_once:
+                waiting.pop(0).start()
+            for job in jobs:
+                if job.poll():
+                    yield job
+            tick()
+            time.sleep(POLL_SECONDS)
+    finally:  # whatever went wrong here, no run is left alone
+        for job in jobs:
+            job.stop()
+
+
+def _report(sweep: Sweep, jobs: Sequence[Job], interrupt: Interrupt) -> int:
+    """Say how all ended, and return the exit status."""
+    window = sweep.config.until_episodes
+    for line in results(jobs, window):
+        announce(line)
+    _draw(sweep, jobs)
+    failed = [job for job in jobs if job.failed]
+    for job in failed:
+        warn(f"seed {job.seed} failed: {job.complaint()}; see {job.log}")
+    if any(job.status != 0 for job in jobs):
+        announce(f"to go on: fastpong train --resume {shlex.quote(str(sweep.directory))}")
+    return interrupt.status or (1 if failed else 0)
+
+
+def _draw(sweep: Sweep, jobs: Sequence[Job]) -> None:
+    from fastpong.viewing.chart import draw_groups
+    from fastpong.viewing.curves import WINDOW, PlotError, read_curves
+    from fastpong.viewing.groups import make_groups
+
+    runs = [job.directory for job in jobs if read_rows(job.directory, newest=True)]
+    if not runs:
+        return
+    picture = sweep.directory / PICTURE
+    try:
+        curves, _ = read_curves(runs, "steps", WINDOW)
+        groups = make_groups(curves, "settings", "std")
+        draw_groups(groups, picture, "steps", window=WINDOW, band="std")
+    except PlotError as error:
+        say(f"no picture: {error}")
+    else:
+        announce(f"curves: {picture}")
+
+
+def _follower() -> Callable[[], None] | None:
+    """Return what makes a child end with its parent, however that ends. None: not on Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library, parent = ctypes.CDLL(None), os.getpid()
+
+    def follow() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended meanwhile
+            os._exit(1)
+
+    return follow

@@ -1,0 +1,213 @@
+"""The display of a sweep: a line per run, live or one after the other, and the table at its end."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from fastpong.cli.display import say, warn
+from fastpong.cli.figures import clock
+from fastpong.storage.sweep import read_rows
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from fastpong.storage.logs import Row
+
+LINE_SECONDS = 5.0
+"""Between two lines of a run, at least."""
+
+REFRESH_SECONDS = 0.5
+
+
+class Shown(Protocol):
+    """Describe a run of a sweep for the display."""
+
+    seed: int
+    directory: Path
+    log: Path
+
+    @property
+    def state(self) -> str:
+        """Return its state in a word."""
+
+    def complaint(self) -> str:
+        """Return what the run said last."""
+
+
+class SweepDisplay(Protocol):
+    """Show a sweep to a person."""
+
+    def tick(self) -> None:
+        """Give the display its turn, several times a second."""
+
+    def ended(self, job: Shown) -> None:
+        """Show how a run ended."""
+
+    def close(self) -> None:
+        """Restore the screen."""
+
+
+class Lines:
+    """Print a line per run, every few seconds."""
+
+    def __init__(self, jobs: Sequence[Shown], window: int) -> None:
+        self._jobs, self._window = jobs, window
+        self._printed = {job.seed: (0, time.monotonic()) for job in jobs}
+
+    def tick(self) -> None:
+        """Print the lines that are due."""
+        now = time.monotonic()
+        for job in self._jobs:
+            episode, before = self._printed[job.seed]
+            if job.state != "running" or now - before < LINE_SECONDS:
+                continue
+            rows = read_rows(job.directory, newest=True)
+            self._printed[job.seed] = rows[-1].episode if rows else 0, now
+            if rows and rows[-1].episode > episode:
+                say(f"seed {job.seed}  {_line(rows, self._window)}")
+
+    def ended(self, job: Shown) -> None:
+        """Print how a run ended."""
+        say(_ending(job))
+
+    def close(self) -> None:
+        """Do nothing: the lines stand."""
+
+
+class Live:
+    """Show a table with a line per run that is always up to date."""
+
+    def __init__(self, jobs: Sequence[Shown], window: int) -> None:
+        from rich.live import Live as RichLive
+
+        self._jobs, self._window = jobs, window
+        self._drawn, self._open = 0.0, True
+        self._live = RichLive("", auto_refresh=False)
+        self._guarded(self._live.start)
+
+    def tick(self) -> None:
+        """Redraw, at most twice a second."""
+        if self._open and time.monotonic() - self._drawn >= REFRESH_SECONDS:
+            self._drawn = time.monotonic()
+            self._guarded(lambda: self._live.update(self._table(), refresh=True))
+
+    def ended(self, job: Shown) -> None:
+        """Print a failure above the table. The rest stands in it."""
+        if job.state == "failed":
+            warn(_ending(job))
+
+    def close(self) -> None:
+        """Draw the last state and release the cursor."""
+        if self._open:
+            self._guarded(lambda: self._live.update(self._table(), refresh=True))
+            self._guarded(self._live.stop)
+            self._open = False
+
+    def _guarded(self, action: object) -> None:
+        try:
+            assert callable(action)
+            action()
+        except (OSError, ValueError):  # the terminal is gone
+            self._open = False
+
+    def _table(self) -> RenderableType:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True)
+        for job in self._jobs:
+            rows = read_rows(job.directory, newest=True)
+            text = _line(rows, self._window) if rows else ""
+            table.add_row(f"seed {job.seed}", job.state, text)
+        return table
+
+
+def open_sweep_display(jobs: Sequence[Shown], window: int, *, progress: bool) -> SweepDisplay:
+    """Return a live display, or lines without terminal."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):
+        return Live(jobs, window)
+    return Lines(jobs, window)
+
+
+def results(jobs: Iterable[Shown], window: int) -> list[str]:
+    """Return the lines of the table of results.
+
+    window : episodes in a mean
+    """
+    from rich.console import Console
+
+    console = Console(no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(_results(jobs, window))
+    return capture.get().splitlines()
+
+
+def _results(jobs: Iterable[Shown], window: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("seed", "episodes", f"last {window}", "best", "steps", "wall time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    finals: list[float] = []
+    for job in jobs:
+        rows = read_rows(job.directory)
+        if not rows:
+            table.add_row(str(job.seed), "0", "", "", "", "", job.state)
+            continue
+        means = _means([row.score for row in rows], window)
+        finals.append(means[-1])
+        last = rows[-1]
+        table.add_row(
+            *(str(job.seed), f"{last.episode:,}", f"{means[-1]:+.2f}"),
+            *(f"{_best(job.directory, means):+.2f}", f"{last.total_steps:,}"),
+            *(clock(last.wall_seconds), job.state),
+        )
+    if len(finals) > 1:
+        mean, deviation = statistics.fmean(finals), statistics.stdev(finals)
+        table.add_section()
+        table.add_row("mean", "", f"{mean:+.2f}", "", "", "", f"standard deviation {deviation:.2f}")
+    return table
+
+
+def _means(scores: Sequence[float], window: int) -> list[float]:
+    """Return the mean of the last ``window`` returns after every episode."""
+    parts = (scores[max(0, end - window) : end] for end in range(1, len(scores) + 1))
+    return [sum(part) / len(part) for part in parts]
+
+
+def _best(run: Path, means: Sequence[float]) -> float:
+    """Return the best evaluation, or without any the best mean."""
+    from fastpong.storage.checkpoint import CheckpointError
+    from fastpong.training.periodic import read_best
+
+    try:
+        best = read_best(run)
+    except CheckpointError:
+        best = None
+    return max(means) if best is None else best.mean
+
+
+def _line(rows: Sequence[Row], window: int) -> str:
+    last, scores = rows[-1], [row.score for row in rows[-window:]]
+    return (
+        f"episode {last.episode:,}  return {last.score:+.0f}  last {len(scores)} "
+        f"{sum(scores) / len(scores):+.2f}  {last.total_steps:,} steps  {clock(last.wall_seconds)}"
+    )
+
+
+def _ending(job: Shown) -> str:
+    if job.state == "failed":
+        return f"seed {job.seed} failed: {job.complaint()}; the others go on"
+    return f"seed {job.seed} {job.state}"

@@ -1,0 +1,144 @@
+"""The directory of a sweep: one run for each of several seeds.
+
+settings.toml   the settings that all runs share
+sweep.json      the seeds
+seed-N/         the run of seed N
+seed-N.log      what it printed
+curves.png      the learning curves, in the end
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastpong.settings.config import Config
+from fastpong.storage.files import write_atomically
+from fastpong.storage.logs import Row
+from fastpong.storage.run import RunError, default_directory, make_own
+
+_SETTINGS, _SWEEP = "settings.toml", "sweep.json"
+_TAIL_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Describe a sweep.
+
+    config : the settings of all runs, but for their seed
+    """
+
+    directory: Path
+    config: Config
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def create(cls, directory: Path | None, config: Config, seeds: Sequence[int]) -> Sweep:
+        """Make the directory of a new sweep.
+
+        directory : None for one under runs/, named after the settings and the time
+
+        Raises RunError for a directory that is not empty or cannot be written.
+        """
+        try:
+            if directory is None:
+                directory = make_own(default_directory(config, "sweep"))
+            else:
+                directory.mkdir(parents=True, exist_ok=True)
+            if any(directory.iterdir()):
+                raise RunError(
+                    f"{directory}: expected a new or an empty directory, got one with files; go on "
+                    f"with the sweep in it by --resume, or name another directory"
+                )
+            sweep = cls(directory, config, tuple(seeds))
+            sweep.write()
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(f"{directory}: cannot make a sweep here: {reason}") from error
+        return sweep
+
+    @classmethod
+    def open(cls, directory: Path) -> Sweep:
+        """Read the sweep in a directory.
+
+        Raises RunError for one that is not readable.
+        """
+        try:
+            seeds = json.loads((directory / _SWEEP).read_bytes())["seeds"]
+            config = Config.build(Config.load(directory / _SETTINGS))
+            return cls(directory, config, tuple(int(seed) for seed in seeds))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{directory}: cannot be resumed as a sweep: {error}") from error
+
+    def write(self) -> None:
+        """Write the settings, then the seeds, the mark of a sweep."""
+        write_atomically(self.settings, self.config.to_toml().encode())
+        text = json.dumps({"seeds": self.seeds}) + "\n"
+        write_atomically(self.directory / _SWEEP, text.encode())
+
+    def changed(self, config: Config) -> Sweep:
+        """Return the sweep with other settings, written.
+
+        Raises RunError for one that no run may change.
+        """
+        mine, others = self.config.fixed(), config.fixed()
+        for name in mine | others:
+            if mine.get(name) != others.get(name):
+                raise RunError(
+                    f"{self.directory}: {name} is {mine.get(name)!r} in this sweep, "
+                    f"{others.get(name)!r} asked for; it cannot change within a sweep, begin a new "
+                    "one for that"
+                )
+        sweep = dataclasses.replace(self, config=config)
+        sweep.write()
+        return sweep
+
+    @property
+    def settings(self) -> Path:
+        """Return the file of the settings, for ``--config``."""
+        return self.directory / _SETTINGS
+
+    def run(self, seed: int) -> Path:
+        """Return the directory of a run."""
+        return self.directory / f"seed-{seed}"
+
+    def log(self, seed: int) -> Path:
+        """Return the file of what a run printed."""
+        return self.directory / f"seed-{seed}.log"
+
+    def begun(self, seed: int) -> bool:
+        """Return whether a run has a checkpoint.
+
+        What a run left that ended before its first one is removed.
+        """
+        run = self.run(seed)
+        if any(run.glob("checkpoints/*.json")):
+            return True
+        if run.is_dir() and not read_rows(run):
+            shutil.rmtree(run)
+        return False
+
+
+def read_rows(run: Path, *, newest: bool = False) -> list[Row]:
+    """Read a run's metrics.csv, as far as it is written and whole.
+
+    newest : only its end, 100 rows or more
+    """
+    rows: list[Row] = []
+    try:
+        with (run / "metrics.csv").open("rb") as file:
+            start = max(0, file.seek(0, 2) - _TAIL_BYTES) if newest else 0
+            file.seek(start)
+            lines = file.read().split(b"\n")[1:-1]  # the first is the header or cut off
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            rows.append(Row.parse(line))
+        except ValueError:
+            continue
+    return rows

@@ -1,0 +1,60 @@
+"""The software and the machine that a run computes with."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
+
+
+def versions(backend: str) -> dict[str, object]:
+    """Return the time, versions of packages, machine and commit.
+
+    It imports nothing. None stands for a missing package or an unknown value.
+    """
+    found: dict[str, object] = {name: _version(name) for name in _PACKAGES}
+    return found | {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "commit": _commit(),
+        "backend": backend,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str | None:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine() or None
+
+
+def _commit() -> str | None:
+    """Return the commit of fastpong's checkout.
+
+    It ends in -dirty if the checkout was changed.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():  # installed: a repository further up is not ours
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        result = subprocess.run(
+            [*command, "--exclude=*"], capture_output=True, text=True, timeout=2, check=True
+        )
+        return result.stdout.strip()
+    return None

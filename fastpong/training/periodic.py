@@ -1,0 +1,149 @@
+"""Evaluations while a run trains: fixed episodes, every so many episodes of training.
+
+Training waits meanwhile, and nothing of it changes: the episodes draw from generators of their own,
+on workers of their own, with copies of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from fastpong.arrays import Arrays
+from fastpong.settings.config import Config
+from fastpong.settings.fields import plain_values
+from fastpong.storage.checkpoint import CheckpointError
+from fastpong.storage.evaluations import EvaluationRow
+from fastpong.storage.run import Run
+from fastpong.storage.weights import exchange, exported
+from fastpong.training.evaluation import Player, evaluate, summarize
+from fastpong.training.trained import Trained
+from fastpong.training.trainer import Trainer
+
+SEED = 1_000_000
+"""Of the episodes, in every run.
+
+``fastpong eval`` plays others unless told: the best weights are best on these, by luck, too.
+"""
+
+BEST = "best.safetensors"
+"""The weights with the highest mean, as ``fastpong export`` writes them."""
+
+Told = Callable[[EvaluationRow, float], None]
+"""Hears of an evaluation, and of the highest mean so far."""
+
+
+class PeriodicEvaluation:
+    """Evaluate a trainer's weights when it is time.
+
+    told : called after each evaluation
+    stop : polled several times a second. Once it is true, an evaluation is dropped
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        emulator: str,
+        run: Run,
+        trainer: Trainer,
+        told: Told,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._config, self._emulator = config, emulator
+        self._run, self._trainer, self._told, self._stop = run, trainer, told, stop
+        self._best = -math.inf
+        if config.eval_every is not None:
+            self._best = _mean_of(run)
+
+    def check(self) -> None:
+        """Evaluate if it is time, or if the run ends here.
+
+        An evaluation that a signal cut short is made by the resumed run.
+
+        Raises WorkerError as the pool does, OSError where processes cannot be started.
+        """
+        every, counters, last = self._config.eval_every, self._trainer.counters, self._run.evaluated
+        if every is None or self._stop():
+            return
+        before, steps = (last.episode, last.total_steps) if last else (0, 0)
+        ends = self._trainer.done and counters["total_steps"] > steps
+        if ends or counters["episode"] // every > before // every:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        config, trainer = self._config, self._trainer
+        spec, index = trainer.stage.spec, trainer.stage.index
+        learner = trainer.learner
+        parameters = spec.evaluation_parameters(learner.parameters, learner.state())
+        stages = config.stages[: index + 1]
+        player = Player(
+            *(config.env, stages, index, config.backend, config.dtype, SEED),
+            emulator=self._emulator,
+        )
+        count, workers = config.eval_episodes, config.workers
+        played = evaluate(player, parameters, episodes=count, workers=workers, stop=self._stop)
+        games = [(game.score, game.length) for game in played]
+        if len(games) < count:
+            return
+        self._log([score for score, _ in games], [length for _, length in games], parameters)
+
+    def _log(self, scores: list[float], lengths: list[int], parameters: Arrays) -> None:
+        counters, summary = self._trainer.counters, summarize(scores, lengths)
+        before = {name: counters[name] for name in EvaluationRow._fields[:5]}
+        row = EvaluationRow(
+            **before,
+            eval_episodes=summary.episodes,
+            mean=summary.mean,
+            deviation=summary.deviation,
+            lowest=summary.lowest,
+            highest=summary.highest,
+            wins=summary.wins,
+            mean_length=summary.mean_length,
+        )
+        self._run.log_evaluation(row)
+        if row.mean > self._best and self._keep(row, parameters):
+            self._best = row.mean
+        self._told(row, max(self._best, row.mean))
+
+    def _keep(self, row: EvaluationRow, parameters: Arrays) -> bool:
+        """Save the best weights, and return the success."""
+        stage, path = self._trainer.stage, self._run.directory / BEST
+        trained = Trained(path, self._config, stage, parameters, row.episode, row.total_steps)
+        about = {**trained.about(), "evaluation": {"seed": SEED, **row._asdict()}}
+        settings = plain_values(stage.stage.settings)
+        try:
+            exchange.write(path, stage.stage.agent, settings, parameters, about)
+        except OSError as error:
+            self._run.warn(f"{path}: cannot be saved: {error.strerror or error}; training goes on")
+            return False
+        return True
+
+
+def read_best(directory: Path) -> EvaluationRow | None:
+    """Return the evaluation of a run's best weights, None without any.
+
+    Raises CheckpointError for a file that is not readable.
+    """
+    path = directory / BEST
+    if not path.exists():
+        return None
+    about = exported.read(path).about
+    try:
+        kept = about["evaluation"]
+        return EvaluationRow(**{name: kept[name] for name in EvaluationRow._fields})
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: expected the evaluation of these weights in it, found none; rename the file, "
+            "and training keeps the best from here on"
+        ) from error
+
+
+def _mean_of(run: Run) -> float:
+    """Return the highest mean so far."""
+    try:
+        best = read_best(run.directory)
+    except CheckpointError as error:
+        run.warn(f"{error}; it will be replaced")
+        return -math.inf
+    return -math.inf if best is None else best.mean

@@ -1,0 +1,138 @@
+"""``fastpong eval``: without a run, of a directory of runs, quiet, as JSON, of foreign files."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import complaint, fastpong
+
+ONE = ("--episodes", 1, "--workers", 1)
+
+
+@pytest.fixture
+def runs(trained: tuple[Path, str], tmp_path: Path) -> Path:
+    """Two runs in a directory, of which "b" is the newer one."""
+    for name in ("a", "b"):
+        shutil.copytree(trained[0], tmp_path / "runs" / name)
+        (tmp_path / "runs" / name / "config.toml").touch()
+    return tmp_path / "runs"
+
+
+def test_without_a_run_the_newest_plays(runs: Path) -> None:
+    done = fastpong("eval", *ONE, cwd=runs.parent)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("runs/b/checkpoints/00000003.json: karpathy after 3 episodes")
+
+
+def test_without_any_run_pretrained_weights_play(tmp_path: Path) -> None:
+    done = fastpong("eval", *ONE, "-q", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert re.match(r"\S+pong\.safetensors: ppo after [\d,]+ episodes", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "runs"),
+        ("export", "runs", "x.safetensors"),
+        ("plot", "runs", "-o", "x.png"),
+        ("train", "--resume", "runs"),
+        ("video", "runs", "-o", "x.gif"),
+    ],
+)
+def test_a_directory_of_runs_lists_them(
+    complain: Any, runs: Path, command: tuple[str, ...]
+) -> None:
+    status, message = complain(*command)
+    assert status == 1
+    assert "runs: expected a run" in message
+    assert "a directory with 2 runs; name one of them, the newest first: runs/b, runs/a" in message
+
+
+def test_quiet_leaves_out_the_episodes(trained: tuple[Path, str], home: Path) -> None:
+    loud, quiet = (fastpong("eval", trained[0], *ONE, *q, cwd=home) for q in ((), ("--quiet",)))
+    lines = loud.stdout.splitlines()
+    assert lines[1].startswith("episode 1  return ")
+    assert quiet.stdout.splitlines() == [lines[0], *lines[2:]]
+
+
+def test_json_is_one_object_with_every_episode(trained: tuple[Path, str], home: Path) -> None:
+    asked = ("--episodes", 3, "--workers", 1, "--seed", 5)
+    loud, done = (fastpong("eval", trained[0], *asked, *j, cwd=home) for j in ((), ("--json",)))
+    found = json.loads(done.stdout)
+    played = re.findall(r"^episode \d+  return ([+-]\d+)  length (\d+)$", loud.stdout, re.M)
+    assert found["returns"] == [float(score) for score, _ in played]
+    assert found["lengths"] == [int(length) for _, length in played]
+    assert found["mean"] == np.mean(found["returns"])
+    assert found["standard_deviation"] == pytest.approx(np.std(found["returns"]))
+    assert (found["episodes"], found["wins"], found["seed"]) == (3, 0, 5)
+    assert (found["agent"], found["env"]) == ("karpathy", "PongDeterministic-v4")
+    assert Path(found["checkpoint"]) == trained[0] / "checkpoints" / "00000003.json"
+
+
+def test_a_foreign_file_is_named_with_the_way_to_play_it(complain: Any, tmp_path: Path) -> None:
+    (tmp_path / "save.p").write_bytes(pickle.dumps({"W1": np.zeros((2, 6400)), "W2": np.zeros(2)}))
+    assert (
+        "save.p: is a pickle; to make a run of it: fastpong import save.p"
+        in complain("eval", "save.p")[1]
+    )
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08")
+    assert "expected an agent, got an ONNX model" in complain("eval", "model.onnx")[1]
+    (tmp_path / "notes.json").write_text("{}")
+    message = complain("eval", "notes.json")[1]
+    assert "is not a checkpoint's manifest; name a run" in message
+    assert "older" not in message
+
+
+# --- names of files in a run --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["checkpoints/00000003.json", "checkpoints/00000003.safetensors", "checkpoints", "config.toml"],
+)
+def test_a_run_is_resumed_by_its_files_too(run_copy: Path, inside: str) -> None:
+    done = fastpong("train", "--resume", run_copy / inside, "--episodes", 4, cwd=run_copy)
+    assert done.returncode == 0, done
+    assert f"going on after episode 3 of {run_copy}\n" in done.stdout
+
+
+def test_an_older_checkpoint_says_both_ways_on(run_copy: Path) -> None:
+    older = run_copy / "checkpoints" / "00000002.json"
+    message = complaint(fastpong("train", "--resume", older, cwd=run_copy))
+    assert "expected the newest checkpoint of a run" in message and "00000003.json" in message
+    assert f"fastpong train --resume {run_copy};" in message
+    assert f"fastpong train --init-from {older}" in message
+
+
+# --- files that cannot be written ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("export", "w.safetensors"), ("plot", "curve.png"), ("video", "film.gif")],
+)
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    complain: Any, run_copy: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    def failure(path: Path) -> str:
+        words = (path,) if command == "export" else ("-o", path)
+        status, message = complain(command, run_copy, *words)
+        assert status == 1 and "Errno" not in message and ".tmp" not in message
+        return str(message)
+
+    nowhere = tmp_path / "nowhere"
+    assert f"expected a directory {nowhere}, found none; make it: mkdir" in failure(nowhere / name)
+    (tmp_path / name).mkdir()
+    assert "expected a file to write, got a directory" in failure(tmp_path / name)
+    (tmp_path / "file").touch()
+    assert f"expected a directory {tmp_path / 'file'}, got a file" in failure(
+        tmp_path / "file" / name
+    )

@@ -1,0 +1,261 @@
+"""Sweeps: the runs of several seeds, as a person starts, stops and resumes them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from commands import COMMAND, SMALL, complaint, fastpong, read_terminal, rows
+
+from fastpong.cli.seeds import Seeds, joined
+from fastpong.cli.sweep import Job, play, share
+from fastpong.settings.config import Config
+from fastpong.storage import checkpoint
+
+FOREVER = ["--episodes", "100000", "--save-every", "100000"]
+
+
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    ends = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < ends, "nothing happened in time"
+        time.sleep(0.05)
+
+
+def begun(run: Path) -> bool:
+    return (run / "metrics.csv").exists() and len(rows(run)) > 0
+
+
+def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "train", *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Train three seeds, two episodes each; return the sweep and what was printed."""
+    home = tmp_path_factory.mktemp("sweeps")
+    arguments = [*SMALL, "--episodes", 2, "--seeds", 3, 5, 4, "--run-dir", "it"]
+    done = fastpong("train", *arguments, cwd=home)
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    return home / "it", done.stdout
+
+
+def test_every_run_is_that_of_the_single_command(swept: tuple[Path, str], tmp_path: Path) -> None:
+    done = fastpong("train", *SMALL, "--episodes", 2, "--seed", 4, "--run-dir", "one", cwd=tmp_path)
+    assert done.returncode == 0, done
+    alone, _ = checkpoint.newest(tmp_path / "one" / "checkpoints")
+    same, _ = checkpoint.newest(swept[0] / "seed-4" / "checkpoints")
+    other, _ = checkpoint.newest(swept[0] / "seed-3" / "checkpoints")
+    assert alone.arrays.keys() == same.arrays.keys()
+    for name, array in alone.arrays.items():
+        assert np.array_equal(array, same.arrays[name])
+    assert not np.array_equal(same.arrays["parameters/0/w1"], other.arrays["parameters/0/w1"])
+    configs = [Config.build(Config.load(swept[0] / f"seed-{n}" / "config.toml")) for n in (3, 5)]
+    assert [config.seed for config in configs] == [3, 5]
+
+
+def test_a_sweep_ends_in_a_table_and_a_picture(swept: tuple[Path, str]) -> None:
+    sweep, printed = swept
+    head, *lines = printed.splitlines()
+    assert "recommended for" in head, "said once"
+    assert "sweep of 3 seeds, " in lines[0] and "directory it" in lines[0]
+    for seed in (3, 5, 4):
+        assert f"seed {seed} finished" in lines
+        scores = [float(row["return"]) for row in rows(sweep / f"seed-{seed}")]
+        (line,) = [line for line in lines if re.match(rf" *{seed}  ", line)]
+        assert f"{sum(scores) / 2:+.2f}" in line and line.rstrip().endswith("finished")
+        assert rows(sweep / f"seed-{seed}")[-1]["total_steps"] == line.split()[4].replace(",", "")
+    assert any(line.lstrip().startswith("mean") for line in lines)
+    assert lines[-1] == "curves: it/curves.png"
+    assert (sweep / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, str]) -> None:
+    sweep, _ = swept
+    before = [rows(sweep / f"seed-{seed}") for seed in (3, 5, 4)]
+    done = fastpong("train", "--resume", sweep, cwd=sweep.parent)
+    assert done.returncode == 0, done
+    assert [rows(sweep / f"seed-{seed}") for seed in (3, 5, 4)] == before
+    done = fastpong("train", "--resume", sweep, "--episodes", 3, cwd=sweep.parent)
+    assert done.returncode == 0, done
+    after = [rows(sweep / f"seed-{seed}") for seed in (3, 5, 4)]
+    assert [len(found) for found in after] == [3, 3, 3]
+    assert [found[:2] for found in after] == before
+
+
+def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    many = [str(seed) for seed in range(cores + 1)]
+    process = start(*SMALL, *FOREVER, "--seeds", *many, "--run-dir", "it", cwd=tmp_path)
+    try:
+        first = [tmp_path / "it" / f"seed-{seed}" for seed in range(cores)]
+        until(lambda: all(map(begun, first)))
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        printed, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (130, "")
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert "to go on: fastpong train --resume it" in printed
+    for run in first:
+        assert checkpoint.newest(run / "checkpoints")[0].episode == len(rows(run)) > 0
+    assert not (tmp_path / "it" / f"seed-{cores}").exists()
+    longest = max(len(rows(run)) for run in first) + 1
+    done = fastpong("train", "--resume", "it", "--episodes", longest, cwd=tmp_path)
+    assert done.returncode == 0, done
+    for seed in many:
+        assert len(rows(tmp_path / "it" / f"seed-{seed}")) == longest
+
+
+def test_no_run_outlives_a_killed_sweep(tmp_path: Path) -> None:
+    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
+    run = tmp_path / "it" / "seed-1"
+    try:
+        until(lambda: begun(run))
+        family = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.communicate()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert checkpoint.newest(run / "checkpoints")[0].episode == len(rows(run))
+
+
+def test_a_run_that_fails_is_said_and_ends_no_other(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--episodes", 1, "--seeds", "1-3", "--run-dir", "it"]
+    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
+    for path in (tmp_path / "it" / "seed-2" / "checkpoints").glob("*.safetensors"):
+        path.write_bytes(b"broken")
+    done = fastpong("train", "--resume", "it", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"seed 2 failed: .*seed-2: cannot be resumed: .*; see it/seed-2\.log",
+                     done.stderr)  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert [len(rows(tmp_path / "it" / f"seed-{seed}")) for seed in (1, 3)] == [2, 2]
+    assert "to go on: fastpong train --resume it" in done.stdout
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--episodes", 1, "--seeds", "7", "--run-dir", "it"]
+    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
+    run = tmp_path / "it" / "seed-7"
+    for path in (*(run / "checkpoints").iterdir(), run / "metrics.csv"):
+        path.unlink()
+    done = fastpong("train", "--resume", "it", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(run)) == 1
+
+
+def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "train", *SMALL, "--episodes", "2", "--seeds", "1", "2"],
+        cwd=tmp_path,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
+    assert process.wait(20) == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+    assert re.search(r"seed 1 +finished +episode 2 ", text)
+    assert re.search(r"seed 2 +finished +episode 2 ", text)
+    assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l"), "the cursor stays hidden"
+    (sweep,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"PongDeterministic-v4__karpathy__sweep__\d{8}T\d{6}Z", sweep.name)
+
+
+def test_settings_that_no_run_may_change_are_refused(swept: tuple[Path, str]) -> None:
+    done = fastpong("train", "--resume", swept[0], "--hidden", 9, cwd=swept[0].parent)
+    assert "hidden is 4 in this sweep, 9 asked for; it cannot change" in complaint(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--seeds", "1", "x"], "expected seeds as 1 2 3, 1,2,3 or 1-3, got '1,x'"),
+        (["--seeds", "1", "2", "1"], "expected every seed once, got 1 several times"),
+        (["--seeds", "5-1"], "expected at most 1000 seeds, upwards, got '5-1'"),
+        (["--seeds", "0-99999999"], "expected at most 1000 seeds"),
+        (["--seeds", "1", "--seed", "2"], "--seed and --seeds: expected one of them"),
+        (["--seeds", "1", "--watch"], "--watch: expected one run to watch, got a sweep"),
+        (["--seeds", "1", "--resume", "it"], "--seeds: expected none beside --resume"),
+        (["--seeds"], "'--seeds' requires an argument"),
+    ],
+)
+def test_what_no_sweep_can_have(complain: Any, arguments: list[str], expected: str) -> None:
+    status, message = complain("train", *arguments)
+    assert status == 2
+    assert expected in message
+
+
+def test_seeds_are_written_in_several_ways() -> None:
+    def seeds(*words: str) -> Any:
+        args = joined(["--recipe", "pong", "--seeds", *words, "--until", "5"])
+        assert args[:3] + args[4:] == ["--recipe", "pong", "--seeds", "--until", "5"]
+        return Seeds().convert(args[3], None, None)
+
+    assert seeds("1", "2", "3") == seeds("1,2,3") == seeds("1-3") == seeds("1,", "2-3") == (1, 2, 3)
+    assert joined(["--seeds=1,2"]) == ["--seeds=1,2"]
+    assert joined(["--seeds"]) == ["--seeds"]
+    assert joined(["--workers", "1"]) == ["--workers", "1"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "runs", "workers", "expected"),
+    [
+        (2, 5, None, (1, 2)),
+        (2, 1, None, (2, 1)),
+        (8, 3, None, (2, 3)),
+        (8, 5, 3, (3, 2)),
+        (2, 5, 4, (4, 1)),
+        (64, 5, None, (12, 5)),
+    ],
+)
+def test_cores_are_divided(
+    cores: int, runs: int, workers: int | None, expected: tuple[int, int]
+) -> None:
+    assert share(cores, runs, workers) == expected
+
+
+class Sleeper(Job):
+    """A job that is no training."""
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, *self.arguments])
+
+
+def test_no_more_runs_than_asked_for_at_a_time(tmp_path: Path) -> None:
+    jobs = [
+        Sleeper(seed, tmp_path, tmp_path, ["-c", f"import time; time.sleep(0.3); exit({seed})"])
+        for seed in range(5)
+    ]
+    most: list[int] = []
+    ended = list(
+        play(jobs, 2, lambda: False, lambda: most.append(sum(job.running for job in jobs)))
+    )
+    assert max(most) == 2
+    assert sorted(job.seed for job in ended) == [0, 1, 2, 3, 4]
+    assert [job.status for job in jobs] == [0, 1, 2, 3, 4]
+    assert [job.state for job in jobs] == ["finished", *["failed"] * 4]
