@@ -9,10 +9,12 @@ from pathlib import Path
 
 from fastpong.pages.charts import thin
 from fastpong.settings.config import default_backend
-from fastpong.storage import checkpoint
-from fastpong.storage.checkpoint import CheckpointError
+from fastpong.storage.checkpoint import Checkpoint, CheckpointError
+from fastpong.storage.finding import find
 from fastpong.storage.reading import checkpoint_paths
 from fastpong.training.evaluation import Game, Summary, evaluate, restore, summarize
+from fastpong.training.periodic import BEST
+from fastpong.training.trained import read_trained
 
 MOST = 6
 """Checkpoints that are evaluated at most, the oldest and the newest among them."""
@@ -22,10 +24,12 @@ MOST = 6
 class Evaluated:
     """Hold the games of a checkpoint.
 
+    name           : of its place in the run
     episode, steps : of training before it
     agent          : of its stage
     """
 
+    name: str
     episode: int
     steps: int
     agent: str
@@ -46,7 +50,7 @@ class Evaluated:
 def evaluate_checkpoints(
     directory: Path, *, episodes: int, workers: int, seed: int, stop: Callable[[], bool]
 ) -> Iterator[Evaluated | str]:
-    """Play games on a handful of checkpoints, the oldest first.
+    """Play games on a handful of checkpoints, the oldest first, and on the best weights.
 
     episodes : games on each, those of ``fastpong eval`` with the same seed
     stop     : polled several times a second. Once it is true, the running ones are dropped
@@ -55,7 +59,9 @@ def evaluate_checkpoints(
     out.
     """
     paths = checkpoint_paths(directory)
-    for path in [paths[n] for n in thin(len(paths), MOST)]:
+    chosen = [paths[n] for n in thin(len(paths), MOST)]
+    best = directory / BEST
+    for path in [*chosen, *([best] if best.exists() else [])]:
         if stop():
             return
         try:
@@ -68,9 +74,10 @@ def evaluate_checkpoints(
 def _evaluate(
     path: Path, episodes: int, workers: int, seed: int, stop: Callable[[], bool]
 ) -> Iterator[Evaluated]:
-    found = checkpoint.load(path)
+    found, _ = find(path)
     player, parameters = restore(found, default_backend(), seed=seed)
     games = [*evaluate(player, parameters, episodes=episodes, workers=workers, stop=stop)]
     if games:
-        steps = int(found.manifest["counters"]["total_steps"])
-        yield Evaluated(found.episode, steps, player.agent, games)
+        name = "checkpoint" if isinstance(found, Checkpoint) else "best while it trained"
+        steps = read_trained(found, player.backend).steps
+        yield Evaluated(name, found.episode, steps, player.agent, games)

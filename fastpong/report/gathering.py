@@ -12,6 +12,7 @@ from fastpong.report.filmed import film
 from fastpong.report.weights import UNITS
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError
+from fastpong.storage.evaluations import EvaluationRow, read_evaluations
 from fastpong.storage.reading import Facts, read_facts
 from fastpong.training.trained import read_trained
 from fastpong.viewing.curves import PlotError, Record, read_record
@@ -42,7 +43,8 @@ class Gathered:
 
     record    : None before the first episode has ended
     shown     : the newest weights, None before the first checkpoint
-    evaluated : of each checkpoint, the oldest first
+    periodic  : evaluations while it trained
+    evaluated : of each checkpoint, the oldest first, then of the best weights
     film      : its element
     weights   : images of hidden units
     notes     : sentences about what is missing, by section
@@ -51,6 +53,7 @@ class Gathered:
     facts: Facts
     record: Record | None = None
     shown: Shown | None = None
+    periodic: Sequence[EvaluationRow] = ()
     evaluated: Sequence[Evaluated] = ()
     film: Html | None = None
     weights: Sequence[Section] = ()
@@ -88,6 +91,7 @@ def gather(
 
 def _read(gathered: Gathered) -> None:
     directory = gathered.facts.directory
+    gathered.periodic = read_evaluations(directory)
     try:
         gathered.record = record = read_record(directory)
         if record.damaged:

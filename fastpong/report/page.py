@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from string import Template
 
-import numpy as np
-
 from fastpong import __version__
-from fastpong.pages import read_asset, words
-from fastpong.pages.charts import Line, draw_chart
-from fastpong.pages.html import Html, escape, table, tag
-from fastpong.pages.scales import of_returns
-from fastpong.pages.trainings import PARITY, across
+from fastpong.pages import read_asset
+from fastpong.pages.html import Html, escape, tag
 from fastpong.report.curves import changed_at, curves_section, tiles
-from fastpong.report.evaluated import Evaluated
+from fastpong.report.evaluation import evaluation_section
 from fastpong.report.gathering import Gathered
 from fastpong.report.settings import settings_section, versions_section
 from fastpong.report.weights import weights_section
@@ -24,7 +18,7 @@ def render(gathered: Gathered) -> str:
     """Return the HTML of a report. It needs no other file and no network."""
     name = gathered.facts.directory.resolve().name
     body = tag("main", _head(gathered, name), tiles(gathered), _film(gathered),
-               curves_section(gathered), _evaluation(gathered),
+               curves_section(gathered), evaluation_section(gathered),
                weights_section(gathered.weights),
                settings_section(gathered.facts), versions_section(gathered.facts))  # fmt: skip
     return Template(read_asset("report.html", __package__)).substitute(
@@ -55,44 +49,3 @@ def _film(gathered: Gathered) -> Html:
     if gathered.film is None and not notes:
         return Html()
     return tag("section", tag("h2", "A game"), *([gathered.film] if gathered.film else []), *notes)
-
-
-def _evaluation(gathered: Gathered) -> Html:
-    notes = [tag("p", note, class_="note") for note in gathered.notes.get("evaluation", [])]
-    evaluated = gathered.evaluated
-    if not evaluated and not notes:
-        return Html()
-    parts = [tag("h2", "Evaluation of the checkpoints")]
-    if evaluated:
-        games = max(len(e.games) for e in evaluated)
-        parts.append(
-            tag("p", f"{games} games on each checkpoint, none of them one of training's. "
-                "± is the standard error of the mean.", class_="note")
-        )  # fmt: skip
-        parts += [_evaluated_chart(evaluated), _evaluated_table(evaluated)]
-    return tag("section", *parts, *notes)
-
-
-def _evaluated_chart(evaluated: Sequence[Evaluated]) -> Html:
-    if len(evaluated) < 2:
-        return Html()
-    rows = [(float(e.steps), e.summary.mean, e.error) for e in evaluated]
-    x, y, errors = np.array(rows).T
-    line = Line("evaluation", 1, x, y, errors=errors)
-    return draw_chart(
-        [line], across("steps", x[-1]), of_returns(max(0.0, float((y + errors).max()))),
-        title="mean return of the evaluation", marks=[PARITY],
-    )  # fmt: skip
-
-
-def _evaluated_table(evaluated: Sequence[Evaluated]) -> Html:
-    rows = []
-    for e in evaluated:
-        s = e.summary
-        rows.append([
-            words.count(e.episode), words.short(e.steps), e.agent,
-            f"{words.points(s.mean)} ± {e.error:.2f}", f"{s.lowest:+.0f} to {s.highest:+.0f}",
-            f"{s.wins} of {s.episodes}", words.count(s.mean_length),
-        ])  # fmt: skip
-    head = ("after games", "steps", "agent", "mean return", "range", "won", "steps a game")
-    return table(head, rows, "numbers")

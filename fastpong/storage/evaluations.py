@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,16 @@ class EvaluationRow(NamedTuple):
 
 _REAL = frozenset({"wall_seconds", "mean", "deviation", "lowest", "highest", "mean_length"})
 HEADER = (",".join(EvaluationRow._fields) + "\n").encode("ascii")
+
+
+def read_evaluations(directory: Path) -> list[EvaluationRow]:
+    """Return the rows of a run's evaluations.csv, whole ones, none if it cannot be read."""
+    rows = []
+    with contextlib.suppress(OSError), (directory / NAME).open("rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):  # the header, or a row that is being written
+                rows.append(EvaluationRow.parse(line))
+    return rows
 
 
 class Evaluations:

@@ -118,6 +118,14 @@ def test_head_has_no_body_and_plays_nothing(board: Board, trained: tuple[Path, s
     for path in ("/", "/board.js", "/state", "/game?" + urlencode({"run": trained[0].name})):
         answer, text = board.ask(path, "HEAD")
         assert (answer.status, text) == (200, "")
+    # The answer has an end: another one follows on the same connection.
+    connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=10)
+    with contextlib.closing(connection):
+        for method, asked in (("HEAD", path), ("GET", "/state")):
+            connection.request(method, asked)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:2600", "localhost.evil", ""])

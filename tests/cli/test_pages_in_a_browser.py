@@ -20,7 +20,7 @@ SETTINGS = {
     "dqn": ("--hidden", 8, "--n-envs", 2, "--buffer-size", 2000, "--learning-starts", 1000),
 }
 PARTS = (
-    "Learning curve", "Evaluation of the checkpoints", "What hidden units see", "Settings",
+    "Learning curve", "Evaluation", "What hidden units see", "Settings",
     "Versions",
 )  # fmt: skip
 

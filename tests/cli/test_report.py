@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, complaint, fastpong, rows, training
+from commands import COMMAND, SMALL, complaint, fastpong, rows, training
 
 QUICK = ("--episodes", 0, "--seconds", 0)
 
@@ -89,7 +89,7 @@ def test_names_from_files_stay_text(trained: tuple[Path, str], tmp_path: Path) -
     versions = run / "versions.json"
     versions.write_text(versions.read_text().replace('"cpu": "', '"cpu": "</td><script>bad()'))
     page = written(run, tmp_path / "r.html", *QUICK)
-    assert "img" not in [tag for tag, _ in page.elements]
+    assert not [names for tag, names in page.elements if tag == "img" and names["src"] == "x"]
     assert [tag for tag, _ in page.elements].count("script") == 1
     assert bad in page.text
     assert "</td><script>bad()" in page.text
@@ -99,7 +99,7 @@ def test_a_run_in_training(tmp_path: Path) -> None:
     with training("--run-dir", "run", "--save-every", 1, cwd=tmp_path):
         page = written(tmp_path / "run", tmp_path / "r.html", "--episodes", 1, "--seconds", 0)
     assert "in training" in page.text
-    assert "Evaluation of the checkpoints" in page.text
+    assert "Evaluation" in page.text
 
 
 def test_what_is_missing_is_said(trained: tuple[Path, str], tmp_path: Path) -> None:
@@ -177,3 +177,17 @@ def test_what_is_refused(
     words = [word.replace("RUN", str(trained[0])) for word in arguments]
     assert expected in complaint(fastpong("report", *words, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> None:
+    every = ("--eval-every", 1, "--eval-episodes", 2, "--episodes", 3, "--run-dir", "run")
+    done = fastpong("train", *SMALL, *every, cwd=tmp_path)
+    assert done.returncode == 0, done
+    page = written(tmp_path / "run", tmp_path / "r.html", "--episodes", 1, "--seconds", 0)
+    text = (tmp_path / "r.html").read_text()
+    assert 'data-name="while it trained"' in text
+    assert 'data-name="of the checkpoints"' in text
+    assert re.search(r"best while it trained \d [\d.]+k karpathy [+-]", page.text)
+    evaluated = (tmp_path / "run" / "evaluations.csv").read_text().splitlines()
+    (line,) = re.findall(r'<polyline class="line c3" points="([^"]*)"', text)
+    assert len(line.split()) == len(evaluated) - 1
