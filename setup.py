@@ -8,6 +8,7 @@ FASTPONG_REQUIRE_EXTENSION=1  a failing C compiler fails the build: set it for w
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -115,12 +116,22 @@ def extensions():
     )
 
 
+def describes_only():
+    """Return whether nothing is compiled: pip asks for metadata twice before it builds."""
+    words = {*sys.argv[1:]}
+    builds = [word for word in words if word.startswith(("build", "bdist", "develop", "install"))]
+    return bool(words & {"sdist", "egg_info", "dist_info"}) and not builds
+
+
+def compiled(modules):
+    """Translate the modules to C, unless only their names are asked for."""
+    if describes_only():
+        return modules
+    # A debug build must never reuse the C file of a release build, nor the other way round.
+    return cythonize(modules, compiler_directives=DIRECTIVES, force=True)
+
+
 setup(
-    ext_modules=cythonize(
-        list(extensions()),
-        compiler_directives=DIRECTIVES,
-        # A debug build must never reuse the C file of a release build, nor the other way round.
-        force=True,
-    ),
+    ext_modules=compiled(list(extensions())),
     cmdclass={"build_ext": BuildExt},
 )

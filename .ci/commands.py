@@ -32,6 +32,7 @@ NOT_HERE = {
     r"git clone\b": "the gate has cloned",
     r"(python|python3) -m venv\b|\. \.venv/": "the gate has made an environment",
     r"fastpong play\b": "a person watches it on a terminal",
+    r"fastpong board\b": "it runs until Ctrl-C",
     r"tensorboard\b": "not in the test extra",
     r"fastpong train .*--track": "wandb and mlflow are not in the test extra",
     r"pytest( -n \d+)?$": "README's second block has run it",

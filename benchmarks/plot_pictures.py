@@ -3,8 +3,8 @@
     python benchmarks/plot_pictures.py runs/pictures -o docs/figures
 
 trains the recipe pong with five seeds, each with 128 and with 32 hidden units, unless the runs are
-in the directory already, and draws their curves. Against steps these are the same on any machine.
-It draws the weights of pretrained agents, too, and with ``--karpathy RUN`` those of such a run.
+in the directory already, and draws their curves. Against steps they are the same on any machine. It
+draws the weights of pretrained agents, too, and with ``--karpathy RUN`` those of such a run.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from pathlib import Path
 
 from measure import fastpong_command, plain_environment
 
-SEEDS, HIDDEN = range(1, 6), (128, 32)
-STEPS = 1_000_000
+SEEDS, HIDDEN = "1-5", (128, 32)
 
 
-def train(run: Path, seed: int, hidden: int) -> None:
-    """Train a run, unless it is there."""
-    if run.exists():
-        return
-    words = ["--recipe", "pong", "--seed", seed, "--hidden", hidden, "--total-timesteps", STEPS]
-    fastpong("train", *words, "--no-progress", "--run-dir", run)
+def train(runs: Path, hidden: int) -> None:
+    """Train all seeds, unless they are there."""
+    if not runs.exists():
+        words = ["--recipe", "pong", "--seeds", SEEDS, "--hidden", hidden, "--no-progress"]
+        fastpong("train", *words, "--run-dir", runs)
 
 
 def fastpong(*words: object) -> None:
@@ -39,8 +37,7 @@ def main() -> None:
     parser.add_argument("--karpathy", type=Path, metavar="RUN", help="a run of agent karpathy")
     asked = parser.parse_args()
     for hidden in HIDDEN:
-        for seed in SEEDS:
-            train(asked.runs / f"hidden-{hidden}" / str(seed), seed, hidden)
+        train(asked.runs / f"hidden-{hidden}", hidden)
     curves = ["plot", asked.runs, "--title", "Recipe pong, five seeds"]
     fastpong(*curves, "-o", asked.output / "plot-seeds.png")
     fastpong("plot", "weights", "pong", "-o", asked.output / "weights-pong.png")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,46 @@ def test_a_build_for_others_fails_without_a_compiler(source, tmp_path):
     installed = install(source, tmp_path / "site", FASTPONG_REQUIRE_EXTENSION="1")
     assert installed.returncode != 0
     assert "/bin/false" in installed.stdout + installed.stderr
+
+
+def copied(directory):
+    """Return the checkout's files by their paths, but for what a build or a test leaves there."""
+    made = {path.with_suffix(".c") for path in (ROOT / "fastpong").rglob("*.pyx")}
+    names = ("tests", "benchmarks", "examples", "docs", "fastpong", ".ci")
+    files = [path for name in names for path in (ROOT / name).rglob("*") if path.is_file()]
+    files += [ROOT / n for n in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md")]
+    files += [ROOT / n for n in ("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md")]
+    files = [path for path in files if "__pycache__" not in path.parts and path not in made]
+    files = [path for path in files if path.suffix not in (".so", ".html")]
+    for path in files:
+        place = directory / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    return {path.relative_to(ROOT).as_posix() for path in files}
+
+
+def test_a_source_distribution_has_all_that_its_tests_need(tmp_path):
+    files = copied(tmp_path / "source")
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    built = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "source", capture_output=True, text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    (archive,) = (tmp_path / "source" / "dist").glob("fastpong-*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path, filter="data")
+    (home,) = tmp_path.glob("fastpong-*")
+    found = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
+    assert sorted(files - found) == []
+    assert not [name for name in found if name.endswith((".so", ".pyc"))]
+    tests = ["tests/settings/test_stages.py", "tests/kernels/test_frames.py"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=home, env=os.environ | {"PYTHONPATH": EXTRA_PATH[0]}, capture_output=True, text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 PROGRAM = """

@@ -54,8 +54,9 @@ def _agent(run: Path) -> dict[str, str]:
         "environment": config.env,
         "in gymnasium": trained.planned.variant.gymnasium_make,
         "recipe": config.recipe or "none",
-        "begun with": config.init_from or "random weights",
     }
+    if config.init_from is not None:
+        table["begun with"] = f"the weights of {config.init_from}"
     if count > 1:
         table["stage"] = f"{number} of {count}: {stage.about}"
     return table

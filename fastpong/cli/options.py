@@ -67,7 +67,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]
             value = aliases.get(value, value)
         return self._choice().convert(value, param, ctx)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str | None:
         """Return the word for a value in the help."""
         return "NAME"
 

@@ -99,7 +99,8 @@ class Progress:
         """Add an episode."""
         self.stats, self.rates, self.restarts = stats, rates, restarts
         self.episodes, self.steps, self.updates = stats.episode, stats.total_steps, stats.update
-        self.exploration = stats.diagnostics.get("exploration_rate", self.exploration)
+        if stats.diagnostics:  # of an update since the last episode
+            self.exploration = stats.diagnostics.get("exploration_rate")
         self.mean.update(stats.score)
         self.means.append(self.mean.value or 0.0)
 

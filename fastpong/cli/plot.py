@@ -57,7 +57,7 @@ class AxisName(click.ParamType):  # type: ignore[type-arg]
 
 
 class PlotCommand(click.Command):
-    """Draw curves of runs, or weights if the first argument says so."""
+    """Draw curves, or weights after the word ``weights``."""
 
     def make_context(
         self,
@@ -112,6 +112,7 @@ def plot(
 
     fastpong plot weights RUN draws what hidden units see: fastpong plot weights --help
     """
+    from fastpong.storage import files
     from fastpong.viewing.chart import Missing, check_output, draw_groups
     from fastpong.viewing.curves import PlotError, read_curves
     from fastpong.viewing.groups import make_groups
@@ -120,6 +121,8 @@ def plot(
         raise click.UsageError("--terminal and --csv -: expected one of them, both are printed")
     if output is not None:
         check_output(output)
+    if numbers not in (None, "-"):
+        files.check_output(Path(str(numbers)))
     curves, notes = read_curves(runs or [_newest()], axis, window)
     if not curves:
         raise PlotError(_joined(notes) + _hint(runs))
@@ -191,7 +194,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
 
 
 def _explained(groups: Sequence[Group], window: int, band: str) -> str:
-    """Return what a chart in characters shows, in lines that fit the narrowest."""
+    """Explain a chart, in lines of 40 columns."""
     lines = [f"points per episode: mean of the last {window}"]
     if any(group.band for group in groups):
         kind = "lowest to highest run" if band == "range" else "standard deviation"

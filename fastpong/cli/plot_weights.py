@@ -24,10 +24,12 @@ if TYPE_CHECKING:
               )  # fmt: skip
 @click.option("--title", default="", help="Title.  [default: the agent and its training]")
 def weights(run: Path, output: Path | None, units: int | None, title: str) -> int:
-    """Draw what hidden units see: their weights as images of the field.
+    """Draw what hidden units see.
+
+    Their weights are shown as images of the field.
 
     RUN is a run directory, for its newest whole checkpoint, a checkpoint's file, exported weights,
-    or the name of pretrained ones. Needs Matplotlib: pip install matplotlib
+    or the name of pretrained ones. Needs Matplotlib.
     """
     from fastpong.training.trained import read_trained
     from fastpong.viewing.chart import check_output
@@ -43,7 +45,7 @@ def weights(run: Path, output: Path | None, units: int | None, title: str) -> in
 
 
 def default_output(run: Path) -> Path:
-    """Return the picture's path: in the run, or beside the file."""
+    """Return a path in the run, or beside the file."""
     if run.is_dir():
         return run / "weights.png"
     if run.parent.name == "checkpoints":

@@ -122,6 +122,9 @@ def begin_sweep(
         say(note)
     workers, _ = share(available_cores(), len(seeds), workers)
     config = replace(choice.config, seed=seeds[0], workers=workers)
+    if config.init_from is not None and Path(config.init_from).exists():
+        # The sweep may be resumed from another directory.
+        config = replace(config, init_from=str(Path(config.init_from).resolve()))
     sweep = Sweep.create(run_dir, config, seeds)
     return _run(sweep, track, progress, interrupt)
 

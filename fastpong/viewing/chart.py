@@ -29,6 +29,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#3
 """Okabe and Ito's, which people of every colour vision tell apart. Yellow is too pale on white."""
 
 _STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+DPI = 160
+"""Pixels of an inch in a PNG."""
+
 _TICK = 7  # points between two ticks
 _INK, _FAINT = "#333333", "#B8B8B8"
 _CLOUD = 300  # episodes from which dots are spread
@@ -48,7 +51,7 @@ def check_output(path: Path) -> None:
 
 
 def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Draw a figure and write it as PNG, SVG or PDF.
+    """Write a figure as PNG, SVG or PDF.
 
     size : width and height in inches, of 160 pixels in a PNG
     draw : draws on Matplotlib's figure
@@ -68,9 +71,31 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         try:
-            figure.savefig(path, dpi=160, metadata=_undated(path))
+            figure.savefig(path, dpi=DPI, metadata=_undated(path))
+            if path.suffix.lower() == ".png":
+                _shrink(path)
         except (OSError, ValueError) as error:
             raise PlotError(f"cannot write {path}: {error}") from error
+
+
+def _shrink(path: Path) -> None:
+    """Rewrite a PNG of few colours with a palette.
+
+    It has a third of the size. Greys of letters are rounded, all other colours stay.
+    """
+    from PIL import Image
+
+    with Image.open(path) as file:
+        pixels = np.array(file.convert("RGB"))
+    grey = (pixels == pixels[..., :1]).all(axis=2)
+    pixels[grey] = np.rint(pixels[grey] / 5) * 5
+    codes = pixels.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    found, numbers = np.unique(codes, return_inverse=True)
+    if len(found) <= 256:
+        rows, columns = grey.shape
+        small = Image.frombytes("P", (columns, rows), numbers.astype(np.uint8).tobytes())
+        small.putpalette([int(code >> bits & 255) for code in found for bits in (16, 8, 0)])
+        small.save(path, optimize=True)
 
 
 def _undated(path: Path) -> dict[str, None]:
@@ -104,7 +129,10 @@ def draw_groups(
 
 
 def score_ticks(groups: Sequence[Group]) -> list[int]:
-    """Return the ticks of the returns, up to the first one above the best episode."""
+    """Return the ticks of the returns.
+
+    The last is the first one above the best episode.
+    """
     highest = max(float(curve.returns.max()) for group in groups for curve in group.curves)
     low, high = PONG.score_range
     top = next((tick for tick in range(low + _TICK, high, _TICK) if tick > highest), high)
@@ -139,8 +167,6 @@ def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
 
 
 def _draw_parity(axes: Axes) -> None:
-    from matplotlib.patheffects import withStroke
-
     axes.axhline(0, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         "parity with the built-in player",
@@ -151,7 +177,7 @@ def _draw_parity(axes: Axes) -> None:
         ha="right",
         color=_INK,
         fontsize=8,
-        path_effects=[withStroke(linewidth=3, foreground="white")],
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
         zorder=6,
     )
 
@@ -180,7 +206,7 @@ def _draw_dots(
 
 
 def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any) -> None:
-    """Draw a group's mean and band, or the means of its runs."""
+    """Draw a group's band, or its runs' means."""
     label = textwrap.fill(group.label, _LEGEND_COLUMNS)
     band = group.band
     if band is None:
@@ -231,7 +257,7 @@ def _dress(axes: Axes, axis: str) -> None:
 
 
 def _label(axes: Axes, groups: Sequence[Group], title: str, note: str, wide: bool) -> None:
-    """Name one group in the title, several in a legend."""
+    """Name one group above, several in a legend."""
     if len(groups) == 1:
         title = title or groups[0].label
     else:

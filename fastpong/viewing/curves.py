@@ -39,7 +39,7 @@ _DEPTH = 3
 
 
 class PlotError(Exception):
-    """Report a run that cannot be drawn, or a picture that cannot be written.
+    """Report a failure to draw or write a picture.
 
     The message names the file, the reason and the remedy.
     """
@@ -166,7 +166,7 @@ def read_record(source: Path) -> Record:
 def _read_rows(
     lines: Sequence[Sequence[str]], header: Sequence[str], names: Sequence[str]
 ) -> tuple[list[list[float]], list[int]]:
-    """Return the numbers of whole lines, and the numbers of damaged ones."""
+    """Return whole lines' values, and damaged lines' numbers."""
     places = [header.index(name) for name in names]
     rows, damaged = [], []
     for number, line in enumerate(lines, start=2):
@@ -191,7 +191,7 @@ def _run_name(path: Path) -> str:
 
 
 def _read_settings(directory: Path) -> Mapping[str, object]:
-    """Return a run's settings, none for a directory that is no run's."""
+    """Return a run's settings, empty if there are none."""
     try:
         return tomllib.loads((directory / CONFIG).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
@@ -234,7 +234,7 @@ def make_curve(record: Record, axis: str = "steps", window: int = WINDOW) -> Cur
 
 
 def windowed_mean(values: Doubles, window: int = WINDOW) -> Doubles:
-    """Return the mean of the last values up to each.
+    """Return the mean of the last values.
 
         mean_i = (v_i + v_{i-1} + ... + v_{i-n+1}) / n,   n = min(window, i + 1)
 
@@ -254,7 +254,7 @@ def windowed_mean(values: Doubles, window: int = WINDOW) -> Doubles:
 
 
 def axis_scale(axis: str, longest: float) -> tuple[float, str]:
-    """Return the divisor of x in a drawing, and the axis's label.
+    """Return the divisor of x, and the axis's label.
 
     Time gets a unit that fits.
 
@@ -270,7 +270,7 @@ def axis_scale(axis: str, longest: float) -> tuple[float, str]:
 
 
 def _at_goal(returns: Doubles, settings: Mapping[str, object]) -> bool:
-    """Return whether a run reached the goal that ends it, see ``training.goal``."""
+    """Return whether a run reached its ``training.goal``."""
     until, episodes = settings.get("until"), settings.get("until_episodes")
     if not isinstance(until, (int, float)) or not isinstance(episodes, int):
         return False
@@ -280,7 +280,7 @@ def _at_goal(returns: Doubles, settings: Mapping[str, object]) -> bool:
 def read_curves(
     sources: Sequence[Path], axis: str = "steps", window: int = WINDOW
 ) -> tuple[list[Curve], list[str]]:
-    """Read the curves of all runs that can be drawn.
+    """Read the curves of all readable runs.
 
     sources : runs, metrics.csv files or directories of runs. A run named twice is taken once
 

@@ -27,7 +27,7 @@ POINTS = 400
 
 UNRELATED = frozenset({
     "recipe", "seed", "workers", "episodes", "total_timesteps", "until", "until_episodes",
-    "save_every", "backend", "emulator",
+    "save_every", "eval_every", "eval_episodes", "backend", "emulator",
 })  # fmt: skip
 """Settings in which seeds of the same settings may differ."""
 
@@ -65,7 +65,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Return the name with the number of its seeds or runs."""
+        """Return the name with its number of seeds."""
         count = len(self.curves)
         seeds = {curve.settings.get("seed") for curve in self.curves}
         noun = "seeds" if len(seeds) == count else "runs"
@@ -75,7 +75,7 @@ class Group:
 def make_groups(
     curves: Sequence[Curve], by: str = "settings", band: str = "std", points: int = POINTS
 ) -> list[Group]:
-    """Return the groups of some curves, in the order of their first runs.
+    """Return groups of curves, in order of appearance.
 
     by     : one of ``BY``
     band   : one of ``BANDS``
@@ -126,7 +126,7 @@ def make_band(curves: Sequence[Curve], kind: str = "std", points: int = POINTS) 
 
 
 def _extent(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Return the first and the last x of a band."""
+    """Return a band's first and last x."""
     ends = sorted(np.inf if curve.at_goal else float(curve.x[-1]) for curve in curves)
     needed = max(2, (len(ends) + 1) // 2)
     last = max(float(curve.x[-1]) for curve in curves)
@@ -134,7 +134,7 @@ def _extent(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 def value_at(curve: Curve, x: Doubles) -> Doubles:
-    """Return a curve's mean of its last episode up to each x.
+    """Return a curve's newest mean at each x.
 
     x : (M,) float64
 
@@ -148,7 +148,7 @@ def value_at(curve: Curve, x: Doubles) -> Doubles:
 
 
 def table(groups: Sequence[Group], axis: str) -> Iterator[list[str]]:
-    """Return what a drawing shows, as rows of text, a heading first.
+    """Yield the numbers drawn as rows of text.
 
     A run's rows are its episodes: the return and the mean of the last ones. Rows without a run are
     the band of a group. Floats are written so that they are read back exactly.
@@ -168,7 +168,7 @@ def _number(value: float) -> str:
 
 
 def _key(curve: Curve, by: str) -> object:
-    """Return what the curves of a group have in common."""
+    """Return the key that a group's curves share."""
     if by == "run" or (by != "directory" and not curve.settings):
         return curve.path
     if by == "directory":
@@ -205,7 +205,7 @@ def _name(group: Sequence[Curve], by: str) -> str:
 
 
 def _with_differences(groups: Sequence[Sequence[Curve]], names: Sequence[str]) -> list[str]:
-    """Add to equal names the settings in which their groups differ."""
+    """Add differing settings to equal names."""
     found = []
     for group, name in zip(groups, names, strict=True):
         rivals = [g[0].settings for g, n in zip(groups, names, strict=True) if n == name]

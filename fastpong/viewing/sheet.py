@@ -23,6 +23,7 @@ STOPS = np.array(
 )
 """Colours of -1, -0.5, 0, 0.5 and 1: Brewer's RdBu, which all eyes tell apart."""
 
+_LEVELS = 32  # of colours on either side of zero
 _CLIPPED = 0.2  # percent of a unit's weights that may be beyond the colours' ends
 _FRAME, _PAPER = (190, 190, 190), (255, 255, 255)
 _WIDTH, _MARGIN, _DPI = 9.0, 0.18, 160  # inches, and their pixels in a PNG
@@ -46,13 +47,16 @@ class Mosaic(NamedTuple):
 
 
 def colours(values: Doubles) -> NDArray[np.uint8]:
-    """Return the colours of values from -1 to 1, those beyond as -1 and 1.
+    """Return the colours of values from -1 to 1.
+
+    They come in steps of 1/32, since few colours make small files. Values beyond have those of -1
+    and 1.
 
     values : any shape
 
     Returns the shape and 3 more, uint8.
     """
-    at = (np.clip(values, -1, 1) + 1) / 2 * (len(STOPS) - 1)
+    at = (np.rint(np.clip(values, -1, 1) * _LEVELS) / _LEVELS + 1) / 2 * (len(STOPS) - 1)
     parts = [np.interp(at, np.arange(len(STOPS)), stop) for stop in STOPS.T]
     found: NDArray[np.uint8] = np.rint(np.stack(parts, axis=-1)).astype(np.uint8)
     return found
@@ -94,7 +98,7 @@ def mosaic(section: Section, across: int, text_rows: int = 0, zoom: int = 1) -> 
 
 
 def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
-    """Draw sections below each other into a PNG, SVG or PDF.
+    """Write sections as a PNG, SVG or PDF.
 
     Raises PlotError as ``chart.save``.
     """
@@ -119,7 +123,7 @@ def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
 
 
 def _fitted(section: Section) -> Mosaic:
-    """Return a section as a picture that fills the sheet's width."""
+    """Return a section in the sheet's width."""
     height, width = section.units[0].images[0].shape
     columns = len(section.columns)
     images = _IMAGES if width < 3 * height else _IMAGES // 2
@@ -131,7 +135,10 @@ def _fitted(section: Section) -> Mosaic:
 
 
 def _draw_key(figure: Any, middle: float, total: float) -> None:
-    """Draw the meaning of the colours, ``middle`` inches above the bottom."""
+    """Draw the key of the colours.
+
+    middle : its height above the bottom, in inches
+    """
     left, bar = _MARGIN / _WIDTH, 0.1
     texts = ((left, "-1", "left"), (left + bar + 0.05, "+1  of the unit's largest weight", "left"))
     for place, text, side in texts:

@@ -60,7 +60,10 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Map numbers to dots: x from 0 to ``longest``, y from ``low`` to ``high``."""
+    """Map numbers to dots.
+
+    x goes from 0 to ``longest``, y from ``low`` to ``high``.
+    """
 
     grid: _Grid
     longest: float
@@ -69,7 +72,7 @@ class _Scale:
 
     @property
     def x(self) -> Doubles:
-        """Return x in the middle of every column of dots."""
+        """Return x in the middle of every column."""
         columns = 2 * self.grid.columns
         return (np.arange(columns, dtype=np.float64) + 0.5) * (self.longest / columns)
 
@@ -139,7 +142,7 @@ def _draw_group(grid: _Grid, scale: _Scale, group: Group, place: int) -> None:
 
 
 def _columns_of(scale: _Scale, x: Doubles, y: Doubles) -> Doubles:
-    """Return y at every column of dots, NaN left and right of the curve."""
+    """Return y at every column, NaN beside the curve."""
     found: Doubles = np.interp(scale.x, x, y)
     first, last = scale.column(x[[0, -1]])
     found[:first] = found[last + 1 :] = np.nan
@@ -206,7 +209,7 @@ def _faint(colour: RGB) -> RGB:
 
 
 def _tick(row: int, scale: _Scale, ticks: Sequence[int], painter: Painter) -> list[Piece]:
-    """Return the left edge of a row, with its tick."""
+    """Return a row's left edge, with its tick."""
     edge = ("|", "+") if painter.ascii_only else ("│", "┤")
     for tick in ticks:
         if int(scale.row(np.array([float(tick)]))[0]) >> 2 == row:
@@ -236,7 +239,9 @@ def _below(axis: str, scale: _Scale, painter: Painter, width: int) -> list[str]:
 
 
 def round_ticks(longest: float, most: int) -> list[float]:
-    """Return multiples of 1, 2, 2.5 or 5 times a power of ten, from 0 on.
+    """Return round numbers from 0 on.
+
+    They are multiples of 1, 2, 2.5 or 5 times a power of ten.
 
     longest : the last one at most, > 0
     most    : of them besides 0, >= 1
@@ -247,7 +252,7 @@ def round_ticks(longest: float, most: int) -> list[float]:
 
 
 def short_number(value: float) -> str:
-    """Return a number with three digits at most, such as 1.25M."""
+    """Return a number in three digits, as in 1.25M."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * factor:
             return f"{value / factor:.3g}{letter}"
@@ -255,7 +260,7 @@ def short_number(value: float) -> str:
 
 
 def _legend(groups: Sequence[Group], painter: Painter, width: int) -> list[list[Piece]]:
-    """Return a line for each group: its mark, last mean and name."""
+    """Return each group's mark, last mean and name."""
     found, plain = [], painter.depth == "none"
     for place, group in enumerate(groups):
         mark = "*" if painter.ascii_only else "━━"

@@ -82,7 +82,7 @@ def _of(count: int, total: int, noun: str) -> str:
 
 
 def _push(weight: float) -> str:
-    """Return which way a unit of this weight moves the paddle."""
+    """Return the paddle's way for an output weight."""
     return "up" if weight > 0 else "down"
 
 
@@ -121,7 +121,7 @@ def _keras(trained: Trained, count: int | None) -> list[Section]:
 
 
 def project(kernel: Doubles, w: Doubles) -> Doubles:
-    """Return the weights of a convolution and a dense layer as one layer of pixels.
+    """Return a convolution and a dense layer as one.
 
     It is what the two compute together without the ReLU between them, less the bias: the transposed
     convolution of the dense layer's weights.
@@ -146,7 +146,7 @@ def project(kernel: Doubles, w: Doubles) -> Doubles:
 
 
 def _padding(inputs: int, outputs: int) -> int:
-    """Return the places of padding before the first input, Keras's "same"."""
+    """Return the padding before the input, Keras's "same"."""
     return max(0, STRIDE * (outputs - 1) + SIZE - inputs) // 2
 
 
@@ -188,7 +188,7 @@ def scale_names(tree: Pyramid) -> tuple[str, ...]:
 
 
 def channel_images(tree: Pyramid, weights: Doubles) -> list[Doubles]:
-    """Return a unit's weights as an image for each channel.
+    """Return a unit's weights, an image a channel.
 
     weights : (B,), those of the last action are left out
     """
@@ -197,11 +197,11 @@ def channel_images(tree: Pyramid, weights: Doubles) -> list[Doubles]:
 
 
 def split(tree: Pyramid, weights: Doubles, channel: int) -> list[Doubles]:
-    """Return a channel's weights by scale, images that add up to the whole.
+    """Return a channel's weights by scale.
 
-    From the largest cells to the smallest: the mean over each cell of what the larger cells leave,
-    and what all leave at last. The weights of the coarser cells themselves are nowhere stored, see
-    ``agents.pyramid``.
+    The images add up to the whole. From the largest cells to the smallest they are the mean over
+    each cell of what the larger cells leave, and what all leave at last. The weights of the coarser
+    cells themselves are nowhere stored, see ``agents.pyramid``.
 
     weights : (B,)
     """
@@ -222,7 +222,7 @@ def _largest_first(tree: Pyramid) -> Sequence[int]:
 
 
 def _image(tree: Pyramid, cells: Doubles) -> Doubles:
-    """Return cells as an image of the field, of about 80x80 pixels."""
+    """Return cells as an image of about 80x80."""
     factor = max(1, SIDE // tree.side)
     image = cells.reshape(tree.side, tree.side)
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

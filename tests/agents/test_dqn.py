@@ -203,7 +203,7 @@ def test_averages_begin_with_learning() -> None:
         later = [finer(step, 2 - k) for k, step in enumerate(begins)]
         made = rounds(small(*later, learning_starts=240), first)
         for before in made[:-1]:
-            assert not before.metrics
+            assert "td_error" not in before.metrics
         assert made[-1].metrics and made[-1].state["learning_since"][0] == first - 1
         for name, average in made[-1].evaluated().items():
             assert_close(average, made[-1].parameters[name])
@@ -237,7 +237,7 @@ def test_what_was_played_otherwise_is_dropped() -> None:
     for made in islice(course(ENV, fine(), seed=1), 9):
         stored.append(made.by.replay.steps)
         steps.append(int(made.state["steps"][0]))
-        assert bool(made.metrics) == bool(stored[-1])
+        assert ("td_error" in made.metrics) == bool(stored[-1])
         if made.learner is not made.by:
             assert not made.learner.replay.steps and made.state["replay/stored"][1] == 0
     assert stored == [0, 120, 240, 0, 120, 0, 120, 240, 360]
@@ -469,7 +469,7 @@ def test_a_step_goes_down_the_gradient_of_the_loss_as_it_is_written() -> None:
 def test_nothing_is_learned_before_learning_starts() -> None:
     made = played(small(learning_starts=240), 2)
     fresh = made.learner.spec.initial_parameters(1)
-    assert not made.metrics and not made.state["steps"][0]
+    assert made.metrics.keys() == {"exploration_rate"} and not made.state["steps"][0]
     assert all(np.array_equal(made.parameters[name], fresh[name]) for name in fresh)
     assert all(np.array_equal(made.evaluated()[name], fresh[name]) for name in fresh)
     made = played(small(learning_starts=240), 3)
@@ -582,6 +582,13 @@ def test_fewer_and_fewer_actions_are_random() -> None:
         left = 1 - np.mean([step(0, choose.explored(u), False, 0) for u in uniforms])
         assert left == pytest.approx(share / 2, abs=0.01)
     assert step(0, whole_episodes.explored(0.5), False, 0) == 1
+
+
+def test_the_metric_is_the_share_that_was_played_with() -> None:
+    explores = {"exploration_steps": 400, "exploration_final_eps": 0.1}
+    stages = small(n_envs=2, **explores, learning_starts=0)
+    shares = epsilons(stages, range(0, 14, 2))
+    assert [one.metrics["exploration_rate"] for one in rounds(stages, 6)] == shares[:6]
 
 
 def test_evaluation_plays_whole_games_the_same_for_any_number_of_workers() -> None:

@@ -83,4 +83,10 @@ def test_info_of_a_run_tells_where_its_weights_came_from(
     done = fastpong("info", trained[0], cwd=home)
     table = dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
     assert table["trained"].startswith("3 episodes, ")
-    assert (table["begun with"], table["recipe"]) == ("random weights", "karpathy")
+    assert table["recipe"] == "karpathy" and "begun with" not in table
+    made = fastpong(
+        "train", "--init-from", trained[0], "--episodes", 1, "--run-dir", "new", cwd=home
+    )
+    assert made.returncode == 0, made
+    done = fastpong("info", "new", cwd=home)
+    assert f"begun with    the weights of {trained[0]}\n" in done.stdout

@@ -134,6 +134,8 @@ def test_exploration_is_the_newest_that_was_told() -> None:
     shown.update(told, RATES, 0)
     shown.update(replace(episode(62), diagnostics={}), RATES, 0)
     assert shown.exploration == 0.5
+    shown.update(replace(episode(63), diagnostics={"policy_loss": 0.1}), RATES, 0)
+    assert shown.exploration is None  # of a later stage, of another agent
 
 
 def test_in_ascii() -> None:

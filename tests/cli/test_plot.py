@@ -165,9 +165,11 @@ def test_a_run_that_lacks_the_axis_is_left_out_in_words(plot: Any, tmp_path: Pat
         (["--window", "0"], "--window", 2),
         (["--group-by", "seed"], "--group-by", 2),
         (["--csv", "-", "--terminal"], "--terminal and --csv -: expected one of them", 2),
-        (["--csv", "no-such/x.csv"], "--csv: cannot write no-such/x.csv: No such file", 1),
+        (["--csv", "no-such/x.csv"], "no-such/x.csv: expected a directory no-such, found none", 1),
+        (["--csv", "run"], "run: expected a file to write, got a directory", 1),
+        (["--csv", "/dev/full"], "--csv: cannot write /dev/full: No space left on device", 1),
         (["-o", "a.gif"], "a.gif: expected a name that ends in .png, .svg, .pdf", 1),
-        (["-o", "no-such/a.png"], "cannot write it: no-such is no directory; make it first", 1),
+        (["-o", "no-such/a.png"], "no-such/a.png: expected a directory no-such, found none", 1),
     ],
 )
 def test_a_bad_command_is_refused(
@@ -192,7 +194,7 @@ def test_without_matplotlib_there_are_characters_and_the_way_to_it(
     status, printed, errors = plot(run, "-o", "curve.png")
     assert status == 1
     assert printed.startswith("run\n")
-    assert "curve.png: needs Matplotlib" in errors and "pip install matplotlib" in errors
+    assert "curve.png: needs Matplotlib" in errors and 'pip install "matplotlib' in errors
     assert plot(run)[0] == 0
 
 

@@ -186,6 +186,19 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
     assert re.fullmatch(r"PongDeterministic-v4__karpathy__sweep__\d{8}T\d{6}Z", sweep.name)
 
 
+def test_all_runs_begin_with_the_weights_asked_for(swept: tuple[Path, str], tmp_path: Path) -> None:
+    weights = Path(os.path.relpath(swept[0] / "seed-3", tmp_path))
+    arguments = ["--init-from", weights, "--workers", 1, "--episodes", 1, "--seeds", "1-2"]
+    done = fastpong("train", *arguments, "--run-dir", "it", cwd=tmp_path)
+    assert done.returncode == 0, done
+    whole, _ = checkpoint.newest(swept[0] / "seed-3" / "checkpoints")
+    for seed in (1, 2):
+        run = tmp_path / "it" / f"seed-{seed}"
+        first = checkpoint.load(run / "checkpoints" / "00000000.json").arrays
+        assert np.array_equal(first["parameters/0/w1"], whole.arrays["parameters/0/w1"])
+        assert Config.load(run / "config.toml")["init_from"] == str(swept[0] / "seed-3")
+
+
 def test_settings_that_no_run_may_change_are_refused(swept: tuple[Path, str]) -> None:
     done = fastpong("train", "--resume", swept[0], "--hidden", 9, cwd=swept[0].parent)
     assert "hidden is 4 in this sweep, 9 asked for; it cannot change" in complaint(done)

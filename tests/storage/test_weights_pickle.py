@@ -116,7 +116,7 @@ def test_python_3_pickles(tmp_path: Path, protocol: int, change: Callable[..., A
     older = data.replace(b"numpy._core.", b"numpy.core.")
     older = older.replace(b"\x8c\x16numpy.core.multi", b"\x8c\x15numpy.core.multi")
     older = older.replace(b"\x8c\x13numpy.core.num", b"\x8c\x12numpy.core.num")
-    assert older != data
+    assert b"numpy._core." not in older
     assert_is(read(tmp_path, older), arrays)
 
 

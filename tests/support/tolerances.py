@@ -53,7 +53,7 @@ def assert_close(got: Any, want: Any, rtol: float | None = None, scale: Any = No
     assert got.shape == want.shape
     rtol = KERNEL[got.dtype] if rtol is None else rtol
     scale = np.max(np.abs(want), initial=0.0) if scale is None else scale
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * float(scale), strict=False)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * float(scale))
 
 
 def assert_same(got: NDArray[Any], want: NDArray[Any]) -> None:

@@ -104,13 +104,13 @@ def test_many_groups_have_their_legend_beside(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PlotError, match=r"cannot write .*no-such is no directory; make it first"):
+    with pytest.raises(FileNotFoundError, match=r"a\.png: expected a directory .*no-such, found"):
         draw([ramp("r", 3)], tmp_path / "no-such" / "a.png")
     for name in ("a.xyz", "a", "a.jpg"):
         with pytest.raises(PlotError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
             check_output(tmp_path / name)
     (tmp_path / "dir.png").mkdir()
-    with pytest.raises(PlotError, match=r"cannot write .*dir\.png"):
+    with pytest.raises(IsADirectoryError, match=r"dir\.png: expected a file to write"):
         draw([ramp("r", 3)], tmp_path / "dir.png")
 
 
@@ -125,4 +125,4 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
-    assert "x.png: needs Matplotlib" in done.stdout and "pip install matplotlib" in done.stdout
+    assert "x.png: needs Matplotlib" in done.stdout and 'pip install "matplotlib' in done.stdout

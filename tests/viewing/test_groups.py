@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from curve_cases import curve
 
-from fastpong.viewing.groups import make_band, make_groups, table, value_at
+from fastpong.settings.config import CHANGEABLE
+from fastpong.viewing.groups import UNRELATED, make_band, make_groups, table, value_at
 
 
 def test_a_band_by_hand() -> None:
@@ -73,6 +74,10 @@ def test_seeds_of_the_same_settings_make_a_group() -> None:
     assert [group.label for group in groups] == ["pong, 2 seeds", "x"]
     assert [run.name for run in groups[0].curves] == ["r1", "r2"]
     assert groups[0].band is not None
+
+
+def test_groups_know_the_settings_on_which_no_weight_depends() -> None:
+    assert CHANGEABLE - {"learning_rate"} | {"seed"} == UNRELATED
 
 
 def test_names_say_what_differs() -> None:

@@ -79,11 +79,13 @@ def test_a_sheet_shows_its_images(tmp_path: Path) -> None:
     unit = Unit("0: up", (np.ones((80, 80)),))
     draw_sheet([Section("One", ("one",), (unit,))], tmp_path / "one.png", "t")
     image = np.rint(imread(tmp_path / "one.png")[..., :3] * 255)
-    red = (image == RED).all(axis=2)
+    red = (image[120:] == RED).all(axis=2)  # below the key of the colours
     rows, columns = np.nonzero(red)
     assert red.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1), "a square, nothing over it"
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=2)
     assert np.ptp(rows) > 80
+    assert (tmp_path / "one.png").stat().st_size < 20_000
+    assert (image[0] == 255).all() and (image.reshape(-1, 3) == 190).all(axis=1).any()
 
 
 def test_a_sheet_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
