@@ -109,7 +109,7 @@
     made.classList.toggle("training", run.training);
     made.querySelector(".state").textContent = run.training ? "training" : "ended " + ago(run.changed);
     const parts = ["", run.about];
-    if (run.games) parts.push(run.games + " games", run.won + " won", run.steps + " steps", run.time, run.rate);
+    if (run.episodes) parts.push(run.episodes + " episodes", run.won + " won", run.steps + " steps", run.time, run.rate);
     made.querySelector(".facts").textContent = parts.join(" · ");
     return made;
   }

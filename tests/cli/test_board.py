@@ -62,7 +62,7 @@ def test_the_state_of_a_run(board: Board, trained: tuple[Path, str]) -> None:
     assert run["name"] == trained[0].name
     assert run["training"] is False
     assert run["about"] == "karpathy on PongDeterministic-v4"
-    assert run["games"] == "3"
+    assert run["episodes"] == "3"
     assert run["checkpoint"] == 3
     assert run["mean"] == f"{sum(float(row['return']) for row in played) / 3:+.2f}"
     assert 'data-x="0 3"' in state["charts"]["returns"]
@@ -216,7 +216,7 @@ def test_a_training_is_followed(tmp_path: Path) -> None:
             first = board.state(run="live")["runs"][0]
             assert first["training"] is True
             ends = time.monotonic() + 60
-            while board.state(run="live")["runs"][0]["games"] == first["games"]:
+            while board.state(run="live")["runs"][0]["episodes"] == first["episodes"]:
                 assert time.monotonic() < ends
                 time.sleep(0.1)
             with board.game("live") as answer:
