@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,30 +17,34 @@ import tempfile
 import time
 from pathlib import Path
 
+from browser import Browser
 from measure import fastpong_command, plain_environment
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-TRAINED_SECONDS = 14.0
+BESIDE_SECONDS = 9.0
+"""Of the second training, before the board's pictures."""
+
+SHOWN = """
+document.querySelectorAll('#returns polyline').length == 2
+&& document.getElementById('screen').src !== '' && parseInt(document.getElementById('score')
+.innerText.match(/\\d+/g)[1]) > 0
+"""
 
 
-def look(url: str, picture: Path, width: int, height: int, *, dark: bool = False) -> None:
-    """Write a picture of a page."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        sys.exit("expected Chromium on the PATH: apt-get install chromium")
-    command = [
-        found, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--window-size={width},{height}", "--timeout=5000", f"--screenshot={picture}",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}", url,
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    shrink(picture)
-
-
-def shrink(picture: Path) -> None:
-    """Store a picture with 128 colours."""
+def look(
+    browser: Browser, url: str, picture: Path, size: tuple[int, int], *, dark: bool = False
+) -> None:
+    """Write a picture of a page, with 128 colours."""
     from PIL import Image
 
+    tab = browser.open(url, *size, dark=dark)
+    if "#" in url:
+        tab.wait(SHOWN)
+        tab.value("document.querySelector('header code').textContent = '/home/me/runs'")
+    else:
+        tab.wait("document.querySelector('video') === null || "
+                 "document.querySelector('video').currentTime > 3")  # fmt: skip
+    tab.picture(picture)
+    tab.call("Page.navigate", url="about:blank")
     with Image.open(picture) as image:
         image.convert("RGB").quantize(128).save(picture, optimize=True)
 
@@ -51,33 +54,36 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True)
     output = parser.parse_args().output.resolve()
     command, environment = fastpong_command(), plain_environment()
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, Browser() as browser:
         home = Path(directory)
-        train = [*command, "train", "--recipe", "pong", "--save-every", "25"]
+        train = [*command, "train", "--recipe", "pong", "--save-every", "25", "--no-progress"]
+        train += ["--eval-every", "50", "--eval-episodes", "20"]
+
+        def start(*arguments: str) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                arguments, cwd=home, env=environment, text=True, stdout=subprocess.PIPE
+            )
 
         def run(*arguments: str) -> None:
-            subprocess.run(arguments, cwd=home, env=environment, check=True)
+            subprocess.run(arguments, cwd=home, env=environment, check=True, stdout=sys.stderr)
 
         run(*train, "--run-dir", "runs/seed-0")
-        board = subprocess.Popen(
-            [*command, "board", "--port", "0"], cwd=home, env=environment,
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        board = start(*command, "board", "--port", "0")
         assert board.stdout is not None
         address = re.search(r"http://\S+", board.stdout.readline())
         assert address is not None
-        again = [*train, "--seed", "1", "--run-dir", "runs/seed-1"]
-        training = subprocess.Popen(again, cwd=home, env=environment)
-        time.sleep(TRAINED_SECONDS)
+        training = start(*train, "--seed", "1", "--until", "21", "--run-dir", "runs/seed-1")
+        time.sleep(BESIDE_SECONDS)
         shown = address[0] + "#run=seed-1&run=seed-0&game=seed-1&axis=time"
-        look(shown, output / "board.png", 1200, 760)
-        look(shown, output / "board-phone.png", 500, 1400)
-        training.wait()
-        board.send_signal(signal.SIGINT)
-        board.wait()
+        look(browser, shown, output / "board.png", (1200, 820))
+        look(browser, shown, output / "board-phone.png", (390, 1330), dark=True)
+        for process, number in ((training, signal.SIGTERM), (board, signal.SIGINT)):
+            process.send_signal(number)
+            process.communicate()
         run(*command, "report", "runs/seed-0", "-o", "report.html")
-        look(f"file://{home}/report.html", output / "report.png", 1000, 1250)
-        look(f"file://{home}/report.html", output / "report-dark.png", 1000, 1250, dark=True)
+        report = (home / "report.html").as_uri()
+        look(browser, report, output / "report.png", (1000, 1180))
+        look(browser, report, output / "report-dark.png", (390, 1330), dark=True)
     return 0
 
 

@@ -90,7 +90,9 @@
     const box = document.createElement("input");
     box.type = "checkbox";
     box.addEventListener("change", () => toggle(name, box));
-    label.append(box, element("span", "name", name), element("span", "mean", ""), element("span", "more", ""));
+    const more = element("span", "more", "");
+    more.append(element("span", "state", ""), element("span", "facts", ""));
+    label.append(box, element("span", "name", name), element("span", "mean", ""), more);
     made.append(label);
     made.run = name;
     return made;
@@ -101,11 +103,14 @@
     const box = made.querySelector("input");
     box.checked = place >= 0;
     box.className = place >= 0 ? "c" + (place % COLOURS) : "";
+    box.disabled = place < 0 && (chosen || []).length >= MOST;
+    box.title = box.disabled ? "Up to " + MOST + " runs compare." : "";
     made.querySelector(".mean").textContent = run.mean || "";
     made.classList.toggle("training", run.training);
-    const parts = [run.training ? "● training" : "ended " + ago(run.changed), run.about];
-    if (run.games) parts.push(run.games + " games", run.won + " won", run.steps + " steps", run.time, run.rate);
-    made.querySelector(".more").textContent = parts.join(" · ");
+    made.querySelector(".state").textContent = run.training ? "training" : "ended " + ago(run.changed);
+    const parts = ["", run.about];
+    if (run.episodes) parts.push(run.episodes + " episodes", run.won + " won", run.steps + " steps", run.time, run.rate);
+    made.querySelector(".facts").textContent = parts.join(" · ");
     return made;
   }
 
@@ -118,8 +123,9 @@
   }
 
   function toggle(name, box) {
-    chosen = chosen.filter((other) => other !== name);
-    if (box.checked && chosen.length < MOST) chosen.push(name);
+    const known = new Set(runs.map((run) => run.name));
+    chosen = chosen.filter((other) => other !== name && known.has(other));
+    if (box.checked) chosen.push(name);
     writeAddress();
     update();
   }
@@ -144,6 +150,11 @@
     events = new EventSource("/game?" + new URLSearchParams({ run: played }));
     events.run = played;
     events.addEventListener("message", (event) => draw(JSON.parse(event.data)));
+    events.addEventListener("error", () => {
+      if (events && events.readyState === EventSource.CLOSED) {
+        draw({ note: "No game now. Up to four runs play at once." });
+      }
+    });
   }
 
   function unwatch() {
@@ -174,6 +185,7 @@
     writeAddress();
     watch();
   });
+  addEventListener("hashchange", () => { readAddress(); update(); });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) unwatch(); else { update(); watch(); }
   });

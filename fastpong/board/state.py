@@ -120,7 +120,7 @@ def _figures(rows: Sequence[Row], training: bool) -> dict[str, str]:
     last, recent = rows[-1], rows[-WINDOW:]
     wins = sum(row.score > 0 for row in recent)
     return {
-        "games": words.count(last.episode),
+        "episodes": words.count(last.episode),
         "mean": words.points(sum(row.score for row in recent) / len(recent)),
         "won": f"{wins} of {len(recent)}",
         "steps": words.short(last.total_steps),
@@ -145,7 +145,7 @@ def _average(last: Row) -> str:
 
 
 def _charts(records: Sequence[Record], axis: str) -> dict[str, str]:
-    """Return the charts as HTML, empty without runs that have games."""
+    """Return the charts as HTML, empty without runs that have episodes."""
     curves, told = [], []
     for record in records:
         try:

@@ -16,22 +16,22 @@ from fastpong.cli.interrupt import Interrupt
 @click.option("-o", "--output", required=True, type=PATH, metavar="FILE",
               help="File to write, .html.")  # fmt: skip
 @click.option("--episodes", type=click.IntRange(min=0), default=20, show_default=True,
-              help="Games to play on each of up to six checkpoints; 0 plays none.")  # fmt: skip
+              help="Episodes to play on each of up to six checkpoints; 0 plays none.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, 120), default=15, show_default=True,
               help="Length of the film at most; 0 makes none.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1),
-              help="Processes that play; the games are the same for any number.  "
+              help="Processes that play; the episodes are the same for any number.  "
               "[default: cores, 1 while the run is trained]",
               )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of the games, as of eval: the same seed, the same games.")  # fmt: skip
+              help="Seed of the episodes, as of eval: the same seed, the same ones.")  # fmt: skip
 def report(
     run: Path | None, output: Path, episodes: int, seconds: float, workers: int | None, seed: int
 ) -> int:
     """Write a run's report, one HTML file.
 
     RUN is a run directory, by default the newest one under runs/. It may still be trained: then
-    the games are played at a low priority.
+    the episodes are played at a low priority.
 
     The file holds everything and asks for nothing over the network. Its film needs Pillow and
     PyAV: pip install av pillow

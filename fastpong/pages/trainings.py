@@ -41,7 +41,7 @@ def returns_chart(
     ]
     highest = max(0.0, *(float(curve.returns.max()) for curve in curves), *(m.value for m in marks))
     x = across(axis, max(float(curve.x[-1]) for curve in curves))
-    title = f"return of a game, mean of {WINDOW}"
+    title = f"episodic return, mean of {WINDOW}"
     return draw_chart(lines, x, of_returns(highest), title=title, marks=marks, parts=parts)
 
 

@@ -24,7 +24,7 @@ def tiles(gathered: Gathered) -> Html:
     """Return the figures at the head of a report."""
     record = gathered.record
     if record is None:
-        return tag("p", "No game has ended yet.", class_="note")
+        return tag("p", "No episode has ended yet.", class_="note")
     return tag("dl", *_tiles(record), class_="tiles")
 
 
@@ -32,10 +32,10 @@ def _tiles(record: Record) -> Iterator[Html]:
     returns, last = record.columns["return"], {k: float(v[-1]) for k, v in record.columns.items()}
     means = windowed_mean(returns)
     recent = returns[-WINDOW:]
-    yield tile(f"mean of the last {len(recent)}", words.points(means[-1]), "return of a game")
+    yield tile(f"mean of the last {len(recent)}", words.points(means[-1]), "episodic return")
     whole = means[WINDOW - 1 :] if len(means) >= WINDOW else means[-1:]
     yield tile(f"best mean of {len(recent)}", words.points(whole.max()))
-    yield tile("games", words.count(len(returns)), f"{(recent > 0).sum()} of {len(recent)} won")
+    yield tile("episodes", words.count(len(returns)), f"{(recent > 0).sum()} of {len(recent)} won")
     if steps := last.get("total_steps"):
         yield tile(
             "steps", words.short(steps), f"{words.short(last.get('total_frames', 0))} frames"
@@ -57,8 +57,8 @@ def curves_section(gathered: Gathered) -> Html:
         return join(parts)
     goal = gathered.facts.config.until
     parts.append(
-        tag("p", f"The line is the mean return of the last {WINDOW} games. Every game is a dot. "
-            "A game is won above 0.", class_="note")
+        tag("p", f"The line is the mean return of the last {WINDOW} episodes. Every episode is a "
+            "dot. It is won above 0.", class_="note")
     )  # fmt: skip
     parts.append(_by_axis(record, goal, gathered.facts.config.stages))
     parts += [throughput_chart([record]), _lengths(record), _numbers(record)]
@@ -84,7 +84,7 @@ def _by_axis(record: Record, goal: float | None, stages: Sequence[Stage]) -> Htm
 
 
 def _stages(record: Record, x: Doubles, stages: Sequence[Stage]) -> list[Mark]:
-    """Return where the stages of a run begin, at the first game that ended in each."""
+    """Return where the stages of a run begin, at the first episode that ended in each."""
     steps = record.columns.get("total_steps")
     if steps is None:
         return []
@@ -105,7 +105,7 @@ def _lengths(record: Record) -> Html:
     seconds = windowed_mean(columns["frames"]) / 60
     line = Line(record.name, 5, columns["total_steps"], seconds)
     x, y = across("steps", columns["total_steps"][-1]), from_zero(seconds.max() * 1.05, "")
-    return draw_chart([line], x, y, title=f"seconds of play in a game, mean of {WINDOW}")
+    return draw_chart([line], x, y, title=f"seconds of play in an episode, mean of {WINDOW}")
 
 
 def _numbers(record: Record) -> Html:
@@ -118,7 +118,7 @@ def _numbers(record: Record) -> Html:
         + [_number(name, record.columns[name][n]) for name, _ in names]
         for n in thin(len(means), _ROWS)
     ]
-    head = ("games", f"mean of {WINDOW}", *(title for _, title in names))
+    head = ("episodes", f"mean of {WINDOW}", *(title for _, title in names))
     return tag("details", tag("summary", "The curve in numbers"), table(head, rows, "numbers"))
 
 
@@ -127,7 +127,7 @@ def _number(name: str, value: float) -> str:
 
 
 def changed_at(gathered: Gathered) -> str:
-    """Return when the last game was logged."""
+    """Return when the last episode was logged."""
     if gathered.record is None:
         return ""
     time = datetime.fromtimestamp(gathered.record.path.stat().st_mtime, UTC)

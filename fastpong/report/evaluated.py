@@ -22,7 +22,7 @@ MOST = 6
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Hold the games of a checkpoint.
+    """Hold the episodes of a checkpoint.
 
     name           : of its place in the run
     episode, steps : of training before it
@@ -37,12 +37,12 @@ class Evaluated:
 
     @property
     def summary(self) -> Summary:
-        """Return the summary of the games."""
+        """Return the summary of the episodes."""
         return summarize([game.score for game in self.games], [game.length for game in self.games])
 
     @property
     def error(self) -> float:
-        """Return the standard error of the mean return, 0 for one game."""
+        """Return the standard error of the mean return, 0 for one episode."""
         count = len(self.games)
         return self.summary.deviation / math.sqrt(count - 1) if count > 1 else 0.0
 
@@ -50,9 +50,9 @@ class Evaluated:
 def evaluate_checkpoints(
     directory: Path, *, episodes: int, workers: int, seed: int, stop: Callable[[], bool]
 ) -> Iterator[Evaluated | str]:
-    """Play games on a handful of checkpoints, the oldest first, and on the best weights.
+    """Play episodes on a handful of checkpoints, the oldest first, and on the best weights.
 
-    episodes : games on each, those of ``fastpong eval`` with the same seed
+    episodes : on each, those of ``fastpong eval`` with the same seed
     stop     : polled several times a second. Once it is true, the running ones are dropped
 
     Yields a sentence for a checkpoint that is refused. One that training deletes meanwhile is left

@@ -25,7 +25,9 @@ def evaluation_section(gathered: Gathered) -> Html:
         parts.append(_chart(lines))
     if evaluated:
         games = max(len(e.games) for e in evaluated)
-        about = f"{games} games on each, none of them one of training's. ± is the standard error."
+        about = (
+            f"{games} episodes on each, none of them one of training's. ± is the standard error."
+        )
         parts += [tag("p", about, class_="note"), _table(evaluated)]
     return tag("section", tag("h2", "Evaluation"), *parts) if parts else Html()
 
@@ -68,6 +70,6 @@ def _table(evaluated: Sequence[Evaluated]) -> Html:
             f"{words.points(s.mean)} ± {e.error:.2f}", f"{s.lowest:+.0f} to {s.highest:+.0f}",
             f"{s.wins} of {s.episodes}", words.count(s.mean_length),
         ])  # fmt: skip
-    head = ("weights", "after games", "steps", "agent", "mean return", "range", "won",
-            "steps a game")  # fmt: skip
+    head = ("weights", "episodes", "steps", "agent", "mean return", "range", "won",
+            "steps an episode")  # fmt: skip
     return table(head, rows, "numbers")

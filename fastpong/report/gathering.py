@@ -25,10 +25,10 @@ from fastpong.viewing.writers import FilmError
 class Asked:
     """Hold what a report is asked for.
 
-    episodes : games on each checkpoint, 0 for none
+    episodes : on each checkpoint, 0 for none
     seconds  : length of the film, 0 for none
     workers  : processes that play
-    seed     : of the games
+    seed     : of the episodes
     """
 
     episodes: int
@@ -85,7 +85,7 @@ def gather(
     if asked.episodes and gathered.shown is not None:
         _play(gathered, asked, stop, tell)
     if stop():
-        gathered.note("evaluation", "The command was stopped before it had played all games.")
+        gathered.note("evaluation", "The command was stopped before it had played all episodes.")
     return gathered
 
 
@@ -130,5 +130,5 @@ def _play(
             gathered.note("evaluation", f"Checkpoint refused: {result}")
             continue
         evaluated.append(result)
-        tell(f"after {result.episode:,} games: mean return {result.summary.mean:+.2f}")
+        tell(f"{result.episode:,} episodes: mean return {result.summary.mean:+.2f}")
     gathered.evaluated = evaluated

@@ -39,7 +39,7 @@ def _head(gathered: Gathered, name: str) -> Html:
         "state",
     )  # fmt: skip
     changed = changed_at(gathered)
-    last = f", last game {changed}" if changed else ""
+    last = f", last episode {changed}" if changed else ""
     about = tag("p", f"{agents} on {config.env}{recipe}, seed {config.seed}", class_="dim")
     return tag("header", tag("h1", name), about, tag("p", state, last))
 

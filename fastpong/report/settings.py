@@ -50,7 +50,7 @@ def versions_section(facts: Facts) -> Html:
 
 
 def _resumption(again: Mapping[str, object], first: Mapping[str, object]) -> Html:
-    title = f"Resumed after {again.get('episode')} games, {again.get('time')}"
+    title = f"Resumed after episode {again.get('episode')}, {again.get('time')}"
     other = [
         (name, _written(value))
         for name, value in again.items()

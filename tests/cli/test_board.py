@@ -22,6 +22,8 @@ import pytest
 from boards import Board, showing
 from commands import STOP_SECONDS, complaint, fastpong, rows, training
 
+from fastpong.extras import how_to_install
+
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
@@ -60,7 +62,7 @@ def test_the_state_of_a_run(board: Board, trained: tuple[Path, str]) -> None:
     assert run["name"] == trained[0].name
     assert run["training"] is False
     assert run["about"] == "karpathy on PongDeterministic-v4"
-    assert run["games"] == "3"
+    assert run["episodes"] == "3"
     assert run["checkpoint"] == 3
     assert run["mean"] == f"{sum(float(row['return']) for row in played) / 3:+.2f}"
     assert 'data-x="0 3"' in state["charts"]["returns"]
@@ -183,7 +185,7 @@ def test_a_game_is_played(board: Board, trained: tuple[Path, str]) -> None:
         with image.open(io.BytesIO(base64.b64decode(picture))) as read:
             assert read.size == (160, 210)
     assert moments[-1]["agent"] == "karpathy"
-    assert moments[-1]["trained"].startswith("after 3 games")
+    assert moments[-1]["trained"].startswith("3 episodes")
     assert 0 < moments[-1]["up"] < 1
 
 
@@ -214,7 +216,7 @@ def test_a_training_is_followed(tmp_path: Path) -> None:
             first = board.state(run="live")["runs"][0]
             assert first["training"] is True
             ends = time.monotonic() + 60
-            while board.state(run="live")["runs"][0]["games"] == first["games"]:
+            while board.state(run="live")["runs"][0]["episodes"] == first["episodes"]:
                 assert time.monotonic() < ends
                 time.sleep(0.1)
             with board.game("live") as answer:
@@ -284,7 +286,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_without_the_server_library_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
     done = fastpong("board", tmp_path, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
-    assert "pip install starlette uvicorn" in complaint(done)
+    assert how_to_install("board") in complaint(done)
 
 
 def test_it_runs_at_a_low_priority(board: Board) -> None:

@@ -122,8 +122,8 @@ def test_a_board_beside_a_training(chromium: driver.Browser, tmp_path: Path) -> 
             # It appears by itself, and its numbers change.
             tab.wait("document.querySelector('.mean') && document.querySelector('.mean').innerText")
             assert tab.value("document.querySelector('.name').innerText") == "live"
-            assert "● training · karpathy on PongDeterministic-v4" in tab.text
-            games = "document.querySelector('.more').innerText.match(/(\\d+) games/)[1]"
+            assert "training · karpathy on PongDeterministic-v4" in tab.text
+            games = "document.querySelector('.more').innerText.match(/(\\d+) episodes/)[1]"
             before = tab.value(games)
             tab.wait(f"{games} !== '{before}'")
             tab.wait("document.querySelector('#returns polyline') !== null")

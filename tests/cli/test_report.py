@@ -108,7 +108,7 @@ def test_what_is_missing_is_said(trained: tuple[Path, str], tmp_path: Path) -> N
         path.unlink()
     shutil.rmtree(run / "checkpoints")
     page = written(run, tmp_path / "r.html")
-    assert "No game has ended yet." in page.text
+    assert "No episode has ended yet." in page.text
     assert "expected a whole checkpoint: there is none" in page.text
     assert "versions.json is missing" in page.text
 

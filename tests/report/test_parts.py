@@ -47,7 +47,7 @@ def test_versions_and_resumptions() -> None:
     again = {"episode": 12, "time": "later", "numpy": "2.0", "cpu": "<b>"}
     html = versions_section(facts(config(), numpy="1.26", cpu=None, resumed=[again, 5]))
     assert '<th scope="row">cpu</th><td>missing</td>' in html
-    assert "Resumed after 12 games, later" in html
+    assert "Resumed after episode 12, later" in html
     assert '<th scope="row">numpy</th><td>2.0</td>' in html
     assert "&lt;b&gt;" in html
     assert "missing or cannot be read" in versions_section(facts(config()))
