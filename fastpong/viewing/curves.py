@@ -187,7 +187,10 @@ def _read_row(line: Sequence[str], places: Sequence[int]) -> list[float] | None:
 
 
 def _run_name(path: Path) -> str:
-    return path.resolve().parent.name if path.name == METRICS else path.stem
+    if path.name != METRICS:
+        return path.stem
+    name = path.parent.name  # of a link, if it is one
+    return name if name not in ("", "..") else path.resolve().parent.name
 
 
 def _read_settings(directory: Path) -> Mapping[str, object]:

@@ -42,7 +42,6 @@ def test_without_any_run_pretrained_weights_play(tmp_path: Path) -> None:
     [
         ("eval", "runs"),
         ("export", "runs", "x.safetensors"),
-        ("plot", "runs", "-o", "x.png"),
         ("train", "--resume", "runs"),
         ("video", "runs", "-o", "x.gif"),
     ],

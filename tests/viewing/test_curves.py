@@ -69,6 +69,16 @@ def test_time_has_a_unit_that_fits(longest: float, divisor: float, unit: str) ->
     assert axis_scale("steps", longest) == (1, "steps of the agent")
 
 
+def test_a_run_is_named_as_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path / "some_run", [0])
+    (tmp_path / "link").symlink_to(run)
+    (run / "inner").mkdir()
+    assert read_record(tmp_path / "link").name == "link"
+    for inside, path in ((run, "."), (run, "metrics.csv"), (run / "inner", "..")):
+        monkeypatch.chdir(inside)
+        assert read_record(Path(path)).name == "some_run"
+
+
 def test_more_columns_in_any_order_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "thin.csv"
     path.write_text("extra,return,episode\nx,-2,10\ny,-1,20\n")
