@@ -18,6 +18,7 @@ from fastpong.storage.evaluations import EvaluationRow
 from fastpong.storage.run import Run
 from fastpong.storage.weights import exchange, exported
 from fastpong.training.evaluation import Player, evaluate, summarize
+from fastpong.training.goal import Counters
 from fastpong.training.trained import Trained
 from fastpong.training.trainer import Trainer
 
@@ -63,13 +64,18 @@ class PeriodicEvaluation:
 
         Raises WorkerError as the pool does, OSError where processes cannot be started.
         """
-        every, counters, last = self._config.eval_every, self._trainer.counters, self._run.evaluated
-        if every is None or self._stop():
-            return
-        before, steps = (last.episode, last.total_steps) if last else (0, 0)
-        ends = self._trainer.done and counters["total_steps"] > steps
-        if ends or counters["episode"] // every > before // every:
+        if self.due and not self._stop():
             self._evaluate()
+
+    @property
+    def due(self) -> bool:
+        """Return whether an evaluation is to be made of the weights."""
+        every, counters, last = self._config.eval_every, self._trainer.counters, self._run.evaluated
+        if every is None:
+            return False
+        if self._trainer.done and lacks_last(self._run, counters):
+            return True
+        return bool(counters["episode"] // every > (last.episode if last else 0) // every)
 
     def _evaluate(self) -> None:
         config, trainer = self._config, self._trainer
@@ -118,6 +124,13 @@ class PeriodicEvaluation:
             self._run.warn(f"{path}: cannot be saved: {error.strerror or error}; training goes on")
             return False
         return True
+
+
+def lacks_last(run: Run, counters: Counters) -> bool:
+    """Return whether the evaluation at the end of a run is missing."""
+    if run.config.eval_every is None:
+        return False
+    return bool(counters["total_steps"] > (run.evaluated.total_steps if run.evaluated else 0))
 
 
 def read_best(directory: Path) -> EvaluationRow | None:
