@@ -144,8 +144,9 @@ def read_best(directory: Path) -> EvaluationRow | None:
     about = exported.read(path).about
     try:
         kept = about["evaluation"]
-        return EvaluationRow(**{name: kept[name] for name in EvaluationRow._fields})
-    except (KeyError, TypeError) as error:
+        row = EvaluationRow(**{name: kept[name] for name in EvaluationRow._fields})
+        return EvaluationRow.parse(row.line())  # of a damaged file they may be anything
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected the evaluation of these weights in it, found none; rename the file, "
             "and training keeps the best from here on"
@@ -153,10 +154,31 @@ def read_best(directory: Path) -> EvaluationRow | None:
 
 
 def _mean_of(run: Run) -> float:
-    """Return the highest mean so far."""
+    """Return the highest mean so far.
+
+    Weights whose mean does not compare with those to come are set aside.
+    """
     try:
         best = read_best(run.directory)
     except CheckpointError as error:
         run.warn(f"{error}; it will be replaced")
         return -math.inf
-    return -math.inf if best is None else best.mean
+    if best is None:
+        return -math.inf
+    if (reason := _apart(run, best)) is None:
+        return best.mean
+    aside = run.directory / f"best-{best.episode}.safetensors"
+    (run.directory / BEST).replace(aside)
+    run.warn(f"{run.directory / BEST}: {reason}; it is now {aside.name}, and the best begin anew")
+    return -math.inf
+
+
+def _apart(run: Run, best: EvaluationRow) -> str | None:
+    """Explain why the best weights do not compare with a run's next ones. None: they do."""
+    saved = run.checkpoint.manifest["counters"]["total_steps"] if run.checkpoint else 0
+    if best.total_steps > saved:
+        return f"is of episode {best.episode:,}, and the run goes on from an earlier checkpoint"
+    count = run.config.eval_episodes
+    if best.eval_episodes != count:
+        return f"is the best by {best.eval_episodes:,} episodes each, and now {count:,} are played"
+    return None
