@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import TypeAlias
 
@@ -82,7 +83,8 @@ def list_runs(directory: Path) -> str:
 def run_of(path: Path) -> Path:
     """Return the run that a path in it belongs to: its checkpoint, config.toml and the like.
 
-    Raises CheckpointError for a checkpoint that is not the newest, since a run goes on from that.
+    Raises CheckpointError for a checkpoint that is not the newest, since a run goes on from that,
+    and for exported weights.
     """
     inside = path.parent if path.is_file() or path.name == CHECKPOINTS else path
     directory = inside.parent if inside.name == CHECKPOINTS else inside
@@ -90,6 +92,11 @@ def run_of(path: Path) -> Path:
         return path
     if path.is_file() and path.parent.name == CHECKPOINTS:
         _check_newest(directory, path)
+    elif path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path}: expected a run or its newest checkpoint, got exported weights, which no run "
+            f"goes on from; {_ways(directory, path)}"
+        )
     return directory
 
 
@@ -99,10 +106,16 @@ def _check_newest(directory: Path, path: Path) -> None:
     if asked.name != newest.path.name:
         raise CheckpointError(
             f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "
-            f"{newest.path.name}, got another; to go on from there: fastpong train --resume "
-            f"{directory}; to begin a new run with these weights: fastpong train --init-from "
-            f"{asked}"
+            f"{newest.path.name}, got another; {_ways(directory, asked)}"
         )
+
+
+def _ways(directory: Path, weights: Path) -> str:
+    run, file = shlex.quote(str(directory)), shlex.quote(str(weights))
+    return (
+        f"to go on from the newest checkpoint: fastpong train --resume {run}; to begin a new run "
+        f"with these weights: fastpong train --init-from {file}"
+    )
 
 
 def _refusal(path: Path) -> str:
