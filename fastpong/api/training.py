@@ -19,7 +19,7 @@ from fastpong.api.progress import Lines
 from fastpong.envs.variants import find_like
 from fastpong.settings.config import Config
 from fastpong.settings.tables import find_agent, override
-from fastpong.storage.finding import run_of
+from fastpong.storage.finding import find, run_of
 from fastpong.storage.run import Run
 from fastpong.training.beginning import find_weights, initial_weights, settings_of
 from fastpong.training.goal import Counters
@@ -83,10 +83,12 @@ def _new_config(
     base = settings_of(find_weights(str(source))) if own else _base(recipe, env, agent)
     config = Config.build(override(base, {**changes, "init_from": str(source)}))
     initial_weights(config)  # an error comes before a directory is made
+    for refusal in find(Path(str(source)))[1]:
+        _warn(f"checkpoint refused: {refusal}")
     return config
 
 
-def _named(env: str | None, frame_skip: int | None, sticky: float) -> str:
+def _named(env: str | None, frame_skip: int | None, sticky: float | None) -> str:
     """Return the name of the environment with this frame skip and stickiness."""
     if env is None:
         raise ValueError(f"sticky: expected env beside it, got none with {sticky!r}; name it")
