@@ -58,8 +58,9 @@ def train(
     Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
     """
     changes = {**settings, **{k: v for k, v in (("env", env), ("agent", agent)) if v is not None}}
-    if "sticky" in changes:
-        env = changes["env"] = _named(env, changes.pop("frame_skip", None), changes.pop("sticky"))
+    if "sticky" in changes or (env is not None and "frame_skip" in changes):
+        asked = changes.pop("frame_skip", None), changes.pop("sticky", None)
+        env = changes["env"] = _named(env, *asked)
     if resume is not None:
         for name, value in (("recipe", recipe), ("run_dir", run_dir), ("agent", agent)):
             if value is not None:
