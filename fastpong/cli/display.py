@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
 
+_SPELLED = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+"""Control characters, by which a text would act on the terminal, but for tabs and new lines."""
+
 
 class Display(Protocol):
     """Show a training session to a person."""
@@ -91,8 +94,11 @@ def announce(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning on standard error, above any panel."""
-    say(f"fastpong: {text}", error=True)
+    """Print a warning on standard error, above any panel.
+
+    It may quote a file of anybody's, so that control characters are spelled out.
+    """
+    say(f"fastpong: {text.translate(_SPELLED)}", error=True)
 
 
 def _silence(error: bool) -> None:

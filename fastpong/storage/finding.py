@@ -122,7 +122,7 @@ def _refusal(path: Path) -> str:
     kind = what_is(path)
     if kind.importable:
         return (
-            f"{path}: is {kind.name}; to make a run of it: fastpong import {path} runs/imported, "
-            "then fastpong eval runs/imported"
+            f"{path}: is {kind.name}; to make a run of it: fastpong import "
+            f"{shlex.quote(str(path))} runs/imported, then fastpong eval runs/imported"
         )
     return f"{path}: expected an agent, got {kind.name}; {_SOURCES}"

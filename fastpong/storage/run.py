@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
+from fastpong.settings.fields import spelled
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, Evaluations
@@ -344,6 +345,6 @@ def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> 
             raise RunError(
                 f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
                 f"{others.get(name)!r} {where}; it cannot change within a run; to begin a new run "
-                f"with its weights: fastpong train --init-from {directory}"
-                + (f" --{name.replace('_', '-')} {others[name]}" if name in other.flat() else "")
+                f"with its weights: fastpong train {spelled('init_from', directory)}"
+                + (f" {spelled(name, others[name])}" if name in other.flat() else "")
             )
