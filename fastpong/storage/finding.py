@@ -88,20 +88,19 @@ def run_of(path: Path) -> Path:
     directory = inside.parent if inside.name == CHECKPOINTS else inside
     if directory == path or not (directory / CONFIG).is_file():
         return path
-    if path.is_file() and path.parent.name == CHECKPOINTS:
+    if path.is_file() and (inside.name == CHECKPOINTS or path.suffix == ".safetensors"):
         _check_newest(directory, path)
     return directory
 
 
 def _check_newest(directory: Path, path: Path) -> None:
     newest = checkpoint.newest(directory / CHECKPOINTS)[0]
-    asked = checkpoint.manifest_path(path)
-    if asked.name != newest.path.name:
+    if checkpoint.manifest_path(path).name != newest.path.name:
         raise CheckpointError(
             f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "
             f"{newest.path.name}, got another; to go on from there: fastpong train --resume "
             f"{directory}; to begin a new run with these weights: fastpong train --init-from "
-            f"{asked}"
+            f"{path}"
         )
 
 
