@@ -18,7 +18,6 @@ from fastpong.cli.panel import Heading
 from fastpong.cli.seeds import Seeds, check_alone, refuse_watch
 
 if TYPE_CHECKING:
-    from fastpong.settings.config import Config
     from fastpong.storage.checkpoint import Checkpoint
     from fastpong.storage.run import Run
     from fastpong.storage.tracking import Tracking
@@ -167,7 +166,7 @@ def _resume(
         assert run.checkpoint is not None
         for refusal in run.refusals:
             warn(f"checkpoint refused: {refusal}")
-        if (reason := _nothing_left(directory, run.config, run.checkpoint)) is not None:
+        if (reason := _nothing_left(run, run.checkpoint)) is not None:
             say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
@@ -181,14 +180,17 @@ def _resume(
             return _train(session, run, outlets, interrupt)
 
 
-def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
+def _nothing_left(run: Run, found: Checkpoint) -> str | None:
     """Explain why a run is over. None: it is not.
 
     The text says how to train on.
     """
+    from fastpong.training.periodic import lacks_last
     from fastpong.training.session import goal_of
 
-    counters = found.manifest["counters"]
+    directory, config, counters = run.directory, run.config, found.manifest["counters"]
+    if lacks_last(run, counters):
+        return None
     again = f"to train on: fastpong train --resume {shlex.quote(str(directory))}"
     if found.episode >= config.episodes:
         return (
