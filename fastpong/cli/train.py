@@ -234,6 +234,8 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
         from fastpong.cli.watching import beside
 
         surface = beside(session, interrupt)
+    if outlets.track is not None:
+        session.save_first(run)
     with outlets.tracking(run) as tracking:
         display = open_display(heading, progress=outlets.progress, surface=surface)
         try:

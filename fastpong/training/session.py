@@ -184,6 +184,15 @@ class Session:
         finished = trainer.done and not exam.due
         return Outcome(episode, steps, finished, trainer.reached, keeper.episode)
 
+    def save_first(self, run: Run) -> None:
+        """Save a new run's first checkpoint at once, as ``train`` does later.
+
+        For what may fail or last long before it trains: the run can be resumed then. The trainer
+        is made again later, so that its clock does not run meanwhile.
+        """
+        if run.checkpoint is None:
+            _Keeper(run, *self._trainer(run)).save()
+
     def newest(self) -> tuple[int, Arrays] | None:
         """Return the number of the stage and the newest weights, until the next update.
 
