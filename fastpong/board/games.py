@@ -7,6 +7,7 @@ third frame. Nobody looks: nobody plays.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastpong.board.library import newest_checkpoint
+from fastpong.board.library import newest_checkpoint, own_checkpoints
 from fastpong.pages.png import encode_png
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError
@@ -71,7 +72,7 @@ class Player(threading.Thread):
         while not self._over.is_set():
             loaded = _Loaded.of(self._run)
             if loaded is None:
-                yield json.dumps({"note": "There is no checkpoint yet."})
+                yield json.dumps({"note": "There is no whole checkpoint yet."})
                 self._over.wait(_WAIT_SECONDS)
                 continue
             yield from self._games(loaded)
@@ -100,12 +101,11 @@ class _Loaded:
 
     @classmethod
     def of(cls, run: Path) -> _Loaded | None:
-        """Load the newest checkpoint, None without a whole one."""
-        path = newest_checkpoint(run)
-        try:
-            return None if path is None else cls(run, path)
-        except CheckpointError:  # deleted meanwhile, or damaged
-            return None
+        """Load the newest whole checkpoint, None without one."""
+        for path in reversed(own_checkpoints(run)):
+            with contextlib.suppress(CheckpointError):  # deleted meanwhile, or damaged
+                return cls(run, path)
+        return None
 
     def renew(self) -> bool:
         """Take newer weights if it is time, and return whether they fit the same player."""

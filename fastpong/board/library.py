@@ -53,9 +53,14 @@ def metrics_path(run: Path) -> Path | None:
     return path if _is_own_file(path) else None
 
 
+def own_checkpoints(run: Path) -> list[Path]:
+    """Return the manifests of a run's own checkpoints, the oldest first."""
+    return [path for path in checkpoint_paths(run) if _has_own_data(path)]
+
+
 def newest_checkpoint(run: Path) -> Path | None:
     """Return the manifest of a run's newest checkpoint, None without one of its own."""
-    own = [path for path in checkpoint_paths(run) if _has_own_data(path)]
+    own = own_checkpoints(run)
     return own[-1] if own else None
 
 

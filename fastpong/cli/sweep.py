@@ -125,8 +125,8 @@ def begin_sweep(
     if config.init_from is not None and Path(config.init_from).exists():
         # The sweep may be resumed from another directory.
         config = replace(config, init_from=str(Path(config.init_from).resolve()))
-    sweep = Sweep.create(run_dir, config, seeds)
-    return _run(sweep, track, progress, interrupt)
+    with contextlib.closing(Sweep.create(run_dir, config, seeds)) as sweep:
+        return _run(sweep, track, progress, interrupt)
 
 
 def resume_sweep(
@@ -140,10 +140,10 @@ def resume_sweep(
 
     asked : settings to change in all runs
     """
-    sweep = Sweep.open(directory)
-    if asked:
-        sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
-    return _run(sweep, track, progress, interrupt)
+    with contextlib.closing(Sweep.open(directory)) as sweep:
+        if asked:
+            sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
+        return _run(sweep, track, progress, interrupt)
 
 
 def share(cores: int, runs: int, workers: int | None) -> tuple[int, int]:

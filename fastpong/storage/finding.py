@@ -90,32 +90,20 @@ def run_of(path: Path) -> Path:
     directory = inside.parent if inside.name == CHECKPOINTS else inside
     if directory == path or not (directory / CONFIG).is_file():
         return path
-    if path.is_file() and path.parent.name == CHECKPOINTS:
+    if path.is_file() and (inside.name == CHECKPOINTS or path.suffix == ".safetensors"):
         _check_newest(directory, path)
-    elif path.suffix == ".safetensors":
-        raise CheckpointError(
-            f"{path}: expected a run or its newest checkpoint, got exported weights, which no run "
-            f"goes on from; {_ways(directory, path)}"
-        )
     return directory
 
 
 def _check_newest(directory: Path, path: Path) -> None:
     newest = checkpoint.newest(directory / CHECKPOINTS)[0]
-    asked = checkpoint.manifest_path(path)
-    if asked.name != newest.path.name:
+    if checkpoint.manifest_path(path).name != newest.path.name:
         raise CheckpointError(
             f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "
-            f"{newest.path.name}, got another; {_ways(directory, asked)}"
+            f"{newest.path.name}, got another; to go on from there: fastpong train --resume "
+            f"{shlex.quote(str(directory))}; to begin a new run with these weights: fastpong train "
+            f"--init-from {shlex.quote(str(path))}"
         )
-
-
-def _ways(directory: Path, weights: Path) -> str:
-    run, file = shlex.quote(str(directory)), shlex.quote(str(weights))
-    return (
-        f"to go on from the newest checkpoint: fastpong train --resume {run}; to begin a new run "
-        f"with these weights: fastpong train --init-from {file}"
-    )
 
 
 def _refusal(path: Path) -> str:

@@ -106,7 +106,7 @@ class Run:
                 directory.mkdir(parents=True, exist_ok=True)
             else:
                 directory = make_own(directory)
-            with _claimed(directory) as lock:
+            with claimed(directory) as lock:
                 if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
@@ -138,7 +138,7 @@ class Run:
             found_here = list_runs(directory) or f"none, no directory with a {CONFIG}"
             raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
-            with _claimed(directory) as lock:
+            with claimed(directory) as lock:
                 # First: settings of an older version have other names.
                 found, refusals = checkpoint.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
@@ -287,7 +287,7 @@ def _write_settings(directory: Path, config: Config, history: Mapping[str, objec
 
 
 @contextlib.contextmanager
-def _claimed(directory: Path) -> Iterator[int]:
+def claimed(directory: Path) -> Iterator[int]:
     """Lock a run's directory for this process.
 
     An exception releases it.

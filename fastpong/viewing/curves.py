@@ -9,8 +9,6 @@ numbers from here. Only NumPy is needed, and nothing of training is imported.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,17 +113,40 @@ class Curve:
 def find_runs(source: Path) -> list[Path]:
     """Return the metrics.csv files that a path names, sorted.
 
-    source : a run's directory, a metrics.csv, or a directory of runs, up to three levels deep
+    source : a run's directory, a metrics.csv, or a directory of runs, up to three levels deep.
+             Nothing below a run is one
 
     Raises PlotError if there is none.
     """
+    found = [] if _is_run(source) else sorted(_below(source, _DEPTH))
+    return found or [_metrics_path(source)]
+
+
+def _is_run(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in (METRICS, CONFIG))
+
+
+def _below(directory: Path, depth: int) -> Iterator[Path]:
+    """Yield the metrics.csv files of runs at any depth."""
+    try:
+        below = [path for path in directory.iterdir() if path.is_dir()]
+    except OSError:  # no directory, or another user's
+        return
+    for path in below:
+        if (path / METRICS).is_file():
+            yield path / METRICS
+        elif depth > 1 and not _is_run(path):
+            yield from _below(path, depth - 1)
+
+
+def _metrics_path(source: Path) -> Path:
+    """Return a run's own metrics.csv. Raises PlotError without one."""
     if source.is_file():
-        return [source]
+        return source
     if (source / METRICS).is_file():
-        return [source / METRICS]
-    for depth in range(1, _DEPTH + 1):
-        if found := sorted(source.glob("*/" * depth + METRICS)):
-            return found
+        return source / METRICS
+    if _is_run(source):
+        raise PlotError(f"{source}: has no {METRICS}, so no episodes yet, nothing to draw")
     raise PlotError(
         f"{source}: expected a run's directory or its metrics.csv, or a directory of runs, found "
         "none; name the directory that training made, by default one under runs/"
@@ -140,15 +161,8 @@ def read_record(source: Path) -> Record:
     A byte-order mark and line ends of a spreadsheet are accepted. Damaged lines are left out and
     listed. Raises PlotError for a file that cannot be read, has no column ``return`` or no episode.
     """
-    (path,) = find_runs(source)[:1]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        header, *lines = csv.reader(io.StringIO(text, newline=""))
-    except ValueError as error:
-        reason = "it is empty" if not path.stat().st_size else f"it is no text ({error})"
-        raise PlotError(f"{path}: expected a metrics.csv, but {reason}") from error
-    except (OSError, csv.Error) as error:
-        raise PlotError(f"{path}: cannot be read: {error}") from error
+    path = _metrics_path(source)
+    header, lines = _read_lines(path)
     if "return" not in header:
         raise PlotError(
             f"{path}: expected a metrics.csv with a column return, got a first line of "
@@ -163,6 +177,24 @@ def read_record(source: Path) -> Record:
     return Record(path, _run_name(path), columns, _read_settings(path.parent), tuple(damaged))
 
 
+def _read_lines(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the cells of the header and of all whole lines.
+
+    Quotes mean nothing: training writes none, and a stray one would take in the lines after it. A
+    last line without its end is still being written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except ValueError as error:
+        raise PlotError(f"{path}: expected a metrics.csv, but it is no text ({error})") from error
+    except OSError as error:
+        raise PlotError(f"{path}: cannot be read: {error}") from error
+    if not text:
+        raise PlotError(f"{path}: expected a metrics.csv, but it is empty")
+    header, _, rest = text.partition("\n")
+    return header.split(","), [line.split(",") for line in rest.split("\n")[:-1]]
+
+
 def _read_rows(
     lines: Sequence[Sequence[str]], header: Sequence[str], names: Sequence[str]
 ) -> tuple[list[list[float]], list[int]]:
@@ -173,7 +205,7 @@ def _read_rows(
         row = _read_row(line, places) if len(line) == len(header) else None
         if row is not None:
             rows.append(row)
-        elif line and number < len(lines) + 1:
+        elif any(line):
             damaged.append(number)
     return rows, damaged
 
@@ -197,7 +229,7 @@ def _read_settings(directory: Path) -> Mapping[str, object]:
     """Return a run's settings, empty if there are none."""
     try:
         return tomllib.loads((directory / CONFIG).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last of deep nesting
         return {}
 
 

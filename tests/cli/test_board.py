@@ -233,9 +233,18 @@ def test_a_run_without_checkpoint_waits(
     (run / "checkpoints").rename(tmp_path / "later")
     with showing(tmp_path, cwd=home) as board, board.game("run") as answer:
         stream = events(answer)
-        assert next(stream) == {"note": "There is no checkpoint yet."}
+        assert next(stream) == {"note": "There is no whole checkpoint yet."}
         (tmp_path / "later").rename(run / "checkpoints")
         assert "png" in next(moment for moment in stream if "note" not in moment)
+
+
+def test_an_older_checkpoint_plays_where_the_newest_is_damaged(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    (run / "checkpoints" / "00000003.safetensors").write_bytes(b"no")
+    with showing(tmp_path, cwd=home) as board, board.game("run") as answer:
+        assert next(events(answer))["trained"].startswith("2 episodes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from commands import (
     SMALL,
-    complaint,
     fastpong,
     rows,
     training,
@@ -71,12 +70,3 @@ def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(
     (row,) = read_evaluations(tmp_path / "run")
     assert (row.episode, row.eval_episodes) == (1, 1)
     assert "run has 1 episodes" in fastpong("train", "--resume", "run", cwd=tmp_path).stdout
-
-
-def test_the_best_weights_are_no_run_to_go_on_with(run_copy: Path) -> None:
-    best = run_copy / "my best.safetensors"
-    assert fastpong("export", run_copy, best, cwd=run_copy).returncode == 0
-    message = complaint(fastpong("train", "--resume", best, cwd=run_copy))
-    assert f"{best}: expected a run or its newest checkpoint, got exported weights" in message
-    assert f"fastpong train --resume {run_copy};" in message
-    assert f"fastpong train --init-from '{best}'" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -22,6 +23,8 @@ from fastpong.cli.seeds import Seeds, joined
 from fastpong.cli.sweep import Job, play, share
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
+from fastpong.storage.run import Run
+from fastpong.storage.sweep import Sweep
 
 FOREVER = ["--episodes", "100000", "--save-every", "100000"]
 
@@ -163,6 +166,32 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tmp_path: Path
     done = fastpong("train", "--resume", "it", cwd=tmp_path)
     assert done.returncode == 0, done
     assert len(rows(run)) == 1
+
+
+def test_a_sweep_is_resumed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
+    try:
+        until(lambda: begun(tmp_path / "it" / "seed-1"))
+        for words in (["--resume", "it"], ["--seeds", "1", "--run-dir", "it"]):
+            done = fastpong("train", *words, cwd=tmp_path)
+            assert f"it: is in use by process {process.pid}; stop that one" in complaint(done)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    done = fastpong("train", "--resume", "it", "--episodes", 1, cwd=tmp_path)
+    assert done.returncode == 0, done
+
+
+def test_a_live_run_without_a_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    config = Config.build({"workers": 1, "episodes": 1})
+    with contextlib.closing(Sweep.create(tmp_path / "it", config, [7])) as sweep:
+        run = sweep.run(7)
+    with Run.create(run, config):
+        before = sorted(run.iterdir())
+        done = fastpong("train", "--resume", "it", cwd=tmp_path)
+        assert f"seed-7: is in use by process {os.getpid()}" in complaint(done)
+        assert sorted(run.iterdir()) == before
+        assert not sweep.log(7).exists()
 
 
 def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:

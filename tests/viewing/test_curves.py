@@ -98,7 +98,10 @@ def test_a_file_that_a_spreadsheet_saved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.returns, before.returns)
 
 
-@pytest.mark.parametrize("torn", ["4,-17.0,100,3", "4,-17.0,100,400,-17.", "4", "4,what"])
+@pytest.mark.parametrize("torn", [
+    "4,-17.0,100,3", "4,-17.0,100,400,-17.", "4", "4,what",
+    "4,-17.0,100,400,-17.0,4,400,1600,6.0,1",
+])  # fmt: skip
 def test_a_last_line_still_being_written_is_no_damage(tmp_path: Path, torn: str) -> None:
     path = write_run(tmp_path / "run", [-20, -19, -18]) / "metrics.csv"
     path.write_text(path.read_text() + torn)
@@ -137,6 +140,24 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | bytes, message
         read_record(tmp_path)
 
 
+@pytest.mark.parametrize("line", ['2,"-19.0', '"2,-19.0', '2,-19.0"'])
+def test_a_stray_quote_costs_its_line_alone(tmp_path: Path, line: str) -> None:
+    path = write_run(tmp_path / "run", [-20, -19, -18, -17]) / "metrics.csv"
+    path.write_text(path.read_text().replace("2,-19.0", line, 1))
+    record = read_record(path)
+    np.testing.assert_array_equal(record.columns["return"], [-20, -18, -17])
+    assert record.damaged == (3,)
+
+
+@pytest.mark.parametrize("last", ["4,what", "4,-17.0", '4,"'])
+def test_a_damaged_last_line_that_has_its_end_is_told(tmp_path: Path, last: str) -> None:
+    path = write_run(tmp_path / "run", [-20, -19, -18]) / "metrics.csv"
+    path.write_text(f"{path.read_text()}{last}\n")
+    record = read_record(path)
+    assert len(record.columns["return"]) == 3
+    assert record.damaged == (5,)
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlotError, match="nowhere: expected a run's directory"):
         read_record(tmp_path / "nowhere")
@@ -145,7 +166,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_run_without_the_axis_says_what_it_has(tmp_path: Path) -> None:
     run = write_run(tmp_path / "old", [-20, -19])
     path = run / "metrics.csv"
-    path.write_text("\n".join(line.rpartition(",")[0] for line in path.read_text().splitlines()))
+    lines = [line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()]
+    path.write_text("".join(lines))
     with pytest.raises(
         PlotError, match="has no cpu_seconds, which --x core-minutes needs; it has steps, frames"
     ):
@@ -178,6 +200,27 @@ def test_directories_of_runs_are_searched(tmp_path: Path) -> None:
         find_runs(tmp_path / "empty")
 
 
+def test_runs_at_different_depths_are_all_found(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "first", [0])
+    second = write_run(tmp_path / "sweep" / "s0", [0])
+    third = write_run(tmp_path / "sweep" / "lr" / "s1", [0])
+    write_run(first / "kept", [1])  # of that run
+    write_run(tmp_path / "1" / "2" / "3" / "too deep", [1])
+    found = find_runs(tmp_path)
+    assert found == [run / "metrics.csv" for run in (first, third, second)]
+
+
+def test_a_run_without_episodes_has_none_from_below_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [0], seed=1)
+    (run / "metrics.csv").unlink()
+    write_run(run / "kept", [1])
+    for reading in (read_record, find_runs):
+        with pytest.raises(PlotError, match=r"run: has no metrics.csv, so no episodes yet"):
+            reading(run)
+    with pytest.raises(PlotError, match="expected a run's directory"):
+        read_record(tmp_path)  # a directory of runs is no run
+
+
 def test_what_cannot_be_drawn_is_left_out_and_the_rest_is_not(tmp_path: Path) -> None:
     good = write_run(tmp_path / "runs" / "good", [1, 2])
     write_run(tmp_path / "runs" / "none", [])
@@ -201,8 +244,9 @@ def test_a_run_knows_whether_it_reached_its_goal(
 
 def test_a_broken_config_is_none(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [0, 20], until=20.0)
-    (run / "config.toml").write_text("until = ")
-    assert read_record(run).settings == {}
+    for text in ("until = ", "until = " + 6000 * "[" + 6000 * "]"):
+        (run / "config.toml").write_text(text)
+        assert read_record(run).settings == {}
 
 
 def test_numbers_need_nothing_of_training() -> None:
