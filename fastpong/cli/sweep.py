@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from fastpong.cli.display import announce, say, warn
 from fastpong.cli.interrupt import Interrupt
+from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
-from fastpong.settings.config import Config, available_cores
+from fastpong.settings.config import CHANGEABLE, Config, available_cores
+from fastpong.settings.fields import fields
 from fastpong.storage.sweep import Sweep, read_rows
 
 if TYPE_CHECKING:
@@ -183,8 +185,17 @@ def _job(sweep: Sweep, seed: int, track: str | None) -> Job:
     run = sweep.run(seed)
     place = "--resume" if sweep.begun(seed) else "--run-dir"
     settings = ["--config", str(sweep.settings), "--seed", str(seed), place, str(run)]
-    arguments = ["train", *settings, "--no-progress", *(["--track", track] if track else [])]
-    return Job(seed, run, sweep.log(seed), arguments)
+    arguments = ["train", *settings, *_cleared(sweep.config), "--no-progress"]
+    return Job(seed, run, sweep.log(seed), arguments + (["--track", track] if track else []))
+
+
+def _cleared(config: Config) -> list[str]:
+    """Return the options of limits that are None, which a settings file cannot say."""
+    names = CHANGEABLE & {name for name, field in fields(Config).items() if field.optional}
+    return [
+        word for name in sorted(names) if getattr(config, name) is None
+        for word in (flag(name), NEVER[0])
+    ]  # fmt: skip
 
 
 def play(

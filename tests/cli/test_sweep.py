@@ -105,6 +105,21 @@ def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, 
     assert [found[:2] for found in after] == before
 
 
+def test_a_resumed_sweep_has_no_goal_if_asked_for_none(tmp_path: Path) -> None:
+    limits = ["--until", "-21", "--until-episodes", 1, "--eval-every", 1, "--eval-episodes", 1]
+    arguments = [*SMALL, *limits, "--episodes", 3, "--total-timesteps", 10]
+    done = fastpong("train", *arguments, "--seeds", 1, "--run-dir", "it", cwd=tmp_path)
+    assert done.returncode == 0, done
+    run = tmp_path / "it" / "seed-1"
+    assert len(rows(run)) < 3
+    never = [word for name in ("until", "total-timesteps", "eval-every")
+             for word in (f"--{name}", "never")]  # fmt: skip
+    done = fastpong("train", "--resume", "it", *never, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(run)) == 3
+    assert not {"until", "total_timesteps", "eval_every"} & {*Config.load(run / "config.toml")}
+
+
 def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     many = [str(seed) for seed in range(cores + 1)]
