@@ -120,6 +120,32 @@ def test_a_resumed_sweep_has_no_goal_if_asked_for_none(tmp_path: Path) -> None:
     assert not {"until", "total_timesteps", "eval_every"} & {*Config.load(run / "config.toml")}
 
 
+def test_a_sweep_may_be_the_newest_run(tmp_path: Path) -> None:
+    old = tmp_path / "runs" / "old"
+    arguments = [*SMALL, "--episodes", 1]
+    done = fastpong("train", *arguments, "--run-dir", old, cwd=tmp_path)
+    assert done.returncode == 0, done
+    it = tmp_path / "runs" / "it"
+    done = fastpong("train", *arguments, "--seeds", 1, "--run-dir", it, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("eval", "--episodes", 1, "--workers", 1, cwd=tmp_path)
+    assert done.returncode == 0 and "runs/it/seed-1" in done.stdout, done
+    done = fastpong("plot", "--csv", "-", cwd=tmp_path)
+    assert done.returncode == 0 and "seed-1" in done.stdout, done
+    done = fastpong("train", "--resume", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert [len(rows(run)) for run in (old, it / "seed-1")] == [1, 2]
+    config = Config.build({"workers": 1, "episodes": 1, "hidden": 4})
+    Sweep.create(tmp_path / "runs" / "next", config, [3]).close()  # interrupted at once
+    done = fastpong("train", "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(tmp_path / "runs" / "next" / "seed-3")) == 1
+    done = fastpong("train", "--resume", "runs/old", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("train", "--resume", cwd=tmp_path)
+    assert "runs/old has 2 episodes" in done.stdout, done
+
+
 def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     many = [str(seed) for seed in range(cores + 1)]
