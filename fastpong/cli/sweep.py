@@ -124,11 +124,21 @@ def begin_sweep(
         say(note)
     workers, _ = share(available_cores(), len(seeds), workers)
     config = replace(choice.config, seed=seeds[0], workers=workers)
+    weights = None
     if config.init_from is not None and Path(config.init_from).exists():
-        # The sweep may be resumed from another directory.
-        config = replace(config, init_from=str(Path(config.init_from).resolve()))
-    with contextlib.closing(Sweep.create(run_dir, config, seeds)) as sweep:
+        weights = _exported(config.init_from)
+    with contextlib.closing(Sweep.create(run_dir, config, seeds, weights)) as sweep:
         return _run(sweep, track, progress, interrupt)
+
+
+def _exported(source: str) -> bytes:
+    """Return weights as they are now, since their run may go on while seeds wait."""
+    from fastpong.storage.weights import exported
+    from fastpong.training.beginning import find_weights
+
+    trained = find_weights(source)
+    about = {**trained.about(), "source": str(trained.path.resolve())}
+    return exported.dump(trained.parameters, about)
 
 
 def resume_sweep(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.run import Run
 from fastpong.storage.sweep import Sweep
+from fastpong.storage.weights import exported
 
 FOREVER = ["--episodes", "100000", "--save-every", "100000"]
 
@@ -257,16 +259,23 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_all_runs_begin_with_the_weights_asked_for(swept: tuple[Path, str], tmp_path: Path) -> None:
-    weights = Path(os.path.relpath(swept[0] / "seed-3", tmp_path))
-    arguments = ["--init-from", weights, "--workers", 1, "--episodes", 1, "--seeds", "1-2"]
+    source = Path(shutil.copytree(swept[0] / "seed-3", tmp_path / "source"))
+    before, _ = checkpoint.newest(source / "checkpoints")
+    arguments = ["--init-from", "source", "--workers", 1, "--episodes", 1, "--seeds", "1-2"]
     done = fastpong("train", *arguments, "--run-dir", "it", cwd=tmp_path)
     assert done.returncode == 0, done
-    whole, _ = checkpoint.newest(swept[0] / "seed-3" / "checkpoints")
+    # Seed 2 begins once more, after the run that the weights are of has gone on.
+    shutil.rmtree(tmp_path / "it" / "seed-2")
+    done = fastpong("train", "--resume", "source", "--episodes", 5, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("train", "--resume", "../it", cwd=source)
+    assert done.returncode == 0, done
     for seed in (1, 2):
         run = tmp_path / "it" / f"seed-{seed}"
         first = checkpoint.load(run / "checkpoints" / "00000000.json").arrays
-        assert np.array_equal(first["parameters/0/w1"], whole.arrays["parameters/0/w1"])
-        assert Config.load(run / "config.toml")["init_from"] == str(swept[0] / "seed-3")
+        assert np.array_equal(first["parameters/0/w1"], before.arrays["parameters/0/w1"])
+    about = exported.read(tmp_path / "it" / "initial.safetensors").about
+    assert about["source"] == str(before.path)
 
 
 def test_settings_that_no_run_may_change_are_refused(swept: tuple[Path, str]) -> None:
