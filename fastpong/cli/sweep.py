@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 PICTURE = "curves.png"
 _PR_SET_PDEATHSIG = 1
+_STOPS = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
 
 
 @dataclass
@@ -36,7 +37,8 @@ class Job:
     """Hold a run of a sweep.
 
     arguments : of its command, after ``fastpong``
-    status    : the exit status, None before
+    status    : the exit status, 128 and the signal that killed it, None before
+    asked     : whether it was asked to stop
     """
 
     seed: int
@@ -45,6 +47,7 @@ class Job:
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
     status: int | None = None
+    asked: bool = False
 
     @property
     def running(self) -> bool:
@@ -54,7 +57,9 @@ class Job:
     @property
     def failed(self) -> bool:
         """Return whether it ended, neither at its own end nor by a request."""
-        return self.status is not None and 0 < self.status < 128
+        if self.status is None or self.status < 128:
+            return bool(self.status)
+        return not self.asked and self.status not in _STOPS
 
     @property
     def state(self) -> str:
@@ -87,6 +92,7 @@ class Job:
     def stop(self) -> None:
         """Ask the run to save a checkpoint and end."""
         if self.running and self.process is not None:
+            self.asked = True
             with contextlib.suppress(OSError):
                 self.process.terminate()
 
@@ -94,7 +100,7 @@ class Job:
         """Return whether it has ended just now."""
         if not self.running or self.process is None or (code := self.process.poll()) is None:
             return False
-        self.status = code if code >= 0 else 1
+        self.status = code if code >= 0 else 128 - code
         return True
 
     def complaint(self) -> str:

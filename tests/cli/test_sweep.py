@@ -351,3 +351,38 @@ def test_no_more_runs_than_asked_for_at_a_time(tmp_path: Path) -> None:
     assert sorted(job.seed for job in ended) == [0, 1, 2, 3, 4]
     assert [job.status for job in jobs] == [0, 1, 2, 3, 4]
     assert [job.state for job in jobs] == ["finished", *["failed"] * 4]
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [(signal.SIGTERM, "stopped"), (signal.SIGKILL, "failed"), (signal.SIGSEGV, "failed")],
+)
+def test_a_run_that_a_signal_ends(tmp_path: Path, number: int, state: str) -> None:
+    code = f"import os; os.kill(os.getpid(), {int(number)})"
+    job = Sleeper(1, tmp_path, tmp_path, ["-c", code])
+    list(play([job], 1, lambda: False, lambda: None))
+    assert (job.status, job.state) == (128 + number, state)
+
+
+def test_a_run_that_is_killed_while_it_stops_has_not_failed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    code = (
+        "import os, pathlib, signal, time; "
+        "signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGKILL)); "
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    )
+    job = Sleeper(1, tmp_path, tmp_path, ["-c", code])
+    list(play([job], 1, ready.exists, lambda: None))
+    assert (job.status, job.state) == (128 + signal.SIGKILL, "stopped")
+
+
+def test_ctrl_c_in_the_first_moments_is_no_failure(tmp_path: Path) -> None:
+    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
+    try:
+        until(lambda: (tmp_path / "it" / "seed-1.log").exists())  # its run loads still
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (130, "")
+    assert "seed 1 stopped" in printed and "failed" not in printed
