@@ -171,7 +171,8 @@ def _resume(
             say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
-        if "learning_rate" in asked:
+        before = run.checkpoint.manifest["config"].get("learning_rate")
+        if asked.get("learning_rate", before) != before:
             recipe = f", and the run is no longer that of recipe {run.config.recipe}"
             say(
                 f"learning rate {asked['learning_rate']} from here on"

@@ -148,6 +148,21 @@ def test_a_sweep_may_be_the_newest_run(tmp_path: Path) -> None:
     assert "runs/old has 2 episodes" in done.stdout, done
 
 
+def test_a_changed_learning_rate_is_said_in_the_log_of_a_run(
+    swept: tuple[Path, str], tmp_path: Path
+) -> None:
+    it = Path(shutil.copytree(swept[0], tmp_path / "it"))
+    done = fastpong("train", "--resume", it, "--episodes", 8, cwd=tmp_path)
+    assert done.returncode == 0, done
+    log = it / "seed-4.log"
+    assert "going on after episode " in log.read_text()
+    assert "learning rate" not in log.read_text()
+    words = ["--learning-rate", 0.002, "--episodes", 9]
+    done = fastpong("train", "--resume", it, *words, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "learning rate 0.002 from here on" in log.read_text()
+
+
 def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     many = [str(seed) for seed in range(cores + 1)]
