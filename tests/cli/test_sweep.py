@@ -28,6 +28,7 @@ from fastpong.storage.run import Run
 from fastpong.storage.sweep import Sweep
 from fastpong.storage.weights import exported
 
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FOREVER = ["--episodes", "100000", "--save-every", "100000"]
 
 
@@ -252,12 +253,13 @@ def test_a_live_run_without_a_checkpoint_is_left_alone(tmp_path: Path) -> None:
         assert not sweep.log(7).exists()
 
 
-def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
+def on_a_terminal(home: Path, lines: int, *arguments: object) -> str:
+    """Return all that a command wrote to a terminal of so many lines."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "train", *SMALL, "--episodes", "2", "--seeds", "1", "2"],
-        cwd=tmp_path,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+        [*COMMAND, "train", *map(str, arguments)],
+        cwd=home,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": str(lines)},
         stdout=theirs,
         stderr=theirs,
     )
@@ -265,12 +267,26 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
     assert process.wait(20) == 0
     os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+    return screen
+
+
+def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
+    screen = on_a_terminal(tmp_path, 40, *SMALL, "--episodes", 2, "--seeds", 1, 2)
+    text = ESCAPES.sub("", screen)
     assert re.search(r"seed 1 +finished +episode 2 ", text)
     assert re.search(r"seed 2 +finished +episode 2 ", text)
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l"), "the cursor stays hidden"
     (sweep,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"PongDeterministic-v4__karpathy__sweep__\d{8}T\d{6}Z", sweep.name)
+
+
+def test_a_live_table_shows_running_seeds_if_not_all_fit(tmp_path: Path) -> None:
+    alone = ["--workers", len(os.sched_getaffinity(0))]  # one run at a time
+    screen = on_a_terminal(tmp_path, 3, *SMALL, *alone, "--episodes", 1, "--seeds", "1-4")
+    text = ESCAPES.sub("", screen)
+    assert re.search(r"seed 4 +running +\s+others +3 finished", text)
+    assert re.search(r"seed 1 +running +\s+others +3 waiting", text)
+    assert "..." not in text
 
 
 def test_all_runs_begin_with_the_weights_asked_for(swept: tuple[Path, str], tmp_path: Path) -> None:
