@@ -170,7 +170,8 @@ def _resume(
             say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
-        if "learning_rate" in asked:
+        before = run.checkpoint.manifest["config"].get("learning_rate")
+        if asked.get("learning_rate", before) != before:
             recipe = f", and the run is no longer that of recipe {run.config.recipe}"
             say(
                 f"learning rate {asked['learning_rate']} from here on"
@@ -293,10 +294,25 @@ def _find_run(resume: Path) -> Path:
 
     if resume != Path(NEWEST) or resume.is_dir():
         return run_of(resume)
-    found = newest_run()
+    found = _newest()
     if found is None:
         raise RunError(
             f"--resume: expected a run with a checkpoint under {ROOT}/, found none; "
             "name the run to go on with"
         )
     return found
+
+
+def _newest() -> Path | None:
+    """Return the newest run or sweep under runs/.
+
+    A sweep counts from its beginning, and a run of it as the sweep.
+    """
+    from fastpong.storage.run import ROOT
+
+    found = {path.parent: path.stat().st_mtime_ns for path in ROOT.glob(f"*/{SWEEP}")}
+    run = newest_run()
+    if run is not None:
+        own = run.parent if run.parent in found else run
+        found[own] = max(found.get(own, 0), (run / "config.toml").stat().st_mtime_ns)
+    return max(found, key=lambda path: found[path], default=None)

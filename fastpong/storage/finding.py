@@ -19,6 +19,9 @@ Found: TypeAlias = Checkpoint | Exported
 CONFIG, CHECKPOINTS = "config.toml", "checkpoints"
 """Names in a run's directory."""
 
+SEEDS = "*/seed-*"
+"""The runs of sweeps, in a directory of them."""
+
 _SOURCES = (
     "name a run's directory, a checkpoint in its checkpoints/, a file of fastpong export, or "
     f"pretrained weights: {', '.join(pretrained.NAMES)}"
@@ -61,10 +64,14 @@ def origin(source: str) -> dict[str, object]:
 
 
 def runs(directory: Path) -> list[Path]:
-    """Return the runs in a directory that have a checkpoint, the newest first."""
+    """Return the runs in a directory that have a checkpoint, the newest first.
+
+    The runs of its sweeps are among them.
+    """
     found = [
         (path.stat().st_mtime_ns, path.parent)
-        for path in directory.glob(f"*/{CONFIG}")
+        for pattern in ("*", SEEDS)
+        for path in directory.glob(f"{pattern}/{CONFIG}")
         if any(path.parent.glob(f"{CHECKPOINTS}/*.json"))
     ]
     return [path for _, path in sorted(found, reverse=True)]

@@ -1,11 +1,12 @@
 """The directory of a sweep: one run for each of several seeds.
 
-settings.toml   the settings that all runs share
-sweep.json      the seeds
-seed-N/         the run of seed N
-seed-N.log      what it printed
-curves.png      the learning curves, in the end
-.lock           held by the process that runs it
+settings.toml         the settings that all runs share
+sweep.json            the seeds
+initial.safetensors   the weights that all runs begin with, if they are those of a file
+seed-N/               the run of seed N
+seed-N.log            what it printed
+curves.png            the learning curves, in the end
+.lock                 held by the process that runs it
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Row
 from fastpong.storage.run import LOCK, RunError, claimed, default_directory, make_own
 
-_SETTINGS, _SWEEP = "settings.toml", "sweep.json"
+_SETTINGS, _SWEEP, _WEIGHTS = "settings.toml", "sweep.json", "initial.safetensors"
 _TAIL_BYTES = 16384
 
 
@@ -41,10 +42,17 @@ class Sweep:
     lock: int
 
     @classmethod
-    def create(cls, directory: Path | None, config: Config, seeds: Sequence[int]) -> Sweep:
+    def create(
+        cls,
+        directory: Path | None,
+        config: Config,
+        seeds: Sequence[int],
+        weights: bytes | None = None,
+    ) -> Sweep:
         """Make the directory of a new sweep.
 
         directory : None for one under runs/, named after the settings and the time
+        weights   : exported, for all runs to begin with
 
         Raises RunError for a directory that is not empty, in use, or cannot be written.
         """
@@ -59,6 +67,10 @@ class Sweep:
                         f"{directory}: expected a new or an empty directory, got one with files; "
                         "go on with the sweep in it by --resume, or name another directory"
                     )
+                if weights is not None:
+                    initial = directory.resolve() / _WEIGHTS
+                    write_atomically(initial, weights)
+                    config = dataclasses.replace(config, init_from=str(initial))
                 sweep = cls(directory, config, tuple(seeds), lock)
                 sweep.write()
         except OSError as error:
