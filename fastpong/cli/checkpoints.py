@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastpong.cli.display import warn
+from fastpong.cli.display import say, warn
 
 if TYPE_CHECKING:
     from fastpong.storage.finding import Found
@@ -42,10 +42,12 @@ def default_agent() -> Path:
     Raises click.UsageError without either.
     """
     from fastpong import pretrained
+    from fastpong.storage.run import ROOT
 
     run = newest_run()
     if run is None and pretrained.path(pretrained.DEFAULT).exists():
         run = Path(pretrained.DEFAULT)
+        say(f"no run under {ROOT}/: the pretrained agent {run}", error=True)
     if run is None:
         raise click.UsageError(
             "RUN: expected a run, and there is none under runs/; train one first: fastpong train "

@@ -21,7 +21,7 @@ from fastpong.cli.train import train
 from fastpong.cli.video import video
 
 COMPLETION = """\b
-Completion of commands, options and values, for good:
+Completion of commands, options and values in every new shell:
   bash  echo 'eval "$(_FASTPONG_COMPLETE=bash_source fastpong)"' >> ~/.bashrc
   zsh   echo 'eval "$(_FASTPONG_COMPLETE=zsh_source fastpong)"' >> ~/.zshrc
   fish  echo '_FASTPONG_COMPLETE=fish_source fastpong | source' \\

@@ -70,7 +70,7 @@ Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""
 @click.option("--agent", type=Names("fastpong.agents", "AGENTS", "ALIASES"),
               help="Learning algorithm: karpathy, keras, ppo, dqn. Alone it takes its recipe.",
               )  # fmt: skip
-@click.option("--frame-skip", type=click.IntRange(min=1), metavar="FRAMES",
+@click.option("--frame-skip", "--frameskip", type=click.IntRange(min=1), metavar="FRAMES",
               help="Beside --env: the environment of that game with this frame skip.")  # fmt: skip
 @click.option("--sticky", "--repeat-action-probability", type=click.FloatRange(0, 1),
               metavar="PROBABILITY",

@@ -108,7 +108,9 @@ class Config:
         minimum=1,
         maximum=1024,
     )
-    episodes: int = option(8000, "end after so many episodes; more train longer", minimum=1)
+    episodes: int = option(
+        8000, "end with the update that reaches so many; more train longer", minimum=1
+    )
     total_timesteps: int | None = option(
         None, "end with the update that reaches so many steps; more train longer", minimum=1
     )

@@ -40,7 +40,7 @@ def find(path: Path) -> tuple[Found, list[str]]:
     if not path.exists():
         if str(path) in pretrained.NAMES:
             return exported.read(pretrained.path(str(path))), []
-        raise CheckpointError(f"{path}: is missing; {_SOURCES}")
+        raise CheckpointError(f"{path}: does not exist; {_SOURCES}")
     if path.is_dir():
         inner = path / CHECKPOINTS
         if not inner.is_dir() and (listed := list_runs(path)):

@@ -111,7 +111,7 @@ def test_weights_that_do_not_fit_are_one_message(
         status, message = complain("train", "--init-from", run, *words)
         assert status == 2 and "--init-from: " + expected in message
         assert "agent karpathy, w1 6400x4, w2 4, in " in message
-    assert "nowhere: is missing" in complain("train", "--init-from", "nowhere")[1]
+    assert "nowhere: does not exist" in complain("train", "--init-from", "nowhere")[1]
     assert not (tmp_path / "runs").exists()
     message = complain("train", "--resume", run, "--init-from", run)[1]
     assert "--resume and --init-from: expected one of them" in message

@@ -202,7 +202,7 @@ def test_a_pipe_is_told_what_else_there_is(home: Path, trained: tuple[Path, str]
 
 def test_what_cannot_be_shown(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
     for arguments, expected in (
-        (("missing",), "missing: is missing"),
+        (("missing",), "missing: does not exist"),
         ((trained[0], "--checkpoint", 9), "0, 2, 3, got 9"),
         (
             (trained[0], "--speed", "fast"),

@@ -249,7 +249,7 @@ def test_the_picture_stands_beside_what_it_shows(run: str, picture: str) -> None
     ("arguments", "message", "status"),
     [
         (["weights"], "Missing argument 'RUN'", 2),
-        (["weights", "nowhere"], "nowhere: is missing; name a run's directory", 1),
+        (["weights", "nowhere"], "nowhere: does not exist; name a run's directory", 1),
         (["weights", "pong", "-o", "a.jpg"], "a.jpg: expected a name that ends in", 1),
         (["weights", "pong", "--units", "0"], "--units", 2),
         (["-o", "a.png", "weights", "pong"], "the word comes first: fastpong plot weights RUN", 1),

@@ -153,9 +153,11 @@ def test_packed_weights_are_within_half_a_factor() -> None:
 
 
 def test_what_is_nowhere_is_refused_with_what_can_be_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"pongg: is missing; name a run's directory, .*pong"):
+    with pytest.raises(
+        CheckpointError, match=r"pongg: does not exist; name a run's directory, .*pong"
+    ):
         fastpong.load("pongg")
-    with pytest.raises(CheckpointError, match="is missing"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         fastpong.load(tmp_path / "pong")
 
 
