@@ -18,6 +18,7 @@ from fastpong.board.library import Library
 from fastpong.board.state import State
 from fastpong.pages import read_asset
 from fastpong.pages.html import escape
+from fastpong.printable import printable
 
 _POLL_SECONDS = 0.03
 _EVENTS = "text/event-stream"
@@ -29,7 +30,9 @@ def make_app(library: Library, host: str, stopping: Callable[[], bool]) -> App:
     host     : that it listens on
     stopping : whether streams have to end
     """
-    page = Template(read_asset("board.html", __package__)).substitute(root=escape(library.root))
+    page = Template(read_asset("board.html", __package__)).substitute(
+        root=escape(printable(str(library.root)))
+    )
     style = read_asset("style.css") + read_asset("board.css", __package__)
     script = read_asset("charts.js") + read_asset("board.js", __package__)
     answers = _Answers(library, stopping)

@@ -92,7 +92,8 @@ def parse_rows(lines: list[bytes]) -> Iterator[Row]:
     for line in lines:
         try:
             row = Row.parse(line)
-        except ValueError:
+            whole = all(map(math.isfinite, row))
+        except (ValueError, OverflowError):  # the last of an integer above all floats
             continue
-        if all(map(math.isfinite, row)):
+        if whole:
             yield row

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastpong.board.library import Library
 from fastpong.extras import how_to_install
+from fastpong.printable import printable
 
 PORT = 2600
 _END_SECONDS = 2  # for answers that are under way
@@ -51,7 +52,7 @@ def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None
                 limit_concurrency=_MOST_CONNECTIONS,
             )
         )  # fmt: skip
-        tell(f"{library.root}: {_address(listener)}  (Ctrl-C ends)")
+        tell(f"{printable(str(library.root))}: {_address(listener)}  (Ctrl-C ends)")
         server.run(sockets=[listener])
 
 

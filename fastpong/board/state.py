@@ -45,11 +45,28 @@ class State:
         if len(chosen) > MOST_COMPARED:
             raise ValueError(f"run: expected up to {MOST_COMPARED}, got {len(chosen)}")
         runs = self.library.runs()
-        records = [self._record(runs[name], name) for name in chosen if name in runs]
+        records = [self._guarded_record(runs[name], name) for name in chosen if name in runs]
         return {
-            "runs": [self._summary(name, path) for name, path in runs.items()],
+            "runs": [self._guarded_summary(name, path) for name, path in runs.items()],
             "charts": _charts([r for r in records if r is not None], axis),
         }
+
+    def _guarded_record(self, directory: Path, name: str) -> Record | None:
+        try:
+            return self._record(directory, name)
+        except Exception:  # a damaged run costs the others nothing, and its summary says so
+            return None
+
+    def _guarded_summary(self, name: str, directory: Path) -> dict[str, Any]:
+        try:
+            return self._summary(name, directory)
+        except Exception as error:
+            about = f"cannot be read: {type(error).__name__}"
+            changed = _changed(directory)
+            return {
+                "name": name, "training": False, "about": about, "checkpoint": None,
+                "changed": changed,
+            }  # fmt: skip
 
     def _record(self, directory: Path, name: str) -> Record | None:
         path = metrics_path(directory)

@@ -76,8 +76,12 @@ def is_training(directory: Path) -> bool:
 
 def checkpoint_paths(directory: Path) -> list[Path]:
     """Return the manifests of a run's checkpoints, the oldest first."""
-    found = (path for path in directory.glob("checkpoints/*.json") if path.stem.isdigit())
+    found = [path for path in directory.glob("checkpoints/*.json") if _is_number(path.stem)]
     return sorted(found, key=lambda path: int(path.stem))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _is_alive(pid: int) -> bool:

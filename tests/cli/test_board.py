@@ -84,6 +84,35 @@ def test_several_runs_share_a_chart(home: Path, trained: tuple[Path, str], tmp_p
     assert "<b>" not in returns
 
 
+def test_a_damaged_run_costs_the_others_nothing(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    names = ["nested", "large", "number", "good", "a\udcff", "a\udcfe"]
+    runs = {name: Path(shutil.copytree(trained[0], tmp_path / name)) for name in names}
+    (runs["nested"] / "config.toml").write_text("x = " + 6000 * "[" + 6000 * "]")
+    with (runs["large"] / "metrics.csv").open("a") as file:
+        file.write(f"4,0.0,{'9' * 400},1,0.0,1,1,1,1.0,1.0\n")
+    (runs["number"] / "checkpoints" / "²2.json").write_text("{}")
+    with showing(tmp_path, cwd=home) as board:
+        told = board.state(run=["nested", "large", "number", "good", r"a\udcff", r"a\udcfe"])
+        with board.game(r"a\udcff") as answer:
+            assert "png" in next(m for m in events(answer) if "note" not in m)
+    about = {run["name"]: run["about"] for run in told["runs"]}
+    assert about.pop("nested") == "settings that cannot be read"
+    known = "karpathy on PongDeterministic-v4"
+    assert about == dict.fromkeys(["large", "number", "good", r"a\udcff", r"a\udcfe"], known)
+    assert all(run["episodes"] == "3" for run in told["runs"])
+    assert told["charts"]["returns"].count("<li>") == 6
+
+
+def test_a_root_that_is_not_utf_8(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    root = tmp_path / "b\udcff"
+    shutil.copytree(trained[0], root)
+    with showing(root, cwd=home) as board:
+        assert r"b\udcff" in board.ask("/")[1]
+        assert [run["name"] for run in board.state()["runs"]] == [r"b\udcff"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

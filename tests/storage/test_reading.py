@@ -41,6 +41,13 @@ def test_what_a_run_says_of_itself(tmp_path: Path) -> None:
     assert found == ["00000000.json", "00000003.json", "00000012.json"]
 
 
+def test_only_names_of_digits_are_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("²2", "\u0663", "3", "-4", "5a"):
+        (tmp_path / "checkpoints" / f"{name}.json").touch()
+    assert [path.name for path in checkpoint_paths(tmp_path)] == ["3.json"]
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000])
 def test_versions_that_cannot_be_read_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "versions.json").write_text(text)
@@ -58,4 +65,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         read_facts(tmp_path / "missing")
     (tmp_path / "config.toml").write_text("hidden = 'many'")
     with pytest.raises(RunError, match=r"config.toml: expected a run's settings: hidden"):
+        read_facts(tmp_path)
+    (tmp_path / "config.toml").write_text("x = " + 6000 * "[" + 6000 * "]")
+    with pytest.raises(RunError, match=r"config.toml: expected a TOML file: maximum recursion"):
         read_facts(tmp_path)
