@@ -19,13 +19,16 @@ class BoardError(Exception):
     """Report a board that cannot be shown. The message says what to do."""
 
 
-def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Show a board until SIGINT or SIGTERM.
+def serve(
+    root: Path, host: str, port: int, tell: Callable[[str], None], stop: Callable[[], bool]
+) -> None:
+    """Show a board until SIGINT, SIGTERM or ``stop``.
 
     root : directory of runs, or a run
     host : address to listen on
     port : 0 for any that is free
-    tell : is told the page's address
+    tell : is told the page's address, once it answers
+    stop : whether to end, polled every second. It hears signals before the server does
 
     Raises BoardError without Starlette and uvicorn, a directory, or the port.
     """
@@ -44,16 +47,26 @@ def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None
 
     with _listening(host, port) as listener:
         library = Library(root)
+        address = f"{printable(str(library.root))}: {_address(listener)}  (Ctrl-C ends)"
         app = make_app(library, host, lambda: server.should_exit)
+        told = False
+
+        async def notice() -> None:
+            nonlocal told
+            server.should_exit |= stop()
+            if not told and not server.should_exit:
+                tell(address)
+            told = True
+
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, lifespan="off",
                 proxy_headers=False, ws="none", timeout_graceful_shutdown=_END_SECONDS,
-                limit_concurrency=_MOST_CONNECTIONS,
+                limit_concurrency=_MOST_CONNECTIONS, callback_notify=notice, timeout_notify=0,
             )
         )  # fmt: skip
-        tell(f"{printable(str(library.root))}: {_address(listener)}  (Ctrl-C ends)")
-        server.run(sockets=[listener])
+        if not stop():
+            server.run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

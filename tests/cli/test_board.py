@@ -267,7 +267,7 @@ def test_a_run_without_checkpoint_waits(
         assert "png" in next(moment for moment in stream if "note" not in moment)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_a_stream_open(
     home: Path, trained: tuple[Path, str], number: signal.Signals
 ) -> None:
@@ -275,8 +275,23 @@ def test_a_signal_ends_it_with_a_stream_open(
         next(events(answer))
         board.process.send_signal(number)
         _, errors = board.process.communicate(timeout=20)
-    assert board.process.returncode == (0 if number == signal.SIGINT else 143)
+    assert board.process.returncode == (0 if number == signal.SIGINT else 128 + number)
     assert errors == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_starts_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Killer:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'uvicorn':\n"
+        f"            os.kill(os.getpid(), {number:d})\n"
+        "sys.meta_path.insert(0, Killer())\n"
+    )
+    done = fastpong("board", tmp_path, "--port", 0, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == (0 if number == signal.SIGINT else 128 + number)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_board_writes_nothing(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
