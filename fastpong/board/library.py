@@ -59,8 +59,12 @@ def metrics_path(run: Path) -> Path | None:
 
 def newest_checkpoint(run: Path) -> Path | None:
     """Return the manifest of a run's newest checkpoint, None without one of its own."""
-    own = [path for path in checkpoint_paths(run) if _has_own_data(path)]
-    return own[-1] if own else None
+    return next(own_checkpoints(run), None)
+
+
+def own_checkpoints(run: Path) -> Iterator[Path]:
+    """Yield the manifests of a run's own checkpoints, the newest first."""
+    return (path for path in reversed(checkpoint_paths(run)) if _has_own_data(path))
 
 
 def _has_own_data(manifest: Path) -> bool:

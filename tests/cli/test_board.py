@@ -267,6 +267,29 @@ def test_a_run_without_checkpoint_waits(
         assert "png" in next(moment for moment in stream if "note" not in moment)
 
 
+def test_a_damaged_checkpoint_is_named_and_an_older_one_plays(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    *others, newest = sorted((run / "checkpoints").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-5])
+    with showing(tmp_path, cwd=home) as board:
+        with board.game("run") as answer:
+            moment = next(m for m in events(answer) if "note" not in m)
+        assert moment["trained"].startswith("2 episodes")
+        assert "(00000003.json refused as damaged)" in moment["trained"]
+        for other in others:
+            other.write_bytes(b"")
+        note = ""
+        ends = time.monotonic() + STOP_SECONDS
+        while "00000002" not in note:
+            assert time.monotonic() < ends
+            with board.game("run") as answer:
+                note = next(events(answer)).get("note", "")
+    assert note.startswith("No checkpoint is whole: 00000003.json, 00000002.json")
+    assert note.endswith("refused as damaged.")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_a_stream_open(
     home: Path, trained: tuple[Path, str], number: signal.Signals
