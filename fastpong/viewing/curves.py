@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpong.arrays import Doubles
+from fastpong.printable import printable
 from fastpong.storage.finding import CONFIG
 
 WINDOW = 40
@@ -220,9 +221,9 @@ def _read_row(line: Sequence[str], places: Sequence[int]) -> list[float] | None:
 
 def _run_name(path: Path) -> str:
     if path.name != METRICS:
-        return path.stem
+        return printable(path.stem)
     name = path.parent.name  # of a link, if it is one
-    return name if name not in ("", "..") else path.resolve().parent.name
+    return printable(name if name not in ("", "..") else path.resolve().parent.name)
 
 
 def _read_settings(directory: Path) -> Mapping[str, object]:
