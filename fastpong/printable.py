@@ -11,6 +11,8 @@ def printable(text: str, keep: str = "") -> str:
 
     keep : characters that stay as they are
     """
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() or letter in keep else repr(letter)[1:-1] for letter in text
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,14 @@ class State:
         if len(chosen) > MOST_COMPARED:
             raise ValueError(f"run: expected up to {MOST_COMPARED}, got {len(chosen)}")
         runs = self.library.runs()
-        records = [self._guarded_record(runs[name], name) for name in chosen if name in runs]
+        records = {
+            place: self._guarded_record(runs[name], name)
+            for place, name in enumerate(chosen)
+            if name in runs
+        }
         return {
             "runs": [self._guarded_summary(name, path) for name, path in runs.items()],
-            "charts": _charts([r for r in records if r is not None], axis),
+            "charts": _charts({n: r for n, r in records.items() if r is not None}, axis),
         }
 
     def _guarded_record(self, directory: Path, name: str) -> Record | None:
@@ -161,15 +165,22 @@ def _average(last: Row) -> str:
     return f"{words.short(last.total_frames / last.wall_seconds)}/s" if last.wall_seconds else ""
 
 
-def _charts(records: Sequence[Record], axis: str) -> dict[str, str]:
-    """Return the charts as HTML, empty without runs that have episodes."""
-    curves, told = [], []
-    for record in records:
+def _charts(records: Mapping[int, Record], axis: str) -> dict[str, str]:
+    """Return the charts as HTML, empty without runs that have episodes.
+
+    records : by their places among the chosen, which are those of their colours
+    """
+    curves, told, places = [], [], []
+    for place, record in records.items():
         try:
             curves.append(make_curve(record, axis))
             told.append(record)
+            places.append(place)
         except PlotError:  # such as a metrics.csv that was put together by hand
             continue
     if not curves:
         return {"returns": "", "throughput": ""}
-    return {"returns": returns_chart(curves, axis), "throughput": throughput_chart(told)}
+    return {
+        "returns": returns_chart(curves, axis, places=places),
+        "throughput": throughput_chart(told, places),
+    }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastpong.cli.figures import Counters, Meter, RecentMean
 from fastpong.cli.panel import Heading, Progress, make_panel
 from fastpong.cli.surfaces import InPlace, Surface
+from fastpong.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +93,7 @@ def announce(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a warning on standard error, above any panel."""
-    say(f"fastpong: {text}", error=True)
+    say("fastpong: " + printable(text, keep="\n\t"), error=True)
 
 
 def _silence(error: bool) -> None:

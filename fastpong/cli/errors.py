@@ -66,7 +66,7 @@ def _said(error: Exception) -> str:
 
 
 def _complain(message: str, status: int) -> int:
-    say(f"fastpong: error: {message}", error=True)
+    warn(f"error: {message}")
     return status
 
 

@@ -113,6 +113,19 @@ def test_a_root_that_is_not_utf_8(home: Path, trained: tuple[Path, str], tmp_pat
         assert [run["name"] for run in board.state()["runs"]] == [r"b\udcff"]
 
 
+def test_colours_are_those_of_the_places_among_the_chosen(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    for name in "abc":
+        shutil.copytree(trained[0], tmp_path / name)
+    (tmp_path / "b" / "metrics.csv").unlink()
+    with showing(tmp_path, cwd=home) as board:
+        charts = board.state(run=["gone", "a", "b", "c"])["charts"]
+    for chart in charts.values():
+        found = re.findall(r'<li><i class="(c\d)"></i>([^<]*)<', chart)
+        assert found == [("c1", "a"), ("c3", "c")]
+
+
 @pytest.mark.parametrize(
     "path",
     [
