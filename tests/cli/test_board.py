@@ -12,6 +12,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -370,4 +372,37 @@ def test_without_the_server_library_it_says_what_to_install(tmp_path: Path) -> N
 
 
 def test_it_runs_at_a_low_priority(board: Board) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, board.process.pid) >= 15
+    board.state()
+    threads = [int(path.name) for path in Path(f"/proc/{board.process.pid}/task").iterdir()]
+    assert all(os.getpriority(os.PRIO_PROCESS, thread) >= 15 for thread in threads)
+
+
+def test_all_threads_get_a_low_priority() -> None:
+    code = (
+        "import os, threading, numpy\n"
+        "from fastpong.runtime.priority import lower\n"
+        "over = threading.Event()\n"
+        "threading.Thread(target=over.wait).start()\n"
+        "lower()\n"
+        "threads = [int(name) for name in os.listdir('/proc/self/task')]\n"
+        "print(len(threads), min(os.getpriority(os.PRIO_PROCESS, n) for n in threads))\n"
+        "over.set()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    count, lowest = map(int, done.stdout.split())
+    assert count >= 2
+    assert lowest >= 15
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_get_nothing(board: Board, site: str) -> None:
+    for path in ("/state", "/game", "/board.js"):
+        answer, text = board.ask(path, **{"Sec-Fetch-Site": site})
+        assert answer.status == 403
+        assert "another site" in text
+    for own in ("same-origin", "none"):
+        assert board.ask("/state", **{"Sec-Fetch-Site": own})[0].status == 200
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert board.ask("/", **link)[0].status == 200, "a link to the board"
