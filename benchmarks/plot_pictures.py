@@ -15,14 +15,15 @@ from pathlib import Path
 
 from measure import fastpong_command, plain_environment
 
-SEEDS, HIDDEN = "1-5", (128, 32)
+SEEDS, HIDDEN, STEPS = "1-5", (128, 32), 1_000_000
 
 
 def train(runs: Path, hidden: int) -> None:
     """Train all seeds, unless they are there."""
     if not runs.exists():
-        words = ["--recipe", "pong", "--seeds", SEEDS, "--hidden", hidden, "--no-progress"]
-        fastpong("train", *words, "--run-dir", runs)
+        words = ["--recipe", "pong", "--seeds", SEEDS, "--hidden", hidden]
+        words += ["--total-timesteps", STEPS, "--no-progress", "--run-dir", runs]
+        fastpong("train", *words)
 
 
 def fastpong(*words: object) -> None:

@@ -19,7 +19,7 @@ from fastpong.api.progress import Lines
 from fastpong.envs.variants import find_like
 from fastpong.settings.config import Config
 from fastpong.settings.tables import find_agent, override
-from fastpong.storage.finding import run_of
+from fastpong.storage.finding import find, run_of
 from fastpong.storage.run import Run
 from fastpong.training.beginning import find_weights, initial_weights, settings_of
 from fastpong.training.goal import Counters
@@ -58,8 +58,9 @@ def train(
     Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
     """
     changes = {**settings, **{k: v for k, v in (("env", env), ("agent", agent)) if v is not None}}
-    if "sticky" in changes:
-        env = changes["env"] = _named(env, changes.pop("frame_skip", None), changes.pop("sticky"))
+    if "sticky" in changes or (env is not None and "frame_skip" in changes):
+        asked = changes.pop("frame_skip", None), changes.pop("sticky", None)
+        env = changes["env"] = _named(env, *asked)
     if resume is not None:
         for name, value in (("recipe", recipe), ("run_dir", run_dir), ("agent", agent)):
             if value is not None:
@@ -83,10 +84,12 @@ def _new_config(
     base = settings_of(find_weights(str(source))) if own else _base(recipe, env, agent)
     config = Config.build(override(base, {**changes, "init_from": str(source)}))
     initial_weights(config)  # an error comes before a directory is made
+    for refusal in find(Path(str(source)))[1]:
+        _warn(f"checkpoint refused: {refusal}")
     return config
 
 
-def _named(env: str | None, frame_skip: int | None, sticky: float) -> str:
+def _named(env: str | None, frame_skip: int | None, sticky: float | None) -> str:
     """Return the name of the environment with this frame skip and stickiness."""
     if env is None:
         raise ValueError(f"sticky: expected env beside it, got none with {sticky!r}; name it")

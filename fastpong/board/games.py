@@ -28,7 +28,7 @@ FRAMES_PER_PICTURE = 3
 MOST_PLAYED = 4
 """Runs whose games are played at once."""
 
-_NONE = "There is no checkpoint yet."
+_NONE = "There is no whole checkpoint yet."
 _WAIT_SECONDS = 2.0  # for a first checkpoint
 _LOOK_SECONDS = 2.0  # for a newer checkpoint
 _LOAD_SHARE = 0.02  # of the time, that loading takes at most
@@ -131,7 +131,7 @@ class _Loaded:
         """Return the newest whole checkpoint if it is another one, and note refusals."""
         refused = []
         newer: tuple[Path, Shown] | None = None
-        for path in own_checkpoints(self._run):
+        for path in reversed(own_checkpoints(self._run)):
             if path == self._path:
                 break
             try:

@@ -57,14 +57,15 @@ def metrics_path(run: Path) -> Path | None:
     return path if _is_own_file(path) else None
 
 
+def own_checkpoints(run: Path) -> list[Path]:
+    """Return the manifests of a run's own checkpoints, the oldest first."""
+    return [path for path in checkpoint_paths(run) if _has_own_data(path)]
+
+
 def newest_checkpoint(run: Path) -> Path | None:
     """Return the manifest of a run's newest checkpoint, None without one of its own."""
-    return next(own_checkpoints(run), None)
-
-
-def own_checkpoints(run: Path) -> Iterator[Path]:
-    """Yield the manifests of a run's own checkpoints, the newest first."""
-    return (path for path in reversed(checkpoint_paths(run)) if _has_own_data(path))
+    own = own_checkpoints(run)
+    return own[-1] if own else None
 
 
 def _has_own_data(manifest: Path) -> bool:

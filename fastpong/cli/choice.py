@@ -172,7 +172,7 @@ def _checked_weights(config: Config) -> str:
 
     Raises click.UsageError for weights that do not fit.
     """
-    from fastpong.storage.finding import origin
+    from fastpong.cli.checkpoints import find_checkpoint
     from fastpong.training.beginning import initial_weights
 
     assert config.init_from is not None
@@ -180,8 +180,8 @@ def _checked_weights(config: Config) -> str:
         initial_weights(config)
     except ValueError as error:
         raise click.UsageError(str(error).replace("init_from", "--init-from", 1)) from None
-    found = origin(config.init_from)
-    return f"begins with the weights of {found['path']}, after {found['episode']:,} episodes"
+    found = find_checkpoint(Path(config.init_from))
+    return f"begins with the weights of {found.path}, after {found.episode:,} episodes"
 
 
 def _recommended(recipe: recipes.Recipe, words: Mapping[str, str | bool]) -> list[str]:

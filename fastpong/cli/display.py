@@ -92,7 +92,10 @@ def announce(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning on standard error, above any panel."""
+    """Print a warning on standard error, above any panel.
+
+    It may quote a file of anybody's, so that control characters are spelled out.
+    """
     say("fastpong: " + printable(text, keep="\n\t"), error=True)
 
 

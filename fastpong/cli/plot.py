@@ -150,9 +150,14 @@ def _newest() -> Path:
 
     Raises click.UsageError without one.
     """
+    from fastpong.storage.finding import SEEDS
     from fastpong.storage.run import ROOT
 
-    found = [(path.stat().st_mtime_ns, path.parent) for path in ROOT.glob("*/metrics.csv")]
+    found = [
+        (path.stat().st_mtime_ns, path.parent)
+        for pattern in ("*", SEEDS)
+        for path in ROOT.glob(f"{pattern}/metrics.csv")
+    ]
     if not found:
         raise click.UsageError(
             "RUN: expected a run, and there is none under runs/; train one first: fastpong train "

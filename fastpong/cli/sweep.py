@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from fastpong.cli.display import announce, say, warn
 from fastpong.cli.interrupt import Interrupt
+from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
-from fastpong.settings.config import Config, available_cores
+from fastpong.settings.config import CHANGEABLE, Config, available_cores
+from fastpong.settings.fields import fields
 from fastpong.storage.sweep import Sweep, read_rows
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 PICTURE = "curves.png"
 _PR_SET_PDEATHSIG = 1
+_STOPS = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
 
 
 @dataclass
@@ -34,7 +37,8 @@ class Job:
     """Hold a run of a sweep.
 
     arguments : of its command, after ``fastpong``
-    status    : the exit status, None before
+    status    : the exit status, 128 and the signal that killed it, None before
+    asked     : whether it was asked to stop
     """
 
     seed: int
@@ -43,6 +47,7 @@ class Job:
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
     status: int | None = None
+    asked: bool = False
 
     @property
     def running(self) -> bool:
@@ -52,7 +57,9 @@ class Job:
     @property
     def failed(self) -> bool:
         """Return whether it ended, neither at its own end nor by a request."""
-        return self.status is not None and 0 < self.status < 128
+        if self.status is None or self.status < 128:
+            return bool(self.status)
+        return not self.asked and self.status not in _STOPS
 
     @property
     def state(self) -> str:
@@ -85,6 +92,7 @@ class Job:
     def stop(self) -> None:
         """Ask the run to save a checkpoint and end."""
         if self.running and self.process is not None:
+            self.asked = True
             with contextlib.suppress(OSError):
                 self.process.terminate()
 
@@ -92,7 +100,7 @@ class Job:
         """Return whether it has ended just now."""
         if not self.running or self.process is None or (code := self.process.poll()) is None:
             return False
-        self.status = code if code >= 0 else 1
+        self.status = code if code >= 0 else 128 - code
         return True
 
     def complaint(self) -> str:
@@ -122,11 +130,21 @@ def begin_sweep(
         say(note)
     workers, _ = share(available_cores(), len(seeds), workers)
     config = replace(choice.config, seed=seeds[0], workers=workers)
+    weights = None
     if config.init_from is not None and Path(config.init_from).exists():
-        # The sweep may be resumed from another directory.
-        config = replace(config, init_from=str(Path(config.init_from).resolve()))
-    sweep = Sweep.create(run_dir, config, seeds)
-    return _run(sweep, track, progress, interrupt)
+        weights = _exported(config.init_from)
+    with contextlib.closing(Sweep.create(run_dir, config, seeds, weights)) as sweep:
+        return _run(sweep, track, progress, interrupt)
+
+
+def _exported(source: str) -> bytes:
+    """Return weights as they are now, since their run may go on while seeds wait."""
+    from fastpong.storage.weights import exported
+    from fastpong.training.beginning import find_weights
+
+    trained = find_weights(source)
+    about = {**trained.about(), "source": str(trained.path.resolve())}
+    return exported.dump(trained.parameters, about)
 
 
 def resume_sweep(
@@ -140,10 +158,10 @@ def resume_sweep(
 
     asked : settings to change in all runs
     """
-    sweep = Sweep.open(directory)
-    if asked:
-        sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
-    return _run(sweep, track, progress, interrupt)
+    with contextlib.closing(Sweep.open(directory)) as sweep:
+        if asked:
+            sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
+        return _run(sweep, track, progress, interrupt)
 
 
 def share(cores: int, runs: int, workers: int | None) -> tuple[int, int]:
@@ -183,8 +201,17 @@ def _job(sweep: Sweep, seed: int, track: str | None) -> Job:
     run = sweep.run(seed)
     place = "--resume" if sweep.begun(seed) else "--run-dir"
     settings = ["--config", str(sweep.settings), "--seed", str(seed), place, str(run)]
-    arguments = ["train", *settings, "--no-progress", *(["--track", track] if track else [])]
-    return Job(seed, run, sweep.log(seed), arguments)
+    arguments = ["train", *settings, *_cleared(sweep.config), "--no-progress"]
+    return Job(seed, run, sweep.log(seed), arguments + (["--track", track] if track else []))
+
+
+def _cleared(config: Config) -> list[str]:
+    """Return the options of limits that are None, which a settings file cannot say."""
+    names = CHANGEABLE & {name for name, field in fields(Config).items() if field.optional}
+    return [
+        word for name in sorted(names) if getattr(config, name) is None
+        for word in (flag(name), NEVER[0])
+    ]  # fmt: skip
 
 
 def play(

@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -124,11 +125,23 @@ class Live:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True)
-        for job in self._jobs:
+        shown, others = _fitting(self._jobs, self._live.console.height)
+        for job in shown:
             rows = read_rows(job.directory, newest=True)
             text = _line(rows, self._window) if rows else ""
             table.add_row(f"seed {job.seed}", job.state, text)
+        if others:
+            table.add_row("others", "", others)
         return table
+
+
+def _fitting(jobs: Sequence[Shown], lines: int) -> tuple[list[Shown], str]:
+    """Return the runs to show, and counts of the others. The running ones come first."""
+    if len(jobs) <= lines:
+        return list(jobs), ""
+    shown = [job for job in jobs if job.state == "running"][: max(0, lines - 1)]
+    counts = Counter(job.state for job in jobs if job not in shown)
+    return shown, ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
 def open_sweep_display(jobs: Sequence[Shown], window: int, *, progress: bool) -> SweepDisplay:

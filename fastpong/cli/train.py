@@ -18,7 +18,6 @@ from fastpong.cli.panel import Heading
 from fastpong.cli.seeds import Seeds, check_alone, refuse_watch
 
 if TYPE_CHECKING:
-    from fastpong.settings.config import Config
     from fastpong.storage.checkpoint import Checkpoint
     from fastpong.storage.run import Run
     from fastpong.storage.tracking import Tracking
@@ -167,11 +166,12 @@ def _resume(
         assert run.checkpoint is not None
         for refusal in run.refusals:
             warn(f"checkpoint refused: {refusal}")
-        if (reason := _nothing_left(directory, run.config, run.checkpoint)) is not None:
+        if (reason := _nothing_left(run, run.checkpoint)) is not None:
             say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
-        if "learning_rate" in asked:
+        before = run.checkpoint.manifest["config"].get("learning_rate")
+        if asked.get("learning_rate", before) != before:
             recipe = f", and the run is no longer that of recipe {run.config.recipe}"
             say(
                 f"learning rate {asked['learning_rate']} from here on"
@@ -181,14 +181,17 @@ def _resume(
             return _train(session, run, outlets, interrupt)
 
 
-def _nothing_left(directory: Path, config: Config, found: Checkpoint) -> str | None:
+def _nothing_left(run: Run, found: Checkpoint) -> str | None:
     """Explain why a run is over. None: it is not.
 
     The text says how to train on.
     """
+    from fastpong.training.periodic import lacks_last
     from fastpong.training.session import goal_of
 
-    counters = found.manifest["counters"]
+    directory, config, counters = run.directory, run.config, found.manifest["counters"]
+    if lacks_last(run, counters):
+        return None
     again = f"to train on: fastpong train --resume {shlex.quote(str(directory))}"
     if found.episode >= config.episodes:
         return (
@@ -232,6 +235,8 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
         from fastpong.cli.watching import beside
 
         surface = beside(session, interrupt)
+    if outlets.track is not None:
+        session.save_first(run)
     with outlets.tracking(run) as tracking:
         display = open_display(heading, progress=outlets.progress, surface=surface)
         try:
@@ -289,10 +294,25 @@ def _find_run(resume: Path) -> Path:
 
     if resume != Path(NEWEST) or resume.is_dir():
         return run_of(resume)
-    found = newest_run()
+    found = _newest()
     if found is None:
         raise RunError(
             f"--resume: expected a run with a checkpoint under {ROOT}/, found none; "
             "name the run to go on with"
         )
     return found
+
+
+def _newest() -> Path | None:
+    """Return the newest run or sweep under runs/.
+
+    A sweep counts from its beginning, and a run of it as the sweep.
+    """
+    from fastpong.storage.run import ROOT
+
+    found = {path.parent: path.stat().st_mtime_ns for path in ROOT.glob(f"*/{SWEEP}")}
+    run = newest_run()
+    if run is not None:
+        own = run.parent if run.parent in found else run
+        found[own] = max(found.get(own, 0), (run / "config.toml").stat().st_mtime_ns)
+    return max(found, key=lambda path: found[path], default=None)

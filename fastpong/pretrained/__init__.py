@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NAMES = ("keras", "pong", "pong-sticky")
+NAMES = ("karpathy", "keras", "pong", "pong-sticky")
 """Those of the recipes that trained them."""
 
 DEFAULT = "pong"

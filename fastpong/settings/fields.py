@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Collection, Mapping
 from functools import cache
 from types import NoneType
@@ -183,6 +184,14 @@ def plain_values(instance: object) -> dict[str, Plain]:
     """
     values = {name: plain(getattr(instance, name)) for name in fields(type(instance))}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def spelled(name: str, value: object) -> str:
+    """Return a setting as it is typed on the command line."""
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    return f"--{words} {'never' if value is None else shlex.quote(str(value))}"
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,9 @@ Found: TypeAlias = Checkpoint | Exported
 
 CONFIG, CHECKPOINTS = "config.toml", "checkpoints"
 """Names in a run's directory."""
+
+SEEDS = "*/seed-*"
+"""The runs of sweeps, in a directory of them."""
 
 _SOURCES = (
     "name a run's directory, a checkpoint in its checkpoints/, a file of fastpong export, or "
@@ -60,10 +64,14 @@ def origin(source: str) -> dict[str, object]:
 
 
 def runs(directory: Path) -> list[Path]:
-    """Return the runs in a directory that have a checkpoint, the newest first."""
+    """Return the runs in a directory that have a checkpoint, the newest first.
+
+    The runs of its sweeps are among them.
+    """
     found = [
         (path.stat().st_mtime_ns, path.parent)
-        for path in directory.glob(f"*/{CONFIG}")
+        for pattern in ("*", SEEDS)
+        for path in directory.glob(f"{pattern}/{CONFIG}")
         if any(path.parent.glob(f"{CHECKPOINTS}/*.json"))
     ]
     return [path for _, path in sorted(found, reverse=True)]
@@ -82,26 +90,26 @@ def list_runs(directory: Path) -> str:
 def run_of(path: Path) -> Path:
     """Return the run that a path in it belongs to: its checkpoint, config.toml and the like.
 
-    Raises CheckpointError for a checkpoint that is not the newest, since a run goes on from that.
+    Raises CheckpointError for a checkpoint that is not the newest, since a run goes on from that,
+    and for exported weights.
     """
     inside = path.parent if path.is_file() or path.name == CHECKPOINTS else path
     directory = inside.parent if inside.name == CHECKPOINTS else inside
     if directory == path or not (directory / CONFIG).is_file():
         return path
-    if path.is_file() and path.parent.name == CHECKPOINTS:
+    if path.is_file() and (inside.name == CHECKPOINTS or path.suffix == ".safetensors"):
         _check_newest(directory, path)
     return directory
 
 
 def _check_newest(directory: Path, path: Path) -> None:
     newest = checkpoint.newest(directory / CHECKPOINTS)[0]
-    asked = checkpoint.manifest_path(path)
-    if asked.name != newest.path.name:
+    if checkpoint.manifest_path(path).name != newest.path.name:
         raise CheckpointError(
             f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "
             f"{newest.path.name}, got another; to go on from there: fastpong train --resume "
-            f"{directory}; to begin a new run with these weights: fastpong train --init-from "
-            f"{asked}"
+            f"{shlex.quote(str(directory))}; to begin a new run with these weights: fastpong train "
+            f"--init-from {shlex.quote(str(path))}"
         )
 
 
@@ -109,7 +117,7 @@ def _refusal(path: Path) -> str:
     kind = what_is(path)
     if kind.importable:
         return (
-            f"{path}: is {kind.name}; to make a run of it: fastpong import {path} runs/imported, "
-            "then fastpong eval runs/imported"
+            f"{path}: is {kind.name}; to make a run of it: fastpong import "
+            f"{shlex.quote(str(path))} runs/imported, then fastpong eval runs/imported"
         )
     return f"{path}: expected an agent, got {kind.name}; {_SOURCES}"

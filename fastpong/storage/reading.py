@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastpong.settings.config import Config
-from fastpong.storage.finding import CONFIG
+from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs
 from fastpong.storage.run import LOCK, VERSIONS, RunError
 
 _LOCKS = Path("/proc/locks")
@@ -38,6 +38,8 @@ def read_facts(directory: Path) -> Facts:
     """
     path = directory / CONFIG
     if not path.is_file():
+        if directory.is_dir() and (listed := list_runs(directory)):
+            raise RunError(f"{directory}: expected a run, got {listed}")
         raise RunError(
             f"{directory}: expected a run, a directory with a {CONFIG}, found none; name the "
             "directory that training made, by default one under runs/"
@@ -81,7 +83,7 @@ def is_training(directory: Path) -> bool:
 
 def checkpoint_paths(directory: Path) -> list[Path]:
     """Return the manifests of a run's checkpoints, the oldest first."""
-    found = [path for path in directory.glob("checkpoints/*.json") if _is_number(path.stem)]
+    found = [path for path in directory.glob(f"{CHECKPOINTS}/*.json") if _is_number(path.stem)]
     return sorted(found, key=lambda path: int(path.stem))
 
 

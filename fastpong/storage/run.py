@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
+from fastpong.settings.fields import spelled
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, Evaluations
@@ -105,7 +106,7 @@ class Run:
                 directory.mkdir(parents=True, exist_ok=True)
             else:
                 directory = make_own(directory)
-            with _claimed(directory) as lock:
+            with claimed(directory) as lock:
                 if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
@@ -137,7 +138,7 @@ class Run:
             found_here = list_runs(directory) or f"none, no directory with a {CONFIG}"
             raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
-            with _claimed(directory) as lock:
+            with claimed(directory) as lock:
                 # First: settings of an older version have other names.
                 found, refusals = checkpoint.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
@@ -286,7 +287,7 @@ def _write_settings(directory: Path, config: Config, history: Mapping[str, objec
 
 
 @contextlib.contextmanager
-def _claimed(directory: Path) -> Iterator[int]:
+def claimed(directory: Path) -> Iterator[int]:
     """Lock a run's directory for this process.
 
     An exception releases it.
@@ -344,6 +345,6 @@ def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> 
             raise RunError(
                 f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
                 f"{others.get(name)!r} {where}; it cannot change within a run; to begin a new run "
-                f"with its weights: fastpong train --init-from {directory}"
-                + (f" --{name.replace('_', '-')} {others[name]}" if name in other.flat() else "")
+                f"with its weights: fastpong train {spelled('init_from', directory)}"
+                + (f" {spelled(name, others[name])}" if name in other.flat() else "")
             )

@@ -1,16 +1,19 @@
 """The directory of a sweep: one run for each of several seeds.
 
-settings.toml   the settings that all runs share
-sweep.json      the seeds
-seed-N/         the run of seed N
-seed-N.log      what it printed
-curves.png      the learning curves, in the end
+settings.toml         the settings that all runs share
+sweep.json            the seeds
+initial.safetensors   the weights that all runs begin with, if they are those of a file
+seed-N/               the run of seed N
+seed-N.log            what it printed
+curves.png            the learning curves, in the end
+.lock                 held by the process that runs it
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,43 +22,57 @@ from pathlib import Path
 from fastpong.settings.config import Config
 from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Row
-from fastpong.storage.run import RunError, default_directory, make_own
+from fastpong.storage.run import LOCK, RunError, claimed, default_directory, make_own
 
-_SETTINGS, _SWEEP = "settings.toml", "sweep.json"
+_SETTINGS, _SWEEP, _WEIGHTS = "settings.toml", "sweep.json", "initial.safetensors"
 _TAIL_BYTES = 16384
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Describe a sweep.
+    """Describe a sweep that this process has locked.
 
     config : the settings of all runs, but for their seed
+    lock   : the descriptor that holds the lock, until ``close``
     """
 
     directory: Path
     config: Config
     seeds: tuple[int, ...]
+    lock: int
 
     @classmethod
-    def create(cls, directory: Path | None, config: Config, seeds: Sequence[int]) -> Sweep:
+    def create(
+        cls,
+        directory: Path | None,
+        config: Config,
+        seeds: Sequence[int],
+        weights: bytes | None = None,
+    ) -> Sweep:
         """Make the directory of a new sweep.
 
         directory : None for one under runs/, named after the settings and the time
+        weights   : exported, for all runs to begin with
 
-        Raises RunError for a directory that is not empty or cannot be written.
+        Raises RunError for a directory that is not empty, in use, or cannot be written.
         """
         try:
             if directory is None:
                 directory = make_own(default_directory(config, "sweep"))
             else:
                 directory.mkdir(parents=True, exist_ok=True)
-            if any(directory.iterdir()):
-                raise RunError(
-                    f"{directory}: expected a new or an empty directory, got one with files; go on "
-                    f"with the sweep in it by --resume, or name another directory"
-                )
-            sweep = cls(directory, config, tuple(seeds))
-            sweep.write()
+            with claimed(directory) as lock:
+                if any(path.name != LOCK for path in directory.iterdir()):
+                    raise RunError(
+                        f"{directory}: expected a new or an empty directory, got one with files; "
+                        "go on with the sweep in it by --resume, or name another directory"
+                    )
+                if weights is not None:
+                    initial = directory.resolve() / _WEIGHTS
+                    write_atomically(initial, weights)
+                    config = dataclasses.replace(config, init_from=str(initial))
+                sweep = cls(directory, config, tuple(seeds), lock)
+                sweep.write()
         except OSError as error:
             reason = error.strerror or error
             raise RunError(f"{directory}: cannot make a sweep here: {reason}") from error
@@ -65,12 +82,13 @@ class Sweep:
     def open(cls, directory: Path) -> Sweep:
         """Read the sweep in a directory.
 
-        Raises RunError for one that is not readable.
+        Raises RunError for one that is not readable, or in use.
         """
         try:
-            seeds = json.loads((directory / _SWEEP).read_bytes())["seeds"]
-            config = Config.build(Config.load(directory / _SETTINGS))
-            return cls(directory, config, tuple(int(seed) for seed in seeds))
+            with claimed(directory) as lock:
+                seeds = json.loads((directory / _SWEEP).read_bytes())["seeds"]
+                config = Config.build(Config.load(directory / _SETTINGS))
+                return cls(directory, config, tuple(int(seed) for seed in seeds), lock)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{directory}: cannot be resumed as a sweep: {error}") from error
 
@@ -97,6 +115,10 @@ class Sweep:
         sweep.write()
         return sweep
 
+    def close(self) -> None:
+        """Release the directory."""
+        os.close(self.lock)
+
     @property
     def settings(self) -> Path:
         """Return the file of the settings, for ``--config``."""
@@ -113,14 +135,20 @@ class Sweep:
     def begun(self, seed: int) -> bool:
         """Return whether a run has a checkpoint.
 
-        What a run left that ended before its first one is removed.
+        What a run left that ended before its first one is removed. Raises RunError for one that
+        still goes on.
         """
         run = self.run(seed)
-        if any(run.glob("checkpoints/*.json")):
-            return True
-        if run.is_dir() and not read_rows(run):
-            shutil.rmtree(run)
-        return False
+        if run.is_dir() and not _saved(run) and not read_rows(run):
+            with claimed(run) as lock:
+                if not _saved(run):  # meanwhile
+                    shutil.rmtree(run)
+            os.close(lock)
+        return _saved(run)
+
+
+def _saved(run: Path) -> bool:
+    return any(run.glob("checkpoints/*.json"))
 
 
 def read_rows(run: Path, *, newest: bool = False) -> list[Row]:

@@ -18,6 +18,7 @@ from fastpong.storage.evaluations import EvaluationRow
 from fastpong.storage.run import Run
 from fastpong.storage.weights import exchange, exported
 from fastpong.training.evaluation import Player, evaluate, summarize
+from fastpong.training.goal import Counters
 from fastpong.training.trained import Trained
 from fastpong.training.trainer import Trainer
 
@@ -63,13 +64,18 @@ class PeriodicEvaluation:
 
         Raises WorkerError as the pool does, OSError where processes cannot be started.
         """
-        every, counters, last = self._config.eval_every, self._trainer.counters, self._run.evaluated
-        if every is None or self._stop():
-            return
-        before, steps = (last.episode, last.total_steps) if last else (0, 0)
-        ends = self._trainer.done and counters["total_steps"] > steps
-        if ends or counters["episode"] // every > before // every:
+        if self.due and not self._stop():
             self._evaluate()
+
+    @property
+    def due(self) -> bool:
+        """Return whether an evaluation is to be made of the weights."""
+        every, counters, last = self._config.eval_every, self._trainer.counters, self._run.evaluated
+        if every is None:
+            return False
+        if self._trainer.done and lacks_last(self._run, counters):
+            return True
+        return bool(counters["episode"] // every > (last.episode if last else 0) // every)
 
     def _evaluate(self) -> None:
         config, trainer = self._config, self._trainer
@@ -120,6 +126,13 @@ class PeriodicEvaluation:
         return True
 
 
+def lacks_last(run: Run, counters: Counters) -> bool:
+    """Return whether the evaluation at the end of a run is missing."""
+    if run.config.eval_every is None:
+        return False
+    return bool(counters["total_steps"] > (run.evaluated.total_steps if run.evaluated else 0))
+
+
 def read_best(directory: Path) -> EvaluationRow | None:
     """Return the evaluation of a run's best weights, None without any.
 
@@ -131,8 +144,9 @@ def read_best(directory: Path) -> EvaluationRow | None:
     about = exported.read(path).about
     try:
         kept = about["evaluation"]
-        return EvaluationRow(**{name: kept[name] for name in EvaluationRow._fields})
-    except (KeyError, TypeError) as error:
+        row = EvaluationRow(**{name: kept[name] for name in EvaluationRow._fields})
+        return EvaluationRow.parse(row.line())  # of a damaged file they may be anything
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected the evaluation of these weights in it, found none; rename the file, "
             "and training keeps the best from here on"
@@ -140,10 +154,31 @@ def read_best(directory: Path) -> EvaluationRow | None:
 
 
 def _mean_of(run: Run) -> float:
-    """Return the highest mean so far."""
+    """Return the highest mean so far.
+
+    Weights whose mean does not compare with those to come are set aside.
+    """
     try:
         best = read_best(run.directory)
     except CheckpointError as error:
         run.warn(f"{error}; it will be replaced")
         return -math.inf
-    return -math.inf if best is None else best.mean
+    if best is None:
+        return -math.inf
+    if (reason := _apart(run, best)) is None:
+        return best.mean
+    aside = run.directory / f"best-{best.episode}.safetensors"
+    (run.directory / BEST).replace(aside)
+    run.warn(f"{run.directory / BEST}: {reason}; it is now {aside.name}, and the best begin anew")
+    return -math.inf
+
+
+def _apart(run: Run, best: EvaluationRow) -> str | None:
+    """Explain why the best weights do not compare with a run's next ones. None: they do."""
+    saved = run.checkpoint.manifest["counters"]["total_steps"] if run.checkpoint else 0
+    if best.total_steps > saved:
+        return f"is of episode {best.episode:,}, and the run goes on from an earlier checkpoint"
+    count = run.config.eval_episodes
+    if best.eval_episodes != count:
+        return f"is the best by {best.eval_episodes:,} episodes each, and now {count:,} are played"
+    return None

@@ -56,7 +56,7 @@ class Outcome:
     """How a session ended.
 
     episode  : the last one trained on
-    finished : whether no more were asked for
+    finished : whether no more were asked for, and no evaluation is missing
     steps    : of the run
     reached  : whether it ended because the goal is reached
     saved    : the episode of the newest checkpoint, less than ``episode`` if the disk is full
@@ -181,7 +181,17 @@ class Session:
         keeper.save()
         episode = int(trainer.counters["episode"])
         steps = int(trainer.counters["total_steps"])
-        return Outcome(episode, steps, trainer.done, trainer.reached, keeper.episode)
+        finished = trainer.done and not exam.due
+        return Outcome(episode, steps, finished, trainer.reached, keeper.episode)
+
+    def save_first(self, run: Run) -> None:
+        """Save a new run's first checkpoint at once, as ``train`` does later.
+
+        For what may fail or last long before it trains: the run can be resumed then. The trainer
+        is made again later, so that its clock does not run meanwhile.
+        """
+        if run.checkpoint is None:
+            _Keeper(run, *self._trainer(run)).save()
 
     def newest(self) -> tuple[int, Arrays] | None:
         """Return the number of the stage and the newest weights, until the next update.

@@ -81,6 +81,9 @@ def test_settings_are_those_of_recipe_agent_or_environment(tmp_path: Path) -> No
     pong = config("b", "pong", until=None, n_steps=64)
     assert (pong.recipe, pong.until, pong.settings.n_steps) == ("pong", None, 64)
     assert config("c", env="ALE/Pong-v5").recipe == "pong-sticky"
+    assert config("f", env="PongNoFrameskip-v4", frame_skip=4).env == "PongDeterministic-v4"
+    with pytest.raises(ValueError, match=r"env: expected a frame skip and a sticky .*got 7 and 0"):
+        config("g", env="PongDeterministic-v4", frame_skip=7)
     assert config("d", agent="keras", batch_size=3).settings.batch_size == 3
     assert config("e").recipe == "karpathy"
 

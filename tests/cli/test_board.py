@@ -277,7 +277,7 @@ def test_a_run_without_checkpoint_waits(
     (run / "checkpoints").rename(tmp_path / "later")
     with showing(tmp_path, cwd=home) as board, board.game("run") as answer:
         stream = events(answer)
-        assert next(stream) == {"note": "There is no checkpoint yet."}
+        assert next(stream) == {"note": "There is no whole checkpoint yet."}
         (tmp_path / "later").rename(run / "checkpoints")
         assert "png" in next(moment for moment in stream if "note" not in moment)
 

@@ -170,6 +170,28 @@ def test_a_resumed_run_keeps_its_mathematics(
     assert "cannot change within a run" in message
 
 
+def test_the_advice_of_a_refused_resume_can_be_typed(tmp_path: Path) -> None:
+    small = ("--env", "PongDeterministic-v4", "--hidden", 8, "--n-envs", 2, "--n-steps", 64)
+    limits = ("--workers", 1, "--episodes", 1, "--run-dir", "my run")
+    done = fastpong("train", "--agent", "ppo", *small, *limits, cwd=tmp_path)
+    assert done.returncode == 0, done
+    for asked, advised in (("--last-action", "--last-action"), ("--gamma=.5", "--gamma 0.5")):
+        message = complaint(fastpong("train", "--resume", "my run", asked, cwd=tmp_path))
+        assert message.endswith(f"fastpong train --init-from 'my run' {advised}"), message
+
+
+def test_names_in_a_file_do_nothing_to_the_terminal(complain: Any, tmp_path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m"
+    (tmp_path / "save.p").write_bytes(pickle.dumps({hostile: 1}, 2))
+    message = complain("import", "save.p", "run")[1]
+    assert r"got a dictionary of \x1b]0;owned\x07\x9b31m" in message
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [hostile[:-4].encode()]
+        file.create_group(hostile[:-4]).attrs["weight_names"] = [b"\x1b[31m"]
+    assert r"\x1b[31m is missing" in complain("import", "w.h5", "run")[1]
+
+
 def test_a_rom_that_the_console_does_not_play(
     complain: Any, tmp_path: Path, run_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

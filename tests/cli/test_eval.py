@@ -111,6 +111,16 @@ def test_an_older_checkpoint_says_both_ways_on(run_copy: Path) -> None:
     assert f"fastpong train --init-from {older}" in message
 
 
+def test_the_best_weights_of_a_run_are_no_place_to_go_on_from(
+    complain: Any, run_copy: Path
+) -> None:
+    best = run_copy / "my best.safetensors"
+    best.write_bytes(b"")
+    message = complain("train", "--resume", best)[1]
+    assert "expected the newest checkpoint of a run" in message
+    assert f"fastpong train --init-from '{best}'" in message
+
+
 # --- files that cannot be written ---------------------------------------------------------------
 
 

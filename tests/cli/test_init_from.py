@@ -126,3 +126,14 @@ def test_a_refused_resume_names_the_way(run_copy: Path) -> None:
 def test_an_agent_of_a_later_stage_with_another_frame_skip_is_refused(complain: Any) -> None:
     status, message = complain("train", "--init-from", "pong-sticky")
     assert status == 1 and "got one of stage" in message and "steps apart" in message
+
+
+def test_a_refused_checkpoint_of_the_source_is_said(run_copy: Path, tmp_path: Path) -> None:
+    newest = run_copy / "checkpoints" / "00000003.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    settings = ("--init-from", run_copy, "--run-dir", "new", "--episodes", 1)
+    done = fastpong("train", *settings, cwd=tmp_path)
+    assert done.returncode == 0 and ", after 2 episodes" in done.stdout, done
+    assert done.stderr.count("fastpong: checkpoint refused: ") == 1, done.stderr
+    with pytest.warns(UserWarning, match=r"checkpoint refused: .*00000003"):
+        api.train(init_from=run_copy, run_dir=tmp_path / "other", progress=False).close()

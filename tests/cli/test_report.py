@@ -173,6 +173,10 @@ def test_ctrl_c_writes_what_there_is(trained: tuple[Path, str], tmp_path: Path) 
         (("RUN",), "Missing option '-o'"),
         (("RUN", "-o", "r.html", "--episodes", "-1"), "-1 is not in the range"),
         (("RUN/checkpoints", "-o", "r.html"), "expected a run"),
+        (
+            ("RUN/..", "-o", "r.html"),
+            "expected a run, got a directory with 1 run; name one of them",
+        ),
     ],
 )
 def test_what_is_refused(

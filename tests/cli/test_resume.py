@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import resource
+import signal
 from pathlib import Path
 
 from commands import (
     SMALL,
     fastpong,
     rows,
+    training,
 )  # fmt: skip
 
 from fastpong.settings.config import Config
+from fastpong.storage.evaluations import read_evaluations
 
 
 def test_resume_without_a_name_takes_the_newest_run(home: Path, trained: tuple[Path, str]) -> None:
@@ -51,3 +54,19 @@ def test_a_full_disk_costs_checkpoints_and_no_more(tmp_path: Path) -> None:
     again = fastpong("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
     assert again.returncode == 0, again
     assert len(rows(tmp_path / "run")) == 1
+
+
+def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(
+    tmp_path: Path,
+) -> None:
+    long = ("--episodes", 1, "--eval-every", 100, "--eval-episodes", 100_000)
+    with training("--run-dir", "run", *long, cwd=tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "")
+    assert "stopped by SIGINT after episode 1; " in printed
+    done = fastpong("train", "--resume", "run", "--eval-episodes", 1, cwd=tmp_path)
+    assert done.returncode == 0 and "trained 1 episodes" in done.stdout, done
+    (row,) = read_evaluations(tmp_path / "run")
+    assert (row.episode, row.eval_episodes) == (1, 1)
+    assert "run has 1 episodes" in fastpong("train", "--resume", "run", cwd=tmp_path).stdout

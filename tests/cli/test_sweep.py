@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +24,11 @@ from fastpong.cli.seeds import Seeds, joined
 from fastpong.cli.sweep import Job, play, share
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
+from fastpong.storage.run import Run
+from fastpong.storage.sweep import Sweep
+from fastpong.storage.weights import exported
 
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FOREVER = ["--episodes", "100000", "--save-every", "100000"]
 
 
@@ -102,6 +108,62 @@ def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, 
     assert [found[:2] for found in after] == before
 
 
+def test_a_resumed_sweep_has_no_goal_if_asked_for_none(tmp_path: Path) -> None:
+    limits = ["--until", "-21", "--until-episodes", 1, "--eval-every", 1, "--eval-episodes", 1]
+    arguments = [*SMALL, *limits, "--episodes", 3, "--total-timesteps", 10]
+    done = fastpong("train", *arguments, "--seeds", 1, "--run-dir", "it", cwd=tmp_path)
+    assert done.returncode == 0, done
+    run = tmp_path / "it" / "seed-1"
+    assert len(rows(run)) < 3
+    never = [word for name in ("until", "total-timesteps", "eval-every")
+             for word in (f"--{name}", "never")]  # fmt: skip
+    done = fastpong("train", "--resume", "it", *never, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(run)) == 3
+    assert not {"until", "total_timesteps", "eval_every"} & {*Config.load(run / "config.toml")}
+
+
+def test_a_sweep_may_be_the_newest_run(tmp_path: Path) -> None:
+    old = tmp_path / "runs" / "old"
+    arguments = [*SMALL, "--episodes", 1]
+    done = fastpong("train", *arguments, "--run-dir", old, cwd=tmp_path)
+    assert done.returncode == 0, done
+    it = tmp_path / "runs" / "it"
+    done = fastpong("train", *arguments, "--seeds", 1, "--run-dir", it, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("eval", "--episodes", 1, "--workers", 1, cwd=tmp_path)
+    assert done.returncode == 0 and "runs/it/seed-1" in done.stdout, done
+    done = fastpong("plot", "--csv", "-", cwd=tmp_path)
+    assert done.returncode == 0 and "seed-1" in done.stdout, done
+    done = fastpong("train", "--resume", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert [len(rows(run)) for run in (old, it / "seed-1")] == [1, 2]
+    config = Config.build({"workers": 1, "episodes": 1, "hidden": 4})
+    Sweep.create(tmp_path / "runs" / "next", config, [3]).close()  # interrupted at once
+    done = fastpong("train", "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(tmp_path / "runs" / "next" / "seed-3")) == 1
+    done = fastpong("train", "--resume", "runs/old", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("train", "--resume", cwd=tmp_path)
+    assert "runs/old has 2 episodes" in done.stdout, done
+
+
+def test_a_changed_learning_rate_is_said_in_the_log_of_a_run(
+    swept: tuple[Path, str], tmp_path: Path
+) -> None:
+    it = Path(shutil.copytree(swept[0], tmp_path / "it"))
+    done = fastpong("train", "--resume", it, "--episodes", 8, cwd=tmp_path)
+    assert done.returncode == 0, done
+    log = it / "seed-4.log"
+    assert "going on after episode " in log.read_text()
+    assert "learning rate" not in log.read_text()
+    words = ["--learning-rate", 0.002, "--episodes", 9]
+    done = fastpong("train", "--resume", it, *words, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "learning rate 0.002 from here on" in log.read_text()
+
+
 def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     many = [str(seed) for seed in range(cores + 1)]
@@ -165,12 +227,39 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tmp_path: Path
     assert len(rows(run)) == 1
 
 
-def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
+def test_a_sweep_is_resumed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
+    try:
+        until(lambda: begun(tmp_path / "it" / "seed-1"))
+        for words in (["--resume", "it"], ["--seeds", "1", "--run-dir", "it"]):
+            done = fastpong("train", *words, cwd=tmp_path)
+            assert f"it: is in use by process {process.pid}; stop that one" in complaint(done)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    done = fastpong("train", "--resume", "it", "--episodes", 1, cwd=tmp_path)
+    assert done.returncode == 0, done
+
+
+def test_a_live_run_without_a_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    config = Config.build({"workers": 1, "episodes": 1})
+    with contextlib.closing(Sweep.create(tmp_path / "it", config, [7])) as sweep:
+        run = sweep.run(7)
+    with Run.create(run, config):
+        before = sorted(run.iterdir())
+        done = fastpong("train", "--resume", "it", cwd=tmp_path)
+        assert f"seed-7: is in use by process {os.getpid()}" in complaint(done)
+        assert sorted(run.iterdir()) == before
+        assert not sweep.log(7).exists()
+
+
+def on_a_terminal(home: Path, lines: int, *arguments: object) -> str:
+    """Return all that a command wrote to a terminal of so many lines."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "train", *SMALL, "--episodes", "2", "--seeds", "1", "2"],
-        cwd=tmp_path,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+        [*COMMAND, "train", *map(str, arguments)],
+        cwd=home,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": str(lines)},
         stdout=theirs,
         stderr=theirs,
     )
@@ -178,7 +267,12 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
     assert process.wait(20) == 0
     os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+    return screen
+
+
+def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
+    screen = on_a_terminal(tmp_path, 40, *SMALL, "--episodes", 2, "--seeds", 1, 2)
+    text = ESCAPES.sub("", screen)
     assert re.search(r"seed 1 +finished +episode 2 ", text)
     assert re.search(r"seed 2 +finished +episode 2 ", text)
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l"), "the cursor stays hidden"
@@ -186,17 +280,33 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
     assert re.fullmatch(r"PongDeterministic-v4__karpathy__sweep__\d{8}T\d{6}Z", sweep.name)
 
 
+def test_a_live_table_shows_running_seeds_if_not_all_fit(tmp_path: Path) -> None:
+    alone = ["--workers", len(os.sched_getaffinity(0))]  # one run at a time
+    screen = on_a_terminal(tmp_path, 3, *SMALL, *alone, "--episodes", 1, "--seeds", "1-4")
+    text = ESCAPES.sub("", screen)
+    assert re.search(r"seed 4 +running +\s+others +3 finished", text)
+    assert re.search(r"seed 1 +running +\s+others +3 waiting", text)
+    assert "..." not in text
+
+
 def test_all_runs_begin_with_the_weights_asked_for(swept: tuple[Path, str], tmp_path: Path) -> None:
-    weights = Path(os.path.relpath(swept[0] / "seed-3", tmp_path))
-    arguments = ["--init-from", weights, "--workers", 1, "--episodes", 1, "--seeds", "1-2"]
+    source = Path(shutil.copytree(swept[0] / "seed-3", tmp_path / "source"))
+    before, _ = checkpoint.newest(source / "checkpoints")
+    arguments = ["--init-from", "source", "--workers", 1, "--episodes", 1, "--seeds", "1-2"]
     done = fastpong("train", *arguments, "--run-dir", "it", cwd=tmp_path)
     assert done.returncode == 0, done
-    whole, _ = checkpoint.newest(swept[0] / "seed-3" / "checkpoints")
+    # Seed 2 begins once more, after the run that the weights are of has gone on.
+    shutil.rmtree(tmp_path / "it" / "seed-2")
+    done = fastpong("train", "--resume", "source", "--episodes", 5, cwd=tmp_path)
+    assert done.returncode == 0, done
+    done = fastpong("train", "--resume", "../it", cwd=source)
+    assert done.returncode == 0, done
     for seed in (1, 2):
         run = tmp_path / "it" / f"seed-{seed}"
         first = checkpoint.load(run / "checkpoints" / "00000000.json").arrays
-        assert np.array_equal(first["parameters/0/w1"], whole.arrays["parameters/0/w1"])
-        assert Config.load(run / "config.toml")["init_from"] == str(swept[0] / "seed-3")
+        assert np.array_equal(first["parameters/0/w1"], before.arrays["parameters/0/w1"])
+    about = exported.read(tmp_path / "it" / "initial.safetensors").about
+    assert about["source"] == str(before.path)
 
 
 def test_settings_that_no_run_may_change_are_refused(swept: tuple[Path, str]) -> None:
@@ -272,3 +382,38 @@ def test_no_more_runs_than_asked_for_at_a_time(tmp_path: Path) -> None:
     assert sorted(job.seed for job in ended) == [0, 1, 2, 3, 4]
     assert [job.status for job in jobs] == [0, 1, 2, 3, 4]
     assert [job.state for job in jobs] == ["finished", *["failed"] * 4]
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [(signal.SIGTERM, "stopped"), (signal.SIGKILL, "failed"), (signal.SIGSEGV, "failed")],
+)
+def test_a_run_that_a_signal_ends(tmp_path: Path, number: int, state: str) -> None:
+    code = f"import os; os.kill(os.getpid(), {int(number)})"
+    job = Sleeper(1, tmp_path, tmp_path, ["-c", code])
+    list(play([job], 1, lambda: False, lambda: None))
+    assert (job.status, job.state) == (128 + number, state)
+
+
+def test_a_run_that_is_killed_while_it_stops_has_not_failed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    code = (
+        "import os, pathlib, signal, time; "
+        "signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGKILL)); "
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    )
+    job = Sleeper(1, tmp_path, tmp_path, ["-c", code])
+    list(play([job], 1, ready.exists, lambda: None))
+    assert (job.status, job.state) == (128 + signal.SIGKILL, "stopped")
+
+
+def test_ctrl_c_in_the_first_moments_is_no_failure(tmp_path: Path) -> None:
+    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
+    try:
+        until(lambda: (tmp_path / "it" / "seed-1.log").exists())  # its run loads still
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (130, "")
+    assert "seed 1 stopped" in printed and "failed" not in printed

@@ -96,6 +96,21 @@ def test_wandb_without_a_login_is_one_message(
     message = complaint(done)
     assert "--track wandb: cannot begin: " in message
     assert "WANDB_MODE=offline" in message
+    assert fastpong("train", "--resume", "run", cwd=tmp_path).returncode == 0
+
+
+def test_a_tracker_that_cannot_begin_leaves_a_run_to_resume(tmp_path: Path) -> None:
+    """Without a network and without the package: one that refuses as it does."""
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "__init__.py").write_text(
+        "Settings = dict\ndef init(**settings): raise RuntimeError('api_key not configured')\n"
+    )
+    env = {"PYTHONPATH": str(tmp_path)}
+    message = complaint(fastpong("train", *SHORT, 1, "--track", "wandb", cwd=tmp_path, env=env))
+    assert "--track wandb: cannot begin: api_key not configured; log in by" in message
+    done = fastpong("train", "--resume", "run", cwd=tmp_path)
+    assert done.returncode == 0 and "going on after episode 0 of run" in done.stdout, done
+    assert len(rows(tmp_path / "run")) == 1
 
 
 def test_a_run_of_a_sweep_is_tracked(tmp_path: Path, store: Any) -> None:

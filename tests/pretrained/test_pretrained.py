@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "pretrained.md"
 def test_weights_ship_small_and_for_recipes_only() -> None:
     assert list(pretrained.NAMES) == SHIPPED and set(SHIPPED) <= set(recipes.RECIPES)
     assert sum(pretrained.path(name).stat().st_size for name in SHIPPED) < 3_000_000
-    with pytest.raises(ValueError, match=r"^pretrained: expected one of keras, .*, got 'x'"):
+    with pytest.raises(ValueError, match=r"^pretrained: expected one of karpathy, .*, got 'x'"):
         pretrained.path("x")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fastpong.agents import AGENTS
 from fastpong.settings import config
 from fastpong.settings.config import Config
-from fastpong.settings.fields import check, fields, option
+from fastpong.settings.fields import check, fields, option, spelled
 from fastpong.settings.schedules import Schedule
 from fastpong.settings.stages import Stage
 
@@ -246,3 +246,17 @@ def test_the_default_of_workers_respects_a_container(
     for text, expected in [("max 100000", cores), ("50000 100000", 1), ("100000 100000", 1)]:
         (tmp_path / "cpu.max").write_text(text + "\n")
         assert config.available_cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed"),
+    [
+        ("image_conv", True, "--image-conv"),
+        ("image_conv", False, "--no-image-conv"),
+        ("until", None, "--until never"),
+        ("gamma", 0.5, "--gamma 0.5"),
+        ("init_from", "my run", "--init-from 'my run'"),
+    ],
+)
+def test_settings_are_spelled_as_they_are_typed(name: str, value: object, typed: str) -> None:
+    assert spelled(name, value) == typed

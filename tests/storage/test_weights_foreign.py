@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -113,9 +114,42 @@ def test_bombs_are_refused_unpacked(tmp_path: Path) -> None:
         content, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 6400)}
     )
     with zipfile.ZipFile(tmp_path / "shape.npz", "w") as archive:
-        archive.writestr("W1.npy", content.getvalue())
+        for name in ("W1.npy", "W2.npy"):
+            archive.writestr(name, content.getvalue())
     with pytest.raises(ForeignError, match="got a damaged one"):
         exchange.read(tmp_path / "shape.npz")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': (",
+        "{'descr': '<f8', 1: 2}",
+        "{'descr': (), 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1" + 24 * "0" + ",)}",
+        "(" * 5000,
+    ],
+)
+def test_a_header_that_is_made_to_harm_is_refused(tmp_path: Path, header: str) -> None:
+    text = header.encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "save.npz", "w") as archive:
+        for name in ("W1.npy", "W2.npy"):
+            archive.writestr(name, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
+    with pytest.raises(ForeignError, match=r"save.npz: .* got a damaged one \(W1\.npy: "):
+        exchange.read(tmp_path / "save.npz")
+
+
+@pytest.mark.parametrize("kind", ["complex128", "M8[s]", "bool", "S8", "i4,i4"])
+def test_arrays_of_other_things_than_numbers_are_refused(tmp_path: Path, kind: str) -> None:
+    np.savez(tmp_path / "save.npz", W1=np.zeros((3, 6400), kind), W2=np.zeros(3))
+    with pytest.raises(ForeignError, match="W1: expected an array of numbers, got"):
+        exchange.read(tmp_path / "save.npz")
+
+
+def test_only_the_weights_of_an_npz_are_read(tmp_path: Path) -> None:
+    """Others may be of objects, which only a pickle holds."""
+    np.savez(tmp_path / "save.npz", **model(), about=np.array([{"episode": 1}], object))
+    check(tmp_path / "save.npz", model())
 
 
 @pytest.mark.parametrize("cut", [3, 12, 200, 3000])

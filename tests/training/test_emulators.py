@@ -103,6 +103,7 @@ from fastpong.training.session import Session
 class Look:
     def begin(self, counters): pass
     def tick(self): pass
+    def evaluated(self, row, best): pass
     def update(self, stats, restarts):
         for pid in session.pool.pids:
             assert "fastpong" in Path(f"/proc/{pid}/maps").read_text()

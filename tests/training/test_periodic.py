@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import fastpong
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
+from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow
 from fastpong.storage.run import Run
 from fastpong.storage.weights import exported
@@ -117,14 +119,12 @@ def test_the_best_weights_are_those_of_the_first_highest_row(examined: Path) -> 
     assert fastpong.load(examined / BEST).player.agent == "karpathy"
 
 
-def test_a_better_evaluation_replaces_the_best_and_a_worse_one_does_not(
-    examined: Path, tmp_path: Path
-) -> None:
+def test_a_better_evaluation_replaces_the_best_and_a_worse_one_does_not(tmp_path: Path) -> None:
     """The mean that a resumed run has to beat is the file's."""
-    kept = exported.read(examined / BEST)
     for mean, replaced in ((-30.0, True), (30.0, False)):
         directory = tmp_path / str(mean)
         train(directory, {**SMALL, **EXAMS, "episodes": 2, "save_every": 1})
+        kept = exported.read(directory / BEST)
         claimed = {**kept.about, "evaluation": {**kept.about["evaluation"], "mean": mean}}
         (directory / BEST).write_bytes(exported.dump(kept.arrays, claimed))
         resume(directory, episodes=4)
@@ -161,7 +161,18 @@ def test_rows_from_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
     before = timeless(tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("00000004.*"):
         path.unlink()
-    resume(tmp_path / "run")
+    steps = int(table(tmp_path / "run")[-1]["total_steps"])
+    fourth = {"episode": 4, "total_steps": steps, "mean": 20.0}
+    best = exported.read(tmp_path / "run" / BEST)
+    claimed = {**best.about, "evaluation": {**best.about["evaluation"], **fourth}}
+    (tmp_path / "run" / BEST).write_bytes(exported.dump(best.arrays, claimed))
+    with pytest.warns(
+        UserWarning, match="is of episode 4, .* earlier checkpoint; it is now best-4"
+    ):
+        resume(tmp_path / "run")
+    again = read_best(tmp_path / "run")
+    assert again is not None and again.mean < 20
+    assert exported.read(tmp_path / "run" / "best-4.safetensors").about == claimed
     assert timeless(tmp_path / "run") == before
 
 
@@ -171,3 +182,27 @@ def test_an_unreadable_best_is_said_and_replaced(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"best\.safetensors: is not readable.*be replaced"):
         resume(tmp_path / "run", episodes=4)
     assert read_best(tmp_path / "run") is not None
+
+
+def test_the_best_of_fewer_episodes_is_set_aside(examined: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(examined, tmp_path / "run"))
+    before = read_best(run)
+    assert before is not None
+    with pytest.warns(UserWarning, match="best by 2 episodes each, and now 3 are played"):
+        resume(run, episodes=6, eval_episodes=3)
+    after = read_best(run)
+    assert after is not None and (after.episode, after.eval_episodes) == (6, 3)
+    assert (run / f"best-{before.episode}.safetensors").read_bytes() == (
+        examined / BEST
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("damage", [{"mean": None}, {"episode": "x"}, {"wins": float("inf")}])
+def test_a_damaged_evaluation_of_the_best_is_refused(
+    examined: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    best = exported.read(examined / BEST)
+    claimed = {**best.about, "evaluation": {**best.about["evaluation"], **damage}}
+    (tmp_path / BEST).write_bytes(exported.dump(best.arrays, claimed))
+    with pytest.raises(CheckpointError, match="expected the evaluation of these weights"):
+        read_best(tmp_path)

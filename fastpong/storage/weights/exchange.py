@@ -91,19 +91,13 @@ def _of_zip(path: Path, data: bytes) -> Foreign:
             if keras_weights.MEMBER in names:
                 return _of_keras(path, archive.read(keras_weights.MEMBER))
             wanted = [name for name in names if name.endswith(".npy")]
-            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in wanted}
+            found = {name.removesuffix(".npy"): archive.read(name) for name in wanted}
     except (
         zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError,
         MemoryError,
     ) as error:  # fmt: skip
         raise ForeignError(f"{path}: expected NumPy's .npz, got a damaged one ({error})") from error
-    return _of_model(read_arrays(path, arrays))
-
-
-def _array(data: bytes) -> Array:
-    # Objects would be a pickle.
-    array: Array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    return array
+    return _of_model(read_arrays(path, found))
 
 
 def _of_model(model: Mapping[str, Array]) -> Foreign:

@@ -7,11 +7,12 @@ Only when its program has ended are the recorded bytes of the two arrays turned 
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,13 +56,26 @@ def read_pickled(path: str | Path, data: bytes) -> dict[str, Doubles]:
         raise ForeignError(f"{path}: {error}") from error
 
 
-def read_arrays(path: str | Path, found: Mapping[str, NDArray[Any]]) -> dict[str, Doubles]:
-    """Check the weights among arrays by name, as ``read_reference_pickle``."""
+def read_arrays(path: str | Path, found: Mapping[str, bytes]) -> dict[str, Doubles]:
+    """Read the weights among .npy files by name, as ``read_reference_pickle``."""
     try:
         _check_names(found)
-        return _checked(*(np.array(found[name], np.float64) for name in ("W1", "W2")))
-    except (ForeignError, ValueError) as error:
+        return _checked(*(_of_npy(name, found[name]) for name in ("W1", "W2")))
+    except ForeignError as error:
         raise ForeignError(f"{path}: {error}") from error
+
+
+def _of_npy(name: str, data: bytes) -> Doubles:
+    try:
+        # Objects would be a pickle.
+        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # a header that is made to harm raises anything
+        raise ForeignError(
+            f"expected NumPy's .npz, got a damaged one ({name}.npy: {error})"
+        ) from error
+    if array.dtype.kind not in "fiu":
+        raise ForeignError(f"{name}: expected an array of numbers, got {array.dtype}")
+    return array.astype(np.float64)
 
 
 def read_file(path: Path) -> bytes:
