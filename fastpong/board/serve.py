@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from fastpong.board.idle import Idle
 from fastpong.board.library import Library
 from fastpong.extras import how_to_install
 from fastpong.printable import printable
@@ -49,18 +50,19 @@ def serve(
         library = Library(root)
         address = f"{printable(str(library.root))}: {_address(listener)}  (Ctrl-C ends)"
         app = make_app(library, host, lambda: server.should_exit)
-        told = False
+        told, idle = False, Idle()
 
         async def notice() -> None:
             nonlocal told
             server.should_exit |= stop()
+            idle.end(server.server_state.connections)
             if not told and not server.should_exit:
                 tell(address)
             told = True
 
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+                app, log_level="error", access_log=False, server_header=False, lifespan="off",
                 proxy_headers=False, ws="none", timeout_graceful_shutdown=_END_SECONDS,
                 limit_concurrency=_MOST_CONNECTIONS, callback_notify=notice, timeout_notify=0,
             )

@@ -396,6 +396,20 @@ def test_all_threads_get_a_low_priority() -> None:
     assert lowest >= 15
 
 
+def test_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
+    with showing(tmp_path, cwd=tmp_path) as board, contextlib.ExitStack() as opened:
+        for _ in range(70):
+            line = socket.create_connection(("127.0.0.1", board.port), timeout=20)
+            opened.enter_context(line)
+        ends = time.monotonic() + 30
+        while board.ask("/state")[0].status != 200:
+            assert time.monotonic() < ends, "the board answers nobody"
+            time.sleep(0.2)
+        board.process.send_signal(signal.SIGINT)
+        _, errors = board.process.communicate(timeout=20)
+    assert errors == ""
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_pages_of_other_sites_get_nothing(board: Board, site: str) -> None:
     for path in ("/state", "/game", "/board.js"):

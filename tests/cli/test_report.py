@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -222,6 +223,22 @@ def test_ctrl_c_ends_the_film(trained: tuple[Path, str]) -> None:
 
     assert "data:" in film(load_shown(found), 100, stop)
     assert asked == 3
+
+
+def test_a_film_that_stays_in_memory_is_short(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    found, _ = checkpoint.newest(trained[0] / "checkpoints")
+    frames = 0
+
+    def stop() -> bool:
+        nonlocal frames
+        frames += 1
+        return frames == 400
+
+    assert "data:image/webp" in film(load_shown(found), 100, stop)
+    assert frames == 150
 
 
 def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> None:
