@@ -112,8 +112,9 @@ def test_what_a_file_says_does_not_steer_the_terminal(plot: Any, tmp_path: Path)
         run = write_run(tmp_path / f"runs/{seed}", [0, 1], agent="ppo", seed=seed)
         with (run / "config.toml").open("a") as file:
             file.write('recipe = "\\u001b]0;title\\u0007"\n')
-    status, printed, _ = plot("runs")
+    status, printed, _ = plot("runs", "--title", "\x1b[2J")
     assert status == 0
+    assert printed.startswith(r"\x1b[2J")
     assert r"\x1b]0;title\x07, 2 seeds" in printed
     assert "\x1b" not in printed
     status, _, errors = plot("runs", "--x", "time", tmp_path / "no\x1b[2J")
