@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from string import Template
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from fastpong.board.games import Games, Player, TooManyError
 from fastpong.board.guard import App, Guard
@@ -18,6 +18,7 @@ from fastpong.board.library import Library
 from fastpong.board.state import State
 from fastpong.pages import read_asset
 from fastpong.pages.html import escape
+from fastpong.printable import printable
 
 _POLL_SECONDS = 0.03
 _EVENTS = "text/event-stream"
@@ -29,7 +30,9 @@ def make_app(library: Library, host: str, stopping: Callable[[], bool]) -> App:
     host     : that it listens on
     stopping : whether streams have to end
     """
-    page = Template(read_asset("board.html", __package__)).substitute(root=escape(library.root))
+    page = Template(read_asset("board.html", __package__)).substitute(
+        root=escape(printable(str(library.root)))
+    )
     style = read_asset("style.css") + read_asset("board.css", __package__)
     script = read_asset("charts.js") + read_asset("board.js", __package__)
     answers = _Answers(library, stopping)
@@ -70,19 +73,30 @@ class _Answers:
             player = self._games.join(run)
         except TooManyError as error:
             return PlainTextResponse(f"{error}\n", 503)
-        return StreamingResponse(self._events(run, player), media_type=_EVENTS)
+        return _Stream(self._events(player), lambda: self._games.leave(run))
 
-    async def _events(self, run: Path, player: Player) -> AsyncIterator[str]:
+    async def _events(self, player: Player) -> AsyncIterator[str]:
         seen = 0
+        while not self._stopping():
+            number, text = player.latest
+            if number != seen:
+                seen = number
+                yield f"data: {text}\n\n"
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+class _Stream(StreamingResponse):
+    """Send events, and call ``end`` afterwards, also if not even the first one was sent."""
+
+    def __init__(self, events: AsyncIterator[str], end: Callable[[], None]) -> None:
+        super().__init__(events, media_type=_EVENTS)
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            while not self._stopping():
-                number, text = player.latest
-                if number != seen:
-                    seen = number
-                    yield f"data: {text}\n\n"
-                await asyncio.sleep(_POLL_SECONDS)
+            await super().__call__(scope, receive, send)
         finally:
-            self._games.leave(run)
+            self._end()
 
 
 def _text(text: str, media_type: str) -> Callable[[Request], Response]:

@@ -16,7 +16,7 @@
 
   function writeAddress() {
     const words = new URLSearchParams();
-    for (const name of chosen) words.append("run", name);
+    for (const name of chosen || []) words.append("run", name);
     words.set("axis", get("axis").value);
     if (played) words.set("game", played);
     history.replaceState(null, "", "#" + words);
@@ -41,13 +41,24 @@
       trouble("");
       const first = chosen === null && runs.length;
       if (first) choose();
+      const gone = forget();
       show(state);
-      if (first) setTimeout(update, 0);
+      if (first || gone) setTimeout(update, 0);
     } catch (error) {
       trouble("The board does not answer: " + error.message);
     } finally {
       asking = false;
     }
+  }
+
+  // Runs that are gone leave their colour to others. If none is left, the newest are chosen again.
+  function forget() {
+    const known = new Set(runs.map((run) => run.name));
+    const left = (chosen || []).filter((name) => known.has(name));
+    if (!runs.length || left.length === (chosen || []).length) return false;
+    chosen = left.length ? left : null;
+    writeAddress();
+    return true;
   }
 
   function trouble(text) {
@@ -124,7 +135,7 @@
 
   function toggle(name, box) {
     const known = new Set(runs.map((run) => run.name));
-    chosen = chosen.filter((other) => other !== name && known.has(other));
+    chosen = (chosen || []).filter((other) => other !== name && known.has(other));
     if (box.checked) chosen.push(name);
     writeAddress();
     update();

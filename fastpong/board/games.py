@@ -7,7 +7,6 @@ third frame. Nobody looks: nobody plays.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import threading
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastpong.board.library import newest_checkpoint, own_checkpoints
+from fastpong.board.library import own_checkpoints
 from fastpong.pages.png import encode_png
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError
@@ -29,6 +28,7 @@ FRAMES_PER_PICTURE = 3
 MOST_PLAYED = 4
 """Runs whose games are played at once."""
 
+_NONE = "There is no whole checkpoint yet."
 _WAIT_SECONDS = 2.0  # for a first checkpoint
 _LOOK_SECONDS = 2.0  # for a newer checkpoint
 _LOAD_SHARE = 0.02  # of the time, that loading takes at most
@@ -70,9 +70,10 @@ class Player(threading.Thread):
     def _texts(self) -> Iterator[str]:
         """Yield pictures, of newer weights when there are some."""
         while not self._over.is_set():
-            loaded = _Loaded.of(self._run)
-            if loaded is None:
-                yield json.dumps({"note": "There is no whole checkpoint yet."})
+            loaded = _Loaded(self._run)
+            if not loaded.renew():
+                note = f"No checkpoint is whole: {loaded.refused}." if loaded.refused else _NONE
+                yield json.dumps({"note": note})
                 self._over.wait(_WAIT_SECONDS)
                 continue
             yield from self._games(loaded)
@@ -87,51 +88,59 @@ class Player(threading.Thread):
                 if moment.frame % FRAMES_PER_SECOND == 0 and not loaded.renew():
                     return
                 self._over.wait(pace.advance())
-                yield _picture(moment, watcher, number, loaded.shown)
+                yield _picture(moment, watcher, number, loaded)
 
 
 class _Loaded:
-    """Hold the weights of a checkpoint, renewed in place."""
+    """Hold the weights of a run's newest whole checkpoint, renewed in place.
 
-    def __init__(self, run: Path, path: Path) -> None:
-        self._run, self._path, self._next = run, path, 0.0
-        begun = time.monotonic()
-        self.shown = load_shown(checkpoint.load(path))
-        self._rest(begun)
+    refused : a sentence about newer checkpoints that are damaged, empty without any
+    """
 
-    @classmethod
-    def of(cls, run: Path) -> _Loaded | None:
-        """Load the newest whole checkpoint, None without one."""
-        for path in reversed(own_checkpoints(run)):
-            with contextlib.suppress(CheckpointError):  # deleted meanwhile, or damaged
-                return cls(run, path)
-        return None
+    shown: Shown
+
+    def __init__(self, run: Path) -> None:
+        self._run, self._next = run, 0.0
+        self._path: Path | None = None
+        self.refused = ""
 
     def renew(self) -> bool:
-        """Take newer weights if it is time, and return whether they fit the same player."""
-        if time.monotonic() < self._next:
-            return True
+        """Take newer weights if it is time.
+
+        Returns False without any, and if those that there are need another player.
+        """
         begun = time.monotonic()
-        path = newest_checkpoint(self._run)
-        if path is None or path == self._path:
-            self._next = begun + _LOOK_SECONDS
+        if begun < self._next:
             return True
-        try:
-            shown = load_shown(checkpoint.load(path))
-        except CheckpointError:
-            self._rest(begun)
+        shown = self._load_newer()
+        self._next = time.monotonic() + max(_LOOK_SECONDS, (time.monotonic() - begun) / _LOAD_SHARE)
+        if shown is None:
+            return self._path is not None
+        path, found = shown
+        if self._path is None:
+            self._path, self.shown = path, found
             return True
-        if shown.player != self.shown.player:
+        if found.player != self.shown.player:
             return False
-        for name, array in shown.parameters.items():
+        for name, array in found.parameters.items():
             np.copyto(self.shown.parameters[name], array)
-        self._path, self.shown = path, Shown(shown.found, shown.player, self.shown.parameters)
-        self._rest(begun)
+        self._path, self.shown = path, Shown(found.found, found.player, self.shown.parameters)
         return True
 
-    def _rest(self, begun: float) -> None:
-        now = time.monotonic()
-        self._next = now + max(_LOOK_SECONDS, (now - begun) / _LOAD_SHARE)
+    def _load_newer(self) -> tuple[Path, Shown] | None:
+        """Return the newest whole checkpoint if it is another one, and note refusals."""
+        refused = []
+        newer: tuple[Path, Shown] | None = None
+        for path in reversed(own_checkpoints(self._run)):
+            if path == self._path:
+                break
+            try:
+                newer = path, load_shown(checkpoint.load(path))
+                break
+            except CheckpointError:
+                refused += [path.name] * path.exists()  # else deleted meanwhile
+        self.refused = f"{', '.join(refused)} refused as damaged" if refused else ""
+        return newer
 
 
 class Games:
@@ -170,7 +179,8 @@ class Games:
         return len(self._players)
 
 
-def _picture(moment: Moment, watcher: Watcher, number: int, shown: Shown) -> str:
+def _picture(moment: Moment, watcher: Watcher, number: int, loaded: _Loaded) -> str:
+    shown, refused = loaded.shown, loaded.refused
     odds = watcher.odds(moment.thought) if moment.thought is not None else None
     png = encode_png(moment.screen, COLOURS)
     return json.dumps({
@@ -180,5 +190,5 @@ def _picture(moment: Moment, watcher: Watcher, number: int, shown: Shown) -> str
         "game": number + 1,
         "second": moment.frame // FRAMES_PER_SECOND,
         "agent": shown.player.agent,
-        "trained": shown.trained,
+        "trained": shown.trained + (f" ({refused})" if refused else ""),
     })  # fmt: skip

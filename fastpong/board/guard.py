@@ -34,7 +34,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Answer only requests that read, and that name this machine.
+    """Answer only requests that read, name this machine, and are of no other site.
 
     host : that the board listens on
     """
@@ -52,6 +52,8 @@ class Guard:
         if not is_this_machine(host, self._host):
             text = f"expected this machine's address or name as Host, got {host[:100]!r}\n"
             await _refuse(send, 403, text)
+        elif _is_of_another_site(scope):
+            await _refuse(send, 403, "the board answers no page of another site\n")
         elif scope["method"] not in METHODS:
             await _refuse(send, 405, "the board only reads: expected GET or HEAD\n")
         else:
@@ -83,6 +85,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _is_of_another_site(scope: Message) -> bool:
+    """Return whether another site's page asks, except to show the board's page by a link."""
+    headers = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    if headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin"):
+        return False
+    return scope["path"] != "/" or headers.get(b"sec-fetch-dest") != b"document"
 
 
 def _with_headers(send: Send) -> Send:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fastpong.printable import printable
 from fastpong.storage.finding import CONFIG
 from fastpong.storage.reading import checkpoint_paths
 from fastpong.viewing.curves import METRICS
@@ -28,11 +29,14 @@ class Library:
         self.root = root.resolve()
 
     def runs(self) -> dict[str, Path]:
-        """Return the directories of the runs there are now, by their names below the root."""
+        """Return the directories of the runs there are now, by their names below the root.
+
+        Names are printable: those of other bytes than UTF-8 could not be told to a page.
+        """
         if _is_own_file(self.root / CONFIG):
-            return {self.root.name: self.root}
+            return {printable(self.root.name): self.root}
         found = sorted(self._below(self.root, _DEPTH))
-        return {path.relative_to(self.root).as_posix(): path for path in found}
+        return {printable(path.relative_to(self.root).as_posix()): path for path in found}
 
     def _below(self, directory: Path, depth: int) -> Iterator[Path]:
         try:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from fastpong.arrays import Doubles
-from fastpong.storage.logs import Row
+from fastpong.storage.logs import HEADER, Row
 from fastpong.viewing.curves import COLUMNS, Record
 
 _PART = 1 << 22
@@ -57,9 +57,9 @@ class GrowingMetrics:
         if size < self._offset or file.read(len(self._last)) != self._last:
             self._forget()
             file.seek(0)
-        tables = [self._table]
+        tables, missing = [self._table], _missing(file)
         while lines := self._next_lines(file):
-            rows = list(parse_rows(lines))
+            rows = list(parse_rows(lines, missing))
             tables += [np.array(rows, np.float64)] if rows else []
         self._table = np.concatenate(tables)
 
@@ -81,18 +81,30 @@ def read_tail(path: Path) -> list[Row]:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - TAIL))
             data = file.read(TAIL)
+            missing = _missing(file)
     except OSError:
         return []
     lines = data[: data.rfind(b"\n") + 1].splitlines()
-    return [Row._make(row) for row in parse_rows(lines)]
+    return [Row._make(row) for row in parse_rows(lines, missing)]
 
 
-def parse_rows(lines: list[bytes]) -> Iterator[Row]:
-    """Yield the rows of lines. The header and what is no row are left out."""
+def _missing(file: BinaryIO) -> bytes:
+    """Return what rows lack: older files have no column of CPU time."""
+    file.seek(0)
+    header = file.readline(len(HEADER)).strip()
+    return b",0.0" if header + b",cpu_seconds" == HEADER.strip() else b""
+
+
+def parse_rows(lines: list[bytes], missing: bytes = b"") -> Iterator[Row]:
+    """Yield the rows of lines. The header and what is no row are left out.
+
+    missing : end of every line that the file has not
+    """
     for line in lines:
         try:
-            row = Row.parse(line)
-        except ValueError:
+            row = Row.parse(line.rstrip(b"\r\n") + missing)
+            whole = all(map(math.isfinite, row))
+        except (ValueError, OverflowError):  # the last of an integer above all floats
             continue
-        if all(map(math.isfinite, row)):
+        if whole:
             yield row

@@ -6,8 +6,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from fastpong.board.idle import Idle
 from fastpong.board.library import Library
 from fastpong.extras import how_to_install
+from fastpong.printable import printable
 
 PORT = 2600
 _END_SECONDS = 2  # for answers that are under way
@@ -18,13 +20,16 @@ class BoardError(Exception):
     """Report a board that cannot be shown. The message says what to do."""
 
 
-def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Show a board until SIGINT or SIGTERM.
+def serve(
+    root: Path, host: str, port: int, tell: Callable[[str], None], stop: Callable[[], bool]
+) -> None:
+    """Show a board until SIGINT, SIGTERM or ``stop``.
 
     root : directory of runs, or a run
     host : address to listen on
     port : 0 for any that is free
-    tell : is told the page's address
+    tell : is told the page's address, once it answers
+    stop : whether to end, polled every second. It hears signals before the server does
 
     Raises BoardError without Starlette and uvicorn, a directory, or the port.
     """
@@ -43,16 +48,27 @@ def serve(root: Path, host: str, port: int, tell: Callable[[str], None]) -> None
 
     with _listening(host, port) as listener:
         library = Library(root)
+        address = f"{printable(str(library.root))}: {_address(listener)}  (Ctrl-C ends)"
         app = make_app(library, host, lambda: server.should_exit)
+        told, idle = False, Idle()
+
+        async def notice() -> None:
+            nonlocal told
+            server.should_exit |= stop()
+            idle.end(server.server_state.connections)
+            if not told and not server.should_exit:
+                tell(address)
+            told = True
+
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+                app, log_level="error", access_log=False, server_header=False, lifespan="off",
                 proxy_headers=False, ws="none", timeout_graceful_shutdown=_END_SECONDS,
-                limit_concurrency=_MOST_CONNECTIONS,
+                limit_concurrency=_MOST_CONNECTIONS, callback_notify=notice, timeout_notify=0,
             )
         )  # fmt: skip
-        tell(f"{library.root}: {_address(listener)}  (Ctrl-C ends)")
-        server.run(sockets=[listener])
+        if not stop():
+            server.run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

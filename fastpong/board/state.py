@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,32 @@ class State:
         if len(chosen) > MOST_COMPARED:
             raise ValueError(f"run: expected up to {MOST_COMPARED}, got {len(chosen)}")
         runs = self.library.runs()
-        records = [self._record(runs[name], name) for name in chosen if name in runs]
-        return {
-            "runs": [self._summary(name, path) for name, path in runs.items()],
-            "charts": _charts([r for r in records if r is not None], axis),
+        records = {
+            place: self._guarded_record(runs[name], name)
+            for place, name in enumerate(chosen)
+            if name in runs
         }
+        return {
+            "runs": [self._guarded_summary(name, path) for name, path in runs.items()],
+            "charts": _charts({n: r for n, r in records.items() if r is not None}, axis),
+        }
+
+    def _guarded_record(self, directory: Path, name: str) -> Record | None:
+        try:
+            return self._record(directory, name)
+        except Exception:  # a damaged run costs the others nothing, and its summary says so
+            return None
+
+    def _guarded_summary(self, name: str, directory: Path) -> dict[str, Any]:
+        try:
+            return self._summary(name, directory)
+        except Exception as error:
+            about = f"cannot be read: {type(error).__name__}"
+            changed = _changed(directory)
+            return {
+                "name": name, "training": False, "about": about, "checkpoint": None,
+                "changed": changed,
+            }  # fmt: skip
 
     def _record(self, directory: Path, name: str) -> Record | None:
         path = metrics_path(directory)
@@ -144,15 +165,22 @@ def _average(last: Row) -> str:
     return f"{words.short(last.total_frames / last.wall_seconds)}/s" if last.wall_seconds else ""
 
 
-def _charts(records: Sequence[Record], axis: str) -> dict[str, str]:
-    """Return the charts as HTML, empty without runs that have episodes."""
-    curves, told = [], []
-    for record in records:
+def _charts(records: Mapping[int, Record], axis: str) -> dict[str, str]:
+    """Return the charts as HTML, empty without runs that have episodes.
+
+    records : by their places among the chosen, which are those of their colours
+    """
+    curves, told, places = [], [], []
+    for place, record in records.items():
         try:
             curves.append(make_curve(record, axis))
             told.append(record)
+            places.append(place)
         except PlotError:  # such as a metrics.csv that was put together by hand
             continue
     if not curves:
         return {"returns": "", "throughput": ""}
-    return {"returns": returns_chart(curves, axis), "throughput": throughput_chart(told)}
+    return {
+        "returns": returns_chart(curves, axis, places=places),
+        "throughput": throughput_chart(told, places),
+    }

@@ -41,5 +41,5 @@ def board(runs: Path | None, port: int, host: str) -> int:
             )
         lower()
         interrupt.deferred = True
-        serve(runs or ROOT, host, port, announce)
+        serve(runs or ROOT, host, port, announce, interrupt)
         return 0 if interrupt.number in (0, signal.SIGINT) else interrupt.status

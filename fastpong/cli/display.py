@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastpong.cli.figures import Counters, Meter, RecentMean
 from fastpong.cli.panel import Heading, Progress, make_panel
 from fastpong.cli.surfaces import InPlace, Surface
+from fastpong.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
-
-_SPELLED = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-"""Control characters, by which a text would act on the terminal, but for tabs and new lines."""
 
 
 class Display(Protocol):
@@ -98,7 +96,7 @@ def warn(text: str) -> None:
 
     It may quote a file of anybody's, so that control characters are spelled out.
     """
-    say(f"fastpong: {text.translate(_SPELLED)}", error=True)
+    say("fastpong: " + printable(text, keep="\n\t"), error=True)
 
 
 def _silence(error: bool) -> None:

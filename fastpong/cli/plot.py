@@ -192,7 +192,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
         say(text.getvalue().rstrip("\n"))
         return
     try:
-        Path(target).write_text(text.getvalue(), encoding="utf-8")
+        Path(target).write_text(text.getvalue(), encoding="utf-8", errors="replace")
     except OSError as error:
         raise PlotError(f"--csv: cannot write {target}: {error.strerror}") from error
     say(f"wrote {target}")

@@ -57,7 +57,7 @@ def report(
         asked = Asked(episodes, seconds, workers or (1 if training else available_cores()), seed)
         interrupt.deferred = True
         text = render(gather(directory, asked, interrupt, say))
-        write_atomically(output, text.encode())
+        write_atomically(output, text.encode(errors="replace"))
         announce(
             f"wrote {output}: {output.stat().st_size / 1000:,.0f} kB"
             + (f"; stopped early by {interrupt.name}" if interrupt() else "")
@@ -70,3 +70,6 @@ def _check(output: Path) -> None:
         raise click.UsageError(f"-o: expected a file .html, got {output}")
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"-o: expected a directory that exists, got {output.parent}")
+    from fastpong.storage.files import check_output
+
+    check_output(output)

@@ -27,17 +27,19 @@ def returns_chart(
     axis: str,
     marks: Sequence[Mark] = (),
     parts: Sequence[Mark] = (),
+    places: Sequence[int] = (),
 ) -> Html:
     """Return the chart of some runs' returns, at least one.
 
     axis  : that the curves were made with
     marks : levels besides parity
     parts : values of x from which on something else holds
+    places : of the runs among the colours, by default 0, 1 and so on
     """
     marks = [PARITY, *marks]
     lines = [
         Line(curve.name, n, curve.x, curve.means, dots=curve.returns)
-        for n, curve in enumerate(curves)
+        for n, curve in zip(places or range(len(curves)), curves, strict=True)
     ]
     highest = max(0.0, *(float(curve.returns.max()) for curve in curves), *(m.value for m in marks))
     x = across(axis, max(float(curve.x[-1]) for curve in curves))
@@ -45,10 +47,13 @@ def returns_chart(
     return draw_chart(lines, x, of_returns(highest), title=title, marks=marks, parts=parts)
 
 
-def throughput_chart(records: Sequence[Record]) -> Html:
-    """Return the chart of some runs' emulated frames a second, nothing if none has them."""
+def throughput_chart(records: Sequence[Record], places: Sequence[int] = ()) -> Html:
+    """Return the chart of some runs' emulated frames a second, nothing if none has them.
+
+    places : of the runs among the colours, by default 0, 1 and so on
+    """
     lines = []
-    for n, record in enumerate(records):
+    for n, record in zip(places or range(len(records)), records, strict=True):
         columns = record.columns
         if {"wall_seconds", "total_frames"} <= columns.keys():
             ends, rates = throughput(columns["wall_seconds"], columns["total_frames"])

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fastpong.pages.html import Html, tag
 from fastpong.pages.png import data_uri
-from fastpong.viewing.film import Film, Part, steps_between
+from fastpong.viewing.film import Film, Frame, Part, steps_between
 from fastpong.viewing.shown import Shown
 from fastpong.viewing.writers import check_kind, write
 
 _RATE, _SCALE = 30, 3
+_WEBP_SECONDS = 5.0  # a second of frames takes 33 MB
 _TYPES = {".mp4": "video/mp4", ".webp": "image/webp"}
 
 
-def film(shown: Shown, seconds: float) -> Html:
+def film(shown: Shown, seconds: float, stop: Callable[[], bool]) -> Html:
     """Return the element of a film, with all its data.
 
-    seconds : its length at most
+    seconds : its length at most. A .webp has up to 5 s: its frames stay in memory until its end
+    stop    : whether to end it with the next frame
 
     Raises FilmError where a package is missing.
     """
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / f"film{_kind()}"
         check_kind(path)
+        if path.suffix == ".webp":
+            seconds = min(seconds, _WEBP_SECONDS)
         player = shown.player
         part = Part(shown.watcher(), shown.trained, "computer", player.agent, range(1000))
         frames = Film([part], _SCALE).frames(steps_between(_RATE, 1), round(seconds * _RATE))
-        write(path, frames, _RATE)
+        write(path, _until(frames, stop), _RATE)
         source = data_uri(path.read_bytes(), _TYPES[path.suffix])
     words = f"A game of {player.agent} {shown.trained}"
     if path.suffix == ".webp":
@@ -37,6 +42,14 @@ def film(shown: Shown, seconds: float) -> Html:
         "video", src=source, aria_label=words, class_="film", controls="", muted="", loop="",
         playsinline="",
     )  # fmt: skip
+
+
+def _until(frames: Iterable[Frame], stop: Callable[[], bool]) -> Iterator[Frame]:
+    """Yield frames, the first one in any case."""
+    for frame in frames:
+        yield frame
+        if stop():
+            return
 
 
 def _kind() -> str:

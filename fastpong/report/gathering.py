@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastpong.console.cartridge import EmulatorError
 from fastpong.pages.html import Html
 from fastpong.report.evaluated import Evaluated, evaluate_checkpoints
 from fastpong.report.filmed import film
@@ -79,11 +80,14 @@ def gather(
     if asked.seconds and gathered.shown is not None and not stop():
         tell(f"filming {asked.seconds:g} s")
         try:
-            gathered.film = film(gathered.shown, asked.seconds)
-        except FilmError as error:
+            gathered.film = film(gathered.shown, asked.seconds, stop)
+        except (FilmError, EmulatorError) as error:
             gathered.note("film", f"No film: {error}")
     if asked.episodes and gathered.shown is not None:
-        _play(gathered, asked, stop, tell)
+        try:
+            _play(gathered, asked, stop, tell)
+        except EmulatorError as error:
+            gathered.note("evaluation", f"No episodes: {error}")
     if stop():
         gathered.note("evaluation", "The command was stopped before it had played all episodes.")
     return gathered
@@ -104,7 +108,7 @@ def _read(gathered: Gathered) -> None:
         for refusal in refusals:
             gathered.note("evaluation", f"Checkpoint refused: {refusal}")
         gathered.weights = _weights(gathered.shown)
-    except CheckpointError as error:
+    except (CheckpointError, EmulatorError) as error:
         gathered.note("evaluation", str(error))
 
 

@@ -191,7 +191,7 @@ class Config:
         """
         try:
             return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the last of deep nesting
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, object]:

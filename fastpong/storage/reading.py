@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs
 from fastpong.storage.run import LOCK, VERSIONS, RunError
 
 _LOCKS = Path("/proc/locks")
+_PID_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,28 @@ def is_training(directory: Path) -> bool:
     moment would be refused.
     """
     try:
-        inode = (directory / LOCK).stat().st_ino
-        pid = int((directory / LOCK).read_text())
+        found = (directory / LOCK).lstat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its other end
+            return False
+        with (directory / LOCK).open("rb") as file:
+            pid = int(file.read(_PID_BYTES))
     except (OSError, ValueError):
         return False
     try:
         lines = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:  # another system than Linux
         return _is_alive(pid)
-    return any(line[1] == "FLOCK" and line[5].endswith(f":{inode}") for line in lines)
+    return any(line[1] == "FLOCK" and line[5].endswith(f":{found.st_ino}") for line in lines)
 
 
 def checkpoint_paths(directory: Path) -> list[Path]:
     """Return the manifests of a run's checkpoints, the oldest first."""
-    found = (path for path in directory.glob(f"{CHECKPOINTS}/*.json") if path.stem.isdigit())
+    found = [path for path in directory.glob(f"{CHECKPOINTS}/*.json") if _is_number(path.stem)]
     return sorted(found, key=lambda path: int(path.stem))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _is_alive(pid: int) -> bool:

@@ -119,11 +119,11 @@ def draw_groups(
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
-        _draw_axes(axes, groups, axis)
+        lines = _draw_axes(axes, groups, axis)
         note = "dots: episodes   line: mean of the last " + f"{window}"
         if any(group.band for group in groups):
             note += "   band: " + ("lowest to highest" if band == "range" else "± std of runs")
-        _label(axes, groups, title, note, wide)
+        _label(axes, groups, lines, title, note, wide)
 
     save(path, size, draw)
 
@@ -144,16 +144,18 @@ def longest_x(groups: Sequence[Group]) -> float:
     return max(float(curve.x[-1]) for group in groups for curve in group.curves)
 
 
-def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
+def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> list[Any]:
+    """Draw groups, and return a line of each."""
     scale, label = axis_scale(axis, longest_x(groups))
     runs = [curve for group in groups for curve in group.curves]
     cloud = sum(len(curve.x) for curve in runs) >= _CLOUD
+    lines = []
     for place, group in enumerate(groups):
         colour = COLOURS[place % len(COLOURS)]
         style = _STYLES[place // len(COLOURS) % len(_STYLES)]
         for curve in group.curves:
             _draw_dots(axes, curve, scale, colour, len(runs), cloud)
-        _draw_group(axes, group, scale, colour, style)
+        lines.append(_draw_group(axes, group, scale, colour, style))
     ticks = score_ticks(groups)
     if ticks[-1] >= 0:
         _draw_parity(axes)
@@ -164,6 +166,7 @@ def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> None:
     axes.set_xlabel(label, color=_INK)
     axes.set_ylabel("points per episode", color=_INK)
     _dress(axes, axis)
+    return lines
 
 
 def _draw_parity(axes: Axes) -> None:
@@ -205,36 +208,33 @@ def _draw_dots(
     )
 
 
-def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any) -> None:
-    """Draw a group's band, or its runs' means."""
-    label = textwrap.fill(group.label, _LEGEND_COLUMNS)
+def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any) -> Any:
+    """Draw a group's band, or its runs' means, and return one of its lines."""
     band = group.band
     if band is None:
-        for curve in group.curves:
-            _draw_line(axes, curve.x / scale, curve.means, colour, style, label)
-            label = "_nolegend_"
-        return
+        lines = [_draw_line(axes, c.x / scale, c.means, colour, style) for c in group.curves]
+        return lines[0]
     x = band.x / scale
     axes.fill_between(x, band.low, band.high, color=colour, alpha=0.2, linewidth=0, zorder=2.5)
-    _draw_line(axes, x, band.mean, colour, style, label)
+    return _draw_line(axes, x, band.mean, colour, style)
 
 
 def _draw_line(
-    axes: Axes, x: Doubles, y: Doubles, colour: str, style: Any, label: str
-) -> None:  # fmt: skip
+    axes: Axes, x: Doubles, y: Doubles, colour: str, style: Any
+) -> Any:  # fmt: skip
     # A white edge keeps the mean readable where it crosses its own episodes or another run.
     axes.plot(x, y, color="white", linewidth=3.6, zorder=3, solid_capstyle="round", alpha=0.85)
-    axes.plot(
+    (line,) = axes.plot(
         x,
         y,
         color=colour,
         linewidth=2.0,
         linestyle=style,
         zorder=4,
-        label=label,
         solid_capstyle="round",
         marker="o" if len(x) < 3 else None,
     )
+    return line
 
 
 def _dress(axes: Axes, axis: str) -> None:
@@ -256,15 +256,26 @@ def _dress(axes: Axes, axis: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _label(axes: Axes, groups: Sequence[Group], title: str, note: str, wide: bool) -> None:
-    """Name one group above, several in a legend."""
+def _label(
+    axes: Axes, groups: Sequence[Group], lines: Sequence[Any], title: str, note: str, wide: bool
+) -> None:
+    """Name one group above, several in a legend.
+
+    Names are no formulas, and the legend has those too that begin with an underscore.
+    """
     if len(groups) == 1:
         title = title or groups[0].label
     else:
         place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if wide else {"loc": "best"}
-        legend = axes.legend(labelcolor=_INK, fontsize=8 if wide else 9, frameon=not wide, **place)
+        labels = [textwrap.fill(group.label, _LEGEND_COLUMNS) for group in groups]
+        legend = axes.legend(
+            lines, [" "] * len(lines), labelcolor=_INK, fontsize=8 if wide else 9,
+            frameon=not wide, **place,
+        )  # fmt: skip
+        for text, label in zip(legend.get_texts(), labels, strict=True):
+            text.set(text=label, parse_math=False)
         legend.get_frame().set(alpha=0.85, linewidth=0)
-    axes.set_title(title, loc="left", color=_INK, fontsize=11, pad=18)
+    axes.set_title(title, loc="left", color=_INK, fontsize=11, pad=18, parse_math=False)
     axes.annotate(
         note,
         (1, 1),

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from fastpong.printable import printable
+
 if TYPE_CHECKING:
     from rich.color import ColorSystem
 
@@ -69,7 +71,7 @@ class Painter:
         """Return a line of text, cut or filled to ``width`` characters."""
         parts = []
         for piece in pieces:
-            text = piece.text[:width]
+            text = printable(piece.text)[:width]
             width -= len(text)
             parts.append(self._styled(text, piece.colour, piece.bold))
         return "".join(parts) + " " * width

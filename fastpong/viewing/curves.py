@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpong.arrays import Doubles
+from fastpong.printable import printable
 from fastpong.storage.finding import CONFIG
 
 WINDOW = 40
@@ -220,9 +221,9 @@ def _read_row(line: Sequence[str], places: Sequence[int]) -> list[float] | None:
 
 def _run_name(path: Path) -> str:
     if path.name != METRICS:
-        return path.stem
+        return printable(path.stem)
     name = path.parent.name  # of a link, if it is one
-    return name if name not in ("", "..") else path.resolve().parent.name
+    return printable(name if name not in ("", "..") else path.resolve().parent.name)
 
 
 def _read_settings(directory: Path) -> Mapping[str, object]:
@@ -245,11 +246,11 @@ def make_curve(record: Record, axis: str = "steps", window: int = WINDOW) -> Cur
         raise ValueError(f"axis: expected one of {', '.join(AXES)}, got {axis!r}")
     column, factor, *_ = AXES[axis]
     x = record.columns.get(column, np.zeros(0))
-    if not x.any():
+    if not (x > 0).any():
         there = [name for name, other in AXES.items() if other.column in record.columns]
         raise PlotError(
-            f"{record.path}: has no {column}, which --x {axis} needs; it has "
-            f"{', '.join(there) or 'none of the axes'}"
+            f"{record.path}: has no {column}{' above 0' * bool(x.any())}, which --x {axis} needs; "
+            f"it has {', '.join(there) or 'none of the axes'}"
         )
     if (fall := np.flatnonzero(np.diff(x) < 0)).size:
         raise PlotError(

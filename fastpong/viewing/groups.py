@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fastpong.arrays import Doubles
+from fastpong.printable import printable
 from fastpong.viewing.curves import AXES, Curve
 
 BY = ("settings", "directory", "env", "agent", "recipe", "run")
@@ -67,7 +68,7 @@ class Group:
     def label(self) -> str:
         """Return the name with its number of seeds."""
         count = len(self.curves)
-        seeds = {curve.settings.get("seed") for curve in self.curves}
+        seeds = {repr(curve.settings.get("seed")) for curve in self.curves}
         noun = "seeds" if len(seeds) == count else "runs"
         return self.name if count == 1 else f"{self.name}, {count} {noun}"
 
@@ -175,7 +176,7 @@ def _key(curve: Curve, by: str) -> object:
         return curve.path.resolve().parent.parent
     if by == "settings":
         return repr(sorted(_related(curve.settings).items()))
-    return curve.settings.get(by, "")
+    return repr(curve.settings.get(by, ""))
 
 
 def _related(settings: Settings) -> Settings:
@@ -187,6 +188,7 @@ def _names(groups: Sequence[Sequence[Curve]], by: str) -> list[str]:
     plain = [_name(group, by) for group in groups]
     if by == "settings":
         plain = _with_differences(groups, plain)
+    plain = [printable(name) for name in plain]
     return [
         name if plain.count(name) == 1 else f"{name} ({plain[:place].count(name) + 1})"
         for place, name in enumerate(plain)

@@ -64,6 +64,33 @@ def test_damaged_rows_are_left_out(tmp_path: Path) -> None:
     assert [row.episode for row in read_tail(path)] == [1, 2, 3]
 
 
+def test_a_number_above_all_floats_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(HEADER + line(1) + line(2).replace(b"1002", b"9" * 400) + line(3))
+    record = GrowingMetrics(path, "run").read()
+    assert record is not None
+    assert record.columns["episode"].tolist() == [1, 3]
+    assert [row.episode for row in read_tail(path)] == [1, 3]
+
+
+def test_an_older_file_has_no_column_of_cpu_time(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    lines = [text.rpartition(b",")[0] + b"\n" for text in (HEADER, *map(line, (1, 2, 3)))]
+    metrics = GrowingMetrics(path, "run")
+    for count in (3, 4):
+        path.write_bytes(b"".join(lines[:count]))
+        record = metrics.read()
+        assert record is not None
+        assert record.columns["episode"].tolist() == list(range(1, count))
+        assert not record.columns["cpu_seconds"].any()
+    assert [row.episode for row in read_tail(path)] == [1, 2, 3]
+    # A line of nine values in a file of ten columns is damaged.
+    path.write_bytes(HEADER + line(1) + lines[2])
+    record = metrics.read()
+    assert record is not None
+    assert record.columns["episode"].tolist() == [1]
+
+
 def test_the_tail_of_a_long_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_bytes(HEADER + b"".join(map(line, range(1, 2001))) + b"2001,")

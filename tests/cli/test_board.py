@@ -12,6 +12,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +84,48 @@ def test_several_runs_share_a_chart(home: Path, trained: tuple[Path, str], tmp_p
         ("c0", "a"), ("c1", "b"), ("c2", "sweep/c"), ("c3", "&lt;b&gt;bad&lt;"),
     ]  # fmt: skip
     assert "<b>" not in returns
+
+
+def test_a_damaged_run_costs_the_others_nothing(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    names = ["nested", "large", "number", "good", "a\udcff", "a\udcfe"]
+    runs = {name: Path(shutil.copytree(trained[0], tmp_path / name)) for name in names}
+    (runs["nested"] / "config.toml").write_text("x = " + 6000 * "[" + 6000 * "]")
+    with (runs["large"] / "metrics.csv").open("a") as file:
+        file.write(f"4,0.0,{'9' * 400},1,0.0,1,1,1,1.0,1.0\n")
+    (runs["number"] / "checkpoints" / "²2.json").write_text("{}")
+    with showing(tmp_path, cwd=home) as board:
+        told = board.state(run=["nested", "large", "number", "good", r"a\udcff", r"a\udcfe"])
+        with board.game(r"a\udcff") as answer:
+            assert "png" in next(m for m in events(answer) if "note" not in m)
+    about = {run["name"]: run["about"] for run in told["runs"]}
+    assert about.pop("nested") == "settings that cannot be read"
+    known = "karpathy on PongDeterministic-v4"
+    assert about == dict.fromkeys(["large", "number", "good", r"a\udcff", r"a\udcfe"], known)
+    assert all(run["episodes"] == "3" for run in told["runs"])
+    assert told["charts"]["returns"].count("<li>") == 6
+
+
+def test_a_root_that_is_not_utf_8(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
+    root = tmp_path / "b\udcff"
+    shutil.copytree(trained[0], root)
+    with showing(root, cwd=home) as board:
+        assert r"b\udcff" in board.ask("/")[1]
+        assert [run["name"] for run in board.state()["runs"]] == [r"b\udcff"]
+
+
+def test_colours_are_those_of_the_places_among_the_chosen(
+    home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    for name in "abc":
+        shutil.copytree(trained[0], tmp_path / name)
+    (tmp_path / "b" / "metrics.csv").unlink()
+    with showing(tmp_path, cwd=home) as board:
+        charts = board.state(run=["gone", "a", "b", "c"])["charts"]
+    for chart in charts.values():
+        found = re.findall(r'<li><i class="(c\d)"></i>([^<]*)<', chart)
+        assert found == [("c1", "a"), ("c3", "c")]
 
 
 @pytest.mark.parametrize(
@@ -238,16 +282,30 @@ def test_a_run_without_checkpoint_waits(
         assert "png" in next(moment for moment in stream if "note" not in moment)
 
 
-def test_an_older_checkpoint_plays_where_the_newest_is_damaged(
+def test_a_damaged_checkpoint_is_named_and_an_older_one_plays(
     home: Path, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(trained[0], tmp_path / "run"))
-    (run / "checkpoints" / "00000003.safetensors").write_bytes(b"no")
-    with showing(tmp_path, cwd=home) as board, board.game("run") as answer:
-        assert next(events(answer))["trained"].startswith("2 episodes")
+    *others, newest = sorted((run / "checkpoints").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-5])
+    with showing(tmp_path, cwd=home) as board:
+        with board.game("run") as answer:
+            moment = next(m for m in events(answer) if "note" not in m)
+        assert moment["trained"].startswith("2 episodes")
+        assert "(00000003.json refused as damaged)" in moment["trained"]
+        for other in others:
+            other.write_bytes(b"")
+        note = ""
+        ends = time.monotonic() + STOP_SECONDS
+        while "00000002" not in note:
+            assert time.monotonic() < ends
+            with board.game("run") as answer:
+                note = next(events(answer)).get("note", "")
+    assert note.startswith("No checkpoint is whole: 00000003.json, 00000002.json")
+    assert note.endswith("refused as damaged.")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_a_stream_open(
     home: Path, trained: tuple[Path, str], number: signal.Signals
 ) -> None:
@@ -255,8 +313,23 @@ def test_a_signal_ends_it_with_a_stream_open(
         next(events(answer))
         board.process.send_signal(number)
         _, errors = board.process.communicate(timeout=20)
-    assert board.process.returncode == (0 if number == signal.SIGINT else 143)
+    assert board.process.returncode == (0 if number == signal.SIGINT else 128 + number)
     assert errors == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_starts_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Killer:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'uvicorn':\n"
+        f"            os.kill(os.getpid(), {number:d})\n"
+        "sys.meta_path.insert(0, Killer())\n"
+    )
+    done = fastpong("board", tmp_path, "--port", 0, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == (0 if number == signal.SIGINT else 128 + number)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_board_writes_nothing(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
@@ -299,4 +372,51 @@ def test_without_the_server_library_it_says_what_to_install(tmp_path: Path) -> N
 
 
 def test_it_runs_at_a_low_priority(board: Board) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, board.process.pid) >= 15
+    board.state()
+    threads = [int(path.name) for path in Path(f"/proc/{board.process.pid}/task").iterdir()]
+    assert all(os.getpriority(os.PRIO_PROCESS, thread) >= 15 for thread in threads)
+
+
+def test_all_threads_get_a_low_priority() -> None:
+    code = (
+        "import os, threading, numpy\n"
+        "from fastpong.runtime.priority import lower\n"
+        "over = threading.Event()\n"
+        "threading.Thread(target=over.wait).start()\n"
+        "lower()\n"
+        "threads = [int(name) for name in os.listdir('/proc/self/task')]\n"
+        "print(len(threads), min(os.getpriority(os.PRIO_PROCESS, n) for n in threads))\n"
+        "over.set()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    count, lowest = map(int, done.stdout.split())
+    assert count >= 2
+    assert lowest >= 15
+
+
+def test_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
+    with showing(tmp_path, cwd=tmp_path) as board, contextlib.ExitStack() as opened:
+        for _ in range(70):
+            line = socket.create_connection(("127.0.0.1", board.port), timeout=20)
+            opened.enter_context(line)
+        ends = time.monotonic() + 30
+        while board.ask("/state")[0].status != 200:
+            assert time.monotonic() < ends, "the board answers nobody"
+            time.sleep(0.2)
+        board.process.send_signal(signal.SIGINT)
+        _, errors = board.process.communicate(timeout=20)
+    assert errors == ""
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_get_nothing(board: Board, site: str) -> None:
+    for path in ("/state", "/game", "/board.js"):
+        answer, text = board.ask(path, **{"Sec-Fetch-Site": site})
+        assert answer.status == 403
+        assert "another site" in text
+    for own in ("same-origin", "none"):
+        assert board.ask("/state", **{"Sec-Fetch-Site": own})[0].status == 200
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert board.ask("/", **link)[0].status == 200, "a link to the board"

@@ -107,6 +107,39 @@ def test_a_picture_and_numbers_at_once(plot: Any, tmp_path: Path) -> None:
     assert printed.startswith("wrote b.csv\nwrote b.svg\nrun\n")
 
 
+def test_what_a_file_says_does_not_steer_the_terminal(plot: Any, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        run = write_run(tmp_path / f"runs/{seed}", [0, 1], agent="ppo", seed=seed)
+        with (run / "config.toml").open("a") as file:
+            file.write('recipe = "\\u001b]0;title\\u0007"\n')
+    status, printed, _ = plot("runs", "--title", "\x1b[2J")
+    assert status == 0
+    assert printed.startswith(r"\x1b[2J")
+    assert r"\x1b]0;title\x07, 2 seeds" in printed
+    assert "\x1b" not in printed
+    status, _, errors = plot("runs", "--x", "time", tmp_path / "no\x1b[2J")
+    assert status == 0
+    assert r"no\x1b[2J: expected" in errors
+    assert "\x1b" not in errors
+
+
+def test_steps_below_one_are_refused(plot: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [0, 1, 2])
+    text = (run / "metrics.csv").read_text()
+    for step in (100, 200, 300):
+        text = text.replace(f",{step},", f",{step - 300},")
+    (run / "metrics.csv").write_text(text)
+    status, _, errors = plot("run")
+    assert status == 1
+    assert "has no total_steps above 0, which --x steps needs" in errors
+
+
+def test_numbers_of_a_name_that_is_not_utf_8(plot: Any, tmp_path: Path) -> None:
+    write_run(tmp_path / "a\udcff", [0, 1])
+    assert plot("a\udcff", "--csv", "numbers.csv")[0] == 0
+    assert r"a\udcff" in (tmp_path / "numbers.csv").read_text(encoding="utf-8")
+
+
 def test_seeds_and_groups(plot: Any, tmp_path: Path) -> None:
     for name, seed, hidden in (("a", 1, 8), ("b", 2, 8), ("c", 1, 16)):
         returns = [7 * seed, -10, -15]

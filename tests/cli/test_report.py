@@ -6,11 +6,16 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, rows, training
+
+from fastpong.report.filmed import film
+from fastpong.storage import checkpoint
+from fastpong.viewing.shown import load_shown
 
 QUICK = ("--episodes", 0, "--seconds", 0)
 
@@ -181,6 +186,59 @@ def test_what_is_refused(
     words = [word.replace("RUN", str(trained[0])) for word in arguments]
     assert expected in complaint(fastpong("report", *words, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_no_output(trained: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "r.html").mkdir()
+    done = fastpong("report", trained[0], "-o", "r.html", cwd=tmp_path)
+    assert "r.html: expected a file to write, got a directory" in complaint(done)
+    assert done.stdout == "", "before any work"
+
+
+def test_names_that_are_not_utf_8(trained: tuple[Path, str], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "a\udcff"))
+    (run / "versions.json").write_text('{"fastpong": "\\ud800"}')
+    done = fastpong("report", run, "-o", "r.html", *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "karpathy on PongDeterministic-v4" in Page(tmp_path / "r.html").text
+
+
+def test_a_game_that_is_not_installed_is_a_note(trained: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ale_py'] = None\n")
+    done = fastpong(
+        "report", trained[0], "-o", "r.html", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}
+    )
+    assert done.returncode == 0, done
+    assert "expected ale_py to be installed" in Page(tmp_path / "r.html").text
+
+
+def test_ctrl_c_ends_the_film(trained: tuple[Path, str]) -> None:
+    found, _ = checkpoint.newest(trained[0] / "checkpoints")
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 3
+
+    assert "data:" in film(load_shown(found), 100, stop)
+    assert asked == 3
+
+
+def test_a_film_that_stays_in_memory_is_short(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    found, _ = checkpoint.newest(trained[0] / "checkpoints")
+    frames = 0
+
+    def stop() -> bool:
+        nonlocal frames
+        frames += 1
+        return frames == 400
+
+    assert "data:image/webp" in film(load_shown(found), 100, stop)
+    assert frames == 150
 
 
 def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> None:

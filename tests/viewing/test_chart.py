@@ -54,6 +54,15 @@ def test_a_picture_names_its_runs_and_axes(tmp_path: Path) -> None:
     assert "band" not in picture
 
 
+@pytest.mark.parametrize("name", ["_first", r"a$\frac$", "$x$", "__", "x_$"])
+def test_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    alone = draw([ramp(name, 50)], tmp_path / "alone.svg").read_text()
+    both = draw([ramp(name, 50), ramp("second", 60)], tmp_path / "both.svg").read_text()
+    for text in (alone, both):
+        assert f">{name}</text>" in text
+    assert ">second</text>" in both
+
+
 def test_seeds_have_a_band_and_one_name(tmp_path: Path) -> None:
     runs = [
         curve(f"r{seed}", range(100), [seed] * 100, seed=seed, agent="ppo", recipe="pong")

@@ -79,6 +79,10 @@ def test_a_run_is_named_as_it_is_called(tmp_path: Path, monkeypatch: pytest.Monk
         assert read_record(Path(path)).name == "some_run"
 
 
+def test_a_name_that_is_not_utf_8_is_written_out(tmp_path: Path) -> None:
+    assert read_record(write_run(tmp_path / "a\udcff", [0])).name == r"a\udcff"
+
+
 def test_more_columns_in_any_order_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "thin.csv"
     path.write_text("extra,return,episode\nx,-2,10\ny,-1,20\n")

@@ -13,6 +13,13 @@ from fastpong.settings.config import CHANGEABLE
 from fastpong.viewing.groups import UNRELATED, make_band, make_groups, table, value_at
 
 
+@pytest.mark.parametrize("by", ["settings", "env"])
+def test_settings_that_are_lists_make_groups(by: str) -> None:
+    curves = [curve(f"{n}", [1, 2], [0, 0], seed=[n], env=["a"]) for n in (1, 2)]
+    (group,) = make_groups(curves, by)
+    assert group.label.endswith(", 2 seeds")
+
+
 def test_a_band_by_hand() -> None:
     curves = [curve("a", [0, 10, 20], [0, 6, 12]), curve("b", [0, 5, 20], [2, 4, 0])]
     band = make_band(curves, "std", 3)
