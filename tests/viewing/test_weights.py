@@ -133,7 +133,7 @@ def test_a_weight_of_one_scale_is_found_there() -> None:
 def test_pretrained_agents_have_pictures(name: str) -> None:
     agent = read_trained(find(Path(name))[0], "numpy")
     sections = read_sections(agent, 5)
-    assert len(sections) == 2
+    assert len(sections) == (1 if name == "karpathy" else 2)  # the others have filters or scales
     for section in sections:
         assert section.units
         for unit in section.units:
