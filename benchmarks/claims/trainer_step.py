@@ -96,7 +96,7 @@ class ReplaySession(Session):
     """The session of a run with a ``ReplayPool``."""
 
     def __init__(self, config: Config, messages: list[bytes]) -> None:
-        self.config = config
+        self.config, self._trainer_now, self.emulator = config, None, "console"
         self.plan = make_plan(config.env, config.stages, config.backend, config.dtype)
         first = self.plan.stages[0]
         slots = first.stage.settings.lag + 1
