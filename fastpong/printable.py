@@ -1,4 +1,4 @@
-"""Text of files and directories, made fit for screens and pages."""
+"""Text made fit for screens and pages."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(
         letter if letter.isprintable() or letter in keep else repr(letter)[1:-1] for letter in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things, as in 1 episode and 2,000 episodes."""
+    return f"{number:,} {noun}" + "s" * (number != 1)

@@ -32,7 +32,7 @@ class Plan:
         ]
         for stage, spec in zip(stages, specs, strict=True):
             _check_follows(stages[0], specs[0], stage, spec)
-        spreads = [_spread(variants[0], variant) for variant in variants]
+        spreads = [_spread(base, variant) for variant in variants]
         kept = max(s.screens_needed(n) for s, n in zip(specs, spreads, strict=True))
         self.stages: list[PlannedStage] = []
         for index, stage in enumerate(stages):
@@ -64,16 +64,9 @@ class Plan:
         return next(stage for stage in reversed(self.stages) if stage.first_task <= task)
 
 
-def _spread(first: Variant, later: Variant) -> int:
-    """Return the later steps in one of the first."""
-    if later is first:
-        return 1
-    (whole,), (part,) = first.frameskip, later.frameskip
-    if whole % part:
-        raise ValueError(
-            f"frame_skip: expected a divisor of the first stage's, {whole}, got {part}"
-        )
-    return whole // part
+def _spread(base: Variant, finer: Variant) -> int:
+    """Return the finer steps in one of the environment's own."""
+    return 1 if finer is base else base.frameskip[0] // finer.frameskip[0]
 
 
 def _check_follows(first: Stage, spec: Spec, later: Stage, later_spec: Spec) -> None:

@@ -61,8 +61,8 @@ class PlannedStage:
     index        : its number, from 0
     spec         : its agent with its settings
     variant      : the environment with the stage's frame skip
-    frame_spread : steps from one compared screen to the next, over the time of one step of the
-                   first stage
+    frame_spread : steps from one compared screen to the next, over the time of the environment's
+                   own frame skip
     frames_kept  : screens that an environment keeps, the same in all stages
     first_task, first_step : tasks and steps of the run before it
     starts       : for each schedule, the steps of the run before it started

@@ -74,24 +74,10 @@ def differences(found: Environment, trained: Variant) -> list[str]:
         raise ValueError(
             f"env: expected the game {trained.game.rom}, got {found.game}; make ALE/Pong-v5"
         )
-    sentences = []
-    if found.frameskip not in (None, trained.frameskip):
-        sentences.append(
-            f"env: frameskip is {_listed(found.frameskip)}, the agent was trained with "
-            f"{_listed(trained.frameskip)}"
-        )
-    if found.sticky not in (None, trained.sticky):
-        sentences.append(
-            f"env: repeat_action_probability is {found.sticky:g}, the agent was trained with "
-            f"{trained.sticky:g}"
-        )
+    sentences = [f"env: {told}" for told in trained.differences(found.frameskip, found.sticky)]
     if found.wrappers:
         sentences.append(f"env: {', '.join(found.wrappers)} changes what the agent was trained on")
     return sentences
-
-
-def _listed(frameskip: tuple[int, ...] | None) -> str:
-    return " or ".join(map(str, frameskip or ()))
 
 
 def _settings(env: Any) -> Mapping[str, Any]:

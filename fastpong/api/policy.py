@@ -112,11 +112,7 @@ class Policy:
         sentences = differences(found, self._planned.variant)
         if sentences and not self._warned:
             self._warned = True
-            warnings.warn(
-                f"{'; '.join(sentences)}; the agent plays worse there than "
-                f"{self._planned.variant.gymnasium_make} would show",
-                stacklevel=stacklevel,
-            )
+            warnings.warn(self._planned.variant.warning(sentences), stacklevel=stacklevel)
         return sentences
 
     def _begin(self, count: int, starts: Array) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from fastpong.printable import counted
 from fastpong.settings.config import Config
 from fastpong.training.goal import Counters
 from fastpong.training.session import Outcome
@@ -43,7 +44,7 @@ class Lines:
             self._print()
         state = "reached the goal" if outcome.reached else "ended"
         print(
-            f"{state} after {outcome.episode:,} episodes, {outcome.steps:,} steps"
+            f"{state} after {counted(outcome.episode, 'episode')}, {counted(outcome.steps, 'step')}"
             if outcome.finished
             else f"stopped after episode {outcome.episode:,}",
             flush=True,

@@ -13,14 +13,17 @@ from types import FrameType
 from typing import Any, Self
 
 from fastpong import recipes
+from fastpong.agents import AGENTS
 from fastpong.api.loading import load
 from fastpong.api.policy import Policy
 from fastpong.api.progress import Lines
+from fastpong.api.tracking import Tracked, check_tracker
 from fastpong.envs.variants import find_like
 from fastpong.settings.config import Config
 from fastpong.settings.tables import find_agent, override
 from fastpong.storage.finding import find, run_of
 from fastpong.storage.run import Run
+from fastpong.storage.tracking import FAILED, FINISHED, STOPPED
 from fastpong.training.beginning import find_weights, initial_weights, settings_of
 from fastpong.training.goal import Counters
 from fastpong.training.session import Outcome, Session
@@ -35,6 +38,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
+    track: str | None = None,
     **settings: Any,
 ) -> Training:
     """Begin a training, or go on with one.
@@ -48,6 +52,7 @@ def train(
     run_dir  : of the new run, by default a new one under runs/
     resume   : the directory of a run to go on with instead of a recipe
     progress : print a line every few seconds
+    track    : wandb or mlflow, to send the run there, too
     settings : those of ``fastpong train --help``, with underscores. until=None: no goal.
                ``stages``, a list of tables as in a recipe, replaces those of the recipe.
                ``sticky``, gymnasium's repeat_action_probability, and ``frame_skip`` beside env
@@ -55,8 +60,11 @@ def train(
                weights, is what the run begins with. It has that agent's settings then, unless
                recipe or agent are given
 
-    Raises ValueError for a setting out of range, RunError for a directory that cannot be used.
+    Raises ValueError for a setting out of range, RunError for a directory that cannot be used and
+    a tracker that cannot begin, ImportError for one that is not installed.
     """
+    if track is not None:
+        check_tracker(track)
     changes = {**settings, **{k: v for k, v in (("env", env), ("agent", agent)) if v is not None}}
     if "sticky" in changes or (env is not None and "frame_skip" in changes):
         asked = changes.pop("frame_skip", None), changes.pop("sticky", None)
@@ -68,9 +76,9 @@ def train(
                     f"{name}: expected none beside resume, got {value!r}; a resumed run has its own"
                 )
         run = Run.resume(run_of(Path(resume)), overrides=changes, warn=_warn)
-        return Training(run, progress=progress)
+        return Training(run, progress=progress, track=track)
     config = _new_config(recipe, env, agent, changes)
-    return Training(Run.create(run_dir, config, warn=_warn), progress=progress)
+    return Training(Run.create(run_dir, config, warn=_warn), progress=progress, track=track)
 
 
 def _new_config(
@@ -98,8 +106,12 @@ def _named(env: str | None, frame_skip: int | None, sticky: float | None) -> str
 
 def _base(recipe: str | None, env: str | None, agent: str | None) -> Mapping[str, object]:
     """Return the values that the settings override."""
+    if recipe in AGENTS and recipe not in recipes.RECIPES:
+        raise ValueError(f"recipe: expected a recipe, got the agent {recipe!r}; give agent instead")
     if recipe is not None:
         return recipes.load(recipe).values
+    if agent in recipes.RECIPES and agent not in AGENTS:
+        raise ValueError(f"agent: expected an agent, got the recipe {agent!r}; give recipe instead")
     if agent is not None:
         name = find_agent(agent)
         known = (recipes.load(each) for each in recipes.RECIPES)
@@ -120,13 +132,17 @@ class Training:
     outcome : how it ended, None before
     """
 
-    def __init__(self, run: Run, *, progress: bool = True) -> None:
+    def __init__(self, run: Run, *, progress: bool = True, track: str | None = None) -> None:
         self.run_dir, self.config = run.directory, run.config
         self.outcome: Outcome | None = None
         self._interrupt = _Interrupt()
         with ExitStack() as stack:
             stack.enter_context(run)
             session = stack.enter_context(Session(run.config))
+            self._tracked = None
+            if track is not None:
+                session.save_first(run)  # the run can be resumed if the tracker cannot begin
+                self._tracked = stack.enter_context(Tracked(run, track))
             self._lines = Lines(run.config, run.directory) if progress else None
             begin = self._lines.begin if self._lines else _ignore
             self._episodes = session.episodes(run, begin=begin, stop=self._interrupt)
@@ -155,14 +171,20 @@ class Training:
             self.outcome = end.value or self.outcome
             if self._lines and end.value:
                 self._lines.end(end.value)
-            self.close()
+            self._end(FINISHED if end.value and end.value.finished else STOPPED)
             raise
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._end(FAILED if isinstance(error, Exception) else STOPPED)
             raise
         if self._lines:
             self._lines.update(stats)
         return stats
+
+    def _end(self, status: str) -> None:
+        """Close, with the status that a tracker is told."""
+        if self._tracked is not None:
+            self._tracked.status = status
+        self.close()
 
     def run(self) -> Outcome:
         """Train to the end, and return how it ended."""

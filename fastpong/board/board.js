@@ -120,7 +120,7 @@
     made.classList.toggle("training", run.training);
     made.querySelector(".state").textContent = run.training ? "training" : "ended " + ago(run.changed);
     const parts = ["", run.about];
-    if (run.episodes) parts.push(run.episodes + " episodes", run.won + " won", run.steps + " steps", run.time, run.rate);
+    if (run.episodes) parts.push(run.episodes + (run.episodes === "1" ? " episode" : " episodes"), run.won + " won", run.steps + " steps", run.time, run.rate);
     made.querySelector(".facts").textContent = parts.join(" · ");
     return made;
   }

@@ -15,17 +15,37 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 
 
-def find_checkpoint(path: Path) -> Found:
+def find_checkpoint(path: Path, older: str | None = None) -> Found:
     """Load a run's newest whole checkpoint, a checkpoint's file or exported weights.
 
-    Refused checkpoints are reported.
+    older : episode or file of another of the run's checkpoints
+
+    Refused checkpoints are reported. Raises click.UsageError for a checkpoint that is not there.
     """
     from fastpong.storage.finding import find
 
-    found, refusals = find(path)
+    found, refusals = find(path if older is None else _older(path, older))
     for refusal in refusals:
         warn(f"checkpoint refused: {refusal}")
     return found
+
+
+def _older(run: Path, older: str) -> Path:
+    """Return the file of a run's checkpoint, of an episode or by its path."""
+    if not (older.isascii() and older.isdecimal()):
+        path = Path(older)
+        inside = run / "checkpoints" / path.name
+        return inside if inside.is_file() and not path.exists() else path
+    path = run / "checkpoints" / f"{int(older):08d}.json"
+    if path.exists():
+        return path
+    there = sorted(int(file.stem) for file in path.parent.glob("*.json") if file.stem.isdecimal())
+    if not there:
+        raise click.UsageError(f"--checkpoint: expected a run with checkpoints, got {run}")
+    raise click.UsageError(
+        f"--checkpoint: expected an episode that {run} has a checkpoint of, "
+        f"{', '.join(map(str, there))}, got {older}"
+    )
 
 
 def newest_run() -> Path | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import click
 
-from fastpong.cli.options import NEVER, flag
+from fastpong.cli.display import say
+from fastpong.cli.options import NEVER, as_option, flag
+from fastpong.printable import counted
 
 if TYPE_CHECKING:
     from fastpong import recipes
@@ -75,9 +77,12 @@ def named_env(
         flags = "--sticky" if frame_skip is None else "--frame-skip"
         raise click.UsageError(f"{flags}: expected --env beside it, as in --env ALE/Pong-v5")
     try:
-        return find_like(str(env), frame_skip, sticky).name
+        found = find_like(str(env), frame_skip, sticky)
     except ValueError as error:
-        raise click.UsageError(str(error).replace("env", "--env", 1)) from None
+        raise click.UsageError(as_option(error)) from None
+    if found.name != env:
+        say(found.explained)
+    return found.name
 
 
 def changes(
@@ -179,9 +184,9 @@ def _checked_weights(config: Config) -> str:
     try:
         initial_weights(config)
     except ValueError as error:
-        raise click.UsageError(str(error).replace("init_from", "--init-from", 1)) from None
+        raise click.UsageError(as_option(error)) from None
     found = find_checkpoint(Path(config.init_from))
-    return f"begins with the weights of {found.path}, after {found.episode:,} episodes"
+    return f"begins with the weights of {found.path}, after {counted(found.episode, 'episode')}"
 
 
 def _recommended(recipe: recipes.Recipe, words: Mapping[str, str | bool]) -> list[str]:
@@ -304,7 +309,7 @@ def _typed(words: Mapping[str, str | bool], agents: Sequence[str]) -> dict[str, 
         try:
             values[name] = field.convert(_parse(field, text))
         except ValueError as error:
-            raise click.UsageError(str(error).replace(name, flag(name), 1)) from error
+            raise click.UsageError(as_option(error)) from error
     return values
 
 

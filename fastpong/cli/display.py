@@ -11,12 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fastpong.cli.figures import Counters, Meter, RecentMean
 from fastpong.cli.panel import Heading, Progress, make_panel
 from fastpong.cli.surfaces import InPlace, Surface
-from fastpong.printable import printable
+from fastpong.printable import counted, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,28 +26,6 @@ if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
 
 REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
-
-
-class Display(Protocol):
-    """Show a training session to a person."""
-
-    def begin(self, counters: Counters) -> None:
-        """Begin at the trainer's counters."""
-
-    def update(self, stats: EpisodeStats, restarts: int) -> None:
-        """Show an episode and the workers replaced so far."""
-
-    def evaluated(self, row: EvaluationRow, best: float) -> None:
-        """Show an evaluation, and the highest mean so far."""
-
-    def tick(self) -> None:
-        """Give the display its turn, several times a second."""
-
-    def close(self) -> None:
-        """Restore the screen.
-
-        May be called twice.
-        """
 
 
 _gone: set[bool] = set()
@@ -118,7 +96,7 @@ class Plain:
         self._heard = True
         self._line(
             f"training {heading.agent} on {heading.env}: {heading.length}, "
-            f"{heading.workers} worker{'s' * (heading.workers > 1)}, {heading.backend}, "
+            f"{counted(heading.workers, 'worker')}, {heading.backend}, "
             f"{heading.dtype}; run directory {heading.directory}"
         )
 
@@ -140,8 +118,8 @@ class Plain:
     def evaluated(self, row: EvaluationRow, best: float) -> None:
         """Print the evaluation's line."""
         self._line(
-            f"evaluation after episode {row.episode}  mean {row.mean:+.2f} of {row.eval_episodes} "
-            f"episodes  best {best:+.2f}"
+            f"evaluation after episode {row.episode}  mean {row.mean:+.2f} of "
+            f"{counted(row.eval_episodes, 'episode')}  best {best:+.2f}"
         )
 
     def _line(self, text: str) -> None:
@@ -154,6 +132,9 @@ class Plain:
 
     def close(self) -> None:
         """Do nothing: the lines stand."""
+
+    def restore(self) -> None:
+        """Do nothing: nothing was taken."""
 
 
 class Live:
@@ -212,6 +193,11 @@ class Live:
         if self._open:
             self._guarded(lambda: self._surface.close(self._panel()))
             self._open = False
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the terminal back at once, from a signal's handler."""
+        self._surface.restore()
 
     def _panel(self) -> Panel:
         self._progress.elapsed = self._meter.elapsed
@@ -230,7 +216,7 @@ def open_display(
     *,
     progress: bool,
     surface: Callable[[Console], Surface] | None = None,
-) -> Display:
+) -> Plain | Live:
     """Return a live display, or lines without terminal."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     if progress and terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown"):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from fastpong.cli.checkpoints import PATH, default_agent, find_checkpoint
-from fastpong.cli.display import say, say_table
+from fastpong.cli.display import say, say_table, warn
 from fastpong.cli.interrupt import Interrupt
-from fastpong.cli.options import Names
+from fastpong.cli.names import Names
+from fastpong.cli.options import as_option
+from fastpong.printable import counted
 
 if TYPE_CHECKING:
     from fastpong.storage.finding import Found
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", short_help="Play episodes with the weights of a checkpoint.")
-@click.argument("checkpoint", type=PATH, required=False, metavar="[RUN]")
+@click.argument("run", type=PATH, required=False, metavar="[RUN]")
+@click.option("--checkpoint", metavar="EPISODE",
+              help="The run's checkpoint of that episode, or its file.  [default: the newest]",
+              )  # fmt: skip
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True,
               help="Episodes to play; more give a surer mean.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary alone.")
@@ -36,13 +41,21 @@ if TYPE_CHECKING:
               help="Seed of the episodes; none of them is one of training's.")  # fmt: skip
 @click.option("--env", type=Names("fastpong.envs.variants", "VARIANTS"),
               help="Environment to play.  [default: the run's]")  # fmt: skip
+@click.option("--frame-skip", "--frameskip", type=click.IntRange(min=1), metavar="FRAMES",
+              help="The same game with this frame skip.  [default: the environment's]",
+              )  # fmt: skip
+@click.option("--sticky", "--repeat-action-probability", type=click.FloatRange(0, 1),
+              metavar="PROBABILITY",
+              help="The same game with such sticky actions.  [default: the environment's]",
+              )  # fmt: skip
 @click.option("--emulator", type=Names("fastpong.envs.choice", "EMULATORS"),
               help="Emulator to play on; the episodes are the same.  [default: the run's]",
               )  # fmt: skip
 @click.option("--backend", type=Names("fastpong.kernels", "MODULES"),
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
 def evaluate(
-    checkpoint: Path | None,
+    run: Path | None,
+    checkpoint: str | None,
     episodes: int,
     quiet: bool,
     as_json: bool,
@@ -50,6 +63,8 @@ def evaluate(
     greedy: bool,
     seed: int,
     env: str | None,
+    frame_skip: int | None,
+    sticky: float | None,
     emulator: str | None,
     backend: str | None,
 ) -> int:
@@ -60,24 +75,22 @@ def evaluate(
     it: the newest run under runs/, else pretrained weights.
     """
     with Interrupt() as interrupt:
+        from fastpong.envs.variants import find_variant
         from fastpong.settings.config import available_cores, default_backend
         from fastpong.training.evaluation import evaluate as play
         from fastpong.training.evaluation import restore
 
-        found = find_checkpoint(checkpoint or default_agent())
+        found = find_checkpoint(run or default_agent(), checkpoint)
         player, parameters = restore(
-            found,
-            backend or default_backend(),
-            env=env,
-            seed=seed,
-            greedy=greedy,
-            emulator=emulator,
+            found, backend or default_backend(), seed=seed, greedy=greedy, emulator=emulator
         )
+        player = _moved(player, env, frame_skip, sticky)
         workers = workers or available_cores()
         if not as_json:
-            say(
-                f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}"
-            )
+            if env not in (None, player.env):
+                say(find_variant(player.env).explained)
+            after = counted(found.episode, "episode")
+            say(f"{found.path}: {player.agent} after {after}, plays {player.place}")
         played = []
         interrupt.deferred = True
         for game in play(player, parameters, episodes=episodes, workers=workers, stop=interrupt):
@@ -92,16 +105,30 @@ def evaluate(
         return interrupt.status
 
 
+def _moved(
+    trained: Player, env: str | None, frame_skip: int | None, sticky: float | None
+) -> Player:
+    """Return the player in the environment asked for, with a warning if it is another one."""
+    try:
+        player = trained.elsewhere(env, frame_skip, sticky)
+    except ValueError as error:
+        raise click.UsageError(as_option(error)) from None
+    variant, played = trained.variant, player.variant
+    if told := variant.differences(played.frameskip, played.sticky):
+        warn(f"warning: {variant.warning(told)}")
+    return player
+
+
 def _summarize(played: list[Game], note: str) -> None:
     from fastpong.training.evaluation import summarize
 
     summary = summarize([game.score for game in played], [game.length for game in played])
-    frames = sum(game.frames for game in played) / len(played)
+    frames, deviation = sum(game.frames for game in played) / len(played), summary.deviation
     say_table(
         {
             "episodes": f"{summary.episodes}{note}",
             "mean": f"{summary.mean:.2f}",
-            "standard deviation": f"{summary.deviation:.2f}",
+            "standard deviation": "-" if deviation is None else f"{deviation:.2f}",
             "min": f"{summary.lowest:.0f}",
             "max": f"{summary.highest:.0f}",
             "wins": f"{summary.wins} of {summary.episodes}",
@@ -120,6 +147,7 @@ def _as_json(found: Found, player: Player, played: list[Game]) -> dict[str, obje
         "agent": player.agent,
         "trained_episodes": found.episode,
         "env": player.env,
+        "frame_skip": player.variant.frameskip,
         "seed": player.seed,
         "deterministic": player.greedy,
         "episodes": summary.episodes,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastpong.envs.games import PONG
+from fastpong.printable import counted
 
 if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
@@ -25,12 +26,12 @@ _SCALE_WIDTH = 12  # of two numbers and two spaces
 class RecentMean:
     """Track the mean return of the last episodes, and the one that ends the run.
 
-    until    : that mean, None or beyond the game's best for none
+    until    : that mean, None for none
     episodes : their number in the mean
     """
 
     def __init__(self, until: float | None, episodes: int) -> None:
-        self.until = None if until is None or until > PONG.best_score else until
+        self.until = until
         self._scores: deque[float] = deque(maxlen=episodes)
 
     def begin(self, counters: Counters) -> None:
@@ -57,7 +58,7 @@ class RecentMean:
         if self.value is None:
             return ""
         goal = f" of {self.until:+g}" if self.until is not None else ""
-        return f"last {self.count} episode{'s' * (self.count > 1)} {self.value:+.2f}{goal}"
+        return f"last {counted(self.count, 'episode')} {self.value:+.2f}{goal}"
 
     @property
     def share(self) -> float | None:

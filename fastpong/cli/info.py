@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fastpong.cli.checkpoints import PATH, find_checkpoint
 from fastpong.cli.display import say_table
+from fastpong.cli.ending import resume_command
+from fastpong.cli.figures import clock
+from fastpong.printable import counted
+
+if TYPE_CHECKING:
+    from fastpong.storage.checkpoint import Checkpoint
+    from fastpong.storage.logs import Row
+
+WINDOW = 40
+"""Episodes of the mean return."""
 
 
 @click.command(short_help="Print versions for a bug report, or facts about a run.")
@@ -40,17 +52,19 @@ def _machine() -> dict[str, str]:
 
 
 def _agent(run: Path) -> dict[str, str]:
-    """Describe an agent and its environment."""
+    """Describe an agent and its environment, and the run that it is of."""
     from fastpong.settings.config import default_backend
+    from fastpong.storage.checkpoint import Checkpoint
     from fastpong.training.trained import read_trained
 
-    trained = read_trained(find_checkpoint(run), default_backend())
+    found = find_checkpoint(run)
+    trained = read_trained(found, default_backend())
     config, number, count = trained.config, trained.stage + 1, len(trained.config.stages)
     stage = config.stages[trained.stage]
     table = {
         "agent": stage.agent,
         "checkpoint": str(trained.path),
-        "trained": f"{trained.episode:,} episodes, {trained.steps:,} steps",
+        "trained": f"{counted(trained.episode, 'episode')}, {counted(trained.steps, 'step')}",
         "environment": config.env,
         "in gymnasium": trained.planned.variant.gymnasium_make,
         "recipe": config.recipe or "none",
@@ -59,7 +73,49 @@ def _agent(run: Path) -> dict[str, str]:
         table["begun with"] = f"the weights of {config.init_from}"
     if count > 1:
         table["stage"] = f"{number} of {count}: {stage.about}"
+    table["seed"] = str(config.seed)
+    if isinstance(found, Checkpoint):
+        table["wall time"] = clock(found.manifest["counters"]["wall_seconds"])
+        if run.is_dir():
+            table |= _run(run, found)
     return table
+
+
+def _run(run: Path, found: Checkpoint) -> dict[str, str]:
+    """Describe the state of a run, and how well it plays."""
+    from fastpong.storage.sweep import read_rows
+    from fastpong.training.periodic import read_best
+
+    rows, best = read_rows(run, newest=True), read_best(run)
+    recent = [row.score for row in rows[-WINDOW:]]
+    table = {"state": _state(run, found, rows)}
+    if recent:
+        mean = sum(recent) / len(recent)
+        table["mean return"] = f"{mean:+.2f}, of the last {counted(len(recent), 'episode')}"
+    table["best evaluation"] = "none, trained without --eval-every"
+    if best is not None:
+        games = counted(best.eval_episodes, "episode")
+        table["best evaluation"] = f"{best.mean:+.2f} of {games}, after episode {best.episode:,}"
+    return table
+
+
+def _state(run: Path, found: Checkpoint, rows: Sequence[Row]) -> str:
+    """Return whether a run goes on, has ended, or can be resumed."""
+    from fastpong.settings.config import Config
+    from fastpong.storage.evaluations import read_evaluations
+    from fastpong.storage.finding import CONFIG
+    from fastpong.storage.reading import is_training
+    from fastpong.training.session import goal_of
+
+    if is_training(run):
+        return f"running, at episode {rows[-1].episode if rows else 0:,}"
+    counters, path = found.manifest["counters"], run / CONFIG
+    config = Config.build(Config.load(path) if path.is_file() else found.manifest["config"])
+    judged = [row.total_steps for row in read_evaluations(run)]
+    missing = config.eval_every is not None and (judged or [0])[-1] < counters["total_steps"]
+    if goal_of(config).over(counters) and not missing:
+        return "ended"
+    return f"interrupted; to go on: {resume_command(run, ())}"
 
 
 def _emulator() -> str:

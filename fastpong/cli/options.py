@@ -10,13 +10,12 @@ The help shows the main options, and all settings of an agent that is named besi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
+from fastpong.cli.names import Listed, stray
 from fastpong.cli.seeds import joined
 from fastpong.settings.words import answer
 
@@ -43,39 +42,10 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-class Names(click.ParamType):  # type: ignore[type-arg]
-    """Describe one of the names in a module's table.
-
-    The module is imported when needed.
-    """
-
-    name = "name"
-
-    def __init__(self, module: str, table: str, aliases: str | None = None) -> None:
-        self._module, self._table, self._aliases = module, table, aliases
-
-    def _names(self, table: str) -> list[str]:
-        return list(getattr(import_module(self._module), table))
-
-    def _choice(self) -> click.Choice[str]:
-        return click.Choice(self._names(self._table))
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name. click.BadParameter lists those there are."""
-        if self._aliases is not None:
-            aliases: Mapping[str, str] = getattr(import_module(self._module), self._aliases)
-            value = aliases.get(value, value)
-        return self._choice().convert(value, param, ctx)
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str | None:
-        """Return the word for a value in the help."""
-        return "NAME"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Complete a name."""
-        return self._choice().shell_complete(ctx, param, incomplete)
+def as_option(error: ValueError) -> str:
+    """Return an error's message with the setting as an option, in ``--env: expected ...``."""
+    name, colon, rest = str(error).partition(":")
+    return flag(name) + colon + rest if colon and name.isidentifier() else str(error)
 
 
 class Setting(click.Option):
@@ -92,7 +62,7 @@ class Setting(click.Option):
         if field.kind is bool:
             super().__init__([f"{flag(name)}/{flag('no_' + name)}", name], default=None)
         elif field.choices is not None:
-            kind = click.Choice(list(field.choices))
+            kind = Listed(list(field.choices))
             super().__init__([flag(name), name], type=kind, metavar="NAME")
         else:
             names = {int: "INTEGER", float: "NUMBER", Schedule: "NUMBER", str: "TEXT"}
@@ -151,13 +121,17 @@ class SettingsCommand(click.Command):
         """Parse, with an answer for other programs' options."""
         ctx.meta[_AGENT] = _named_agent(args)
         try:
-            return super().parse_args(ctx, joined(args))
+            ctx.allow_extra_args = True  # for an answer of ours
+            rest = super().parse_args(ctx, joined(args))
         except click.NoSuchOption as error:
             name = error.option_name.lstrip("-")
             told = answer(name, flag) or answer(name.removeprefix("no-"), flag)
             if told is None:
                 raise
             raise click.UsageError(f"{error.option_name}: {told}", ctx) from None
+        if rest and not ctx.resilient_parsing:
+            raise click.UsageError(stray(rest[0]), ctx)
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the main options, and a named agent's settings."""

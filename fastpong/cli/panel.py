@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastpong.cli.figures import Counters, Rates, RecentMean, clock, sparkline
+from fastpong.printable import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -50,8 +51,8 @@ class Heading:
     def length(self) -> str:
         """Return the length of the run in words."""
         if self.total_timesteps is None:
-            return f"{self.episodes:,} episodes"
-        return f"{self.total_timesteps:,} steps"
+            return counted(self.episodes, "episode")
+        return counted(self.total_timesteps, "step")
 
 
 class Row(NamedTuple):

@@ -14,7 +14,7 @@ import click
 from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import say
 from fastpong.cli.interrupt import Interrupt
-from fastpong.cli.options import Names
+from fastpong.cli.names import Names
 from fastpong.cli.shown import find_shown
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class Speed(click.ParamType):  # type: ignore[type-arg]
 
 @click.command(short_help="Watch an agent play.")
 @click.argument("run", type=PATH, required=False)
-@click.option("--checkpoint", "episode", type=click.IntRange(min=0), metavar="EPISODE",
-              help="The run's checkpoint of that episode.  [default: the newest]")  # fmt: skip
+@click.option("--checkpoint", metavar="EPISODE",
+              help="The run's checkpoint of that episode, or its file.  [default: the newest]",
+              )  # fmt: skip
 @click.option("--window", is_flag=True, help="Open a window. Needs pygame and Pillow.")
 @click.option("--human", "side", type=click.Choice(["left", "right"]),
               help="Play yourself: at the left against the agent, at the right against the "
@@ -74,7 +75,7 @@ class Speed(click.ParamType):  # type: ignore[type-arg]
               help="Kernels to compute with.  [default: the best there is]")  # fmt: skip
 def play(
     run: Path | None,
-    episode: int | None,
+    checkpoint: str | None,
     window: bool,
     side: Side | None,
     episodes: int | None,
@@ -102,8 +103,9 @@ def play(
         match = _against_computer(run) if side == "right" else None
         if match is None:
             agent = find_shown(
-                run, episode, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend
-            )
+                run, checkpoint, seed=seed, greedy=greedy, env=env, emulator=emulator,
+                backend=backend,
+            )  # fmt: skip
             match = _against_agent(agent) if side == "left" else _watched(agent)
         results = _show(match, window, episodes, speed, interrupt)
         say(match.about)

@@ -9,6 +9,7 @@ import click
 
 from fastpong.cli.checkpoints import PATH, find_checkpoint
 from fastpong.cli.display import say
+from fastpong.printable import counted
 
 if TYPE_CHECKING:
     from fastpong.training.trained import Trained
@@ -56,6 +57,6 @@ def default_output(run: Path) -> Path:
 def _title(trained: Trained) -> str:
     agent = trained.planned.stage.agent
     return (
-        f"What the hidden units of {agent} see, after {trained.episode:,} episodes of "
+        f"What the hidden units of {agent} see, after {counted(trained.episode, 'episode')} of "
         f"{trained.config.env}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fastpong.cli.display import say
-from fastpong.cli.options import Names
+from fastpong.cli.names import Names
 
 
 @click.command(short_help="List the recipes, or print one.")

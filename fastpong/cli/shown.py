@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from fastpong.cli.checkpoints import default_agent, find_checkpoint
 
 if TYPE_CHECKING:
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 def find_shown(
     run: Path | None,
-    episode: int | None,
+    checkpoint: str | None,
     *,
     seed: int,
     greedy: bool,
@@ -25,29 +23,13 @@ def find_shown(
 ) -> Shown:
     """Load an agent to be shown.
 
-    run     : as for ``find_checkpoint``. None: the newest run under runs/, else pretrained weights
-    episode : of the run's checkpoint. None: the newest
+    run        : as for ``find_checkpoint``. None: the newest run under runs/, else pretrained ones
+    checkpoint : episode or file of the run's checkpoint. None: the newest
 
     Raises click.UsageError without anything to show, CheckpointError and EmulatorError as
     ``restore``.
     """
     from fastpong.viewing.shown import load_shown
 
-    path = run or default_agent()
-    found = find_checkpoint(path if episode is None else _checkpoint_of(path, episode))
+    found = find_checkpoint(run or default_agent(), checkpoint)
     return load_shown(found, seed=seed, greedy=greedy, env=env, emulator=emulator, backend=backend)
-
-
-def _checkpoint_of(run: Path, episode: int) -> Path:
-    """Return the file of a run's checkpoint."""
-    directory = run / "checkpoints"
-    path = directory / f"{episode:08d}.json"
-    if path.exists():
-        return path
-    there = sorted(int(file.stem) for file in directory.glob("*.json") if file.stem.isdigit())
-    if not there:
-        raise click.UsageError(f"--checkpoint: expected a run with checkpoints, got {run}")
-    raise click.UsageError(
-        f"--checkpoint: expected an episode that {run} has a checkpoint of, "
-        f"{', '.join(map(str, there))}, got {episode}"
-    )

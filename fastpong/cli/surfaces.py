@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
+from fastpong.viewing.echo import QuietControls
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
@@ -28,6 +30,9 @@ class Surface(Protocol):
     def close(self, panel: Panel) -> None:
         """Leave the panel as it is now, and give cursor and streams back."""
 
+    def restore(self) -> None:
+        """Give the terminal back at once, from a signal's handler."""
+
 
 class InPlace:
     """Redraw a panel in place, by Rich."""
@@ -35,6 +40,7 @@ class InPlace:
     def __init__(self, console: Console) -> None:
         from rich.live import Live as RichLive
 
+        self._controls = QuietControls(console.file)
         # Messages to standard error appear above the panel, unless they go somewhere else.
         self._live = RichLive(
             "",
@@ -45,6 +51,7 @@ class InPlace:
 
     def show(self, panel: Panel) -> None:
         """Draw over the panel before."""
+        self._controls.begin()
         self._live.update(panel)
         if not self._live.is_started:
             self._live.start()
@@ -55,5 +62,12 @@ class InPlace:
 
     def close(self, panel: Panel) -> None:
         """Draw the last state and release cursor and streams."""
-        self.show(panel)
-        self._live.stop()
+        try:
+            self.show(panel)
+            self._live.stop()
+        finally:
+            self.restore()
+
+    def restore(self) -> None:
+        """Show control characters again."""
+        self._controls.end()

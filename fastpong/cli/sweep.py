@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpong.cli.display import announce, say, warn
+from fastpong.cli.ending import resume_command
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
+from fastpong.printable import counted
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
 from fastpong.settings.fields import fields
 from fastpong.storage.sweep import Sweep, read_rows
@@ -183,18 +184,20 @@ def _run(sweep: Sweep, track: str | None, progress: bool, interrupt: Interrupt) 
     _, at_once = share(available_cores(), len(sweep.seeds), config.workers)
     jobs = [_job(sweep, seed, track) for seed in sweep.seeds]
     say(
-        f"sweep of {len(jobs)} seed{'s' * (len(jobs) > 1)}, {at_once} at a time with "
-        f"{config.workers} worker{'s' * (config.workers > 1)} each; directory {sweep.directory}"
+        f"sweep of {counted(len(jobs), 'seed')}, {at_once} at a time with "
+        f"{counted(config.workers, 'worker')} each; directory {sweep.directory}"
     )
     interrupt.pids = lambda: [job.process.pid for job in jobs if job.process and job.running]
     interrupt.deferred = True
     display = open_sweep_display(jobs, config.until_episodes, progress=progress)
+    interrupt.restore = display.restore
     try:
         for job in play(jobs, at_once, interrupt, display.tick):
             display.ended(job)
     finally:
         display.close()
-    return _report(sweep, jobs, interrupt)
+    words = ["--no-progress"] * (not progress) + (["--track", track] if track is not None else [])
+    return _report(sweep, jobs, interrupt, words)
 
 
 def _job(sweep: Sweep, seed: int, track: str | None) -> Job:
@@ -243,8 +246,11 @@ def play(
             job.stop()
 
 
-def _report(sweep: Sweep, jobs: Sequence[Job], interrupt: Interrupt) -> int:
-    """Say how all ended, and return the exit status."""
+def _report(sweep: Sweep, jobs: Sequence[Job], interrupt: Interrupt, words: Sequence[str]) -> int:
+    """Say how all ended, and return the exit status.
+
+    words : options for the command to go on
+    """
     window = sweep.config.until_episodes
     for line in results(jobs, window):
         announce(line)
@@ -253,7 +259,7 @@ def _report(sweep: Sweep, jobs: Sequence[Job], interrupt: Interrupt) -> int:
     for job in failed:
         warn(f"seed {job.seed} failed: {job.complaint()}; see {job.log}")
     if any(job.status != 0 for job in jobs):
-        announce(f"to go on: fastpong train --resume {shlex.quote(str(sweep.directory))}")
+        announce(f"to go on: {resume_command(sweep.directory, words)}")
     return interrupt.status or (1 if failed else 0)
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from fastpong.cli.display import say, warn
 from fastpong.cli.figures import clock
 from fastpong.storage.sweep import read_rows
+from fastpong.training.stats import sample_deviation
+from fastpong.viewing.echo import QuietControls
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +56,9 @@ class SweepDisplay(Protocol):
     def close(self) -> None:
         """Restore the screen."""
 
+    def restore(self) -> None:
+        """Restore the terminal's settings at once, from a signal's handler."""
+
 
 class Lines:
     """Print a line per run, every few seconds."""
@@ -81,6 +86,9 @@ class Lines:
     def close(self) -> None:
         """Do nothing: the lines stand."""
 
+    def restore(self) -> None:
+        """Do nothing: nothing was taken."""
+
 
 class Live:
     """Show a table with a line per run that is always up to date."""
@@ -91,12 +99,14 @@ class Live:
         self._jobs, self._window = jobs, window
         self._drawn, self._open = 0.0, True
         self._live = RichLive("", auto_refresh=False)
+        self._controls = QuietControls(self._live.console.file)
         self._guarded(self._live.start)
 
     def tick(self) -> None:
         """Redraw, at most twice a second."""
         if self._open and time.monotonic() - self._drawn >= REFRESH_SECONDS:
             self._drawn = time.monotonic()
+            self._controls.begin()
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
 
     def ended(self, job: Shown) -> None:
@@ -110,6 +120,11 @@ class Live:
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
             self._guarded(self._live.stop)
             self._open = False
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the terminal back at once, from a signal's handler."""
+        self._controls.end()
 
     def _guarded(self, action: object) -> None:
         try:
@@ -187,10 +202,12 @@ def _results(jobs: Iterable[Shown], window: int) -> Table:
             *(f"{_best(job.directory, means):+.2f}", f"{last.total_steps:,}"),
             *(clock(last.wall_seconds), job.state),
         )
-    if len(finals) > 1:
-        mean, deviation = statistics.fmean(finals), statistics.stdev(finals)
+    if finals and table.row_count > 1:
+        found = sample_deviation(finals)
+        deviation = "-" if found is None else f"{found:.2f}"
+        mean = f"{statistics.fmean(finals):+.2f}"
         table.add_section()
-        table.add_row("mean", "", f"{mean:+.2f}", "", "", "", f"standard deviation {deviation:.2f}")
+        table.add_row("mean", "", mean, "", "", "", f"standard deviation {deviation}")
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,17 +11,18 @@ import click
 
 from fastpong.cli.checkpoints import PATH, newest_run
 from fastpong.cli.choice import Choice, changes, choose, named_env, sets_workers
-from fastpong.cli.display import announce, open_display, say, warn
+from fastpong.cli.display import open_display, say, warn
+from fastpong.cli.ending import nothing_left, report
 from fastpong.cli.interrupt import Interrupt
-from fastpong.cli.options import Names, SettingsCommand
+from fastpong.cli.names import Names
+from fastpong.cli.options import SettingsCommand
 from fastpong.cli.panel import Heading
 from fastpong.cli.seeds import Seeds, check_alone, refuse_watch
 
 if TYPE_CHECKING:
-    from fastpong.storage.checkpoint import Checkpoint
     from fastpong.storage.run import Run
     from fastpong.storage.tracking import Tracking
-    from fastpong.training.session import Outcome, Session
+    from fastpong.training.session import Session
 
 NEWEST = "newest"
 SWEEP, SWEEP_SETTINGS = "sweep.json", "settings.toml"
@@ -42,6 +43,12 @@ class Outlets(NamedTuple):
 
             if (reason := missing(self.track)) is not None:
                 raise click.UsageError(reason)
+
+    @property
+    def words(self) -> list[str]:
+        """Return the options that name them, which no run keeps."""
+        shown = ["--no-progress"] * (not self.progress) + ["--watch"] * self.watch
+        return shown + (["--track", self.track] if self.track is not None else [])
 
     def tracking(self, run: Run) -> AbstractContextManager[Tracking | None]:
         """Begin to track a run, if asked to."""
@@ -166,7 +173,7 @@ def _resume(
         assert run.checkpoint is not None
         for refusal in run.refusals:
             warn(f"checkpoint refused: {refusal}")
-        if (reason := _nothing_left(run, run.checkpoint)) is not None:
+        if (reason := nothing_left(run, run.checkpoint, outlets.words)) is not None:
             say(reason)
             return 0
         say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
@@ -179,38 +186,6 @@ def _resume(
             )
         with Session(run.config) as session:
             return _train(session, run, outlets, interrupt)
-
-
-def _nothing_left(run: Run, found: Checkpoint) -> str | None:
-    """Explain why a run is over. None: it is not.
-
-    The text says how to train on.
-    """
-    from fastpong.training.periodic import lacks_last
-    from fastpong.training.session import goal_of
-
-    directory, config, counters = run.directory, run.config, found.manifest["counters"]
-    if lacks_last(run, counters):
-        return None
-    again = f"to train on: fastpong train --resume {shlex.quote(str(directory))}"
-    if found.episode >= config.episodes:
-        return (
-            f"{directory} has {found.episode:,} episodes, and {config.episodes:,} were asked for; "
-            f"{again} --episodes {2 * max(found.episode, 1)}"
-        )
-    limit = config.total_timesteps
-    if limit is not None and counters["total_steps"] >= limit:
-        return (
-            f"{directory} has {counters['total_steps']:,} steps, and {limit:,} were asked for; "
-            f"{again} --total-timesteps {2 * counters['total_steps']}"
-        )
-    if goal_of(config).reached(counters):
-        return (
-            f"{directory} has reached a mean return of {config.until:g} over "
-            f"{config.until_episodes} episodes after {found.episode:,} episodes; {again} "
-            f"--until never, or to a higher one"
-        )
-    return None
 
 
 def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -> int:
@@ -234,11 +209,12 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
     if outlets.watch:
         from fastpong.cli.watching import beside
 
-        surface = beside(session, interrupt)
+        surface = beside(session)
     if outlets.track is not None:
         session.save_first(run)
     with outlets.tracking(run) as tracking:
         display = open_display(heading, progress=outlets.progress, surface=surface)
+        interrupt.restore = display.restore
         try:
             interrupt.deferred = True
             outcome = session.train(run, display=display, stop=interrupt)
@@ -246,54 +222,20 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
             display.close()
         if tracking is not None and outcome.finished:
             tracking.finished()
-    return _report(run, outcome, interrupt)
-
-
-def _report(run: Run, outcome: Outcome, interrupt: Interrupt) -> int:
-    """Announce the checkpoint, and return the exit status."""
-    config = run.config
-    manifest = run.directory / "checkpoints" / f"{outcome.saved:08d}.json"
-    where = str(manifest) if outcome.saved >= 0 else "none, see above"
-    run_name = shlex.quote(str(run.directory))
-    if outcome.reached:
-        announce(
-            f"reached a mean return of {config.until:g} over the last {config.until_episodes} "
-            "episodes"
-        )
-    _report_best(run)
-    if outcome.finished:
-        announce(
-            f"trained {outcome.episode:,} episodes, {outcome.steps:,} steps; checkpoint {where}"
-        )
-        announce(f"to see how well it plays: fastpong eval {run_name}")
-        return 0
-    announce(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")
-    announce(f"to go on: fastpong train --resume {run_name}")
-    return interrupt.status
-
-
-def _report_best(run: Run) -> None:
-    """Announce the best weights, if the run is evaluated."""
-    from fastpong.storage.checkpoint import CheckpointError
-    from fastpong.training.periodic import BEST, read_best
-
-    if run.config.eval_every is None:
-        return
-    with suppress(CheckpointError):
-        if (best := read_best(run.directory)) is not None:
-            announce(
-                f"best evaluation {best.mean:+.2f}, after episode {best.episode:,}; weights "
-                f"{run.directory / BEST}"
-            )
+    return report(run, outcome, interrupt, outlets.words)
 
 
 def _find_run(resume: Path) -> Path:
     """Return the run named, by itself or a file of it, or the newest."""
+    from fastpong import pretrained
     from fastpong.storage.finding import run_of
     from fastpong.storage.run import ROOT, RunError
 
     if resume != Path(NEWEST) or resume.is_dir():
-        return run_of(resume)
+        run = run_of(resume)
+        if run.is_file() or (not run.exists() and str(run) in pretrained.NAMES):
+            _refuse_weights(run)
+        return run
     found = _newest()
     if found is None:
         raise RunError(
@@ -301,6 +243,21 @@ def _find_run(resume: Path) -> Path:
             "name the run to go on with"
         )
     return found
+
+
+def _refuse_weights(path: Path) -> None:
+    """Refuse to resume an agent without a run, and say what it is good for.
+
+    Raises CheckpointError for a file that is none, with what it is.
+    """
+    from fastpong.storage.finding import find
+    from fastpong.storage.run import RunError
+
+    find(path)
+    raise RunError(
+        f"--resume: expected a run's directory, got weights, {path}; to begin a new run with them: "
+        f"fastpong train --init-from {shlex.quote(str(path))}"
+    )
 
 
 def _newest() -> Path | None:

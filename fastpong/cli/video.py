@@ -12,7 +12,7 @@ import click
 from fastpong.cli.checkpoints import PATH
 from fastpong.cli.display import announce, say
 from fastpong.cli.interrupt import Interrupt
-from fastpong.cli.options import Names
+from fastpong.cli.names import Names
 from fastpong.cli.shown import find_shown
 
 if TYPE_CHECKING:
@@ -29,10 +29,9 @@ _REPORT_SECONDS = 2.0
 @click.argument("runs", nargs=-1, type=PATH, metavar="[RUN]...")
 @click.option("-o", "--output", required=True, type=PATH, metavar="FILE",
               help="File to write: .mp4, .gif or .webp.")  # fmt: skip
-@click.option("--checkpoint", "checkpoints", multiple=True, type=click.IntRange(min=0),
-              metavar="EPISODE",
-              help="The run's checkpoint of that episode; several stand side by side.  "
-              "[default: the newest]",
+@click.option("--checkpoint", "checkpoints", multiple=True, metavar="EPISODE",
+              help="The run's checkpoint of that episode, or its file; several stand side by "
+              "side.  [default: the newest]",
               )  # fmt: skip
 @click.option("--caption", "captions", multiple=True, metavar="TEXT",
               help="Words above a picture, in their order.  [default: how long it was trained]",
@@ -60,7 +59,7 @@ _REPORT_SECONDS = 2.0
 def video(
     runs: tuple[Path, ...],
     output: Path,
-    checkpoints: tuple[int, ...],
+    checkpoints: tuple[str, ...],
     captions: tuple[str, ...],
     episodes: int,
     seconds: float | None,
@@ -120,8 +119,8 @@ def _rate(kind: str, fps: str | None) -> int:
 
 
 def _pairs(
-    runs: Sequence[Path], checkpoints: Sequence[int]
-) -> list[tuple[Path | None, int | None]]:
+    runs: Sequence[Path], checkpoints: Sequence[str]
+) -> list[tuple[Path | None, str | None]]:
     """Return run and checkpoint of each picture.
 
     Raises click.UsageError for several of both.
@@ -134,7 +133,7 @@ def _pairs(
     run = runs[0] if runs else None
     if len(runs) > 1:
         return [(path, None) for path in runs]
-    return [(run, episode) for episode in checkpoints] or [(run, None)]
+    return [(run, checkpoint) for checkpoint in checkpoints] or [(run, None)]
 
 
 def _parts(agents: Sequence[Shown], captions: Sequence[str], episodes: int) -> list[Part]:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from fastpong.agents.plan import Plan
     from fastpong.arrays import Arrays
-    from fastpong.cli.interrupt import Interrupt
     from fastpong.training.session import Session
 
 PANEL_COLUMNS = (44, 64)
@@ -98,6 +97,10 @@ class Beside:
         if not self.terminal.gone:
             self._console.print(panel)
         self._check()
+
+    def restore(self) -> None:
+        """Give the terminal back at once, without the panel."""
+        self.terminal.restore()
 
     def _end(self) -> None:
         self._spectator.close()
@@ -166,7 +169,7 @@ class _Messages(io.StringIO):
         return True
 
 
-def beside(session: Session, interrupt: Interrupt) -> Callable[[Console], Beside] | None:
+def beside(session: Session) -> Callable[[Console], Beside] | None:
     """Return what makes the surface of a training's display. None, with a word why: no picture."""
     config = session.config
     try:
@@ -182,8 +185,6 @@ def beside(session: Session, interrupt: Interrupt) -> Callable[[Console], Beside
         return make_plan(*run, session.emulator)
 
     def make(console: Console) -> Beside:
-        made = Beside(console, session.newest, plan, config.seed, config.agent)
-        interrupt.restore = made.terminal.restore
-        return made
+        return Beside(console, session.newest, plan, config.seed, config.agent)
 
     return make

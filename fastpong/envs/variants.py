@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -54,6 +55,11 @@ class Variant:
         )
         return f"gymnasium.make({', '.join(arguments)})"
 
+    @property
+    def explained(self) -> str:
+        """Return the name with its meaning in gymnasium."""
+        return f"{self.name} is fastpong's name of {self.gymnasium_make}"
+
     def with_frame_skip(self, frames: int) -> Variant:
         """Return the variant with another frame skip.
 
@@ -68,6 +74,31 @@ class Variant:
                 f"{frames} frames, got {self.name}, which plays it for {fixed}"
             )
         return replace(self, frameskip=(frames,))
+
+    def differences(self, frameskip: tuple[int, ...] | None, sticky: float | None) -> list[str]:
+        """Describe how an environment differs from this one, which an agent was trained in.
+
+        None: it does not say.
+        """
+        sentences = []
+        if frameskip not in (None, self.frameskip):
+            sentences.append(
+                f"frameskip is {' or '.join(map(str, frameskip or ()))}, the agent was trained "
+                f"with {' or '.join(map(str, self.frameskip))}"
+            )
+        if sticky not in (None, self.sticky):
+            sentences.append(
+                f"repeat_action_probability is {sticky:g}, the agent was trained with "
+                f"{self.sticky:g}"
+            )
+        return sentences
+
+    def warning(self, sentences: Sequence[str]) -> str:
+        """Return a warning of the differences to this one, which an agent was trained in."""
+        return (
+            f"{'; '.join(sentences)}; the agent plays worse there than {self.gymnasium_make} "
+            "would show"
+        )
 
 
 VARIANTS: dict[str, Variant] = {

@@ -41,10 +41,14 @@ class Evaluated:
         return summarize([game.score for game in self.games], [game.length for game in self.games])
 
     @property
-    def error(self) -> float:
-        """Return the standard error of the mean return, 0 for one episode."""
-        count = len(self.games)
-        return self.summary.deviation / math.sqrt(count - 1) if count > 1 else 0.0
+    def error(self) -> float | None:
+        """Return the standard error of the mean return, None for one episode."""
+        return standard_error(self.summary.deviation, len(self.games))
+
+
+def standard_error(deviation: float | None, episodes: int) -> float | None:
+    """Return the standard error of a mean, None for that of one episode."""
+    return None if deviation is None else deviation / math.sqrt(episodes)
 
 
 def evaluate_checkpoints(

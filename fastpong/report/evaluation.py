@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +11,8 @@ from fastpong.pages.charts import Line, draw_chart
 from fastpong.pages.html import Html, table, tag
 from fastpong.pages.scales import of_returns
 from fastpong.pages.trainings import PARITY, across
-from fastpong.report.evaluated import Evaluated
+from fastpong.printable import counted
+from fastpong.report.evaluated import Evaluated, standard_error
 from fastpong.report.gathering import Gathered
 from fastpong.storage.evaluations import EvaluationRow
 
@@ -26,7 +26,8 @@ def evaluation_section(gathered: Gathered) -> Html:
     if evaluated:
         games = max(len(e.games) for e in evaluated)
         about = (
-            f"{games} episodes on each, none of them one of training's. ± is the standard error."
+            f"{counted(games, 'episode')} on each, none of them one of training's. ± is the "
+            "standard error."
         )
         parts += [tag("p", about, class_="note"), _table(evaluated)]
     return tag("section", tag("h2", "Evaluation"), *parts) if parts else Html()
@@ -34,10 +35,14 @@ def evaluation_section(gathered: Gathered) -> Html:
 
 def _lines(periodic: Sequence[EvaluationRow], evaluated: Sequence[Evaluated]) -> Iterator[Line]:
     """Yield a line for each kind of evaluations that there are two of."""
-    rows = [(float(r.total_steps), r.mean, _error(r.deviation, r.eval_episodes)) for r in periodic]
+    rows = [
+        (float(r.total_steps), r.mean, standard_error(r.deviation, r.eval_episodes) or 0.0)
+        for r in periodic
+    ]
     if len(rows) > 1:
         yield _line("while it trained", 3, rows)
-    rows = [(float(e.steps), e.summary.mean, e.error) for e in evaluated if e.name == "checkpoint"]
+    shown = [e for e in evaluated if e.name == "checkpoint"]
+    rows = [(float(e.steps), e.summary.mean, e.error or 0.0) for e in shown]
     if len(rows) > 1:
         yield _line("of the checkpoints", 1, rows)
 
@@ -45,11 +50,6 @@ def _lines(periodic: Sequence[EvaluationRow], evaluated: Sequence[Evaluated]) ->
 def _line(name: str, colour: int, rows: Sequence[tuple[float, float, float]]) -> Line:
     x, y, errors = np.array(rows).T
     return Line(name, colour, x, y, errors=errors)
-
-
-def _error(deviation: float, episodes: int) -> float:
-    """Return the standard error of a mean, by the population's deviation."""
-    return deviation / math.sqrt(episodes - 1) if episodes > 1 else 0.0
 
 
 def _chart(lines: Sequence[Line]) -> Html:
@@ -64,10 +64,10 @@ def _chart(lines: Sequence[Line]) -> Html:
 def _table(evaluated: Sequence[Evaluated]) -> Html:
     rows = []
     for e in evaluated:
-        s = e.summary
+        s, error = e.summary, "-" if e.error is None else f"{e.error:.2f}"
         rows.append([
             e.name, words.count(e.episode), words.short(e.steps), e.agent,
-            f"{words.points(s.mean)} ± {e.error:.2f}", f"{s.lowest:+.0f} to {s.highest:+.0f}",
+            f"{words.points(s.mean)} ± {error}", f"{s.lowest:+.0f} to {s.highest:+.0f}",
             f"{s.wins} of {s.episodes}", words.count(s.mean_length),
         ])  # fmt: skip
     head = ("weights", "episodes", "steps", "agent", "mean return", "range", "won",

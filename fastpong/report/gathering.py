@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastpong.console.cartridge import EmulatorError
 from fastpong.pages.html import Html
+from fastpong.printable import counted
 from fastpong.report.evaluated import Evaluated, evaluate_checkpoints
 from fastpong.report.filmed import film
 from fastpong.report.weights import UNITS
@@ -134,5 +135,5 @@ def _play(
             gathered.note("evaluation", f"Checkpoint refused: {result}")
             continue
         evaluated.append(result)
-        tell(f"{result.episode:,} episodes: mean return {result.summary.mean:+.2f}")
+        tell(f"{counted(result.episode, 'episode')}: mean return {result.summary.mean:+.2f}")
     gathered.evaluated = evaluated

@@ -29,6 +29,7 @@ from pathlib import Path
 from fastpong import kernels
 from fastpong.agents import AGENTS
 from fastpong.envs.choice import EMULATORS
+from fastpong.envs.games import PONG
 from fastpong.envs.variants import VARIANTS
 from fastpong.settings.fields import check, fields, option, plain_values
 from fastpong.settings.rules import check_stages
@@ -116,7 +117,9 @@ class Config:
     )
     until: float | None = option(
         None,
-        "end once the last training episodes have this mean return, up to 21; larger trains longer",
+        "end once the last training episodes have this mean return; larger trains longer",
+        minimum=PONG.worst_score,
+        maximum=PONG.best_score,
     )
     until_episodes: int = option(
         40, "episodes in that mean; more end later and more surely", minimum=1, maximum=100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ class EvaluationRow(NamedTuple):
 
     episode, update, total_steps, total_frames, wall_seconds : of the run before it
     eval_episodes                : that were played
-    mean, deviation, lowest, highest : of their returns. The deviation is the population's
+    mean, lowest, highest        : of their returns
+    deviation                    : the standard one, with n - 1. None for one episode, in the file
+                                   nan
     wins                         : episodes with more points won than lost
     mean_length                  : steps an episode
     """
@@ -28,7 +31,7 @@ class EvaluationRow(NamedTuple):
     wall_seconds: float
     eval_episodes: int
     mean: float
-    deviation: float
+    deviation: float | None
     lowest: float
     highest: float
     wins: int
@@ -40,11 +43,13 @@ class EvaluationRow(NamedTuple):
 
         Raises ValueError for any other line.
         """
-        return cls._make(parse_line(line, cls._fields, _REAL))
+        row = cls._make(parse_line(line, cls._fields, _REAL))
+        return row._replace(deviation=None) if math.isnan(row.deviation or 0.0) else row
 
     def line(self) -> bytes:
         """Return the row as a line of evaluations.csv."""
-        return format_line(self._asdict(), _REAL)
+        deviation = math.nan if self.deviation is None else self.deviation
+        return format_line(self._asdict() | {"deviation": deviation}, _REAL)
 
     @property
     def scalars(self) -> dict[str, float]:

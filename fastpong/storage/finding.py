@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fastpong import pretrained
+from fastpong.printable import counted
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.kinds import what_is
@@ -45,6 +46,9 @@ def find(path: Path) -> tuple[Found, list[str]]:
         inner = path / CHECKPOINTS
         if not inner.is_dir() and (listed := list_runs(path)):
             raise CheckpointError(f"{path}: expected a run, got {listed}")
+        if not inner.is_dir() and not any(path.glob("*.json")):
+            kind = "another directory" if any(path.iterdir()) else "an empty directory"
+            raise CheckpointError(f"{path}: expected a run, got {kind}; {_SOURCES}")
         return checkpoint.newest(inner if inner.is_dir() else path)
     if path.suffix == ".safetensors" and not checkpoint.manifest_path(path).exists():
         return exported.read(path), []
@@ -83,7 +87,7 @@ def list_runs(directory: Path) -> str:
     if not found:
         return ""
     names = ", ".join(map(str, found[:_LISTED])) + (", ..." if len(found) > _LISTED else "")
-    count = f"{len(found)} run" + "s" * (len(found) > 1)
+    count = counted(len(found), "run")
     return f"a directory with {count}; name one of them, the newest first: {names}"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from fastpong.agents import make_plan
 from fastpong.arrays import Array
 from fastpong.settings.config import Config, default_backend
-from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.finding import find
 from fastpong.training.trained import Trained, read_trained
 
@@ -29,17 +28,7 @@ def find_weights(source: str) -> Trained:
 
 
 def settings_of(trained: Trained) -> dict[str, object]:
-    """Return settings for a new run of an agent: those of the stage that its weights are of.
-
-    Raises CheckpointError for an agent that compares screens as no first stage does.
-    """
-    if trained.planned.frame_spread > 1:
-        raise CheckpointError(
-            f"{trained.path}: expected an agent of a first stage, or one with its frame skip, got "
-            f"one of stage {trained.stage + 1}, which compares screens "
-            f"{trained.planned.frame_spread} steps apart; go on with that run instead: fastpong "
-            "train --resume RUN"
-        )
+    """Return settings for a new run of an agent: those of the stage that its weights are of."""
     config = trained.config
     stage = dataclasses.replace(
         config.stages[trained.stage], from_step=0, policy_temperature=1.0, sharpening=1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastpong.agents import make_plan
 from fastpong.agents.plan import Plan
@@ -16,12 +16,14 @@ from fastpong.agents.protocol import Chance
 from fastpong.arrays import Arrays
 from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import EVAL
+from fastpong.envs.variants import Variant, find_like
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.stages import Stage
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.finding import Found
 from fastpong.training.players import PRELOAD, make_player, needs_main
+from fastpong.training.stats import sample_deviation
 from fastpong.training.trained import read_trained
 
 POLL_SECONDS = 0.1
@@ -48,9 +50,41 @@ class Player:
         """Return the name of the agent."""
         return self.stages[self.stage].agent
 
+    @property
+    def place(self) -> str:
+        """Return the environment, and the frame skip if it is the stage's own."""
+        skip = self.stages[self.stage].frame_skip
+        return self.env if skip is None else f"{self.env} with frame skip {skip}"
+
+    @property
+    def variant(self) -> Variant:
+        """Return the environment, with the frame skip of the stage."""
+        return self.plan().stages[self.stage].variant
+
     def plan(self) -> Plan:
         """Return the plan of the run."""
         return make_plan(self.env, self.stages, self.backend, self.dtype, self.emulator)
+
+    def elsewhere(
+        self, env: str | None, frame_skip: int | None = None, sticky: float | None = None
+    ) -> Player:
+        """Return the agent in another environment.
+
+        frame_skip : frames that an action is played for
+        sticky     : gymnasium's repeat_action_probability
+
+        None: as it is here. Raises ValueError where no environment is so, or the agent cannot
+        play it.
+        """
+        stage, name = self.stages[self.stage], env or self.env
+        if stage.frame_skip is None:
+            moved = replace(self, env=find_like(name, frame_skip, sticky).name)
+        else:  # it may have another one in the same environment
+            stage = replace(stage, frame_skip=frame_skip or stage.frame_skip)
+            stages = (*self.stages[: self.stage], stage)
+            moved = replace(self, env=find_like(name, sticky=sticky).name, stages=stages)
+        moved.plan()
+        return moved
 
 
 def restore(
@@ -74,21 +108,13 @@ def restore(
     config = trained.config
     # Stages yet to come may not fit another environment.
     stages = config.stages[: trained.stage + 1]
-    player = Player(
-        env or config.env,
-        stages,
-        trained.stage,
-        backend,
-        config.dtype,
-        seed,
-        greedy,
-        choose_for(env or config.env, emulator or config.emulator),
-    )
+    player = Player(config.env, stages, trained.stage, backend, config.dtype, seed, greedy)
     try:
-        player.plan()
+        player = player.elsewhere(env)
     except ValueError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
-    return player, trained.parameters
+    kind = choose_for(player.env, emulator or config.emulator)
+    return replace(player, emulator=kind), trained.parameters
 
 
 @dataclass(frozen=True)
@@ -111,14 +137,15 @@ class Game:
 class Summary:
     """Summarize a number of episodes.
 
-    mean, deviation, lowest, highest : of the scores. The deviation is the population's
+    mean, lowest, highest : of the scores
+    deviation   : their standard deviation, with n - 1. None for one episode
     wins        : episodes with more points won than lost
     mean_length : steps an episode
     """
 
     episodes: int
     mean: float
-    deviation: float
+    deviation: float | None
     lowest: float
     highest: float
     wins: int
@@ -138,7 +165,7 @@ def summarize(scores: Sequence[float], lengths: Sequence[int]) -> Summary:
     return Summary(
         episodes=len(scores),
         mean=statistics.fmean(scores),
-        deviation=statistics.pstdev(scores),
+        deviation=sample_deviation(scores),
         lowest=min(scores),
         highest=max(scores),
         wins=sum(score > 0 for score in scores),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastpong.arrays import Arrays
+from fastpong.printable import counted
 from fastpong.settings.config import Config
 from fastpong.settings.fields import plain_values
 from fastpong.storage.checkpoint import CheckpointError
@@ -180,5 +181,6 @@ def _apart(run: Run, best: EvaluationRow) -> str | None:
         return f"is of episode {best.episode:,}, and the run goes on from an earlier checkpoint"
     count = run.config.eval_episodes
     if best.eval_episodes != count:
-        return f"is the best by {best.eval_episodes:,} episodes each, and now {count:,} are played"
+        before = counted(best.eval_episodes, "episode")
+        return f"is the best by {before} each, and now {count:,} are played"
     return None

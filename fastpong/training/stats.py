@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -33,3 +34,8 @@ class EpisodeStats:
     wall_seconds: float
     cpu_seconds: float = 0.0
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+def sample_deviation(values: Sequence[float]) -> float | None:
+    """Return the standard deviation of a sample, with n - 1. None for fewer than two values."""
+    return statistics.stdev(values) if len(values) > 1 else None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpong.arrays import Doubles
-from fastpong.printable import printable
+from fastpong.printable import counted, printable
 from fastpong.storage.finding import CONFIG
 
 WINDOW = 40
@@ -344,6 +344,5 @@ def _damage(record: Record) -> Iterator[str]:
     if record.damaged:
         many = len(record.damaged)
         yield (
-            f"{record.path}: {many} damaged line{'s' * (many > 1)}, the first is line "
-            f"{record.damaged[0]}"
+            f"{record.path}: {counted(many, 'damaged line')}, the first is line {record.damaged[0]}"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import EVAL
+from fastpong.printable import counted
 from fastpong.settings.config import default_backend
 from fastpong.training.evaluation import restore
 from fastpong.viewing.games import Watcher
@@ -29,13 +30,13 @@ class Shown:
     @property
     def about(self) -> str:
         """Return a line about it."""
-        found, player = self.found, self.player
-        return f"{found.path}: {player.agent} after {found.episode:,} episodes, plays {player.env}"
+        player, after = self.player, counted(self.found.episode, "episode")
+        return f"{self.found.path}: {player.agent} after {after}, plays {player.place}"
 
     @property
     def trained(self) -> str:
         """Return how long it was trained, in words."""
-        episodes = f"{self.found.episode:,} episodes"
+        episodes = counted(self.found.episode, "episode")
         counters = getattr(self.found, "manifest", {}).get("counters", {})
         seconds = float(counters.get("wall_seconds", 0))
         return f"{episodes}, {_duration(seconds)}" if seconds else episodes

@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from fastpong.viewing.colours import Depth
+from fastpong.viewing.echo import QuietControls
 from fastpong.viewing.keys import Key
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"  # another screen, no cursor, no wrapped lines
@@ -57,6 +58,7 @@ class Terminal:
         self.releases = False
         self._out, self._in = sys.stdout.fileno(), _keyboard() if keyboard else None
         self._before: list[Any] | None = None
+        self._controls = QuietControls(sys.stdout)  # read as keys nothing is echoed at all
         self._inside = False
         self._handlers: dict[int, Any] = {}
         self._resumed = False
@@ -133,6 +135,7 @@ class Terminal:
         if self._inside:
             self._inside = False
             self._write(self._finish)
+            self._controls.end()
             if self._before is not None and self._in is not None:
                 with contextlib.suppress(termios.error):
                     termios.tcsetattr(self._in, termios.TCSAFLUSH, self._before)
@@ -141,6 +144,8 @@ class Terminal:
         if self._in is not None:
             self._before = termios.tcgetattr(self._in)
             tty.setcbreak(self._in)
+        else:
+            self._controls.begin()
         self._inside = True
         self._write(self._begin)
 

@@ -8,6 +8,7 @@ have letters where there are no colours.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -117,7 +118,7 @@ def draw_text(
         for row, pieces in enumerate(_pieces(grid, painter, len(groups) > 1))
     ]
     bold = painter.depth != "none"
-    heading = [Piece(title, None, bold)] * bool(title)
+    heading = [Piece(line, None, bold) for line in _wrapped(title, width) if title]
     heading += [Piece(line, DIM) for line in note.splitlines()]
     lines = [
         *(painter.line([piece], width) for piece in heading),
@@ -268,8 +269,20 @@ def _legend(groups: Sequence[Group], painter: Painter, width: int) -> list[list[
             mark = _letter(place)
         last = group.band.mean[-1] if group.band else np.mean([c.means[-1] for c in group.curves])
         pieces = [Piece(f"{mark} ", _colour(place)), Piece(f"{last:+6.2f} ", None, not plain)]
-        room = width - sum(len(piece.text) for piece in pieces)
-        name, dots = group.label, "..." if painter.ascii_only else "…"
-        name = name if len(name) <= room else name[: room - len(dots)] + dots
-        found.append([*pieces, Piece(name)])
+        left = sum(len(piece.text) for piece in pieces)
+        first, *others = _wrapped(group.label, width - left)
+        found.append([*pieces, Piece(first)])
+        found += [[Piece(" " * left + line)] for line in others]
     return found
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a name in lines, broken behind spaces, dashes and underlines, else anywhere."""
+    lines = [""]
+    for word in re.findall(r"[^\s_-]*[\s_-]*", text):
+        if len(lines[-1]) + len(word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.rstrip() for line in lines if line.strip()] or [""]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,10 @@ def test_wrong_arguments_are_refused_before_anything_is_made(tmp_path: Path) -> 
         ({"recipe": "ponk"}, "recipe: expected one of .* did you mean pong"),
         ({"agent": "ppp"}, "agent: expected one of karpathy, keras, ppo, dqn, got 'ppp'"),
         ({"recipe": "pong", "hiden": 4}, "hiden.*hidden"),
+        ({"recipe": "ppo"}, "recipe: expected a recipe, got the agent 'ppo'; give agent instead"),
+        ({"agent": "pong"}, "agent: expected an agent, got the recipe 'pong'; give recipe instead"),
+        ({"recipe": "pong", "until": 22}, r"until: expected a number in \[-21, 21\], got 22"),
+        ({"track": "comet"}, "track: expected one of wandb, mlflow, got 'comet'"),
         ({"recipe": "pong", "workers": 0}, "workers: expected an integer in"),
         ({"recipe": "pong", "run_dir": run, "resume": run}, "^recipe: expected none beside resume"),
     ):
@@ -111,6 +118,71 @@ def test_progress_is_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert lines[-2].startswith("episode 2  return ") and "  last 2 " in lines[-2]
     assert lines[-1].startswith("ended after 2 episodes, ")
     assert not any("\r" in line or "\x1b" in line for line in lines)
+
+
+SERVICE = """
+import json
+class Run:
+    id = "one"
+    def define_metric(self, *names, **settings): pass
+    def log(self, scalars): write(scalars)
+    def finish(self, exit_code): write({"exit": exit_code})
+def init(**settings):
+    write({"name": settings["name"]})
+    return Run()
+def write(found):
+    with open(__file__ + ".log", "a") as file:
+        file.write(json.dumps(found) + chr(10))
+Settings = dict
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what a stand-in for wandb heard, which needs no network."""
+    package = tmp_path / "site" / "wandb" / "__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text(SERVICE)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+
+    def heard() -> list[dict[str, Any]]:
+        log = Path(f"{package}.log")
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    yield heard
+    sys.modules.pop("wandb", None)
+
+
+def test_a_tracked_training_hears_of_every_episode_and_its_end(
+    tmp_path: Path, service: Any
+) -> None:
+    run = tmp_path / "run"
+    fastpong.train(**SMALL, episodes=3, run_dir=run, track="wandb").run()
+    first, *episodes, last = service()
+    assert (first, last) == ({"name": "run"}, {"exit": 0})
+    assert [row["charts/episodic_length"] for row in episodes] == [
+        int(row["length"]) for row in played(run)
+    ]
+    assert json.loads((run / "tracking.json").read_text()) == {"wandb": "one"}
+    training = fastpong.train(resume=run, episodes=9, progress=False, track="wandb")
+    training._episodes = failing()  # type: ignore[assignment]
+    with pytest.raises(ArithmeticError):
+        next(training)
+    assert service()[-1] == {"exit": 1}
+
+
+def failing() -> Iterator[Any]:
+    raise ArithmeticError("diverged")
+    yield
+
+
+def test_a_tracker_that_is_not_there_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    for name in ("wandb", "mlflow"):
+        if importlib.util.find_spec(name) is None:
+            with pytest.raises(ImportError, match=f"track={name}: expected the package {name}, "):
+                fastpong.train(**SMALL, run_dir=tmp_path / "run", track=name)
+    assert not (tmp_path / "run").exists()
 
 
 # --- scripts ------------------------------------------------------------------------------------
@@ -208,8 +280,29 @@ def test_evaluation_plays_the_games_of_the_command(
     assert found == fastpong.evaluate(fastpong.load(run), episodes=3, seed=4)
     other = fastpong.evaluate(run, episodes=3, seed=4, deterministic=True)
     assert other.games != found.games and len({game.length for game in other.games}) == 1
-    there = fastpong.evaluate(run, episodes=1, env="PongNoFrameskip-v4", emulator="ale")
+    with pytest.warns(UserWarning, match="^frameskip is 1, the agent was trained with 4; "):
+        there = fastpong.evaluate(run, episodes=1, env="PongNoFrameskip-v4", emulator="ale")
     assert there.games[0].length == there.games[0].frames
+
+
+def test_evaluation_elsewhere_is_warned_of(run: Path) -> None:
+    asked: dict[str, Any] = {"episodes": 1, "workers": 1}
+    with pytest.warns(UserWarning, match=r"^repeat_action_probability is 0\.25, .* would show$"):
+        sticky = fastpong.evaluate(run, sticky=0.25, **asked)
+    with pytest.warns(UserWarning, match=r"^repeat_action_probability is 0\.25"):
+        assert sticky == fastpong.evaluate(fastpong.load(run), env="ALE/Pong-v5", **asked)
+    with pytest.raises(ValueError, match=r"^env: expected a frame skip and a sticky .*got 9 and 0"):
+        fastpong.evaluate(run, frame_skip=9)
+
+
+def test_evaluation_answers_names_of_others(run: Path) -> None:
+    for name, told in (
+        ("n_eval_episodes", "is called episodes here"),
+        ("greedy", "is called deterministic here"),
+        ("episode", "expected an argument of fastpong.evaluate, .* the nearest is episodes, all"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}: {told}"):
+            fastpong.evaluate(run, **{name: 1})
 
 
 def test_evaluation_refuses_numbers_that_are_none(run: Path) -> None:

@@ -16,6 +16,7 @@ from commands import (
     COMMAND,
     fastpong,
     rows,
+    training,
 )  # fmt: skip
 
 from fastpong.cli import errors as cli
@@ -38,7 +39,7 @@ def test_eval_of_a_run_and_of_its_files(trained: tuple[Path, str], home: Path) -
     scores = [int(score) for score, _ in games]
     assert len(scores) == 2
     assert float(table["mean"]) == pytest.approx(np.mean(scores), abs=0.006)
-    assert float(table["standard deviation"]) == pytest.approx(np.std(scores), abs=0.006)
+    assert float(table["standard deviation"]) == pytest.approx(np.std(scores, ddof=1), abs=0.006)
     assert (int(table["min"]), int(table["max"])) == (min(scores), max(scores))
     assert table["wins"] == "0 of 2"
     steps, frames = re.findall(r"\d+", table["mean length"])
@@ -63,18 +64,43 @@ def test_ctrl_c_in_eval_sums_up_the_games_played(trained: tuple[Path, str], home
 
 
 def test_training_stops_by_itself_at_its_goal(run_copy: Path) -> None:
-    goal = ("--until", "-21.5", "--until-episodes", "4")
+    goal = ("--until", "-21", "--until-episodes", "4")
     done = fastpong("train", "--resume", run_copy, "--episodes", 9, *goal, cwd=run_copy)
     assert done.returncode == 0, done
-    assert "reached a mean return of -21.5 over the last 4 episodes\n" in done.stdout
+    assert "reached a mean return of -21 over the last 4 episodes\n" in done.stdout
     assert "trained 4 episodes, " in done.stdout
     again = fastpong("train", "--resume", run_copy, cwd=run_copy)
     assert again.returncode == 0, again
-    assert "has reached a mean return of -21.5 over 4 episodes after 4 episodes" in again.stdout
+    assert "has reached a mean return of -21 over 4 episodes after 4 episodes" in again.stdout
     assert "--until never" in again.stdout
-    further = fastpong("train", "--resume", run_copy, "--until", 22, "--episodes", 5, cwd=run_copy)
+    never = ("--until", "never", "--episodes", 5)
+    further = fastpong("train", "--resume", run_copy, *never, cwd=run_copy)
     assert "trained 5 episodes" in further.stdout
     assert "reached" not in further.stdout
+
+
+def test_the_advice_trains_on_as_it_was_typed(run_copy: Path) -> None:
+    """Whatever is over is moved, and options that a run does not keep are in it."""
+    goal = ("--until", "-21", "--until-episodes", 1, "--total-timesteps", 10)
+    typed = ("--resume", run_copy, "--episodes", 3, *goal, "--no-progress")
+    over = fastpong("train", *typed, cwd=run_copy)
+    assert over.returncode == 0, over
+    told = re.search(r"to train on: fastpong (train --resume .*)$", over.stdout)
+    assert told is not None
+    for reason in ("has 3 episodes, and 3 were", "and 10 were asked for", "-21 over 1 episode"):
+        assert reason in over.stdout
+    command = told[1].split()
+    assert command[-1] == "--no-progress" and "--episodes 6" in told[1]
+    done = fastpong(*command, cwd=run_copy)
+    assert "trained 6 episodes, " in done.stdout, done
+
+
+def test_the_advice_after_ctrl_c_has_the_options_that_no_run_keeps(tmp_path: Path) -> None:
+    words = ("--run-dir", "run", "--no-progress", "--watch", "--workers", 1)
+    with training(*words, cwd=tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    assert "to go on: fastpong train --resume run --no-progress --watch\n" in printed
 
 
 def test_the_actor_critic_trains_goes_on_and_plays(tmp_path: Path) -> None:
@@ -160,6 +186,37 @@ def test_info(home: Path) -> None:
     assert {"fastpong", "python", "numpy", "ale-py", "cpu", "cores usable"} <= table.keys()
     assert table["emulator"] == "console, fastpong's own, for the ROM pong"
     assert re.fullmatch(r"[a-z, ]*numpy \(default: \w+\)", table["backends"])
+
+
+def test_info_of_a_run(trained: tuple[Path, str], home: Path, run_copy: Path) -> None:
+    def told(run: Path) -> dict[str, str]:
+        done = fastpong("info", run, cwd=home)
+        assert done.returncode == 0, done
+        return dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
+
+    table = told(trained[0])
+    scores = [float(row["return"]) for row in rows(trained[0])]
+    assert table["mean return"] == f"{np.mean(scores):+.2f}, of the last 3 episodes"
+    steps = int(rows(trained[0])[-1]["total_steps"])
+    assert table["trained"] == f"3 episodes, {steps:,} steps"
+    assert (table["state"], table["seed"]) == ("ended", "0")
+    assert re.fullmatch(r"0:00:\d\d", table["wall time"])
+    assert table["best evaluation"] == "none, trained without --eval-every"
+    more = ("--episodes", 4, "--eval-every", 4, "--eval-episodes", 1, "--workers", 1)
+    assert fastpong("train", "--resume", run_copy, *more, cwd=home).returncode == 0
+    assert re.fullmatch(
+        r"-\d+\.00 of 1 episode, after episode 4", told(run_copy)["best evaluation"]
+    )
+    settings = (run_copy / "config.toml").read_text()
+    (run_copy / "config.toml").write_text(settings.replace("\nepisodes = 4", "\nepisodes = 9"))
+    table = told(run_copy)
+    assert table["state"] == f"interrupted; to go on: fastpong train --resume {run_copy}"
+
+
+def test_info_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    with training("--run-dir", "run", cwd=tmp_path):
+        done = fastpong("info", "run", cwd=tmp_path)
+    assert re.search(r"^state +running, at episode \d+$", done.stdout, re.M), done
 
 
 def test_version(home: Path) -> None:

@@ -34,6 +34,16 @@ def test_v5_without_stickiness_is_the_same_run(tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed
 
 
+def test_another_name_than_that_asked_for_is_explained(tmp_path: Path) -> None:
+    done = fastpong("train", *V5, *SMALL[2:], "--episodes", 1, "--run-dir", "run", cwd=tmp_path)
+    assert done.stdout.startswith(
+        "PongDeterministic-v4 is fastpong's name of gymnasium.make('ALE/Pong-v5', frameskip=4, "
+        "repeat_action_probability=0.0)\n"
+    )
+    assert "training karpathy on PongDeterministic-v4: 1 episode, 1 worker, " in done.stdout
+    assert "trained 1 episode, " in done.stdout
+
+
 def test_gymnasiums_own_word_is_taken_too(complain: Any) -> None:
     words = ("--env", "ALE/Pong-v5", "--repeat-action-probability", "0.1")
     status, message = complain("train", *words)
@@ -89,4 +99,4 @@ def test_info_of_a_run_tells_where_its_weights_came_from(
     )
     assert made.returncode == 0, made
     done = fastpong("info", "new", cwd=home)
-    assert f"begun with    the weights of {trained[0]}\n" in done.stdout
+    assert re.search(rf"^begun with +the weights of {trained[0]}$", done.stdout, re.M)

@@ -70,10 +70,111 @@ def test_json_is_one_object_with_every_episode(trained: tuple[Path, str], home: 
     assert found["returns"] == [float(score) for score, _ in played]
     assert found["lengths"] == [int(length) for _, length in played]
     assert found["mean"] == np.mean(found["returns"])
-    assert found["standard_deviation"] == pytest.approx(np.std(found["returns"]))
+    assert found["standard_deviation"] == pytest.approx(np.std(found["returns"], ddof=1))
     assert (found["episodes"], found["wins"], found["seed"]) == (3, 0, 5)
     assert (found["agent"], found["env"]) == ("karpathy", "PongDeterministic-v4")
     assert Path(found["checkpoint"]) == trained[0] / "checkpoints" / "00000003.json"
+
+
+def test_one_episode_has_no_deviation(trained: tuple[Path, str], home: Path) -> None:
+    table = fastpong("eval", trained[0], *ONE, "-q", cwd=home)
+    assert re.search(r"^standard deviation +-$", table.stdout, re.M)
+    found = json.loads(fastpong("eval", trained[0], *ONE, "--json", cwd=home).stdout)
+    assert found["standard_deviation"] is None and found["episodes"] == 1
+
+
+# --- another checkpoint, another environment ----------------------------------------------------
+
+
+def test_an_older_checkpoint_plays_by_its_number_or_its_file(
+    trained: tuple[Path, str], home: Path
+) -> None:
+    run, file = trained[0], trained[0] / "checkpoints" / "00000002.json"
+    outs = [
+        fastpong("eval", *words, *ONE, cwd=home).stdout
+        for words in (
+            (run, "--checkpoint", 2), (run, "--checkpoint", file), (file,),
+            (run, "--checkpoint", "00000002.json"),
+        )
+    ]  # fmt: skip
+    assert len({*outs}) == 1 and outs[0].startswith(f"{file}: karpathy after 2 episodes, plays")
+
+
+def test_a_checkpoint_that_is_not_there_is_answered_with_those_there_are(
+    complain: Any, trained: tuple[Path, str]
+) -> None:
+    status, message = complain("eval", trained[0], "--checkpoint", 7)
+    assert status == 2 and "--checkpoint: expected an episode that " in message
+    assert "has a checkpoint of, 0, 2, 3, got 7" in message
+    message = complain("eval", "pong", "--checkpoint", 7)[1]
+    assert "--checkpoint: expected a run with checkpoints, got pong" in message
+    assert (
+        "nowhere.json: does not exist"
+        in complain("eval", "pong", "--checkpoint", "nowhere.json")[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "told"),
+    [
+        (("--sticky", 0.25), "ALE/Pong-v5",
+         "repeat_action_probability is 0.25, the agent was trained with 0; "),
+        (("--frame-skip", 1), "PongNoFrameskip-v4",
+         "frameskip is 1, the agent was trained with 4; "),
+        (("--env", "Pong-v0"), "Pong-v0",
+         "frameskip is 2 or 3 or 4, the agent was trained with 4; repeat_action_probability is "
+         "0.25, the agent was trained with 0; "),
+    ],
+)  # fmt: skip
+def test_an_environment_unlike_trainings_is_warned_of_once(
+    trained: tuple[Path, str], home: Path, words: tuple[object, ...], env: str, told: str
+) -> None:
+    done = fastpong("eval", trained[0], *words, *ONE, "-q", cwd=home)
+    assert done.returncode == 0 and f"episodes, plays {env}\n" in done.stdout, done
+    assert done.stderr == (
+        f"fastpong: warning: {told}the agent plays worse there than gymnasium.make('ALE/Pong-v5', "
+        "frameskip=4, repeat_action_probability=0.0) would show\n"
+    )
+    named = fastpong("eval", trained[0], "--env", env, *ONE, "-q", cwd=home)
+    assert named.stdout == done.stdout
+
+
+def test_the_same_environment_by_gymnasiums_words_is_no_other(
+    trained: tuple[Path, str], home: Path
+) -> None:
+    words = ("--env", "ALE/Pong-v5", "--sticky", 0)
+    done = fastpong("eval", trained[0], *words, *ONE, cwd=home)
+    plain = fastpong("eval", trained[0], *ONE, cwd=home)
+    line, _, rest = done.stdout.partition("\n")
+    assert (rest, done.stderr) == (plain.stdout, "")
+    assert line == (
+        "PongDeterministic-v4 is fastpong's name of gymnasium.make('ALE/Pong-v5', frameskip=4, "
+        "repeat_action_probability=0.0)"
+    )
+
+
+def test_a_stage_with_a_frame_skip_of_its_own_plays_with_another(tmp_path: Path) -> None:
+    words = ("eval", "pong-sticky", *ONE, "--sticky", 0, "--json")
+    found = [
+        json.loads(fastpong(*words, *skip, cwd=tmp_path).stdout)
+        for skip in ((), ("--frame-skip", 2))
+    ]
+    assert [play["frame_skip"] for play in found] == [[1], [2]]
+    assert {play["env"] for play in found} == {"PongDeterministic-v4"}
+    for play, frames in zip(found, (1, 2), strict=True):
+        noops = play["frames"][0] - frames * play["lengths"][0]
+        assert -frames < noops <= 30
+        assert play["mean"] > 10
+
+
+def test_an_environment_that_there_is_not_is_one_message(
+    complain: Any, trained: tuple[Path, str]
+) -> None:
+    status, message = complain("eval", trained[0], "--frame-skip", 7)
+    assert status == 2 and "--env: expected a frame skip and a sticky probability of" in message
+    assert "got 7 and 0" in message
+    status, message = complain("eval", "pong-sticky", "--frame-skip", 3)
+    assert status == 2 and "--frame-skip: expected an environment that plays an action" in message
 
 
 def test_a_foreign_file_is_named_with_the_way_to_play_it(complain: Any, tmp_path: Path) -> None:
@@ -119,6 +220,17 @@ def test_the_best_weights_of_a_run_are_no_place_to_go_on_from(
     message = complain("train", "--resume", best)[1]
     assert "expected the newest checkpoint of a run" in message
     assert f"fastpong train --init-from '{best}'" in message
+
+
+def test_exported_weights_are_no_place_to_go_on_from(
+    complain: Any, trained: tuple[Path, str], home: Path, tmp_path: Path
+) -> None:
+    assert fastpong("export", trained[0], tmp_path / "a b.safetensors", cwd=home).returncode == 0
+    status, message = complain("train", "--resume", "a b.safetensors")
+    assert status == 1 and "--resume: expected a run's directory, got weights" in message
+    assert "fastpong train --init-from 'a b.safetensors'" in message
+    (tmp_path / "save.p").write_bytes(pickle.dumps({"W1": np.zeros((2, 6400)), "W2": np.zeros(2)}))
+    assert "fastpong import save.p" in complain("train", "--resume", "save.p")[1]
 
 
 # --- files that cannot be written ---------------------------------------------------------------

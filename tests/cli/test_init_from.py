@@ -13,6 +13,7 @@ from commands import complaint, fastpong, rows
 import fastpong as api
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
+from fastpong.training.trained import read_trained
 
 PPO = (
     "--agent", "ppo", "--env", "PongDeterministic-v4", "--hidden", 8, "--n-envs", 2,
@@ -123,9 +124,16 @@ def test_a_refused_resume_names_the_way(run_copy: Path) -> None:
     assert f"fastpong train --init-from {run_copy} --gamma 0.5" in message
 
 
-def test_an_agent_of_a_later_stage_with_another_frame_skip_is_refused(complain: Any) -> None:
-    status, message = complain("train", "--init-from", "pong-sticky")
-    assert status == 1 and "got one of stage" in message and "steps apart" in message
+def test_an_agent_of_a_later_stage_plays_on_with_its_frame_skip(tmp_path: Path) -> None:
+    """It compares screens as before, over the time of the environment's own frame skip."""
+    words = ("--init-from", "pong-sticky", "--run-dir", "new", "--episodes", 1, "--n-envs", 2)
+    done = fastpong("train", *words, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert float(rows(tmp_path / "new")[0]["return"]) > 10
+    stage = Config.build(Config.load(tmp_path / "new" / "config.toml")).stages[0]
+    assert (stage.agent, stage.frame_skip, stage.from_step) == ("ppo", 1, 0)
+    planned = read_trained(checkpoint.newest(tmp_path / "new" / "checkpoints")[0], "numpy").planned
+    assert (planned.frame_spread, planned.variant.frameskip) == (4, (1,))
 
 
 def test_a_refused_checkpoint_of_the_source_is_said(run_copy: Path, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,7 +125,7 @@ def test_a_board_beside_a_training(chromium: driver.Browser, tmp_path: Path) -> 
             tab.wait("document.querySelector('.mean') && document.querySelector('.mean').innerText")
             assert tab.value("document.querySelector('.name').innerText") == "live"
             assert "training · karpathy on PongDeterministic-v4" in tab.text
-            games = "document.querySelector('.more').innerText.match(/(\\d+) episodes/)[1]"
+            games = "document.querySelector('.more').innerText.match(/(\\d+) episode/)[1]"
             before = tab.value(games)
             tab.wait(f"{games} !== '{before}'")
             tab.wait("document.querySelector('#returns polyline') !== null")
@@ -163,3 +165,28 @@ def test_chosen_runs_stay_in_the_address(
         ]  # fmt: skip
         assert tab.value("document.querySelectorAll('i:not([class])').length") == 0
         assert tab.value("document.documentElement.scrollWidth") == 390
+
+
+def test_a_run_that_is_gone_leaves_its_colour_and_its_place(
+    chromium: driver.Browser, home: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    """And when none of those chosen is left, the newest is chosen again."""
+    pytest.importorskip("uvicorn")
+    for age, name in enumerate(("newest", "b", "c")):
+        shutil.copytree(trained[0], tmp_path / name)
+        when = time.time() - 100 * age
+        os.utime(tmp_path / name / "metrics.csv", (when, when))
+    lines = "document.querySelectorAll('#returns polyline')"
+    with showing(tmp_path, cwd=home) as board:
+        tab = chromium.open(f"http://127.0.0.1:{board.port}/#run=b&run=c&axis=steps", 390, 800)
+        tab.wait(f"{lines}.length == 2")
+        shutil.rmtree(tmp_path / "b")
+        tab.wait(f"{lines}.length == 1")
+        tab.wait("!location.hash.includes('run=b')")
+        assert tab.value("decodeURIComponent(location.hash)").startswith("#run=c&axis=steps")
+        boxes = "[...document.querySelectorAll('#list li')].map(i => "
+        tab.wait(f"{boxes}i.run + i.querySelector('input').className).includes('cc0')")
+        shutil.rmtree(tmp_path / "c")
+        tab.wait(f"{boxes}i.run + i.querySelector('input').checked).join() === 'newesttrue'")
+        tab.wait(f"{lines}.length == 1")
+        assert tab.errors == []

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import SMALL
 from rich.console import Console
 from run_cases import stats as episode
-from terminals import session
+from terminals import echoes_controls, session
 
 from fastpong.cli.figures import Rates, RecentMean, sparkline
 from fastpong.cli.panel import Heading, Progress, make_panel
@@ -100,7 +101,6 @@ def test_a_goal_has_no_total_and_no_time_left() -> None:
     assert progress(heading).share == 1.0
     assert progress(heading, 20).share == pytest.approx((-11.5 + 21) / (18.5 + 21))
     assert progress(heading, 1, first=60).mean.share == 1 / 40  # one lucky episode is not forty
-    assert progress(replace(HEADING, until=22)).mean.until is None  # never reached
     steps = replace(HEADING, total_timesteps=240_000)
     assert progress(steps).share == 0.25 and progress(steps).done == "60,000 / 240,000 steps"
 
@@ -162,3 +162,31 @@ def test_a_resumed_run_never_shows_that_nothing_was_done(run_copy: Path) -> None
         assert shown.end() == 0
     counts = re.findall(r"\d+ / 4 episodes", shown.raw)
     assert (counts[0], counts[-1]) == ("3 / 4 episodes", "4 / 4 episodes")
+
+
+@pytest.mark.parametrize("presses", [1, 20])
+def test_ctrl_c_is_not_shown_in_the_panel(tmp_path: Path, presses: int) -> None:
+    """It would move the cursor, and the last panel would stand a line too low.
+
+    Many of them end the command at once, by another way.
+    """
+    with session("train", *SMALL, cwd=tmp_path, size=(120, 40), drawn=False) as shown:
+        assert echoes_controls(shown.terminal)
+        shown.until(lambda screen: "episodic return" in shown.raw)
+        assert not echoes_controls(shown.terminal)
+        for _ in range(presses):
+            shown.press("\x03")
+        assert shown.end() == 130
+        assert echoes_controls(shown.terminal)
+    assert "^C" not in shown.raw
+
+
+def test_ctrl_c_is_not_shown_in_a_sweep(tmp_path: Path) -> None:
+    words = ("train", *SMALL, "--seeds", 1, "--run-dir", "it")
+    with session(*words, cwd=tmp_path, size=(120, 40), drawn=False) as shown:
+        shown.until(lambda screen: "frames" in shown.raw or "steps" in shown.raw)
+        assert not echoes_controls(shown.terminal)
+        shown.press("\x03")
+        assert shown.end() == 130
+        assert echoes_controls(shown.terminal)
+    assert "^C" not in shown.raw

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from commands import SMALL, fastpong, played
-from terminals import Screen, session
+from terminals import Screen, echoes_controls, session
 
 WIDE = (120, 40)
 
@@ -38,8 +38,8 @@ def test_ctrl_c_saves_and_gives_the_terminal_back(tmp_path: Path) -> None:
         shown.until(both)
         shown.press("\x03")
         assert shown.end() == 130
-        assert shown.restored
-    assert "stopped by SIGINT" in shown.raw
+        assert shown.restored and echoes_controls(shown.terminal)
+    assert "stopped by SIGINT" in shown.raw and "^C" not in shown.raw
     assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
@@ -82,4 +82,4 @@ def test_without_a_terminal_it_trains_and_says_that_there_is_no_picture(tmp_path
     done = fastpong("train", *SMALL, "--episodes", 1, "--watch", cwd=tmp_path)
     assert done.returncode == 0, done
     assert "--watch: no picture: expected a terminal" in done.stdout
-    assert "trained 1 episodes" in done.stdout
+    assert "trained 1 episode, " in done.stdout

@@ -74,7 +74,7 @@ def test_the_error_of_a_mean() -> None:
     games = [Game(n, score, 10, 40) for n, score in enumerate([1.0, 3, 5, 3])]
     evaluated = Evaluated("checkpoint", 1, 2, "ppo", games)
     np.testing.assert_allclose(evaluated.error, np.std([1, 3, 5, 3], ddof=1) / 2)
-    assert Evaluated("checkpoint", 1, 2, "ppo", games[:1]).error == 0
+    assert Evaluated("checkpoint", 1, 2, "ppo", games[:1]).error is None
 
 
 def test_a_handful_of_checkpoints_is_asked_for(tmp_path: Path) -> None:

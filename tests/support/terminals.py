@@ -173,6 +173,11 @@ class Session:
         return self.screen.modes == {"?25", "?7"}
 
 
+def echoes_controls(terminal: int) -> bool:
+    """Return whether a terminal shows a typed Ctrl-C as ``^C``."""
+    return bool(termios.tcgetattr(terminal)[3] & termios.ECHOCTL)
+
+
 @contextlib.contextmanager
 def session(
     *arguments: object,

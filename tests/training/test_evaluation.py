@@ -158,13 +158,13 @@ def test_a_summary_by_hand() -> None:
     assert summarize([-21.0, 1.0, 5.0, 0.0], [100, 200, 300, 400]) == Summary(
         episodes=4,
         mean=-3.75,
-        deviation=pytest.approx(((17.25**2 + 4.75**2 + 8.75**2 + 3.75**2) / 4) ** 0.5),
+        deviation=pytest.approx(((17.25**2 + 4.75**2 + 8.75**2 + 3.75**2) / 3) ** 0.5),
         lowest=-21.0,
         highest=5.0,
         wins=2,
         mean_length=250.0,
     )
-    assert summarize([-3.0], [7]).deviation == 0.0
+    assert summarize([-3.0], [7]).deviation is None
 
 
 def test_a_summary_of_nothing_is_refused() -> None:

@@ -14,7 +14,7 @@ import fastpong
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import CheckpointError
-from fastpong.storage.evaluations import EvaluationRow
+from fastpong.storage.evaluations import EvaluationRow, read_evaluations
 from fastpong.storage.run import Run
 from fastpong.storage.weights import exported
 from fastpong.training.evaluation import evaluate, restore, summarize
@@ -106,6 +106,13 @@ def test_every_row_is_the_evaluation_of_its_checkpoint(examined: Path) -> None:
         assert (line.wins, line.mean_length) == (summary.wins, summary.mean_length)
         assert line.total_steps == found.manifest["counters"]["total_steps"]
         assert line.eval_episodes == 2
+
+
+def test_one_episode_has_no_deviation_and_is_read_back(tmp_path: Path) -> None:
+    train(tmp_path / "run", {**SMALL, "episodes": 1, "eval_every": 1, "eval_episodes": 1})
+    assert table(tmp_path / "run")[0]["deviation"] == "nan"
+    (row,) = read_evaluations(tmp_path / "run")
+    assert row.deviation is None and row == read_best(tmp_path / "run")
 
 
 def test_the_best_weights_are_those_of_the_first_highest_row(examined: Path) -> None:

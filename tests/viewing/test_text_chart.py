@@ -136,3 +136,15 @@ def test_ticks_are_round(longest: float, most: int, ticks: list[float]) -> None:
 )  # fmt: skip
 def test_short_numbers(value: float, text: str) -> None:
     assert short_number(value) == text
+
+
+def test_a_long_name_is_whole_in_forty_columns() -> None:
+    names = ("PongDeterministic-v4__ppo__1__20261130T080000Z", "x" * 70)
+    for name in names:
+        groups = alone(curve(name, [100, 200], [-20, -3]), curve("two", [100], [0]))
+        lines = draw_text(groups, "steps", Painter("none"), width=40, rows=8, title=name)
+        assert all(len(line) <= 40 for line in lines)
+        head = "".join(line for line in lines[:3] if not re.match(r"[ +-]*\d* [┤│]", line))
+        assert head.startswith(name[:40].rpartition("_")[0] or name[:40]) and name[-5:] in head
+        legend = "".join(line[9:] for line in lines if line.startswith(("a  ", " " * 9)))
+        assert name in legend.replace(" ", "") and "…" not in legend
