@@ -63,7 +63,7 @@ class Screen:
             self.column = 0
         elif character == "\n":
             self.row += 1
-        else:
+        elif character != "\x03":  # an echoed Ctrl-C, which no terminal shows
             assert character.isprintable(), repr(character)
             front = self.front if character != " " else ""
             self.cells[self.row, self.column] = character, front, self.back
