@@ -24,7 +24,7 @@ from measure import fastpong_command, plain_environment
 CELL = 8, 16
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 INK, PAPER = (204, 204, 204), (12, 12, 12)
-SECONDS = 120.0
+SECONDS = 900.0
 
 RGB = tuple[int, int, int]
 _BASIC: dict[int, RGB] = {
@@ -98,8 +98,10 @@ def cells(line: str) -> Iterator[Cell]:
             elif number == 2:
                 faint = True
             elif number in (38, 48):
-                assert numbers.pop(0) == 2, codes
-                colour = numbers.pop(0), numbers.pop(0), numbers.pop(0)
+                if numbers.pop(0) == 5:
+                    colour = _of_256(numbers.pop(0))
+                else:
+                    colour = numbers.pop(0), numbers.pop(0), numbers.pop(0)
                 ink, paper = (colour, paper) if number == 38 else (ink, colour)
             elif number == 39:
                 ink = INK
@@ -109,6 +111,18 @@ def cells(line: str) -> Iterator[Cell]:
                 ink = _BASIC[number - 30]
             elif 40 <= number <= 47:
                 paper = _BASIC[number - 40]
+
+
+def _of_256(number: int) -> RGB:
+    """Return a colour of the table of 256."""
+    if number < 16:
+        return _BASIC[number % 8]
+    if number >= 232:
+        grey = 8 + 10 * (number - 232)
+        return grey, grey, grey
+    red, green, blue = (number - 16) // 36, (number - 16) // 6 % 6, (number - 16) % 6
+    steps = 0, 95, 135, 175, 215, 255
+    return steps[red], steps[green], steps[blue]
 
 
 def draw(lines: list[str], columns: int, path: Path) -> None:

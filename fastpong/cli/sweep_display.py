@@ -27,6 +27,10 @@ LINE_SECONDS = 5.0
 """Between two lines of a run, at least."""
 
 REFRESH_SECONDS = 0.5
+_WIDE = 90
+"""Columns for the whole line of a run."""
+_TABLE = 72
+"""Columns for the whole table of results."""
 
 
 class Shown(Protocol):
@@ -140,10 +144,12 @@ class Live:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True)
-        shown, others = _fitting(self._jobs, self._live.console.height)
+        console = self._live.console
+        line = _line if console.width >= _WIDE else _short_line
+        shown, others = _fitting(self._jobs, console.height)
         for job in shown:
             rows = read_rows(job.directory, newest=True)
-            text = _line(rows, self._window) if rows else ""
+            text = line(rows, self._window) if rows else ""
             table.add_row(f"seed {job.seed}", job.state, text)
         if others:
             table.add_row("others", "", others)
@@ -176,39 +182,41 @@ def results(jobs: Iterable[Shown], window: int) -> list[str]:
 
     console = Console(no_color=True, highlight=False)
     with console.capture() as capture:
-        console.print(_results(jobs, window))
-    return capture.get().splitlines()
+        console.print(_results(jobs, window, wide=console.width >= _TABLE))
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def _results(jobs: Iterable[Shown], window: int) -> Table:
+def _results(jobs: Iterable[Shown], window: int, *, wide: bool) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("seed", "episodes", f"last {window}", "best", "steps", "wall time"):
+    for name in ("seed", "episodes", f"last {window}", "best"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    for name in ("steps", "wall time", "") if wide else ():
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
     finals: list[float] = []
     for job in jobs:
         rows = read_rows(job.directory)
-        if not rows:
-            table.add_row(str(job.seed), "0", "", "", "", "", job.state)
-            continue
         means = _means([row.score for row in rows], window)
-        finals.append(means[-1])
-        last = rows[-1]
-        table.add_row(
-            *(str(job.seed), f"{last.episode:,}", f"{means[-1]:+.2f}"),
-            *(f"{_best(job.directory, means):+.2f}", f"{last.total_steps:,}"),
-            *(clock(last.wall_seconds), job.state),
-        )
+        finals += means[-1:]
+        cells = _cells(job, rows, means)
+        table.add_row(*(cells if wide else cells[:4]))
     if finals and table.row_count > 1:
         found = sample_deviation(finals)
-        deviation = "-" if found is None else f"{found:.2f}"
-        mean = f"{statistics.fmean(finals):+.2f}"
         table.add_section()
-        table.add_row("mean", "", mean, "", "", "", f"standard deviation {deviation}")
+        table.add_row("mean", "", f"{statistics.fmean(finals):+.2f}")
+        table.add_row("deviation", "", "-" if found is None else f"{found:.2f}")
     return table
+
+
+def _cells(job: Shown, rows: Sequence[Row], means: Sequence[float]) -> list[str]:
+    """Return a run's cells of the table."""
+    if not rows:
+        return [str(job.seed), "0", "", "", "", "", job.state]
+    last, best = rows[-1], _best(job.directory, means)
+    figures = [str(job.seed), f"{last.episode:,}", f"{means[-1]:+.2f}", f"{best:+.2f}"]
+    return [*figures, f"{last.total_steps:,}", clock(last.wall_seconds), job.state]
 
 
 def _means(scores: Sequence[float], window: int) -> list[float]:
@@ -235,6 +243,11 @@ def _line(rows: Sequence[Row], window: int) -> str:
         f"episode {last.episode:,}  return {last.score:+.0f}  last {len(scores)} "
         f"{sum(scores) / len(scores):+.2f}  {last.total_steps:,} steps  {clock(last.wall_seconds)}"
     )
+
+
+def _short_line(rows: Sequence[Row], window: int) -> str:
+    scores = [row.score for row in rows[-window:]]
+    return f"{sum(scores) / len(scores):+.2f} at {rows[-1].episode:,}"
 
 
 def _ending(job: Shown) -> str:

@@ -135,5 +135,5 @@ def _play(
             gathered.note("evaluation", f"Checkpoint refused: {result}")
             continue
         evaluated.append(result)
-        tell(f"{counted(result.episode, 'episode')}: mean return {result.summary.mean:+.2f}")
+        tell(f"after {counted(result.episode, 'episode')}: mean return {result.summary.mean:+.2f}")
     gathered.evaluated = evaluated

@@ -117,7 +117,7 @@ class Config:
     )
     until: float | None = option(
         None,
-        "end once the last training episodes have this mean return; larger trains longer",
+        "end once the last training episodes have this mean, -21 to 21; larger trains longer",
         minimum=PONG.worst_score,
         maximum=PONG.best_score,
     )

@@ -417,3 +417,21 @@ def test_ctrl_c_in_the_first_moments_is_no_failure(tmp_path: Path) -> None:
         process.kill()
     assert (process.returncode, errors) == (130, "")
     assert "seed 1 stopped" in printed and "failed" not in printed
+
+
+def test_the_table_has_its_numbers_in_forty_columns(swept: tuple[Path, str]) -> None:
+    sweep = swept[0]
+    done = fastpong("train", "--resume", sweep, cwd=sweep.parent, env={"COLUMNS": "40"})
+    assert done.returncode == 0, done
+    table = done.stdout[done.stdout.index(" seed ") :].splitlines()
+    assert "…" not in done.stdout and max(map(len, table[:-1])) <= 40
+    finals = [
+        np.mean([float(row["return"]) for row in rows(sweep / f"seed-{seed}")])
+        for seed in (3, 5, 4)
+    ]
+    cells = [line.split() for line in table]
+    assert [line[:3:2] for line in cells[2:5]] == [
+        [str(seed), f"{final:+.2f}"] for seed, final in zip((3, 5, 4), finals, strict=True)
+    ]
+    assert ["mean", f"{np.mean(finals):+.2f}"] in cells
+    assert ["deviation", f"{np.std(finals, ddof=1):.2f}"] in cells
