@@ -17,7 +17,6 @@ from pathlib import Path
 
 from measure import fastpong_command, plain_environment, quartiles
 
-STEPS = 500_000
 EVERY, GAMES = 20, 10
 
 
@@ -31,12 +30,12 @@ class Run:
     sha256: str
 
 
-def run(seed: int, *options: str) -> Run:
+def run(steps: int, seed: int, *options: str) -> Run:
     """Train the recipe pong for so many steps."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name) / "run"
         words = ["--recipe", "pong", "--seed", str(seed), "--until", "never", "--no-progress"]
-        words += ["--total-timesteps", str(STEPS), "--run-dir", str(directory), *options]
+        words += ["--total-timesteps", str(steps), "--run-dir", str(directory), *options]
         command = [*fastpong_command(), "train", *words]
         subprocess.run(command, check=True, env=plain_environment(), stdout=subprocess.DEVNULL)
         newest = max((directory / "checkpoints").glob("*.json"))
@@ -44,7 +43,7 @@ def run(seed: int, *options: str) -> Run:
         table = directory / "evaluations.csv"
         rows = [*csv.DictReader(table.open())] if table.exists() else []
         # The last evaluation comes after the last checkpoint.
-        rows = [row for row in rows if int(row["total_steps"]) < STEPS]
+        rows = [row for row in rows if int(row["total_steps"]) < steps]
         counters = manifest["counters"]
         sha256 = manifest["data"]["sha256"]
         return Run(counters["wall_seconds"], counters["cpu_seconds"], len(rows), sha256)
@@ -53,16 +52,18 @@ def run(seed: int, *options: str) -> Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=500_000)
+    asked = parser.parse_args()
     wall, cpu, ratio = [], [], []
-    for seed in range(parser.parse_args().pairs):
-        plain = run(seed)
-        judged = run(seed, "--eval-every", str(EVERY), "--eval-episodes", str(GAMES))
+    for seed in range(asked.pairs):
+        plain = run(asked.steps, seed)
+        judged = run(asked.steps, seed, "--eval-every", str(EVERY), "--eval-episodes", str(GAMES))
         assert plain.sha256 == judged.sha256, "evaluations change nothing of the training"
         wall.append((judged.wall - plain.wall) / judged.evaluations)
         cpu.append((judged.cpu - plain.cpu) / judged.evaluations)
         ratio.append(judged.cpu / plain.cpu)
         print(f"seed {seed}: {plain}\n  {judged}", flush=True)
-    print(f"recipe pong, {STEPS:,} steps, {GAMES} episodes after every {EVERY}")
+    print(f"recipe pong, {asked.steps:,} steps, {GAMES} episodes after every {EVERY}")
     for name, values in (("wall seconds", wall), ("core-seconds", cpu)):
         print(f"{name} an evaluation: {quartiles(values)[1]:.2f}")
     print(f"core-seconds of the run with, over those without: {quartiles(ratio)[1]:.2f}")

@@ -2,8 +2,9 @@
 
     python benchmarks/terminal_pictures.py -o docs/figures
 
-trains the recipe pong with --watch for play.png and train-watch.png. Needs tmux, Pillow and the
-font DejaVu Sans Mono.
+trains the recipe pong with --watch for train-watch.png, and plays pretrained weights for play.png.
+Needs tmux, Pillow and the font DejaVu Sans Mono. Nothing else should run meanwhile: the first
+picture shows the speed.
 """
 
 from __future__ import annotations
@@ -165,8 +166,7 @@ def main() -> None:
         with Tmux(train, 120, 28, home) as terminal:
             lines = terminal.until(lambda text: re.search(r"\b1[5-9]\d episodes, at most", text))
             draw(lines, 120, output / "train-watch.png")
-            terminal.until(lambda text: "trained " in text)
-        with Tmux([*command, "play", "runs/first"], 120, 36, home) as terminal:
+        with Tmux([*command, "play", "pong"], 120, 36, home) as terminal:
             draw(terminal.until(lambda text: "0:12" in text), 120, output / "play.png")
 
 

@@ -206,7 +206,7 @@ def _results(jobs: Iterable[Shown], window: int, *, wide: bool) -> Table:
         found = sample_deviation(finals)
         table.add_section()
         table.add_row("mean", "", f"{statistics.fmean(finals):+.2f}")
-        table.add_row("deviation", "", "-" if found is None else f"{found:.2f}")
+        table.add_row("std", "", "-" if found is None else f"{found:.2f}")
     return table
 
 

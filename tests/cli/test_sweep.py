@@ -434,4 +434,4 @@ def test_the_table_has_its_numbers_in_forty_columns(swept: tuple[Path, str]) -> 
         [str(seed), f"{final:+.2f}"] for seed, final in zip((3, 5, 4), finals, strict=True)
     ]
     assert ["mean", f"{np.mean(finals):+.2f}"] in cells
-    assert ["deviation", f"{np.std(finals, ddof=1):.2f}"] in cells
+    assert ["std", f"{np.std(finals, ddof=1):.2f}"] in cells
