@@ -25,7 +25,7 @@ from measure import fastpong_command, plain_environment
 CELL = 8, 16
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 INK, PAPER = (204, 204, 204), (12, 12, 12)
-SECONDS = 900.0
+SECONDS = 1800.0
 
 RGB = tuple[int, int, int]
 _BASIC: dict[int, RGB] = {
@@ -164,7 +164,7 @@ def main() -> None:
         home = Path(name)
         train = [*command, "train", "--recipe", "pong", "--run-dir", "runs/first", "--watch"]
         with Tmux(train, 120, 28, home) as terminal:
-            lines = terminal.until(lambda text: re.search(r"\b1[5-9]\d episodes, at most", text))
+            lines = terminal.until(lambda text: re.search(r"\b([6-9]\d|1\d\d) episodes, at most", text))
             draw(lines, 120, output / "train-watch.png")
         with Tmux([*command, "play", "pong"], 120, 36, home) as terminal:
             draw(terminal.until(lambda text: "0:12" in text), 120, output / "play.png")

@@ -143,7 +143,7 @@ def test_an_int_is_a_float_but_a_bool_is_no_int() -> None:
         ("stages", 3, "stages: expected tables"),
         ("stages", [3], "stages: expected tables"),
         ("from_step", 0, "from_step: .* unknown name"),
-        ("until", "never", "until: expected a number, got 'never'"),
+        ("until", "never", r"until: expected a number in \[-21, 21\], got 'never'"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: Any, message: str) -> None:
