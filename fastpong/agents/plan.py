@@ -37,11 +37,17 @@ class Plan:
         self.stages: list[PlannedStage] = []
         for index, stage in enumerate(stages):
             task, step = self._begin(stage.from_step) if index else (0, 0)
+            takes_over = index > 0 and stage.agent != stages[index - 1].agent
+            oldest = self.stages[-1].oldest if index else 0
+            if takes_over:
+                oldest = task // specs[index].tasks_per_update
             begun = [planned.first_step for planned in self.stages] + [step]
             starts = {name: begun[setter] for name, setter in stage.set_in.items()}
             environment = variants[index], spreads[index], kept
             self.stages.append(
-                PlannedStage(index, stage, specs[index], *environment, task, step, starts, emulator)
+                PlannedStage(
+                    index, stage, specs[index], *environment, task, step, starts, emulator, oldest
+                )
             )
 
     def _begin(self, from_step: int) -> tuple[int, int]:
@@ -62,6 +68,15 @@ class Plan:
     def at(self, task: int) -> PlannedStage:
         """Return the stage that a task belongs to."""
         return next(stage for stage in reversed(self.stages) if stage.first_task <= task)
+
+    def version(self, task: int) -> int:
+        """Return the version of the weights that a task is played with.
+
+        It is ``lag`` updates old. But an agent that takes over waits for its own.
+        """
+        stage = self.at(task)
+        before = task // stage.spec.tasks_per_update
+        return max(stage.oldest, before - stage.stage.settings.lag)
 
 
 def _spread(base: Variant, finer: Variant) -> int:

@@ -67,6 +67,7 @@ class PlannedStage:
     first_task, first_step : tasks and steps of the run before it
     starts       : for each schedule, the steps of the run before it started
     emulator     : to play on, see ``envs.choice``
+    oldest       : version of the oldest weights that may play it, those that its agent began with
     """
 
     index: int
@@ -79,6 +80,7 @@ class PlannedStage:
     first_step: int = 0
     starts: dict[str, int] = field(default_factory=dict)
     emulator: str = "auto"
+    oldest: int = 0
 
     @property
     def steps_per_update(self) -> int:

@@ -67,6 +67,12 @@ class TaskPool(Protocol):
         Waits up to ``timeout`` seconds for one.
         """
 
+    def serve(self, timeout: float) -> bool:
+        """Keep workers playing for up to ``timeout`` seconds.
+
+        Their results wait for ``collect``. Returns whether a task is still being played.
+        """
+
     def close(self) -> None:
         """End all workers, busy or not."""
 
@@ -200,13 +206,12 @@ class Pool:
         such as KeyboardInterrupt, the workers are gone and only close() makes sense.
         """
         self._require_open()
-        if not timeout >= 0:
-            raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
+        _check_timeout(timeout)
         deadline = time.monotonic() + timeout
         try:
             while self._failure is None:
                 left = deadline - time.monotonic()
-                self._attend(max(left, 0.0))
+                self._attend(0.0 if self._done else max(left, 0.0))
                 if self._done or left <= 0:
                     break
         except BaseException:
@@ -218,6 +223,25 @@ class Pool:
             self._supervisor.kill()
             raise self._failure
         return done
+
+    def serve(self, timeout: float) -> bool:
+        """Read what workers send, and send them their next tasks.
+
+        Waits for the first message, up to ``timeout`` seconds. Results wait for ``collect``, and
+        so does a failure. Returns whether a task is still being played. For a thread that waits
+        for another one, which must not use this pool meanwhile.
+
+        Raises ValueError for a timeout below 0. After KeyboardInterrupt the workers are gone.
+        """
+        self._require_open()
+        _check_timeout(timeout)
+        try:
+            if self._failure is None:
+                self._attend(timeout)
+        except BaseException:
+            self.close()  # as in collect
+            raise
+        return bool(self._jobs) and self._failure is None
 
     def close(self) -> None:
         """Kill all workers and drop queued tasks.
@@ -303,6 +327,11 @@ class Pool:
             self._feed(self._supervisor.replace(worker, death))
         except WorkerError as error:
             self._failure = error
+
+
+def _check_timeout(timeout: float) -> None:
+    if not timeout >= 0:
+        raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
 
 
 def _check_count(name: str, value: object) -> None:

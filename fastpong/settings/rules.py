@@ -122,12 +122,6 @@ def _check_handover(number: int, before: Stage, stage: Stage, begun: int) -> Non
             f"{_name(number, 'agent')}: expected {before.agent}, as before, or ppo after dqn, "
             f"got {stage.agent}"
         )
-    for which, settings in ((number - 1, before.settings), (number, stage.settings)):
-        if settings.lag:
-            raise ValueError(
-                f"{_name(which, 'lag')}: expected 0 where another agent takes over, "
-                f"got {settings.lag}; leave it out"
-            )
     assert isinstance(before.settings, DQNSettings)
     each = _steps_per_update(before)
     waits = max(1, -(-before.settings.learning_starts // each)) * each

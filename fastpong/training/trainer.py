@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from threading import Event
 from typing import Any
 
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Game, Learner, PlannedStage, Result
 from fastpong.arrays import Array
+from fastpong.learning.team import Team
 from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool
 from fastpong.runtime.sharedmem import SharedArrays
@@ -35,6 +37,8 @@ from fastpong.training.stats import EpisodeStats
 RUNNING_MEAN_DECAY = 0.99
 # How long a stop request may go unnoticed while all workers are playing.
 POLL_SECONDS = 0.1
+# How long the trainer may go on waiting for workers after an update. Less costs CPU time.
+SERVE_SECONDS = 0.005
 
 
 class Trainer:
@@ -76,6 +80,7 @@ class Trainer:
         self._submitted = int(self.counters["task"])
         self._played: dict[int, Result] = {}
         self._diagnostics: dict[str, float] = {}
+        self._pair: Team | None = None
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
         self._cpu_before = float(self.counters["cpu_seconds"])
 
@@ -138,7 +143,7 @@ class Trainer:
         They make an update if they complete a batch.
         """
         counters = self.counters
-        played_with = self._version(max(0, counters["update"] - self.lag))
+        played_with = self._version(self.plan.version(int(counters["task"])))
         ended: list[tuple[Game, dict[str, Any]]] = []
         for number in self._next():
             result = self._played.pop(number)
@@ -175,13 +180,39 @@ class Trainer:
 
         The next stage begins here if it is time.
         """
-        self._diagnostics |= self.learner.update()
+        self._diagnostics |= self._learn()
         self.counters["update"] += 1
         stage = self.plan.at(int(self.counters["task"]))
         if stage is not self.stage:
             self.stage, self.learner = stage, self.learner.advance(stage)
         self._publish(self.counters["update"], self.learner.parameters)
         self._submit()
+
+    def _learn(self) -> dict[str, float]:
+        """Update the learner.
+
+        With a lag there are tasks that need no new weights. Workers get them meanwhile, which
+        needs this thread. So the learner has one of its own.
+        """
+        if not self.lag:
+            return self.learner.update()
+        if self._pair is None:
+            self._pair = Team(2)
+        metrics: dict[str, float] = {}
+        learned = Event()
+
+        def work(number: int) -> None:
+            if number == 0:
+                while not learned.is_set() and self.pool.serve(SERVE_SECONDS):
+                    pass
+                return
+            try:
+                metrics.update(self.learner.update())
+            finally:
+                learned.set()
+
+        self._pair.each(work)
+        return metrics
 
     def _count(self, game: Game) -> dict[str, Any]:
         """Count an episode, and return its own counters."""
@@ -204,7 +235,9 @@ class Trainer:
             before = self._played.get(number - self.batch)
             if self.by_batches and before is None and number - self.batch >= self.counters["task"]:
                 return
-            version = max(0, number // self.batch - self.lag)
+            version = self.plan.version(number)
+            if version > self.counters["update"]:
+                return
             self.pool.submit(Task(number, version, payload=self.learner.payload(number, before)))
             self._submitted += 1
 

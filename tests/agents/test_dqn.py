@@ -71,8 +71,11 @@ def rounds(stages: Stages, updates: int) -> list[Made]:
 
 @pytest.mark.parametrize(
     ("lag", "later"),
-    [(0, ()), (1, ()), (1, (finer(240),)), (0, (finer(120), policy(360)))],
-    ids=["plain", "lag", "lag-finer", "policy"],
+    [
+        *((0, ()), (1, ()), (1, (finer(240),)), (0, (finer(120), policy(360)))),
+        (1, (finer(120), policy(360))),
+    ],
+    ids=["plain", "lag", "lag-finer", "policy", "lag-policy"],
 )
 def test_weights_depend_on_neither_workers_nor_threads(lag: int, later: Any) -> None:
     stages = small(*later, lag=lag, hidden=150, learning_starts=100)
@@ -87,7 +90,7 @@ def test_weights_depend_on_neither_workers_nor_threads(lag: int, later: Any) -> 
     [
         *((0, 1, ()), (0, 4, ()), (1, 3, ()), (0, 2, (finer(240),))),
         *((1, until, (finer(120), finer(360, 1))) for until in (2, 3, 4)),
-        *((0, until, (finer(120), policy(360))) for until in (1, 2, 3, 4)),
+        *((lag, until, (finer(120), policy(360))) for until in (1, 2, 3, 4) for lag in (0, 1)),
     ],
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, later: Any) -> None:
@@ -101,15 +104,16 @@ def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int, later: Any
         assert whole.counters[name] == rest.counters[name]
 
 
-@pytest.mark.parametrize("lag", [0, 1])
-def test_follows_the_schedule_over_stages_bit_for_bit(lag: int) -> None:
-    later = (finer(120), finer(360, 1)) if lag else (finer(120), policy(360))
-    stages = small(*later, lag=lag, learning_starts=100)
+@pytest.mark.parametrize(
+    ("lag", "last"), [(0, policy(360)), (1, finer(360, 1)), (1, policy(360)), (2, policy(360))]
+)
+def test_follows_the_schedule_over_stages_bit_for_bit(lag: int, last: Any) -> None:
+    stages = small(finer(120), last, lag=lag, learning_starts=100)
     found = train(stages, 5)
     made = after(5, ENV, stages, dtype="float32")
     for name, array in made.arrays().items():
         assert np.array_equal(found.arrays[name], array), name
-    assert found.counters["total_steps"] == (600 if lag else 360 + 2 * 180)
+    assert found.counters["total_steps"] == (360 + 2 * 180 if "agent" in last else 600)
 
 
 def test_a_rollout_begins_where_the_one_before_ended() -> None:
@@ -631,7 +635,7 @@ def test_settings_are_checked() -> None:
         ({"from_step": 9, "exploration_final_eps": 0.6}, "exploration_final_eps"),
         ({"from_step": 20_480, "agent": "ppo"}, "from_step"),
         ({"from_step": 30_000, "agent": "ppo", "n_steps": 0}, "n_steps"),
-        ({"from_step": 30_000, "agent": "ppo", "lag": 1}, "lag"),
+        ({"from_step": 30_000, "lag": 1}, "lag"),
         ({"from_step": 30_000, "agent": "ppo", "policy_temperature": 0.0}, "policy_temperature"),
         ({"from_step": 30_000, "agent": "ppo", "n_epochs": 0}, "n_epochs"),
         ({"from_step": 30_000, "agent": "ppo", "gae_lambda": 1.1}, "gae_lambda"),

@@ -60,6 +60,16 @@ def test_steps_before_a_task_are_those_of_all_stages() -> None:
     assert [made.at(task).index for task in (0, 3, 4, 7, 8, 10**9)] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("lag", [0, 1, 2])
+def test_weights_are_as_old_as_the_lag_but_never_another_agents(lag: int) -> None:
+    same: dict[str, Any] = {"lag": lag, "pixel_stride": 1, "frame_history": 0, "last_action": True}
+    q: dict[str, Any] = {"agent": "dqn", "n_step": 5, "buffer_size": 100, **same}
+    made = plan(ppo(**q), ppo(60, **q), ppo(120, **same))  # the policy begins with update 6
+    versions = [made.version(task) for task in range(0, 20, 2)]
+    assert versions == [max(0, u - lag) for u in range(6)] + [max(6, u - lag) for u in range(6, 10)]
+    assert [made.version(task + 1) for task in range(0, 20, 2)] == versions
+
+
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=4, unique=True), st.integers(1, 40))
 def test_stages_begin_in_order_at_most_an_update_late(begins: list[int], n_steps: int) -> None:
     begins = sorted(begins)

@@ -147,6 +147,28 @@ def test_collect_hands_out_the_next_task_before_it_returns(open_pool: Any, tmp_p
     until(lambda: pool_players.starts(tmp_path, 1))  # without another collect()
 
 
+def test_serving_keeps_workers_playing_and_leaves_results_to_collect(open_pool: Any) -> None:
+    pool = open_pool(workers=1)
+    submit(pool, range(4))
+    until(lambda: not pool.serve(0.2))
+    submit(pool, [9], "sleep")
+    assert pool.serve(0.0)
+    found = pool.collect(2 * PATIENCE)  # what has come is not waited for again
+    assert {task.number: result for task, result in found} == right(range(4))
+    with pytest.raises(ValueError, match="timeout"):
+        pool.serve(-1.0)
+
+
+def test_serving_leaves_a_failure_to_collect(open_pool: Any) -> None:
+    pool = open_pool(workers=1)
+    submit(pool, [0])
+    submit(pool, [1], "fail")
+    until(lambda: not pool.serve(0.2))
+    assert [task.number for task, _ in pool.collect(0.2)] == [0]
+    with pytest.raises(WorkerError, match="task 1"):
+        pool.collect(0.2)
+
+
 def test_results_are_not_kept(open_pool: Any) -> None:
     pool = open_pool(workers=1)
     submit(pool, [3], "array", 1000)

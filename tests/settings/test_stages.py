@@ -97,8 +97,8 @@ def test_a_wrong_stage_is_named(changes: dict[str, Any], message: str) -> None:
     [
         ({}, {"hidden": 64}, "stage 2: hidden: expected 128, as before"),
         ({}, {"cell_size": 2}, "stage 2: cell_size: expected 4, as before"),
-        ({}, {"lag": 1}, "stage 2: lag: expected 0 where another agent takes over"),
-        ({"lag": 1}, {"lag": 0}, "^lag: expected 0 where another agent takes over"),
+        ({}, {"lag": 1}, "stage 2: lag: expected 0, as before"),
+        ({"lag": 1}, {"lag": 0}, "stage 2: lag: expected 1, as before"),
         (
             {},
             {"from_step": 20_480},

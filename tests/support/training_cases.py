@@ -139,7 +139,10 @@ def course(
     actors = [stage.spec.actor(stage, Chance(SEED, TRAIN)) for stage in plan.stages]
     versions = [{name: array.copy() for name, array in learner.parameters.items()}]
     for update in count():
-        stage, behaviour = plan.at(update * batch), versions[max(0, update - lag)]
+        stage = plan.at(update * batch)
+        agent = stage.stage.agent
+        began = next(s.first_task for s in plan.stages if s.stage.agent == agent) // batch
+        behaviour = versions[max(began, update - lag)]
         for task in range(update * batch, (update + 1) * batch):
             result = actors[stage.index].play(task, behaviour, learner.payload(task, None))
             learner.add(result, behaviour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,38 @@ def test_actions_agree_with_the_oracle() -> None:
         episode = plays[backend][0].play(0, parameters)
         for name in ("actions", "rewards", "indptr", "indices", "signs"):
             assert np.array_equal(getattr(episode, name), getattr(exact, name)), name
+
+
+def test_workers_play_on_while_the_learner_learns() -> None:
+    """A lag of one: the whole next batch is played within an update."""
+    played_within: list[int] = []
+
+    def watched(pool: Any, trainer: Any) -> bool:
+        if trainer.counters["update"] or hasattr(trainer.learner, "watched"):
+            return False
+        update, trainer.learner.watched = trainer.learner.update, True
+
+        def slow() -> Any:
+            deadline = time.monotonic() + 20
+            while len(pool._done) < 3 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            played_within.append(len(pool._done))
+            return update()
+
+        trainer.learner.update = slow
+        return False
+
+    train(small(lag=1), 6, workers=1, hook=watched)
+    assert played_within[0] == 3
+
+
+def test_an_update_that_fails_ends_the_run_of_a_lagging_trainer() -> None:
+    def broken(pool: Any, trainer: Any) -> bool:
+        trainer.learner.update = lambda: 1 / 0
+        return False
+
+    with pytest.raises(ZeroDivisionError):
+        train(small(lag=1), 6, hook=broken)
 
 
 def test_weights_do_not_depend_on_the_workers_or_how_they_start() -> None:
