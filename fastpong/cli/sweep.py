@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shlex
 import signal
@@ -19,6 +18,8 @@ from fastpong.cli.display import announce, say, warn
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
+from fastpong.runtime.parent import die_with_parent
+from fastpong.runtime.signals import STOPS
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
 from fastpong.settings.fields import fields
 from fastpong.storage.sweep import Sweep, read_rows
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 PICTURE = "curves.png"
-_PR_SET_PDEATHSIG = 1
-_STOPS = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+_STOPS = {128 + number for number in STOPS}
 
 
 @dataclass
@@ -280,10 +280,10 @@ def _follower() -> Callable[[], None] | None:
     """Return what makes a child end with its parent, however that ends. None: not on Linux."""
     if not sys.platform.startswith("linux"):
         return None
-    library, parent = ctypes.CDLL(None), os.getpid()
+    parent = os.getpid()
 
     def follow() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # it has ended meanwhile
             os._exit(1)
 
