@@ -10,13 +10,11 @@ END_SECONDS = 2.0
 def leave_current_directory() -> None:
     """Import nothing from the current directory, which ``python -m`` puts before all others.
 
-    Of a checkout it comes last, for our own package.
+    Our own package may be in it, in a checkout, and knows where it is.
     """
     here = os.getcwd()  # noqa: PTH109  # pathlib would come from there
     if sys.path and sys.path[0] == here and not sys.flags.safe_path:
         del sys.path[0]
-        if __file__ == os.path.join(here, "fastpong", "__main__.py"):  # noqa: PTH118
-            sys.path.append(here)
 
 
 if __name__ == "__main__":  # before any other import

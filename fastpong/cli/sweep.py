@@ -18,6 +18,7 @@ from fastpong.cli.display import announce, say, warn
 from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
+from fastpong.runtime.interpreter import python_command
 from fastpong.runtime.parent import die_with_parent
 from fastpong.runtime.signals import STOPS
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
@@ -75,11 +76,9 @@ class Job:
 
         So a terminal's Ctrl-C does not reach it twice.
         """
-        here = {"", str(Path.cwd())} & {*sys.path}  # python -m fastpong in a source directory
-        command = [sys.executable, *([] if here else ["-P"]), "-m", "fastpong", *self.arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                python_command("from fastpong.__main__ import main; main()", *self.arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

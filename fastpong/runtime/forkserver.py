@@ -28,10 +28,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import context, reduction, spawn
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn
 
 from fastpong.runtime import signals
+from fastpong.runtime.interpreter import python_command
 from fastpong.runtime.parent import die_with_parent, hung_up, in_lasting_thread
 from fastpong.runtime.worker import Passed, enter
 
@@ -63,14 +63,10 @@ class ForkServer:
 
     def __init__(self, preload: Sequence[str], environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
-        program = (
-            f"import sys; sys.path[:] = {_import_path()!r}; "
+        command = python_command(
             "from fastpong.runtime.forkserver import serve; "
             f"serve({theirs.fileno()}, {[*preload]!r})"
         )
-        # -P: else the current directory came before all others.
-        flags = [*subprocess._args_from_interpreter_flags(), "-P"]  # type: ignore[attr-defined]
-        command = [os.fsdecode(spawn.get_executable()), *flags, "-c", program]
 
         def launch() -> subprocess.Popen[bytes]:
             with signals.held():
@@ -282,10 +278,6 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
-
-
-def _import_path() -> list[str]:
-    return [path or str(Path.cwd()) for path in sys.path]
 
 
 def _end(control: socket.socket, process: subprocess.Popen[bytes], owner: int) -> None:

@@ -312,11 +312,11 @@ class Pool:
         gone = f"a worker has been {doing} for {late.seconds:.0f} s"
         if late.over:
             warnings.warn(f"{gone} without an answer and is replaced", RuntimeWarning, 2)
-            self._replace(worker, f"no answer in {late.allowed:.0f} s")
+            self._replace(worker, f"killed, no answer in {late.allowed:.3g} s")
         elif not self._told:
             self._told = True
             warnings.warn(
-                f"{gone}, much longer than those before; it is replaced after {late.allowed:.0f} s",
+                f"{gone}, much longer than those before; it is replaced after {late.allowed:.3g} s",
                 RuntimeWarning,
                 2,
             )
