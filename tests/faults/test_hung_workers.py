@@ -63,9 +63,7 @@ def test_a_task_that_hangs_every_worker_is_given_up(tmp_path: Path) -> None:
         pool.submit(Task(4, 0, ("sleep",)))
         with (
             pytest.warns(RuntimeWarning),
-            pytest.raises(
-                WorkerError, match=r"task 4 was given up: 2 workers .* no answer in 0.6 s"
-            ),
+            pytest.raises(WorkerError, match=r"task 4 was given up: 2 .* no answer in 0.6 s"),
         ):
             until(lambda: pool.collect(0.1))
 

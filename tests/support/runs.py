@@ -1,4 +1,4 @@
-"""Trainings that something happens to: started with a word before, several at once, ended for sure."""
+"""Trainings that something happens to, of which nothing is left in the end."""
 
 from __future__ import annotations
 
@@ -27,15 +27,11 @@ def after(program: str) -> list[str]:
 
 @contextlib.contextmanager
 def begun(
-    *arguments: object,
-    cwd: Path,
-    before: list[str] | None = None,
-    small: bool = True,
-    **options: Any,
+    *arguments: object, cwd: Path, before: list[str] | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a training in a session of its own, of which nothing is left in the end."""
     process = subprocess.Popen(
-        [*(before or []), *COMMAND, "train", *(SMALL if small else []), *map(str, arguments)],
+        [*(before or []), *COMMAND, "train", *SMALL, *map(str, arguments)],
         cwd=cwd,
         **{
             "stdout": subprocess.PIPE,
