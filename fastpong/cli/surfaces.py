@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
+from fastpong.cli.stops import CtrlZ
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
@@ -42,6 +44,7 @@ class InPlace:
             auto_refresh=False,
             redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
         )
+        self._ctrl_z = CtrlZ()
 
     def show(self, panel: Panel) -> None:
         """Draw over the panel before."""
@@ -51,9 +54,14 @@ class InPlace:
         self._live.refresh()
 
     def tick(self) -> None:
-        """Do nothing."""
+        """Leave the panel where it is while the program is stopped, and begin below."""
+        if self._ctrl_z.asked:
+            self._live.stop()
+            self._ctrl_z.stop()
+            self._live.start(refresh=True)
 
     def close(self, panel: Panel) -> None:
         """Draw the last state and release cursor and streams."""
         self.show(panel)
         self._live.stop()
+        self._ctrl_z.close()

@@ -27,14 +27,14 @@ COMMANDS = {
     "train --seeds": ["train", *SMALL, "--episodes", "1", "--seeds", "1-2", "--run-dir", "sweep"],
     "eval": ["eval", "run", "--episodes", "2", "--workers", "2"],
     "play": ["play", "run"],
-    "video": ["video", "run", "-o", "film.gif"],
+    "video": ["video", "run", "-o", "film.gif", "--fps", "10"],
     "plot": ["plot", "run", "-o", "curve.png"],
-    "report": ["report", "run"],
+    "report": ["report", "run", "-o", "page.html", "--episodes", "1", "--seconds", "1"],
     "board": ["board", ".", "--port", "0"],
     "recipes": ["recipes"],
     "info": ["info"],
-    "import": ["import", "nothing.p"],
-    "export": ["export", "run", "-o", "out.safetensors"],
+    "import": ["import", "nothing.p", "imported"],
+    "export": ["export", "run", "out.safetensors"],
 }
 """All commands. Some fail for want of a terminal or a file, and import all the same."""
 
@@ -66,7 +66,7 @@ def start(command: list[str], directory: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 60) -> str:
+def finish(process: subprocess.Popen[str], seconds: float = 100) -> str:
     printed, errors = process.communicate(timeout=seconds)
     assert "Traceback" not in errors
     return printed + errors
@@ -80,7 +80,8 @@ def test_no_command_imports_from_the_current_directory(directory: Path) -> None:
     assert "trained 2 episodes" in said["train"]
     assert "wins" in said["eval"]
     assert "terminal" in said["play"]
-    assert (directory / "film.gif").exists() and (directory / "curve.png").exists()
+    for file in ("film.gif", "curve.png", "page.html", "out.safetensors"):
+        assert (directory / file).exists()
     time.sleep(0.2)
     board.send_signal(signal.SIGINT)
     assert "http://" in finish(board)
