@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastpong.cli.display import say, warn
 from fastpong.cli.figures import clock
+from fastpong.cli.stops import CtrlZ
 from fastpong.storage.sweep import read_rows
 
 if TYPE_CHECKING:
@@ -91,10 +92,15 @@ class Live:
         self._jobs, self._window = jobs, window
         self._drawn, self._open = 0.0, True
         self._live = RichLive("", auto_refresh=False)
+        self._ctrl_z = CtrlZ()
         self._guarded(self._live.start)
 
     def tick(self) -> None:
-        """Redraw, at most twice a second."""
+        """Redraw, at most twice a second. A Ctrl-Z stops the display, and the runs go on."""
+        if self._open and self._ctrl_z.asked:
+            self._guarded(self._live.stop)
+            self._ctrl_z.stop()
+            self._guarded(self._live.start)
         if self._open and time.monotonic() - self._drawn >= REFRESH_SECONDS:
             self._drawn = time.monotonic()
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
@@ -109,6 +115,7 @@ class Live:
         if self._open:
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
             self._guarded(self._live.stop)
+            self._ctrl_z.close()
             self._open = False
 
     def _guarded(self, action: object) -> None:

@@ -137,7 +137,8 @@ def _inheritable_settings(method: str) -> Iterator[None]:
     try:
         os.environ.update(settings)
         if method != "fork":
-            resource_tracker.ensure_running()  # it unblocks SIGINT at its end
+            with signals.held():  # apart, for it unblocks SIGINT at its end
+                resource_tracker.ensure_running()
         with signals.held():
             yield
     finally:

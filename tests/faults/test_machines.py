@@ -77,7 +77,7 @@ def test_a_low_limit_is_raised_as_far_as_it_may_be(tmp_path: Path) -> None:
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (26, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
     )
     with begun("--episodes", 2, "--workers", 4, cwd=tmp_path, before=limited) as process:
-        printed, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=100)
     assert (process.returncode, errors) == (0, "")
 
 

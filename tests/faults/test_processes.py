@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from commands import STOP_SECONDS, rows
 from runs import after, begun, family, in_session, play_an_episode, stop, until
 
@@ -38,33 +37,41 @@ def test_a_run_ends_by_itself_however_signals_are_at_its_start(tmp_path: Path) -
             assert in_session(process.pid) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_obeys_signals_that_were_blocked_at_its_start(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_run_obeys_signals_that_were_blocked_at_its_start(tmp_path: Path) -> None:
     before = after(STARTS["all blocked"])
-    with begun("--run-dir", "run", cwd=tmp_path, before=before) as process:
-        play_an_episode(process)
-        process.send_signal(number)
-        printed, errors = process.communicate(timeout=STOP_SECONDS)
-        assert (process.returncode, errors) == (128 + number, "")
-        assert f"stopped by {number.name}" in printed
+    with contextlib.ExitStack() as stack:
+        running = {
+            number: stack.enter_context(
+                begun("--run-dir", number.name, cwd=tmp_path, before=before)
+            )
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        for number, process in running.items():
+            play_an_episode(process)
+            process.send_signal(number)
+            printed, errors = process.communicate(timeout=STOP_SECONDS)
+            assert (process.returncode, errors) == (128 + number, "")
+            assert f"stopped by {number.name}" in printed
 
 
-@pytest.mark.parametrize("victim", ["the fork server", "a worker", "all of them"])
-def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path, victim: str) -> None:
-    with begun("--run-dir", "run", "--workers", 2, cwd=tmp_path) as process:
-        play_an_episode(process)
-        server, workers = family(process)
-        for child in {"the fork server": [server], "a worker": workers[:1]}.get(
-            victim, [server, *workers]
-        ):
-            stop(child)
-        process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=STOP_SECONDS)
-        assert (process.returncode, errors) == (130, "")
-        assert f"after episode {len(rows(tmp_path / 'run'))}" in printed
-        until(lambda: in_session(process.pid) == [], 2)
+def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path) -> None:
+    victims: dict[str, slice] = {"server": slice(1), "worker": slice(1, 2), "all": slice(3)}
+    with contextlib.ExitStack() as stack:
+        running = {
+            name: stack.enter_context(begun("--run-dir", name, "--workers", 2, cwd=tmp_path))
+            for name in victims
+        }
+        for name, process in running.items():
+            play_an_episode(process)
+            server, workers = family(process)
+            for child in [server, *workers][victims[name]]:
+                stop(child)
+        for name, process in running.items():
+            process.send_signal(signal.SIGINT)
+            printed, errors = process.communicate(timeout=2 * STOP_SECONDS)
+            assert (process.returncode, errors) == (130, "")
+            assert f"after episode {len(rows(tmp_path / name))}" in printed
+            until(lambda p=process: in_session(p.pid) == [], 5)
 
 
 def test_a_run_goes_on_when_a_worker_of_a_stopped_fork_server_dies(tmp_path: Path) -> None:
