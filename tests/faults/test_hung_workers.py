@@ -18,7 +18,7 @@ import pool_players
 import psutil
 import pytest
 from commands import SMALL, fastpong, played
-from runs import begun, family, in_session, play_an_episode, stop, until
+from runs import PATIENCE, begun, family, in_session, play_an_episode, stop, until
 
 from fastpong.runtime.pool import Pool, Task, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
@@ -76,7 +76,7 @@ def test_a_run_with_a_stopped_worker_goes_on_with_the_same_bits(tmp_path: Path) 
     with begun(*RUN, *arguments, cwd=tmp_path) as process:
         play_an_episode(process)
         stop(family(process)[1][0])
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert "without an answer and is replaced" in errors and errors.count("\n") == 1
     assert "restarts 1" in printed
@@ -89,7 +89,7 @@ def test_a_run_that_is_stopped_itself_replaces_nobody(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGSTOP)
         time.sleep(2.5)
         os.killpg(process.pid, signal.SIGCONT)
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and errors == ""
     assert "restarts" not in printed
 
@@ -119,7 +119,7 @@ def test_nothing_outlives_a_killed_parent_even_if_it_is_stopped(tmp_path: Path) 
             process.kill()
             process.wait()
         # But for multiprocessing's resource tracker, beside spawn, which lasts while it is stopped.
-        until(lambda: all(_survivors(process.pid) == [] for process in running), 5)
+        until(lambda: all(_survivors(process.pid) == [] for process in running))
     finally:
         for process in running:
             for survivor in in_session(process.pid):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND, SMALL, fastpong, rows
-from runs import begun, in_session, play_an_episode, until
+from runs import PATIENCE, begun, in_session, play_an_episode, until
 
 SHARED = Path("/dev/shm")
 
@@ -48,7 +48,7 @@ def test_killed_and_hurried_runs_leave_nothing(tmp_path: Path, temporary: Path) 
             time.sleep(0.01)
         for process in running:
             process.wait()
-            until(lambda p=process: in_session(p.pid) == [], 5)
+            until(lambda p=process: in_session(p.pid) == [])
     assert [*temporary.iterdir()] == []
     until(lambda: shared() <= before, 2)  # others may use it for a while
     (checkpoints / "00000009.json.tmp").touch()  # so that luck does not matter
@@ -60,7 +60,7 @@ def test_killed_and_hurried_runs_leave_nothing(tmp_path: Path, temporary: Path) 
         )
         for name in names
     ]  # fmt: skip
-    assert [process.wait(60) for process in again] == [0, 0, 0]
+    assert [process.wait(PATIENCE) for process in again] == [0, 0, 0]
     assert [path for name in names for path in (tmp_path / name).rglob("*.tmp")] == []
     assert [*temporary.iterdir()] == []
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from commands import STOP_SECONDS, rows
-from runs import after, begun, family, in_session, play_an_episode, stop, until
+from commands import rows
+from runs import PATIENCE, after, begun, family, in_session, play_an_episode, stop, until
 
 STARTS = {
     "SIGCHLD blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
@@ -31,7 +31,7 @@ def test_a_run_ends_by_itself_however_signals_are_at_its_start(tmp_path: Path) -
             for name, program in STARTS.items()
         ]
         for process in running:
-            printed, errors = process.communicate(timeout=60)
+            printed, errors = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0 and errors == ""
             assert "trained 2 episodes" in printed
             assert in_session(process.pid) == []
@@ -49,7 +49,7 @@ def test_a_run_obeys_signals_that_were_blocked_at_its_start(tmp_path: Path) -> N
         for number, process in running.items():
             play_an_episode(process)
             process.send_signal(number)
-            printed, errors = process.communicate(timeout=STOP_SECONDS)
+            printed, errors = process.communicate(timeout=PATIENCE)
             assert (process.returncode, errors) == (128 + number, "")
             assert f"stopped by {number.name}" in printed
 
@@ -68,10 +68,10 @@ def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path) -> 
                 stop(child)
         for name, process in running.items():
             process.send_signal(signal.SIGINT)
-            printed, errors = process.communicate(timeout=2 * STOP_SECONDS)
+            printed, errors = process.communicate(timeout=PATIENCE)
             assert (process.returncode, errors) == (130, "")
             assert f"after episode {len(rows(tmp_path / name))}" in printed
-            until(lambda p=process: in_session(p.pid) == [], 5)
+            until(lambda p=process: in_session(p.pid) == [])
 
 
 def test_a_run_goes_on_when_a_worker_of_a_stopped_fork_server_dies(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_run_goes_on_when_a_worker_of_a_stopped_fork_server_dies(tmp_path: Pat
         server, workers = family(process)
         stop(server)
         workers[0].kill()
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0 and "trained 12 episodes" in printed
         assert "restarts" in printed and errors == ""
 
@@ -89,7 +89,7 @@ def test_the_interpreter_s_end_cannot_keep_a_command() -> None:
     """A thread of some package that never ends, and a Ctrl-C that changes nothing any more."""
     program = (
         "import threading, time, sys; from fastpong.__main__ import main; "
-        "threading.Thread(target=lambda: time.sleep(60)).start(); "
+        "threading.Thread(target=lambda: time.sleep(600)).start(); "
         "sys.argv = ['fastpong', 'recipes']; main()"
     )
     with subprocess.Popen(
@@ -98,7 +98,7 @@ def test_the_interpreter_s_end_cannot_keep_a_command() -> None:
         assert process.stdout is not None
         until(lambda: "pong-sticky" in process.stdout.readline())
         begin = time.monotonic()
-        while process.poll() is None and time.monotonic() - begin < STOP_SECONDS:
+        while process.poll() is None and time.monotonic() - begin < PATIENCE:
             process.send_signal(signal.SIGINT)
             time.sleep(0.05)
         assert process.returncode in (0, 130)

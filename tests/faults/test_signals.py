@@ -17,8 +17,8 @@ import pool_parent
 import pool_players
 import psutil
 import pytest
-from commands import SMALL, STOP_SECONDS, rows
-from runs import begun, in_session, play_an_episode, until
+from commands import SMALL, rows
+from runs import PATIENCE, begun, in_session, play_an_episode, until
 from terminals import Session, session
 
 from fastpong.storage import checkpoint
@@ -37,13 +37,13 @@ def test_a_scheduler_s_signal_to_all_processes_saves_and_ends(tmp_path: Path) ->
             play_an_episode(process)
         for number, process in running.items():
             os.killpg(process.pid, number)
-            printed, errors = process.communicate(timeout=4 * STOP_SECONDS)
+            printed, errors = process.communicate(timeout=PATIENCE)
             assert (process.returncode, errors) == (128 + number, "")
             run = tmp_path / number.name
             episode = checkpoint.newest(run / "checkpoints")[0].episode
             assert episode == len(rows(run)) > 0
             assert f"stopped by {number.name} after episode {episode}" in printed
-            until(lambda p=process: in_session(p.pid) == [], 5)
+            until(lambda p=process: in_session(p.pid) == [])
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
@@ -65,7 +65,7 @@ def test_a_scheduler_s_signals_disturb_no_process_but_the_parent(
                 os.killpg(process.pid, number)
             time.sleep(0.02)
         (tmp_path / "go").touch()
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
     last = json.loads(printed.splitlines()[-1])
     assert errors == "" and last["restarts"] == 0
     assert last["results"] == {str(n): n * n for n in range(4)}
@@ -85,10 +85,10 @@ def test_the_first_process_of_a_container_saves_and_ends(tmp_path: Path) -> None
         assert len(children) == 3
         children[-1].kill()  # a worker, to be replaced
         first.send_signal(signal.SIGTERM)
-        printed, errors = process.communicate(timeout=4 * STOP_SECONDS)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert f"stopped by SIGTERM after episode {len(rows(tmp_path / 'run'))}" in printed
     assert errors == ""
-    until(lambda: not any(child.is_running() for child in children), 5)
+    until(lambda: not any(child.is_running() for child in children))
 
 
 def hidden(shown: Session) -> bool:
