@@ -7,9 +7,13 @@ line.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# No import of typing: `python -m fastpong` comes by here while the current directory is searched
+# before all others.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastpong.api.evaluation import evaluate as evaluate
     from fastpong.api.loading import load as load
     from fastpong.api.policy import Policy as Policy
@@ -24,7 +28,7 @@ _HOMES = {
 """Public functions and their modules, imported when they are asked for."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     # Asked for by few, and importlib.metadata takes longer than all the rest of an import.
     if name == "__version__":
         from importlib.metadata import version

@@ -1,9 +1,28 @@
 """The command ``fastpong``, also ``python -m fastpong``."""
 
-from __future__ import annotations
-
-import signal
+import os
 import sys
+
+END_SECONDS = 2.0
+"""How long the interpreter's own end may take, after all has been said and saved."""
+
+
+def leave_current_directory() -> None:
+    """Import nothing from the current directory, which ``python -m`` puts before all others.
+
+    Our own package may be in it, in a checkout, and knows where it is.
+    """
+    here = os.getcwd()  # noqa: PTH109  # pathlib would come from there
+    if sys.path and sys.path[0] == here and not sys.flags.safe_path:
+        del sys.path[0]
+
+
+if __name__ == "__main__":  # before any other import
+    leave_current_directory()
+
+import signal  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
 
 
 def main() -> None:
@@ -17,7 +36,14 @@ def main() -> None:
         status = 130
     # What is left is the interpreter's own end: one more Ctrl-C must not change the status.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end, args=(status,), daemon=True).start()
     sys.exit(status)
+
+
+def _end(status: int) -> None:
+    """End the process, should anything keep the interpreter."""
+    time.sleep(END_SECONDS)
+    os._exit(status)
 
 
 if __name__ == "__main__":

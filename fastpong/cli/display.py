@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fastpong.cli.figures import Counters, Meter, RecentMean
 from fastpong.cli.panel import Heading, Progress, make_panel
+from fastpong.cli.stops import Stops
 from fastpong.cli.surfaces import InPlace, Surface
 from fastpong.printable import counted, printable
 
@@ -158,6 +159,7 @@ class Live:
         self._open = True
         self._console = Console(width=width)
         self._surface = (surface or InPlace)(self._console)
+        self._stops = Stops()
 
     def begin(self, counters: Counters) -> None:
         """Show where the run is, and begin to count there."""
@@ -182,6 +184,7 @@ class Live:
         """Redraw, at most twice a second."""
         if not self._open:
             return
+        self._meter.pause(self._stops.seconds())
         now = time.monotonic()
         if now - self._drawn >= REFRESH_SECONDS:
             self._drawn = now
@@ -191,6 +194,7 @@ class Live:
     def close(self) -> None:
         """Draw the last state and release cursor and streams."""
         if self._open:
+            self._stops.close()
             self._guarded(lambda: self._surface.close(self._panel()))
             self._open = False
         self.restore()

@@ -24,9 +24,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: warn(f"warning: {message}")
-        # A SIGHUP to the process group ends multiprocessing's tracker, too. There is nothing that
-        # it could leak: no shared memory or semaphore here has a name.
-        warnings.filterwarnings("ignore", "resource_tracker: process died unexpectedly")
         return _run(arguments)
 
 

@@ -99,6 +99,12 @@ class Meter:
         """Return the seconds since the meter was made."""
         return self._clock() - self.started
 
+    def pause(self, seconds: float) -> None:
+        """Leave out the last seconds, in which the program was stopped."""
+        if seconds:
+            self.started += seconds
+            self._marks = deque((mark[0] + seconds, *mark[1:]) for mark in self._marks)
+
     def begin(self, counters: Counters) -> None:
         """Begin to count at the trainer's counters."""
         frames, steps, episodes = (counters[f] for f in ("total_frames", "total_steps", "episode"))

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 
+from fastpong.runtime.signals import STOPS
+
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -26,8 +28,8 @@ class Interrupted(BaseException):
 class Interrupt:
     """Hold the stop flag of a run.
 
-    SIGINT, SIGTERM or SIGHUP raise it, calling it reads it. Used as a context manager in the main
-    thread. Until ``deferred`` is set a signal raises
+    The signals of ``STOPS`` raise it, blocked at first or not. Calling it reads it. Used as a
+    context manager in the main thread. Until ``deferred`` is set a signal raises
     Interrupted in place. From then on it only raises the flag, for the training loop to poll.
     A SIGINT after another signal kills the workers and ends the process, status 130, without
     any slow clean-up.
@@ -43,6 +45,7 @@ class Interrupt:
         self.pids: Callable[[], Iterable[int]] = tuple
         self.restore: Callable[[], object] = lambda: None
         self.number = 0
+        self._mask: set[int] = set()
         self._previous: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}
 
     def __call__(self) -> bool:
@@ -63,12 +66,13 @@ class Interrupt:
         return signal.Signals(self.number).name if self.number else "a request"
 
     def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOPS:
             # `nohup` ignores SIGHUP, and means it. An ignored SIGINT, as of a script's background
             # job, is still taken: only a `kill -INT` meant for this process can bring one.
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue
             self._previous[number] = signal.signal(number, self._handle)
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, self._previous)
         return self
 
     def __exit__(
@@ -79,6 +83,7 @@ class Interrupt:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
+from fastpong.cli.stops import CtrlZ
 from fastpong.viewing.echo import QuietControls
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class InPlace:
             auto_refresh=False,
             redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
         )
+        self._ctrl_z = CtrlZ()
 
     def show(self, panel: Panel) -> None:
         """Draw over the panel before."""
@@ -58,7 +60,12 @@ class InPlace:
         self._live.refresh()
 
     def tick(self) -> None:
-        """Do nothing."""
+        """Leave the panel where it is while the program is stopped, and begin below."""
+        if self._ctrl_z.asked:
+            self._live.stop()
+            self.restore()
+            self._ctrl_z.stop()
+            self._live.start(refresh=True)
 
     def close(self, panel: Panel) -> None:
         """Draw the last state and release cursor and streams."""
@@ -66,6 +73,7 @@ class InPlace:
             self.show(panel)
             self._live.stop()
         finally:
+            self._ctrl_z.close()
             self.restore()
 
     def restore(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +19,9 @@ from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
 from fastpong.printable import counted
+from fastpong.runtime.interpreter import python_command
+from fastpong.runtime.parent import die_with_parent
+from fastpong.runtime.signals import STOPS
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
 from fastpong.settings.fields import fields
 from fastpong.storage.sweep import Sweep, read_rows
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 PICTURE = "curves.png"
-_PR_SET_PDEATHSIG = 1
-_STOPS = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+_STOPS = {128 + number for number in STOPS}
 
 
 @dataclass
@@ -76,11 +77,9 @@ class Job:
 
         So a terminal's Ctrl-C does not reach it twice.
         """
-        here = {"", str(Path.cwd())} & {*sys.path}  # python -m fastpong in a source directory
-        command = [sys.executable, *([] if here else ["-P"]), "-m", "fastpong", *self.arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                python_command("from fastpong.__main__ import main; main()", *self.arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -286,10 +285,10 @@ def _follower() -> Callable[[], None] | None:
     """Return what makes a child end with its parent, however that ends. None: not on Linux."""
     if not sys.platform.startswith("linux"):
         return None
-    library, parent = ctypes.CDLL(None), os.getpid()
+    parent = os.getpid()
 
     def follow() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # it has ended meanwhile
             os._exit(1)
 

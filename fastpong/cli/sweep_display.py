@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastpong.cli.display import say, warn
 from fastpong.cli.figures import clock
+from fastpong.cli.stops import CtrlZ
 from fastpong.storage.sweep import read_rows
 from fastpong.training.stats import sample_deviation
 from fastpong.viewing.echo import QuietControls
@@ -104,10 +105,16 @@ class Live:
         self._drawn, self._open = 0.0, True
         self._live = RichLive("", auto_refresh=False)
         self._controls = QuietControls(self._live.console.file)
+        self._ctrl_z = CtrlZ()
         self._guarded(self._live.start)
 
     def tick(self) -> None:
-        """Redraw, at most twice a second."""
+        """Redraw, at most twice a second. A Ctrl-Z stops the display, and the runs go on."""
+        if self._open and self._ctrl_z.asked:
+            self._guarded(self._live.stop)
+            self.restore()
+            self._ctrl_z.stop()
+            self._guarded(self._live.start)
         if self._open and time.monotonic() - self._drawn >= REFRESH_SECONDS:
             self._drawn = time.monotonic()
             self._controls.begin()
@@ -123,6 +130,7 @@ class Live:
         if self._open:
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
             self._guarded(self._live.stop)
+            self._ctrl_z.close()
             self._open = False
         self.restore()
 

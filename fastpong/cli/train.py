@@ -69,7 +69,8 @@ Examples:
 More:
   fastpong train --agent ppo --help    all settings of an agent, with its defaults
   fastpong recipes                     the recipes, and what they reach in what time
-Ctrl-C (or SIGTERM) saves a checkpoint and ends. A second Ctrl-C ends at once.""",
+Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU) saves a checkpoint and ends. A second Ctrl-C ends at
+once.""",
 )
 @click.option("--recipe", type=Names("fastpong.recipes", "RECIPES"),
               help="Settings to begin with: karpathy (default), keras, pong, pong-sticky.",
@@ -204,7 +205,6 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
         config.total_timesteps,
         tuple((stage.from_step, stage.about) for stage in config.stages),
     )
-    interrupt.pids = lambda: session.pool.pids
     surface = None
     if outlets.watch:
         from fastpong.cli.watching import beside

@@ -2,10 +2,11 @@
 
 A. One task at a time is in a worker's pipe, and the pool queues the rest. The next task leaves as
    soon as a result has been read, before that result is even unpickled.
-B. A task is plain, idempotent data. A worker that dies is replaced and its task played again. A
-   task that keeps killing its workers, or one that raises, ends the pool with a WorkerError.
+B. A task is plain, idempotent data. A worker that dies or gives no answer is replaced and its task
+   played again. A task that keeps doing that to its workers, or one that raises, ends the pool with
+   a WorkerError.
 
-``process.py`` supervises the workers. Neither imports NumPy: see there.
+``process.py`` supervises the workers, ``deadlines.py`` their time. None imports NumPy: see there.
 Not ``multiprocessing.Pool``: that one waits for ever when a worker is SIGKILLed.
 """
 
@@ -15,19 +16,16 @@ import enum
 import pickle
 import time
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from fastpong.runtime.process import (
-    Supervisor,
-    Worker,
-    WorkerError,
-    checked_method,
-    launch_fork_server,
-)
-from fastpong.runtime.worker import BROKEN, ERROR, Cargo, work
+from fastpong.runtime.deadlines import Deadlines, Late
+from fastpong.runtime.launch import checked_method, launch_fork_server
+from fastpong.runtime.process import Supervisor, Worker, WorkerError
+from fastpong.runtime.worker import BROKEN, ERROR, READY, Cargo, work
 
 if TYPE_CHECKING:
     from fastpong.arrays import Array
@@ -107,9 +105,12 @@ class Pool:
                    Without effect if the process has a fork server already
     main         : whether workers import the program's main module, as multiprocessing does. Then
                    a script must start its pool under ``if __name__ == "__main__":``
+    task_timeout : seconds after which a worker without an answer is replaced, see ``Deadlines``.
+                   None for ten times the longest of the last tasks
 
-    Returns without waiting for the workers. Not thread-safe. Raises TypeError when the arguments
-    cannot be sent to a process, ValueError for those out of range, WorkerError if none starts.
+    Warns of a worker that gives no answer. Returns without waiting for the workers. Not
+    thread-safe. Raises TypeError when the arguments cannot be sent to a process, ValueError for
+    those out of range, WorkerError if none starts.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Pool:
         attempts: int = 3,
         preload: Sequence[str] = (),
         main: bool = True,
+        task_timeout: float | None = None,
     ) -> None:
         _check_count("workers", workers)
         _check_count("attempts", attempts)
@@ -135,11 +137,15 @@ class Pool:
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
         self._attempts = attempts
+        self._deadlines = Deadlines(task_timeout)
+        self._told = False
         self.state = PoolState.OPEN
         method = checked_method(start_method)
         self._supervisor = Supervisor(work, cargo, method, attempts, preload, main)
         try:
             self._supervisor.start(workers)
+            for worker in self._supervisor.workers:
+                self._deadlines.start(worker)
         except BaseException:
             self.close()
             raise
@@ -197,9 +203,9 @@ class Pool:
         """Return finished tasks with their results.
 
         Each comes once, in any order. Waits until there is one or ``timeout`` seconds are over
-        (then: an empty list). Idle workers have their next task when it returns. Longer only for a
-        worker that is stopped (SIGSTOP) in the middle of sending, or to start the successor of one
-        that died.
+        (then: an empty list). Idle workers have their next task when it returns. Up to 10 s longer
+        for a worker that is stopped in the middle of sending, or to start the successor of one that
+        died.
 
         Raises WorkerError when a task raised, or has cost ``attempts`` workers, or when workers
         cannot start. Results read before are returned first. After it, or any other exception
@@ -278,7 +284,9 @@ class Pool:
             worker.connection.send_bytes(self._queue[0].message)
         except OSError:
             return  # it has died, and the next collect() sees that
-        self._jobs[worker] = self._queue.popleft()
+        self._jobs[worker] = job = self._queue.popleft()
+        if worker.ready:
+            self._deadlines.begin(worker, job.deaths)
 
     def _attend(self, timeout: float) -> None:
         """Process messages and deaths of workers."""
@@ -287,12 +295,18 @@ class Pool:
                 self._receive(worker, message)
             elif self._failure is None:
                 self._replace(worker)
+        for late in self._deadlines.check():
+            if self._failure is None:
+                self._hurry(late)
 
     def _receive(self, worker: Worker, message: bytes) -> None:
-        if message[:1] == BROKEN:
+        if message[:1] == READY:
+            self._get_ready(worker)
+        elif message[:1] == BROKEN:
             self._failure = WorkerError(f"a worker could not start:\n{message[1:].decode()}")
         elif (job := self._jobs.pop(worker, None)) is not None:
             self._in_use[job.task.version % self._weights.slots] -= 1
+            self._deadlines.end(worker)
             self._feed(worker)
             self._finish(job.task, message)
 
@@ -306,12 +320,39 @@ class Pool:
         if text is not None:
             self._failure = WorkerError(f"task {task.number} failed in a worker:\n{text}")
 
-    def _replace(self, worker: Worker) -> None:
-        """Replace a dead worker and requeue its task.
+    def _get_ready(self, worker: Worker) -> None:
+        """Watch a worker's first task, for which it has had to start first."""
+        if (job := self._jobs.get(worker)) is None:
+            self._deadlines.forget(worker)
+        else:
+            self._deadlines.begin(worker, job.deaths)
+
+    def _hurry(self, late: Late) -> None:
+        """Warn of a worker that gives no answer, the first time, or replace it."""
+        worker = late.key
+        assert isinstance(worker, Worker)
+        job = self._jobs.get(worker)
+        doing = f"playing task {job.task.number}" if job and worker.ready else "starting"
+        gone = f"a worker has been {doing} for {late.seconds:.0f} s"
+        if late.over:
+            warnings.warn(f"{gone} without an answer and is replaced", RuntimeWarning, 2)
+            self._replace(worker, f"killed, no answer in {late.allowed:.3g} s")
+        elif not self._told:
+            self._told = True
+            warnings.warn(
+                f"{gone}, much longer than those before; it is replaced after {late.allowed:.3g} s",
+                RuntimeWarning,
+                2,
+            )
+
+    def _replace(self, worker: Worker, reason: str | None = None) -> None:
+        """Replace a dead or hung worker and requeue its task.
 
         A task to blame for too many deaths ends the pool.
         """
+        self._deadlines.forget(worker)
         death = self._supervisor.bury(worker)
+        death = reason or death
         if (job := self._jobs.pop(worker, None)) is not None:
             self._queue.appendleft(job)
             job.deaths += worker.ready  # in starting, the task is not to blame
@@ -324,7 +365,9 @@ class Pool:
                 self._supervisor.remove(worker)
                 return
         try:
-            self._feed(self._supervisor.replace(worker, death))
+            successor = self._supervisor.replace(worker, death)
+            self._deadlines.start(successor)
+            self._feed(successor)
         except WorkerError as error:
             self._failure = error
 

@@ -1,42 +1,35 @@
 """Supervised processes: start them, watch them, replace the dead, leave none behind.
 
-A. One pipe per process. The parent waits for pipes and ends of processes at once, so a death is
-   seen like a message.
-B. A worker never outlives its parent: a thread in it waits for the parent's end and exits. Pipes
-   reaching EOF and PR_SET_PDEATHSIG do not do under forkserver. The fork server and the resource
-   tracker end when their last client has.
-C. Ctrl-C on a terminal reaches the whole process group. Workers and fork server are started with
-   SIGINT blocked and ignore it afterwards, so that stopping is the parent's decision alone.
+A. One pipe per process. A death is the pipe's end, after all messages before it.
+B. A worker never outlives its parent, see ``parent.py``.
+C. Ctrl-C on a terminal reaches the whole process group, and so do a scheduler's signals. Workers
+   and fork server ignore them, so that stopping is the parent's decision alone.
 
-Supervision knows no tasks: ``pool.py`` gives them out. ``worker.py`` is the other side. None of
-them imports NumPy: a worker pins BLAS before it loads any.
+Supervision knows no tasks: ``pool.py`` gives them out. ``launch.py`` starts processes, and
+``worker.py`` is the other side. None of them imports NumPy: a worker pins BLAS before it loads any.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
+import resource
 import signal
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as mp_connection
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
+from multiprocessing.connection import Connection
 
-from fastpong.runtime.worker import READY, Cargo, hidden_main, inheritable_settings
+from fastpong.runtime.launch import Process, Target, launch, launch_fork_server
+from fastpong.runtime.worker import READY, Cargo
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
-_PRELOAD = ("fastpong.runtime.pool", "fastpong.runtime.sharedmem")  # every worker needs them
 _KILL_SECONDS = 1.0
+_BURY_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
-
-Target = Callable[["Connection", Cargo, "list[Connection]"], None]
+_FILES_BESIDES = 24
+"""Open files that a training needs besides one for each worker."""
 
 
 class WorkerError(RuntimeError):
@@ -54,7 +47,7 @@ class Worker:
     ready         : it has reported READY
     """
 
-    process: BaseProcess
+    process: Process
     connection: Connection
     failed_starts: int
     ready: bool = False
@@ -63,8 +56,8 @@ class Worker:
 class Supervisor:
     """Start, watch, replace and end worker processes.
 
-    target   : the worker's main function, ``target(connection, cargo, inherited)``. It calls
-               ``worker.prepare(inherited)`` first and sends READY once
+    target   : the worker's main function, ``target(connection, cargo, ties)``. It calls
+               ``worker.prepare(connection, ties)`` first and sends READY once
     cargo    : see ``Cargo``
     method   : of starting, "fork", "spawn" or "forkserver"
     attempts : starts that one place may cost
@@ -95,6 +88,7 @@ class Supervisor:
 
         Raises WorkerError when the system, or the fork server, starts none.
         """
+        _check_open_files(count * (1 if self._method == "forkserver" else 4))
         if self._method == "forkserver":
             launch_fork_server(self._preload)
         for _ in range(count):
@@ -103,25 +97,25 @@ class Supervisor:
     def events(self, timeout: float) -> Iterator[tuple[Worker, bytes | None]]:
         """Wait for messages and deaths and yield them.
 
-        None is a death. All messages of a worker come before its death.
+        None is a death. All messages of a worker come before its death, READY first.
         """
-        handles = [handle for w in self.workers for handle in (w.connection, w.process.sentinel)]
-        events = set(mp_connection.wait(handles, timeout))
-        for worker in list(self.workers):
-            readable = worker.connection in events
-            ended = worker.process.sentinel in events
-            if readable or ended:
-                # All messages sent before a death count, so they are read first.
-                gone = yield from _messages(worker, readable, to_the_end=ended)
-                if ended or gone:
-                    yield worker, None
+        connections = {worker.connection: worker for worker in self.workers}
+        for connection in mp_connection.wait([*connections], timeout):
+            worker = connections[connection]  # type: ignore[index]  # no others were given
+            try:
+                message = worker.connection.recv_bytes()
+            except (EOFError, OSError):  # also of one that is stopped in the middle of a message
+                yield worker, None
+            else:
+                worker.ready = worker.ready or message[:1] == READY
+                yield worker, message
 
     def bury(self, worker: Worker) -> str:
-        """Free a dead worker's resources, describe its death.
+        """Free a worker's resources, describe its death. A living one is killed.
 
         ``replace`` or ``remove`` comes next.
         """
-        return _describe_exit(_bury(worker))
+        return _bury(worker, time.monotonic() + _BURY_SECONDS)
 
     def replace(self, worker: Worker, death: str) -> Worker:
         """Start the successor of a buried worker.
@@ -151,7 +145,10 @@ class Supervisor:
         """Start a worker, with retries."""
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._try_start(failed_starts)
+                others = [worker.connection for worker in self.workers]
+                what = self._target, self._cargo
+                started = launch(self._method, *what, others, self._main, self._preload)
+                return Worker(*started, failed_starts)
             except (OSError, EOFError) as error:
                 # A SIGTERM to the process group ends workers and fork server: the server may be
                 # dying as it is asked. The next one is a new one.
@@ -162,104 +159,28 @@ class Supervisor:
                 time.sleep(_RETRY_SECONDS)
         raise AssertionError("unreachable")
 
-    def _try_start(self, failed_starts: int) -> Worker:
-        context = multiprocessing.get_context(self._method)
-        ours, theirs = context.Pipe()
-        # Only a forked child has our ends of the pipes too, and is told to close them.
-        inherited = [ours, *(w.connection for w in self.workers)] if self._method == "fork" else []
-        process = context.Process(  # type: ignore[attr-defined]  # every context has it
-            target=self._target, args=(theirs, self._cargo, inherited), daemon=True
-        )
-        try:
-            hidden = contextlib.nullcontext() if self._main else hidden_main()
-            with inheritable_settings(self._method), hidden:
-                process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return Worker(process, ours, failed_starts)
-
-
-def launch_fork_server(preload: Sequence[str] = ()) -> None:
-    """Launch this process's fork server if it has none.
-
-    Returns without waiting for it. A Pool does this itself. Called earlier, the imports of the
-    server and the caller's run side by side. ``preload``: modules to import there, once for all
-    workers.
-
-    The server, and so every process that anyone here starts through it, begins with SIGINT blocked
-    and BLAS/OpenMP at one thread.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_PRELOAD, *preload])
-    with inheritable_settings("forkserver"):
-        forkserver.ensure_running()
-
-
-def checked_method(start_method: str | None) -> str:
-    """Return the start method, for None the best available.
-
-    Raises ValueError for one that this system does not have.
-    """
-    available = multiprocessing.get_all_start_methods()
-    if start_method is None:
-        return "forkserver" if "forkserver" in available else "spawn"
-    if start_method not in available:
-        raise ValueError(f"expected start_method among {available}, got {start_method!r}")
-    return start_method
-
-
-def _messages(
-    worker: Worker, readable: bool, to_the_end: bool
-) -> Generator[tuple[Worker, bytes], None, bool]:
-    """Yield one message or all of a pipe.
-
-    Returns True when the pipe's other end is gone.
-    """
-    while True:
-        try:
-            if not readable and not (to_the_end and worker.connection.poll()):
-                return False
-            message = worker.connection.recv_bytes()
-        except (EOFError, OSError):
-            return True
-        readable = False
-        if message[:1] == READY:
-            worker.ready = True
-        else:
-            yield worker, message
-
 
 def _kill_all(workers: list[Worker], owner: int) -> None:
     if os.getpid() != owner:
         return  # a forked copy of the supervisor owns no workers
     for worker in workers:
-        if worker.process.is_alive():
-            worker.process.kill()
+        worker.process.kill()
     deadline = time.monotonic() + _KILL_SECONDS
     for worker in workers:
         _bury(worker, deadline)
     workers.clear()
 
 
-def _bury(worker: Worker, deadline: float | None = None) -> int | None:
-    """Free a worker's descriptors, return its exit code.
-
-    A living one is killed.
-    """
+def _bury(worker: Worker, deadline: float) -> str:
+    """Free a worker's descriptors, describe its death."""
     process = worker.process
+    process.kill()
     worker.connection.close()
-    if process.is_alive():
-        process.kill()
-    process.join(_KILL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic()))
-    code = process.exitcode
-    # close() also ends the wait of the worker's watcher. That reaches a worker whose fork server
-    # was killed: it looks dead from here and cannot be signalled.
-    with contextlib.suppress(ValueError):
+    process.join(max(0.0, deadline - time.monotonic()))
+    death = getattr(process, "failure", None) or _describe_exit(process.exitcode)
+    with contextlib.suppress(ValueError):  # it still lives, by a system call that never ends
         process.close()
-    return code
+    return death
 
 
 def _describe_exit(code: int | None) -> str:
@@ -270,3 +191,20 @@ def _describe_exit(code: int | None) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-code).name
     return f"signal {-code}"
+
+
+def _check_open_files(files: int) -> None:
+    """Raise the limit of open files as far as it may be, WorkerError where that is not enough.
+
+    files : of the workers
+    """
+    needed = files + _FILES_BESIDES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise WorkerError(
+            f"workers: expected a limit of {needed} open files for so many, got {hard}; use "
+            f"fewer, or raise the limit: ulimit -n {needed}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,16 +1,19 @@
 """Nameless shared memory for arrays: one writer, many readers, nothing left behind.
 
-The block has no name in any file system: it is a memfd, or a temporary file that is unlinked from
-birth. It lives as long as a process holds it open, so a SIGKILL of all of them frees it.
+The block has no name in any file system: it is a memfd, or, where that is denied, a temporary file
+that is unlinked from birth. It lives as long as a process holds it open, so a SIGKILL of all of
+them frees it.
 Named blocks (``multiprocessing.shared_memory``) stay in /dev/shm after a SIGKILL.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from multiprocessing import reduction
@@ -26,6 +29,10 @@ __all__ = ["ALIGNMENT", "SharedArrays"]
 
 ALIGNMENT = 64
 """Every array begins at a multiple of this many bytes: a cache line, and an AVX-512 register."""
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EINVAL}
+_UNKNOWN = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+_CHUNK = 1 << 20
 
 Backing = Literal["memfd", "file"]
 
@@ -43,7 +50,7 @@ class SharedArrays:
     dtype   : of all arrays, any fixed-size dtype without Python objects
     slots   : number of copies, >= 1
     backing : "memfd" (memory), "file" (an unlinked temporary file, mapped) or None for memfd
-              if the system has it, else file
+              if the system has and permits it, else file, with a warning if it is denied
 
     Give it to a process as an argument at its start, under any start method. The child maps the
     same memory. It cannot be pickled at any other time (RuntimeError), for it carries a file
@@ -65,8 +72,7 @@ class SharedArrays:
         self.slots = _checked_count("slots", slots, minimum=1)
         self.backing = _checked_backing(backing)
         self._layout()
-        create = _create_memfd if self.backing == "memfd" else _create_file
-        self._own(create(self.nbytes))
+        self._own(self._create(fall_back=backing is None))
 
     def _layout(self) -> None:
         """Place a slot's arrays at multiples of 64."""
@@ -77,6 +83,23 @@ class SharedArrays:
             end = _round_up(end + math.prod(shape) * self.dtype.itemsize)
         self._stride = end
         self.nbytes = max(end * self.slots, ALIGNMENT)
+
+    def _create(self, fall_back: bool) -> int:
+        if self.backing == "memfd":
+            try:
+                return _create_memfd(self.nbytes)
+            except OSError as error:
+                # A seccomp filter, vm.memfd_noexec=2 or an old kernel.
+                if not fall_back or error.errno not in _DENIED:
+                    raise
+                warnings.warn(
+                    f"memfd_create is denied here ({error.strerror}); the weights lie in an "
+                    f"unlinked file in {tempfile.gettempdir()}",
+                    RuntimeWarning,
+                    stacklevel=2,  # here, so that it is said once
+                )
+        self.backing = "file"
+        return _create_file(self.nbytes)
 
     def _own(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -182,13 +205,25 @@ def _create_memfd(nbytes: int) -> int:
 
 def _create_file(nbytes: int) -> int:
     # TemporaryFile asks for O_TMPFILE and so never has a name; elsewhere it unlinks at once.
-    with tempfile.TemporaryFile(prefix="fastpong-") as file:
-        if hasattr(os, "posix_fallocate"):
-            # Reserve the blocks: on a full disk a hole would be a SIGBUS at the first write.
-            os.posix_fallocate(file.fileno(), 0, nbytes)
-        else:
-            os.ftruncate(file.fileno(), nbytes)
+    with tempfile.TemporaryFile(prefix="fastpong-", buffering=0) as file:
+        try:
+            _reserve(file.fileno(), nbytes)
+        except OSError as error:
+            asked = f"{tempfile.gettempdir()}: {nbytes:,} bytes of shared memory"
+            raise OSError(error.errno, error.strerror, asked) from error
         return os.dup(file.fileno())
+
+
+def _reserve(descriptor: int, nbytes: int) -> None:
+    """Reserve the blocks of a file: on a full disk a hole is a SIGBUS at the first write."""
+    try:
+        os.posix_fallocate(descriptor, 0, nbytes)
+    except (AttributeError, OSError) as error:  # a system or a file system without it
+        if isinstance(error, OSError) and error.errno not in _UNKNOWN:
+            raise
+        zeros = memoryview(bytes(min(nbytes, _CHUNK)))
+        for start in range(0, nbytes, _CHUNK):
+            os.pwrite(descriptor, zeros[: nbytes - start], start)
 
 
 def _round_up(nbytes: int) -> int:

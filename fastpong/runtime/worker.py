@@ -10,14 +10,16 @@ import ctypes
 import multiprocessing
 import os
 import pickle
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import spawn
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fastpong.runtime import signals
+from fastpong.runtime.parent import die_with_parent, end_with
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -33,59 +35,23 @@ _THREAD_VARIABLES = (
 READY, RESULT, ERROR, BROKEN = b"K", b"R", b"E", b"B"
 
 
-@contextlib.contextmanager
-def inheritable_settings(method: str) -> Iterator[None]:
-    """Prepare the environment for processes started inside.
-
-    They begin with SIGINT blocked, one thread per library and our path.
-
-    A new interpreter would otherwise print a KeyboardInterrupt when Ctrl-C comes before it can
-    ignore it, and BLAS reads its variables once, when it is loaded. The fork server is told our
-    sys.path but does not use it. It would preload any package of our name in the current
-    directory: a checkout's, say, without its compiled kernels.
-    """
-    if method != "fork":
-        resource_tracker.ensure_running()  # inside, it would unblock SIGINT again
-    threads = _thread_variables(method == "fork" and "numba" in sys.modules)
-    settings = dict.fromkeys(threads, "1") | {
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        os.environ.update(settings)
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-@contextlib.contextmanager
-def hidden_main() -> Iterator[None]:
-    """Keep processes started inside from running our main module.
-
-    They import it otherwise, as far as it is a file, and a script that starts a training outside
-    of ``if __name__ == "__main__":`` would start one in every worker.
-    """
-    main = sys.modules["__main__"]
-    file, spec = main.__dict__.pop("__file__", None), main.__spec__
-    try:
-        main.__spec__ = None
-        yield
-    finally:
-        main.__spec__ = spec
-        if file is not None:
-            main.__file__ = file
-
-
-def _thread_variables(numba_loaded: bool) -> list[str]:
+def one_thread(numba_loaded: bool) -> dict[str, str]:
+    """Return the environment that gives each library one thread."""
     # Numba raises at the next compilation if its variable has changed since its threads started.
-    return [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]
+    names = [n for n in _THREAD_VARIABLES if not (numba_loaded and n == "NUMBA_NUM_THREADS")]
+    return dict.fromkeys(names, "1")
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Tell a process how it hangs together with its parent.
+
+    inherited : the parent's ends of pipes that a forked process holds, too
+    bound     : the thread that begins it lasts as long as the parent
+    """
+
+    inherited: list[Connection] = field(default_factory=list)
+    bound: bool = True
 
 
 class Cargo:
@@ -120,24 +86,56 @@ class Cargo:
         return self._value if self._pickled is None else pickle.loads(self._pickled)
 
 
-def prepare(inherited: list[Connection]) -> None:
+_passed: list[int] = []
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Name a descriptor that the fork server's client passed to a process, by its place."""
+
+    place: int
+
+    def detach(self) -> int:
+        """Return the descriptor, in that process."""
+        return _passed[self.place]
+
+
+def enter(connection: Connection, descriptors: list[int]) -> None:
+    """Do what the first two messages say, in a process of the fork server.
+
+    The first one is multiprocessing's: the path of imports, the program's main module.
+    """
+    _passed.extend(descriptors)
+    current = multiprocessing.current_process()
+    current._inheriting = True  # type: ignore[attr-defined]  # a main module must start no other
+    try:
+        spawn.prepare(pickle.loads(connection.recv_bytes()))
+        target, arguments = pickle.loads(connection.recv_bytes())
+    finally:
+        del current._inheriting  # type: ignore[attr-defined]
+    target(connection, *arguments)
+
+
+def prepare(connection: Connection, ties: Ties) -> None:
     """Prepare a supervised process, first of all.
 
-    It will end with its parent, ignores a terminal's signals and closes ``inherited`` connections.
+    It will end with its parent, ignores signals that are for that, and closes its pipes.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _reset_signals()
-    for other in inherited:
+    if ties.bound:
+        die_with_parent()
+    signals.reset()
+    for other in ties.inherited:
         other.close()
+    end_with(connection.fileno())
 
 
-def work(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+def work(connection: Connection, cargo: Cargo, ties: Ties) -> None:
     """Report readiness, then answer tasks until the pipe ends."""
-    prepare(inherited)
+    prepare(connection, ties)
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: nobody to tell
         try:
             # Again: a fork server that someone else launched has its own environment.
-            os.environ.update(dict.fromkeys(_thread_variables("numba" in sys.modules), "1"))
+            os.environ.update(one_thread("numba" in sys.modules))
             make_player, arguments, weights = cargo.unpack()
             _pin_loaded_blas()
             play = make_player(*arguments)
@@ -165,22 +163,6 @@ def _traceback() -> bytes:
     Only text is sent: not every exception survives pickling.
     """
     return traceback.format_exc().encode(errors="backslashreplace")
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _reset_signals() -> None:
-    """Ignore a terminal's signals, take SIGTERM, drop inherited handlers."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def _pin_loaded_blas() -> None:

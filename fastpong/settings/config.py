@@ -47,7 +47,7 @@ from fastpong.settings.toml import write_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
-    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate",
+    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate", "task_timeout",
 })  # fmt: skip
 """Settings that a resumed run may change.
 
@@ -141,6 +141,11 @@ class Config:
     eval_every: int | None = option(None, "episodes between evaluations", minimum=1)
     eval_episodes: int = option(
         10, "episodes of one, while training waits; more give a surer mean", minimum=1
+    )
+    task_timeout: float | None = option(
+        None,
+        "seconds without a word after which a worker is replaced; never: ten times the usual",
+        above=0,
     )
     stages: tuple[Stage, ...] = ()
 

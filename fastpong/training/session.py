@@ -99,6 +99,7 @@ class Session:
                 workers=config.workers,
                 preload=PRELOAD[emulator],
                 main=needs_main(config.stages),
+                task_timeout=config.task_timeout,
             )
         except BaseException:
             self.weights.close()

@@ -63,20 +63,29 @@ def write(path: Path, frames: Iterable[Frame], frames_per_second: int) -> int:
 
     Raises FilmError for none, OSError when the disk fails.
     """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        count = write_into(unfinished, path.suffix.lower(), frames, frames_per_second)
+        unfinished.replace(path)
+    except OSError as error:
+        raise blame_asked(error, {path: unfinished}) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+def write_into(path: Path, kind: str, frames: Iterable[Frame], frames_per_second: int) -> int:
+    """Write a film of a kind into a file as it comes, and return the number of its frames.
+
+    Raises as ``write``.
+    """
     makers: dict[str, Callable[[Path, Iterator[Frame], int], None]] = {
         ".mp4": _write_mp4,
         ".gif": _write_gif,
         ".webp": _write_webp,
     }
     counted = _Counted(frames)
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        makers[path.suffix.lower()](unfinished, iter(counted), frames_per_second)
-        unfinished.replace(path)
-    except OSError as error:
-        raise blame_asked(error, {path: unfinished}) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    makers[kind](path, iter(counted), frames_per_second)
     return counted.number
 
 

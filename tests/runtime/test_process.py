@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fastpong.runtime.process import Supervisor, Worker, WorkerError
-from fastpong.runtime.worker import Cargo
+from fastpong.runtime.worker import READY, Cargo
 
 PATIENCE = 20.0
 
@@ -31,7 +31,7 @@ def events(supervisor: Supervisor, count: int) -> list[tuple[Worker, bytes | Non
     deadline = time.monotonic() + PATIENCE
     while len(found) < count:
         assert time.monotonic() < deadline, f"only {found} came"
-        found += supervisor.events(0.2)
+        found += [event for event in supervisor.events(0.2) if event[1] != READY]
     return found
 
 

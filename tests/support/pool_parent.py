@@ -13,6 +13,7 @@ import pool_players
 
 from fastpong.runtime.pool import Pool, Task
 from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.runtime.signals import STOPS
 
 
 def say(**facts: object) -> None:
@@ -21,7 +22,7 @@ def say(**facts: object) -> None:
 
 def main(method: str, verb: str, directory: Path) -> None:
     interrupts: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, lambda number, frame: interrupts.append(number))
     say(handler="installed")
     weights = SharedArrays({"w": (1,)}, np.float64, 1)

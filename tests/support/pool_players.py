@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastpong.runtime.pool import Task
-from fastpong.runtime.worker import READY, Cargo, prepare
+from fastpong.runtime.worker import READY, Cargo, Ties, prepare
 
 
 class Unfriendly(Exception):
@@ -33,9 +33,9 @@ class Poison:
         return Unfriendly, ("only one",)
 
 
-def echo(connection: Connection, cargo: Cargo, inherited: list[Connection]) -> None:
+def echo(connection: Connection, cargo: Cargo, ties: Ties) -> None:
     """A supervised process that answers every message with its cargo and the message."""
-    prepare(inherited)
+    prepare(connection, ties)
     connection.send_bytes(READY)
     while True:
         connection.send_bytes(cargo.unpack() + connection.recv_bytes())

@@ -76,10 +76,11 @@ def _child_command(name: str, directory: Path | None, file: str) -> list[str]:
 
     It keeps the image in a directory, if there is one, and writes it to its standard output.
     """
-    # The last one is for an editable installation, which is found without sys.path.
+    # The last one is for our own package, which may be found without sys.path.
     paths = [*sys.path, str(Path(fastpong.__file__).parents[1])]
     program = (
         "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
+        "import fastpong; sys.path.pop(); "
         "from fastpong.console.translate.compiler import main; main(a)"
     )
     arguments = {

@@ -1,0 +1,73 @@
+"""A process that ends with its parent, whatever ends that, and whatever it does itself.
+
+On Linux the kernel does it (PR_SET_PDEATHSIG): it kills a process that is stopped, too. It holds
+for the thread that began the process, and for the fork server's children that is the fork server,
+which ends with its own parent. A thread does it everywhere else, and for what the kernel cannot
+see: a connection that was given up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel for a signal at the end of the parent's thread, where it can."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def hung_up(descriptor: int, timeout: float | None = 0.0) -> bool:
+    """Return whether the other end of a socket is closed, after waiting for it.
+
+    timeout : in seconds, None without end
+    """
+    poller = select.poll()
+    poller.register(descriptor, 0)  # hang-ups are always told
+    return bool(poller.poll(None if timeout is None else timeout * 1000))
+
+
+def end_with(descriptor: int) -> None:
+    """End this process once the other end of a socket is closed."""
+    if hung_up(descriptor):
+        os._exit(1)
+    threading.Thread(target=_wait, args=(descriptor,), daemon=True).start()
+
+
+def _wait(descriptor: int) -> None:
+    hung_up(descriptor, None)
+    os._exit(1)
+
+
+def in_lasting_thread(action: Callable[[], T]) -> T:
+    """Do something in a thread that lasts as long as the process, and return its result.
+
+    For the start of processes that die with the thread. Raises what the action does.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return action()
+    results: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def last() -> None:
+        try:
+            results.put((action(), None))
+        except BaseException as error:
+            results.put((None, error))
+        threading.Event().wait()
+
+    threading.Thread(target=last, name="starts processes", daemon=True).start()
+    result, error = results.get()
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

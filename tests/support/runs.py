@@ -1,0 +1,89 @@
+"""Trainings that something happens to, of which nothing is left in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from commands import COMMAND, SMALL
+
+PATIENCE = 100.0
+"""Seconds until a test gives up, on a busy machine. None needs a tenth of it."""
+
+
+def after(program: str) -> list[str]:
+    """Return a command that does something to itself before it becomes another program."""
+    return [sys.executable, "-P", "-c", f"import os, signal, sys; {program}; "
+            "os.execv(sys.argv[1], sys.argv[1:])"]  # fmt: skip
+
+
+@contextlib.contextmanager
+def begun(
+    *arguments: object, cwd: Path, before: list[str] | None = None, **options: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a training in a session of its own, of which nothing is left in the end."""
+    process = subprocess.Popen(
+        [*(before or []), *COMMAND, "train", *SMALL, *map(str, arguments)],
+        cwd=cwd,
+        **{
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "start_new_session": True,
+        }
+        | options,
+    )
+    try:
+        yield process
+    finally:
+        for survivor in in_session(process.pid):
+            survivor.kill()
+        process.communicate()
+
+
+def play_an_episode(process: subprocess.Popen[str]) -> None:
+    """Wait for a training's first episode."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("episode "):
+            return
+    raise AssertionError(process.communicate())
+
+
+def family(process: subprocess.Popen[str]) -> tuple[psutil.Process, list[psutil.Process]]:
+    """Return a training's fork server and its workers."""
+    (server,) = psutil.Process(process.pid).children()
+    return server, server.children()
+
+
+def stop(process: psutil.Process) -> None:
+    """Stop a process, and wait until it is."""
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: process.status() == psutil.STATUS_STOPPED)
+
+
+def in_session(session: int) -> list[psutil.Process]:
+    """Return the processes of a session that run; zombies wait for nothing but their parent."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait for a condition, and return its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.01)
+    return value
