@@ -22,6 +22,7 @@ from fastpong.cli.sweep_display import open_sweep_display, results
 from fastpong.printable import counted
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
 from fastpong.settings.fields import fields
+from fastpong.storage.opening import open_descriptor, read_regular
 from fastpong.storage.sweep import Sweep, read_rows
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Job:
         """
         here = {"", str(Path.cwd())} & {*sys.path}  # python -m fastpong in a source directory
         command = [sys.executable, *([] if here else ["-P"]), "-m", "fastpong", *self.arguments]
-        with self.log.open("ab") as log:
+        with os.fdopen(self._open_log(), "ab") as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -89,6 +90,9 @@ class Job:
                 start_new_session=True,
                 preexec_fn=_follower(),
             )
+
+    def _open_log(self) -> int:
+        return open_descriptor(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def stop(self) -> None:
         """Ask the run to save a checkpoint and end."""
@@ -107,7 +111,7 @@ class Job:
     def complaint(self) -> str:
         """Return what the run said last."""
         with contextlib.suppress(OSError):
-            lines = self.log.read_text(errors="replace").splitlines()
+            lines = read_regular(self.log).decode(errors="replace").splitlines()
             if lines:
                 return lines[-1].removeprefix("fastpong: error: ")
         return f"exit status {self.status}"

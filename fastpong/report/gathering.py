@@ -12,7 +12,7 @@ from fastpong.printable import counted
 from fastpong.report.evaluated import Evaluated, evaluate_checkpoints
 from fastpong.report.filmed import film
 from fastpong.report.weights import UNITS
-from fastpong.storage import checkpoint
+from fastpong.storage import verified
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, read_evaluations
 from fastpong.storage.reading import Facts, read_facts
@@ -104,7 +104,7 @@ def _read(gathered: Gathered) -> None:
     except PlotError as error:
         gathered.note("curves", str(error))
     try:
-        found, refusals = checkpoint.newest(directory / "checkpoints")
+        found, refusals = verified.newest(directory / "checkpoints")
         gathered.shown = load_shown(found)
         for refusal in refusals:
             gathered.note("evaluation", f"Checkpoint refused: {refusal}")
