@@ -15,6 +15,7 @@ from fastpong.report.weights import UNITS
 from fastpong.storage import verified
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, read_evaluations
+from fastpong.storage.files import named
 from fastpong.storage.reading import Facts, read_facts
 from fastpong.training.trained import read_trained
 from fastpong.viewing.curves import PlotError, Record, read_record
@@ -84,6 +85,8 @@ def gather(
             gathered.film = film(gathered.shown, asked.seconds, stop)
         except (FilmError, EmulatorError) as error:
             gathered.note("film", f"No film: {error}")
+        except OSError as error:  # no temporary directory, or a full one
+            gathered.note("film", f"No film: {named(error)}")
     if asked.episodes and gathered.shown is not None:
         try:
             _play(gathered, asked, stop, tell)
