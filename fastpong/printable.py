@@ -21,3 +21,27 @@ def printable(text: str, keep: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things, as in 1 episode and 2,000 episodes."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def brief(value: object, most: int = 80) -> str:
+    """Return a value as Python writes it, cut off where it is longer than ``most`` characters.
+
+    It may be nested without end, or an integer of more digits than Python writes.
+    """
+    if isinstance(value, (str, bytes)):
+        value = value[: most + 1]
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a huge {type(value).__name__}"
+    return shorten(text, most)
+
+
+def summary(error: Exception) -> str:
+    """Return another program's message in one line of at most 200 characters."""
+    return shorten(" ".join(str(error).split()), 200) or type(error).__name__
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """Return text, cut off after ``most`` characters."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -183,7 +183,8 @@ class Learner(Protocol):
     def state(self) -> dict[str, Array]:
         """Return views by name of all besides the parameters.
 
-        A resumed run writes a checkpoint's arrays into them.
+        A resumed run writes a checkpoint's arrays into them. Floats are finite: a checkpoint with
+        others is neither saved nor read.
         """
 
     def verify(self) -> None:

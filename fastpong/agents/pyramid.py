@@ -24,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong.geometry import PONG
+from fastpong.printable import brief
 
 MAX_INPUTS = 1 << 16
 """As many as uint16 can number."""
+_MOST_LEVELS = 16
 
 
 class Level(NamedTuple):
@@ -129,17 +131,20 @@ def parse_levels(text: str) -> tuple[Level, ...]:
     Raises ValueError for other text. Empty text has no levels.
     """
     found = []
-    for word in text.split():
+    words = text.split()
+    if len(words) > _MOST_LEVELS:
+        raise ValueError(f"coarse_cells: expected up to {_MOST_LEVELS} sizes, got {len(words)}")
+    for word in words:
         size, _, scale = word.partition(":")
         height, _, width = size.partition("x")
         try:
             level = Level(int(height), int(width), float(scale))
         except ValueError as error:
             raise ValueError(
-                f"coarse_cells: expected HEIGHTxWIDTH:SCALE, as in 4x4:0.35, got {word!r}"
+                f"coarse_cells: expected HEIGHTxWIDTH:SCALE, as in 4x4:0.35, got {brief(word)}"
             ) from error
         if not 0 < level.scale < 1e3:
-            raise ValueError(f"coarse_cells: expected scales > 0, below 1000, got {word!r}")
+            raise ValueError(f"coarse_cells: expected scales > 0, below 1000, got {brief(word)}")
         found.append(level)
     return tuple(found)
 

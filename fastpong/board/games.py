@@ -18,7 +18,7 @@ import numpy as np
 
 from fastpong.board.library import own_checkpoints
 from fastpong.pages.png import encode_png
-from fastpong.storage import checkpoint
+from fastpong.storage import verified
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.viewing.games import COLOURS, FRAMES_PER_SECOND, Moment, Watcher
 from fastpong.viewing.pace import Pace
@@ -135,7 +135,7 @@ class _Loaded:
             if path == self._path:
                 break
             try:
-                newer = path, load_shown(checkpoint.load(path))
+                newer = path, load_shown(verified.load(path))
                 break
             except CheckpointError:
                 refused += [path.name] * path.exists()  # else deleted meanwhile

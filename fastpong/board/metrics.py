@@ -13,6 +13,7 @@ import numpy as np
 
 from fastpong.arrays import Doubles
 from fastpong.storage.logs import HEADER, Row
+from fastpong.storage.opening import open_regular
 from fastpong.viewing.curves import COLUMNS, Record
 
 _PART = 1 << 22
@@ -38,7 +39,7 @@ class GrowingMetrics:
         """Return all whole rows so far, None without any."""
         with self._lock:
             try:
-                with self._path.open("rb") as file:
+                with open_regular(self._path) as file:
                     self._read(file)
             except OSError:
                 self._forget()
@@ -77,7 +78,7 @@ class GrowingMetrics:
 def read_tail(path: Path) -> list[Row]:
     """Return the last rows of a metrics.csv, none if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - TAIL))
             data = file.read(TAIL)

@@ -32,7 +32,7 @@ def find_checkpoint(path: Path, older: str | None = None) -> Found:
 
 def _older(run: Path, older: str) -> Path:
     """Return the file of a run's checkpoint, of an episode or by its path."""
-    if not (older.isascii() and older.isdecimal()):
+    if not (older.isascii() and older.isdecimal() and len(older) <= 18):
         path = Path(older)
         inside = run / "checkpoints" / path.name
         return inside if inside.is_file() and not path.exists() else path

@@ -273,13 +273,14 @@ def _refused(values: Mapping[str, object]) -> bool:
 
 def _read(config_file: Path | None) -> dict[str, object]:
     from fastpong.settings.config import Config
+    from fastpong.storage.files import reason
 
     if config_file is None:
         return {}
     try:
         return Config.load(config_file)
     except OSError as error:
-        raise click.UsageError(f"--config: cannot read {config_file}: {error.strerror}") from error
+        raise click.UsageError(f"--config: cannot read {config_file}: {reason(error)}") from error
     except ValueError as error:
         raise click.UsageError(f"--config: {error}") from error
 

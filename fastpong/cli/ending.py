@@ -14,7 +14,7 @@ from fastpong.printable import counted
 if TYPE_CHECKING:
     from fastpong.cli.interrupt import Interrupt
     from fastpong.storage.checkpoint import Checkpoint
-    from fastpong.storage.run import Run
+    from fastpong.storage.run import Run, RunError
     from fastpong.training.session import Outcome
 
 
@@ -74,6 +74,8 @@ def report(run: Run, outcome: Outcome, interrupt: Interrupt, words: Sequence[str
             f"{counted(config.until_episodes, 'episode')}"
         )
     _report_best(run)
+    if outcome.unsaved:
+        raise _unsaved(run, outcome, where, words)
     if outcome.finished:
         trained = f"{counted(outcome.episode, 'episode')}, {counted(outcome.steps, 'step')}"
         announce(f"trained {trained}; checkpoint {where}")
@@ -82,6 +84,23 @@ def report(run: Run, outcome: Outcome, interrupt: Interrupt, words: Sequence[str
     announce(f"stopped by {interrupt.name} after episode {outcome.episode:,}; checkpoint {where}")
     announce(f"to go on: {resume_command(run.directory, words)}")
     return interrupt.status
+
+
+def _unsaved(run: Run, outcome: Outcome, where: str, words: Sequence[str]) -> RunError:
+    """Return the error of a run whose last checkpoint could not be saved.
+
+    It is raised, and so the last line of all.
+    """
+    from fastpong.storage.run import RunError
+
+    trained = f"{counted(outcome.episode, 'episode')}, {counted(outcome.steps, 'step')}"
+    there = "there is no checkpoint; make room and begin again"
+    if outcome.saved >= 0:
+        there = (
+            f"the newest checkpoint is of episode {outcome.saved:,}, {where}; make room, then "
+            f"train on: {resume_command(run.directory, words)}"
+        )
+    return RunError(f"trained {trained}, but the last checkpoint could not be saved, and {there}")
 
 
 def _report_best(run: Run) -> None:

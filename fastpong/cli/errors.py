@@ -58,7 +58,9 @@ def _with_hint(error: click.ClickException) -> str:
 def _said(error: Exception) -> str:
     """Return an error's message, of the system's errors without their numbers."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        from fastpong.storage.files import named
+
+        return named(error)
     return str(error) or type(error).__name__
 
 

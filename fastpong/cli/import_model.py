@@ -35,13 +35,18 @@ def import_model(
     from fastpong.agents import make_plan
     from fastpong.storage.run import Run
     from fastpong.storage.weights import exchange
+    from fastpong.storage.weights.pickle import ForeignError
+    from fastpong.training.beginning import cast
     from fastpong.training.state import TrainerState
 
     if given.get("init_from") is not None:
         raise click.UsageError("--init-from: expected none, the weights are those of FILE")
     model = exchange.read(file)
     config = choose(None, config_file, given, {"agent": model.agent, **model.settings}).config
-    parameters = {name: a.astype(config.dtype) for name, a in model.parameters.items()}
+    try:
+        parameters = cast(model.parameters, config.dtype)
+    except ValueError as error:
+        raise ForeignError(f"{file}: {error} in {config.dtype}; take another file") from error
     with Run.create(run, config, warn=warn) as made:
         plan = make_plan(config.env, config.stages, config.backend, config.dtype)
         if not made.save(TrainerState.initial(plan, parameters)):

@@ -104,13 +104,13 @@ def _state(run: Path, found: Checkpoint, rows: Sequence[Row]) -> str:
     from fastpong.settings.config import Config
     from fastpong.storage.evaluations import read_evaluations
     from fastpong.storage.finding import CONFIG
-    from fastpong.storage.reading import is_training
+    from fastpong.storage.reading import is_training, read_facts
     from fastpong.training.session import goal_of
 
     if is_training(run):
         return f"running, at episode {rows[-1].episode if rows else 0:,}"
     counters, path = found.manifest["counters"], run / CONFIG
-    config = Config.build(Config.load(path) if path.is_file() else found.manifest["config"])
+    config = read_facts(run).config if path.is_file() else Config.build(found.manifest["config"])
     judged = [row.total_steps for row in read_evaluations(run)]
     missing = config.eval_every is not None and (judged or [0])[-1] < counters["total_steps"]
     if goal_of(config).over(counters) and not missing:

@@ -183,6 +183,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
 
     Raises PlotError for a file that cannot be written.
     """
+    from fastpong.storage.files import reason, write_atomically
     from fastpong.viewing.curves import PlotError
     from fastpong.viewing.groups import table
 
@@ -192,9 +193,9 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
         say(text.getvalue().rstrip("\n"))
         return
     try:
-        Path(target).write_text(text.getvalue(), encoding="utf-8", errors="replace")
+        write_atomically(Path(target), text.getvalue().encode("utf-8", errors="replace"))
     except OSError as error:
-        raise PlotError(f"--csv: cannot write {target}: {error.strerror}") from error
+        raise PlotError(f"--csv: cannot write {target}: {reason(error)}") from error
     say(f"wrote {target}")
 
 

@@ -24,6 +24,7 @@ from fastpong.runtime.parent import die_with_parent
 from fastpong.runtime.signals import STOPS
 from fastpong.settings.config import CHANGEABLE, Config, available_cores
 from fastpong.settings.fields import fields
+from fastpong.storage.opening import open_descriptor, read_regular
 from fastpong.storage.sweep import Sweep, read_rows
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Job:
 
         So a terminal's Ctrl-C does not reach it twice.
         """
-        with self.log.open("ab") as log:
+        with os.fdopen(self._open_log(), "ab") as log:
             self.process = subprocess.Popen(
                 python_command("from fastpong.__main__ import main; main()", *self.arguments),
                 stdin=subprocess.DEVNULL,
@@ -88,6 +89,9 @@ class Job:
                 start_new_session=True,
                 preexec_fn=_follower(),
             )
+
+    def _open_log(self) -> int:
+        return open_descriptor(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def stop(self) -> None:
         """Ask the run to save a checkpoint and end."""
@@ -106,7 +110,7 @@ class Job:
     def complaint(self) -> str:
         """Return what the run said last."""
         with contextlib.suppress(OSError):
-            lines = self.log.read_text(errors="replace").splitlines()
+            lines = read_regular(self.log).decode(errors="replace").splitlines()
             if lines:
                 return lines[-1].removeprefix("fastpong: error: ")
         return f"exit status {self.status}"

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from fastpong.envs.games import PONG, GameSpec
+from fastpong.printable import brief, shorten
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,10 @@ def find_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    near = get_close_matches(name, VARIANTS, n=1, cutoff=0.5)
+    near = get_close_matches(shorten(name), VARIANTS, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise ValueError(f"unknown environment {name!r}: expected one of {', '.join(VARIANTS)}.{hint}")
+    known = ", ".join(VARIANTS)
+    raise ValueError(f"unknown environment {brief(name)}: expected one of {known}.{hint}")
 
 
 def find_like(name: str, frame_skip: int | None = None, sticky: float | None = None) -> Variant:

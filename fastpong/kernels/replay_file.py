@@ -17,6 +17,7 @@ import numpy as np
 
 from fastpong.arrays import Array
 from fastpong.storage.files import replacing
+from fastpong.storage.opening import open_regular
 
 FORMAT, VERSION = "fastpong replay buffer", 1
 SETTINGS = "settings"
@@ -91,7 +92,7 @@ def reading(path: Path) -> Iterator[Reader]:
     Raises OSError where there is none, and ValueError, from any other error, for a damaged or
     foreign one.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 yield Reader(archive)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from fastpong.printable import brief, shorten
+
 RECIPES = ("karpathy", "keras", "pong", "pong-sticky")
 """Names, in the order of the list. Each is a file of that name here."""
 
@@ -57,9 +59,9 @@ def load(name: str) -> Recipe:
     Raises ValueError with the names there are for an unknown one.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(shorten(name), RECIPES, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {name!r}{hint}")
+        raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {brief(name)}{hint}")
     text = files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     values: dict[str, object] = {"recipe": name, **tomllib.loads(text)}
     description, reaches = str(values.pop("description")), str(values.pop("reaches"))

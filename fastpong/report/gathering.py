@@ -12,9 +12,10 @@ from fastpong.printable import counted
 from fastpong.report.evaluated import Evaluated, evaluate_checkpoints
 from fastpong.report.filmed import film
 from fastpong.report.weights import UNITS
-from fastpong.storage import checkpoint
+from fastpong.storage import verified
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, read_evaluations
+from fastpong.storage.files import named
 from fastpong.storage.reading import Facts, read_facts
 from fastpong.training.trained import read_trained
 from fastpong.viewing.curves import PlotError, Record, read_record
@@ -84,6 +85,8 @@ def gather(
             gathered.film = film(gathered.shown, asked.seconds, stop)
         except (FilmError, EmulatorError) as error:
             gathered.note("film", f"No film: {error}")
+        except OSError as error:  # no temporary directory, or a full one
+            gathered.note("film", f"No film: {named(error)}")
     if asked.episodes and gathered.shown is not None:
         try:
             _play(gathered, asked, stop, tell)
@@ -104,7 +107,7 @@ def _read(gathered: Gathered) -> None:
     except PlotError as error:
         gathered.note("curves", str(error))
     try:
-        found, refusals = checkpoint.newest(directory / "checkpoints")
+        found, refusals = verified.newest(directory / "checkpoints")
         gathered.shown = load_shown(found)
         for refusal in refusals:
             gathered.note("evaluation", f"Checkpoint refused: {refusal}")

@@ -23,7 +23,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import tomllib
 from pathlib import Path
 
 from fastpong import kernels
@@ -44,6 +43,7 @@ from fastpong.settings.tables import (
     write_stages,
 )
 from fastpong.settings.toml import write_toml
+from fastpong.storage.opening import read_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
@@ -140,7 +140,10 @@ class Config:
     save_every: int = option(100, "episodes between checkpoints; more save less often", minimum=1)
     eval_every: int | None = option(None, "episodes between evaluations", minimum=1)
     eval_episodes: int = option(
-        10, "episodes of one, while training waits; more give a surer mean", minimum=1
+        10,
+        "episodes of one, while training waits; more give a surer mean",
+        minimum=1,
+        maximum=1 << 20,
     )
     task_timeout: float | None = option(
         None,
@@ -198,8 +201,8 @@ class Config:
         Raises ValueError, naming file and line, for what is no TOML, and OSError.
         """
         try:
-            return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:  # the last of deep nesting
+            return read_toml(Path(path))
+        except ValueError as error:
             raise ValueError(f"{path}: expected a TOML file: {error}") from error
 
     def flat(self) -> dict[str, object]:

@@ -22,6 +22,7 @@ from functools import cache
 from types import NoneType
 from typing import Any, TypeAlias, get_args, get_type_hints
 
+from fastpong.printable import brief
 from fastpong.settings.schedules import Schedule
 
 Plain: TypeAlias = int | float | str | bool
@@ -36,6 +37,7 @@ _NAMES = {
     bool: "true or false",
     Schedule: "a number",
 }
+_END = 1 << 63  # of the integers that kernels take
 _SIGNS = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
 
 
@@ -89,7 +91,9 @@ class Field:
         except ValueError:
             found = None
         if found is None or not self._within(found):
-            raise ValueError(f"{self.name}: expected {self.expected}, got {value!r}")
+            huge = self.kind is type(value) is int and not -_END <= value < _END
+            expected = self.expected + ", below 2^63" * huge
+            raise ValueError(f"{self.name}: expected {expected}, got {brief(value)}")
         return found
 
     def _number(self, value: object) -> Plain | None:
@@ -98,6 +102,8 @@ class Field:
             return value if isinstance(value, bool) and self.kind is bool else None
         if self.kind is float:
             return _as_float(value)
+        if isinstance(value, int) and not -_END <= value < _END:
+            return None
         if isinstance(value, (int, str)) and isinstance(value, self.kind):
             return value
         return None

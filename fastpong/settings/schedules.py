@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from fastpong.printable import brief
+
 KINDS = ("linear",)
 
 
@@ -39,7 +41,7 @@ class Schedule:
             return cls(float(value), float(value))
         except (ValueError, OverflowError):
             raise ValueError(
-                f"expected a number or linear:START:END:STEPS, got {value!r}"
+                f"expected a number or linear:START:END:STEPS, got {brief(value)}"
             ) from None
 
     def at(self, steps: int) -> float:

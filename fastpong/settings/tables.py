@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from fastpong.agents import AGENTS, ALIASES
+from fastpong.printable import brief
 from fastpong.settings.fields import Field, Plain, Value, fields, plain, plain_values
 from fastpong.settings.schedules import Schedule
 from fastpong.settings.stages import AgentSettings, Stage
@@ -18,6 +19,7 @@ from fastpong.settings.words import unknown
 Table: TypeAlias = Mapping[str, object]
 
 DEFAULT_AGENT = "karpathy"
+_MOST_STAGES = 100
 STAGE = fields(Stage)
 FIRST_STAGE = {"frame_skip": STAGE["frame_skip"]}
 """Keys of the first stage that are no settings of its agent."""
@@ -32,7 +34,7 @@ def find_agent(value: object) -> str:
     """
     name = ALIASES.get(value, value) if isinstance(value, str) else value
     if not isinstance(name, str) or name not in AGENTS:
-        raise ValueError(f"agent: expected one of {', '.join(AGENTS)}, got {value!r}")
+        raise ValueError(f"agent: expected one of {', '.join(AGENTS)}, got {brief(value)}")
     return name
 
 
@@ -61,7 +63,9 @@ def stage_tables(values: Table) -> list[dict[str, object]]:
     """
     later = values.get("stages", [])
     if not isinstance(later, (list, tuple)) or not all(isinstance(t, Mapping) for t in later):
-        raise ValueError(f"stages: expected tables [[stages]], got {later!r}")
+        raise ValueError(f"stages: expected tables [[stages]], got {brief(later)}")
+    if len(later) > _MOST_STAGES:
+        raise ValueError(f"stages: expected up to {_MOST_STAGES}, got {len(later)}")
     first = {name: value for name, value in values.items() if name != "stages"}
     return [first, *(dict(table) for table in later)]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from fastpong.printable import shorten
+
 OURS = {
     "adam_epsilon": "adam_eps",
     "algo": "agent",
@@ -213,6 +215,7 @@ def unknown(
     owners : agents that have it
     known  : the keys that could stand there
     """
+    name = shorten(name)
     if isinstance(value, Mapping):
         return f"{name}: expected a setting, got a table; put its keys above the first [table]"
     if owners:

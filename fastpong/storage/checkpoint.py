@@ -17,43 +17,35 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
 from fastpong.arrays import Array
+from fastpong.printable import brief, summary
 from fastpong.storage.files import TEMPORARY, make_directory, write_files
-
-#: Version of the format. fastpong 0.1 wrote 1, with settings of other names.
-SCHEMA = 2
-#: A manifest is a few kilobytes. A larger one is refused unread.
-MAX_MANIFEST_BYTES = 16 << 20
-DTYPES = (
-    *("float16", "float32", "float64", "bool"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+from fastpong.storage.manifest import (
+    CHECKPOINTS,
+    DTYPES,
+    NAME,
+    OWN,
+    SCHEMA,
+    Fields,
+    broken,
+    read,
+    read_manifest,
+    signed,
 )
+from fastpong.storage.manifest import CheckpointError as CheckpointError
+from fastpong.storage.manifest import OlderVersionError as OlderVersionError
 
-Fields: TypeAlias = dict[str, Any]
-"""A manifest, or a part of it: JSON."""
-
-_NAME = re.compile(r"(\d{8,})(\.1)?\.(json|safetensors)")
-_OURS = frozenset({"schema", "episode", "data", "arrays", "digest"})
-
-
-class CheckpointError(Exception):
-    """Report a checkpoint missing, cut short, altered or unknown."""
-
-
-class OlderVersionError(CheckpointError):
-    """Report a checkpoint of an older version of fastpong."""
+Check: TypeAlias = Callable[[Path, Fields], object]
+"""A check of a manifest, of the file named first. Raises CheckpointError."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +100,15 @@ def save(
     return path
 
 
-def load(path: str | Path) -> Checkpoint:
+def load(path: str | Path, check: Check | None = None) -> Checkpoint:
     """Load one checkpoint by its manifest or data file.
 
+    check : of the caller's fields, before any array is read
+
     The manifest's digest and the data's size and sha256 are verified before the data is parsed.
-    Both files may have other names than they were saved under, one name but for the suffix.
-    Raises CheckpointError with the expectation, the finding and the remedy.
+    Both files may have other names than they were saved under, one name but for the suffix. In a
+    run's directory the name is the episode. Raises CheckpointError with the expectation, the
+    finding and the remedy.
     """
     given = Path(path)
     if given.suffix not in (".json", ".safetensors"):
@@ -126,9 +121,19 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{path}: is missing, without which {given.name} is no checkpoint; use an older one"
         )
-    manifest = _read_manifest(path)
-    read = _read_data if given == path else _parse
-    return Checkpoint(path=path, manifest=manifest, arrays=read(given, manifest))
+    manifest = read_manifest(path)
+    _check_number(path, manifest)
+    if check is not None:
+        check(path, manifest)
+    parse = _read_data if given == path else _parse
+    return Checkpoint(path=path, manifest=manifest, arrays=parse(given, manifest))
+
+
+def _check_number(path: Path, manifest: Fields) -> None:
+    """Refuse a checkpoint that was copied under another number in a run."""
+    match, episode = NAME.fullmatch(path.name), manifest["episode"]
+    if match and path.parent.name == CHECKPOINTS and int(match[1]) != episode:
+        raise broken(path, f"episode: expected {int(match[1])}, as its name says, got {episode}")
 
 
 def manifest_path(path: Path) -> Path:
@@ -142,20 +147,26 @@ def manifest_path(path: Path) -> Path:
     return path.with_name(stem + ".json")
 
 
-def newest(directory: str | Path) -> tuple[Checkpoint, list[str]]:
+def newest(
+    directory: str | Path, load: Callable[[Path], Checkpoint] = load
+) -> tuple[Checkpoint, list[str]]:
     """Return a directory's newest whole checkpoint and refusals.
 
+    load : loads and checks one
+
     There is a reason for each newer one that was refused. Raises CheckpointError, with the
-    reasons, when none is whole, and OlderVersionError at the first one of an older version.
+    reasons, when none is whole, and OlderVersionError if one of them is of an older version.
     """
     refusals: list[str] = []
+    older: OlderVersionError | None = None
     for episode in sorted({number for number, _ in _files(Path(directory))}, reverse=True):
         try:
             return load(Path(directory) / f"{episode:08d}.json"), refusals
-        except OlderVersionError:
-            raise
         except CheckpointError as error:
             refusals.append(str(error))
+            older = error if isinstance(error, OlderVersionError) else older
+    if older is not None:
+        raise older
     found = "; ".join(refusals) or "there is none"
     raise CheckpointError(
         f"{directory}: expected a whole checkpoint: {found}; begin again in another directory"
@@ -174,7 +185,7 @@ def _storable(name: str, array: Array) -> Array:
 def _manifest_text(
     episode: int, file: str, data: bytes, arrays: Mapping[str, Array], fields: Mapping[str, object]
 ) -> bytes:
-    if taken := _OURS & fields.keys():
+    if taken := OWN & fields.keys():
         raise ValueError(f"manifest fields {sorted(taken)} are reserved; rename yours")
     manifest = dict(fields) | {
         "schema": SCHEMA,
@@ -182,7 +193,7 @@ def _manifest_text(
         "data": {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
         "arrays": _signature(arrays),
     }
-    return _render(manifest | {"digest": _digest(manifest)})
+    return signed(manifest)
 
 
 def _signature(arrays: Mapping[str, Array]) -> Fields:
@@ -190,26 +201,6 @@ def _signature(arrays: Mapping[str, Array]) -> Fields:
         name: {"shape": list(array.shape), "dtype": array.dtype.name}
         for name, array in arrays.items()
     }
-
-
-def _render(manifest: Mapping[str, object]) -> bytes:
-    """Write JSON in its one canonical form.
-
-    Python's floats survive it bit for bit.
-    """
-    text = json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False, default=_plain)
-    return text.encode("ascii") + b"\n"
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise ValueError(f"manifest: expected JSON values, got a {type(value).__name__}")
-
-
-def _digest(manifest: Mapping[str, object]) -> str:
-    rest = {name: value for name, value in manifest.items() if name != "digest"}
-    return hashlib.sha256(_render(rest)).hexdigest()
 
 
 def _free_data_path(manifest: Path) -> Path:
@@ -221,7 +212,7 @@ def _free_data_path(manifest: Path) -> Path:
     stem = manifest.with_suffix("")
     plain, other = stem.with_suffix(".safetensors"), stem.with_suffix(".1.safetensors")
     try:
-        used = _read_manifest(manifest)["data"]["file"]
+        used = read_manifest(manifest)["data"]["file"]
     except CheckpointError:
         return plain
     return other if used == plain.name else plain
@@ -230,13 +221,14 @@ def _free_data_path(manifest: Path) -> Path:
 def _remove_leftovers(directory: Path) -> None:
     """Remove a killed save's temporary files."""
     for path in directory.glob(f"*{TEMPORARY}"):
-        if _NAME.fullmatch(path.name.removesuffix(TEMPORARY)):
-            path.unlink(missing_ok=True)
+        if NAME.fullmatch(path.name.removesuffix(TEMPORARY)):
+            with contextlib.suppress(OSError):  # what cannot be removed, the save will name
+                path.unlink(missing_ok=True)
 
 
 def _files(directory: Path) -> Iterator[tuple[int, Path]]:
     for path in directory.glob("*"):
-        if match := _NAME.fullmatch(path.name):
+        if match := NAME.fullmatch(path.name):
             yield int(match[1]), path
 
 
@@ -256,36 +248,6 @@ def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _read_manifest(path: Path) -> Fields:
-    """Read and verify a manifest."""
-    raw = _read(path, MAX_MANIFEST_BYTES)
-    try:
-        manifest = json.loads(raw)
-        schema = manifest["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _broken(path, "is not a checkpoint's manifest") from error
-    if type(schema) is int and schema < SCHEMA:
-        raise OlderVersionError(
-            f"{path}: is from an older version of fastpong (schema {schema}, expected {SCHEMA}), "
-            "whose runs cannot be resumed or played; begin a new one, or use the fastpong that "
-            "wrote it"
-        )
-    if schema != SCHEMA:
-        raise CheckpointError(
-            f"{path}: expected schema {SCHEMA}, got {schema!r}; use the fastpong that wrote it"
-        )
-    # Compared byte for byte: a digest of the values alone would let 1e-05 become 1E-05.
-    try:
-        intact = manifest.get("digest") == _digest(manifest) and _render(manifest) == raw
-        data = manifest["data"]
-        plain = Path(data["file"]).name == data["file"] and isinstance(data["bytes"], int)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(path, "is not a checkpoint's manifest") from error
-    if not (intact and plain):
-        raise _broken(path, "was altered: its digest does not fit its content")
-    return dict(manifest)
-
-
 def _read_data(path: Path, manifest: Fields) -> dict[str, Array]:
     """Parse the data file of the manifest at ``path``.
 
@@ -303,36 +265,17 @@ def _read_data(path: Path, manifest: Fields) -> dict[str, Array]:
 def _parse(path: Path, manifest: Fields) -> dict[str, Array]:
     """Verify and parse the data file."""
     size, digest = manifest["data"]["bytes"], manifest["data"]["sha256"]
-    raw = _read(path, size)
+    raw = read(path, size)
     if len(raw) != size:
-        raise _broken(path, f"expected {size} bytes, got {len(raw)}")
+        raise broken(path, f"expected {size} bytes, got {len(raw)}")
     if (actual := hashlib.sha256(raw).hexdigest()) != digest:
-        raise _broken(path, f"was altered: expected sha256 {digest}, got {actual}")
+        raise broken(path, f"was altered: expected sha256 {digest}, got {actual}")
     try:
         arrays = {name: np.array(array) for name, array in safetensors.numpy.load(raw).items()}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _broken(path, f"is not readable as safetensors ({error})") from error
-    if (found := _signature(arrays)) != manifest["arrays"]:
-        raise _broken(path, f"expected arrays {manifest['arrays']}, got {found}")
+        raise broken(path, f"is not readable as safetensors ({summary(error)})") from error
+    found, wanted = _signature(arrays), manifest["arrays"]
+    for name in sorted(found.keys() | wanted.keys()):
+        if (got := found.get(name)) != (expected := wanted.get(name)):
+            raise broken(path, f"array {brief(name)}: expected {expected}, got {got}")
     return arrays
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """Read a file of at most ``limit`` bytes."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limit:
-                raise _broken(path, f"expected at most {limit} bytes, got {size}")
-            return file.read(limit)
-    except FileNotFoundError as error:
-        raise _broken(path, "is missing") from error
-    except OSError as error:
-        raise _broken(path, f"cannot be read ({error.strerror})") from error
-
-
-def _broken(path: Path, reason: str) -> CheckpointError:
-    # A file that nobody named like a checkpoint may be anything: no older one would help.
-    ours = path.parent.name == "checkpoints" or _NAME.fullmatch(path.name)
-    way = "use an older checkpoint" if ours else "name a run, or a checkpoint in its checkpoints/"
-    return CheckpointError(f"{path}: {reason}; {way}")

@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from fastpong.storage.logs import AppendFile, Warn, cut_table, format_line, parse_line
+from fastpong.storage.files import Warn
+from fastpong.storage.logs import AppendFile
+from fastpong.storage.opening import open_regular
+from fastpong.storage.table import cut_table, format_line, parse_line
 
 NAME = "evaluations.csv"
 
@@ -64,7 +67,7 @@ HEADER = (",".join(EvaluationRow._fields) + "\n").encode("ascii")
 def read_evaluations(directory: Path) -> list[EvaluationRow]:
     """Return the rows of a run's evaluations.csv, whole ones, none if it cannot be read."""
     rows = []
-    with contextlib.suppress(OSError), (directory / NAME).open("rb") as file:
+    with contextlib.suppress(OSError), open_regular(directory / NAME) as file:
         for line in file:
             with contextlib.suppress(ValueError):  # the header, or a row that is being written
                 rows.append(EvaluationRow.parse(line))
@@ -84,7 +87,7 @@ class Evaluations:
         self._file: AppendFile | None = None
         rows: list[EvaluationRow] = []
         if episode is not None:
-            rows = cut_table(self._path, HEADER, EvaluationRow.parse, episode, warn)
+            rows = cut_table(self._path, HEADER, EvaluationRow.parse, episode, warn, 1)
         self.last = rows[-1] if rows else None
 
     def log(self, row: EvaluationRow) -> None:

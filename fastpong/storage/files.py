@@ -5,12 +5,37 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+Warn = Callable[[str], None]
+"""Hears of troubles that end nothing."""
+
 TEMPORARY = ".tmp"
 """End of a temporary file's name. A crash leaves such a file."""
+
+_LIMITS = {
+    errno.EFBIG: "ulimit -f, or the largest file of this file system",
+    errno.EMFILE: "ulimit -n",
+    errno.ENFILE: "the system's limit of open files",
+}
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Of file systems that cannot flush: CIFS and FUSE for directories, and a few for files."""
+
+
+def reason(error: OSError) -> str:
+    """Return what went wrong in words, with the limit that was reached if it is one."""
+    text = error.strerror or str(error)
+    limit = _LIMITS.get(error.errno or 0)
+    if limit is None or text != os.strerror(error.errno or 0):
+        return text
+    return f"{text}, see {limit}"
+
+
+def named(error: OSError) -> str:
+    """Return ``reason`` with the file before it, where there is one."""
+    return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -33,6 +58,10 @@ def check_output(path: Path) -> None:
         raise IsADirectoryError(
             f"{path}: expected a file to write, got a directory; name a file in it"
         )
+    if path.exists() and not path.is_file():
+        raise OSError(
+            f"{path}: expected a file to write, got a pipe, a socket or a device; name another path"
+        )
     if not directory.exists():
         raise FileNotFoundError(
             f"{path}: expected a directory {directory}, found none; make it: mkdir -p {directory}"
@@ -49,9 +78,12 @@ def check_output(path: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory that survives a power cut."""
+    """Make a directory that survives a power cut.
+
+    Its parent must be there: one that was removed is not made again behind a person's back.
+    """
     if not directory.is_dir():
-        directory.mkdir(parents=True)
+        directory.mkdir()
         _sync(directory.parent)
 
 
@@ -86,10 +118,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(path.name + TEMPORARY)
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -111,15 +144,33 @@ def blame_asked(error: OSError, temporary: Mapping[Path, Path]) -> OSError:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    # Whatever a crash or a person left there, such as a pipe, is replaced and not opened.
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        flush(file.fileno())
+
+
+def flush(descriptor: int) -> None:
+    """Write a file's or a directory's content to the disk, where the file system can.
+
+    Raises OSError where it can and fails.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+    """Write a directory's entries to the disk."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # it can be written to and not read: there is no way to flush it
+        return
+    try:
+        flush(descriptor)
     finally:
         os.close(descriptor)

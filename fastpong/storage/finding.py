@@ -9,16 +9,16 @@ from typing import TypeAlias
 
 from fastpong import pretrained
 from fastpong.printable import counted
-from fastpong.storage import checkpoint
+from fastpong.storage import checkpoint, verified
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.kinds import what_is
+from fastpong.storage.manifest import CHECKPOINTS as CHECKPOINTS
+from fastpong.storage.manifest import CONFIG as CONFIG
+from fastpong.storage.opening import read_regular
 from fastpong.storage.weights import exported
 from fastpong.storage.weights.exported import Exported
 
 Found: TypeAlias = Checkpoint | Exported
-
-CONFIG, CHECKPOINTS = "config.toml", "checkpoints"
-"""Names in a run's directory."""
 
 SEEDS = "*/seed-*"
 """The runs of sweeps, in a directory of them."""
@@ -49,12 +49,12 @@ def find(path: Path) -> tuple[Found, list[str]]:
         if not inner.is_dir() and not any(path.glob("*.json")):
             kind = "another directory" if any(path.iterdir()) else "an empty directory"
             raise CheckpointError(f"{path}: expected a run, got {kind}; {_SOURCES}")
-        return checkpoint.newest(inner if inner.is_dir() else path)
+        return verified.newest(inner if inner.is_dir() else path)
     if path.suffix == ".safetensors" and not checkpoint.manifest_path(path).exists():
         return exported.read(path), []
     if path.suffix not in (".json", ".safetensors"):
         raise CheckpointError(_refusal(path))
-    return checkpoint.load(path), []
+    return verified.load(path), []
 
 
 def origin(source: str) -> dict[str, object]:
@@ -63,7 +63,7 @@ def origin(source: str) -> dict[str, object]:
     if isinstance(found, Checkpoint):
         digest = found.manifest["data"]["sha256"]
     else:
-        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(read_regular(found.path)).hexdigest()
     return {"path": str(found.path), "sha256": digest, "episode": found.episode}
 
 
@@ -107,7 +107,7 @@ def run_of(path: Path) -> Path:
 
 
 def _check_newest(directory: Path, path: Path) -> None:
-    newest = checkpoint.newest(directory / CHECKPOINTS)[0]
+    newest = verified.newest(directory / CHECKPOINTS)[0]
     if checkpoint.manifest_path(path).name != newest.path.name:
         raise CheckpointError(
             f"{path}: expected the newest checkpoint of a run, since a run goes on from that, "

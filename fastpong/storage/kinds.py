@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from fastpong.storage.opening import open_regular
+
 
 class Kind(NamedTuple):
     """Describe a file.
@@ -55,7 +57,7 @@ def what_is(path: Path) -> Kind:
     try:
         if not path.is_file():
             return Kind("no ordinary file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(256)
         return _by_start(path, start)
     except OSError as error:

@@ -10,22 +10,23 @@ eleventh event after that blocks the run for ever.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import itertools
 import os
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastpong.storage.files import Warn as Warn
+from fastpong.storage.files import reason
+from fastpong.storage.opening import open_descriptor
+from fastpong.storage.table import cut_table, format_line, parse_line
 
 if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
-
-Warn = Callable[[str], None]
 
 #: Means and rates in TensorBoard are over so many episodes, as Stable-Baselines3 has them.
 WINDOW = 100
@@ -61,37 +62,6 @@ class Row(NamedTuple):
     def line(self) -> bytes:
         """Return the row as a line of metrics.csv."""
         return format_line(self._asdict(), _REAL)
-
-
-class Numbered(Protocol):
-    """Describe a row of a table by episodes."""
-
-    @property
-    def episode(self) -> int:
-        """Return the number of the episode."""
-
-
-R = TypeVar("R", bound=Numbered)
-
-
-def format_line(values: Mapping[str, float], real: Collection[str]) -> bytes:
-    """Return numbers as a line of a table.
-
-    real : names of floats. They are written by their repr, so that they are read back exactly
-
-    The others are written as integers.
-    """
-    texts = (repr(float(v)) if name in real else str(int(v)) for name, v in values.items())
-    return (",".join(texts) + "\n").encode("ascii")
-
-
-def parse_line(line: bytes, names: Iterable[str], real: Collection[str]) -> list[float]:
-    """Parse a line of ``format_line``.
-
-    Raises ValueError for any other line.
-    """
-    named = zip(names, line.decode("ascii").split(","), strict=True)
-    return [float(v) if name in real else int(v) for name, v in named]
 
 
 _REAL = frozenset({"score", "running_mean", "wall_seconds", "cpu_seconds"})
@@ -140,7 +110,7 @@ class AppendFile:
                 self._flush()
             except OSError as error:
                 self._recover(error)
-                self._warn(f"{self.path}: {len(self._pending)} rows are lost ({error.strerror})")
+                self._warn(f"{self.path}: {len(self._pending)} rows are lost ({reason(error)})")
         self._pending.clear()
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -148,7 +118,7 @@ class AppendFile:
 
     def _flush(self) -> None:
         if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = open_descriptor(self.path, os.O_WRONLY | os.O_CREAT)
             self._size = os.fstat(self._descriptor).st_size
         data = b"".join(self._pending)
         done = 0
@@ -165,67 +135,52 @@ class AppendFile:
         if not self._failing:
             self._failing = True
             self._warn(
-                f"{self.path}: cannot be written ({error.strerror}); training goes on, the rows "
+                f"{self.path}: cannot be written ({reason(error)}); training goes on, the rows "
                 "are kept in memory and written when there is room"
             )
 
 
 def cut_metrics(path: Path, episode: int, warn: Warn) -> list[Row]:
-    """Cut metrics.csv back and return its last rows, as ``cut_table`` does."""
-    return cut_table(path, HEADER, Row.parse, episode, warn)
+    """Cut metrics.csv back and return its last rows, as ``cut_table`` does.
 
-
-def cut_table(
-    path: Path, header: bytes, parse: Callable[[bytes], R], episode: int, warn: Warn
-) -> list[R]:
-    """Cut a table back to an episode and return its last rows.
-
-    Another file of that name is kept aside, since no log is worth a run. Line ends and the mark at
-    the beginning may be those of a spreadsheet.
-
-    Returns at most WINDOW + 1 rows. A torn last row goes, too. The file is shortened in place, one
-    operation that needs no room on the disk and does no harm when repeated: writing a shorter
-    copy and renaming it fails on the very disk that was full.
-    Raises OSError if it cannot be read or shortened.
+    ``warn`` hears of episodes up to ``episode`` that have no row.
     """
-    rows: deque[R] = deque(maxlen=WINDOW + 1)
-    size = 0
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        for line in file:
-            if size == 0 and not header.startswith(_plain(line)):
-                aside = _keep_aside(path)
-                warn(f"{path}: expected the header {header!r}, got {line[:200]!r}; kept as {aside}")
-                return []
-            if not line.endswith(b"\n"):
-                break
-            if size:
-                row = _parsed(line, parse)
-                if row is not None and row.episode > episode:
-                    break
-                rows += [row] if row is not None else []
-            size += len(line)
-        file.truncate(size)
-    return list(rows)
+    gaps = _Gaps(episode)
+    rows = cut_table(path, HEADER, gaps.parse, episode, warn, WINDOW + 1)
+    gaps.reach(episode + 1)
+    if gaps.missing:
+        warn(
+            f"{path}: has no rows of {gaps.missing:,} episode{'s' * (gaps.missing > 1)}, the first "
+            f"is {gaps.first:,}; training goes on, and they stay missing"
+        )
+    return rows
 
 
-def _plain(line: bytes) -> bytes:
-    """Return a line without a spreadsheet's mark and line end."""
-    return line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+class _Gaps:
+    """Count the episodes up to a last one that have no row.
 
+    missing : their number
+    first   : the first of them
+    """
 
-def _keep_aside(path: Path) -> Path:
-    """Rename a file, to a name that is free."""
-    names = (path.with_name(f"{path.name}.kept-{n}") for n in itertools.count(1))
-    aside = next(name for name in names if not name.exists())
-    path.rename(aside)
-    return aside
+    def __init__(self, last: int) -> None:
+        self.missing, self.first = 0, 0
+        self._next, self._end = 1, last + 1
 
+    def parse(self, line: bytes) -> Row:
+        """Parse the next row of the table."""
+        row = Row.parse(line)
+        self.reach(row.episode)
+        self._next = max(self._next, row.episode + 1)
+        return row
 
-def _parsed(line: bytes, parse: Callable[[bytes], R]) -> R | None:
-    try:
-        return parse(line)
-    except ValueError:
-        return None
+    def reach(self, episode: int) -> None:
+        """Count those before an episode."""
+        until = min(episode, self._end)
+        if until > self._next:
+            self.first = self.first or self._next
+            self.missing += until - self._next
+            self._next = until
 
 
 class Metrics:

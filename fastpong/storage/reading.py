@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastpong.settings.config import Config
 from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs
-from fastpong.storage.run import LOCK, VERSIONS, RunError
+from fastpong.storage.lock import LOCK, RunError
+from fastpong.storage.opening import open_regular
+from fastpong.storage.versions import read_versions
 
 _LOCKS = Path("/proc/locks")
 _PID_BYTES = 32
@@ -51,15 +51,6 @@ def read_facts(directory: Path) -> Facts:
     return Facts(directory, config, read_versions(directory), is_training(directory))
 
 
-def read_versions(directory: Path) -> Mapping[str, object]:
-    """Return what versions.json says, nothing if it cannot be read."""
-    try:
-        found = json.loads((directory / VERSIONS).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def is_training(directory: Path) -> bool:
     """Return whether a process trains in a directory.
 
@@ -67,11 +58,8 @@ def is_training(directory: Path) -> bool:
     moment would be refused.
     """
     try:
-        found = (directory / LOCK).lstat()
-        if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its other end
-            return False
-        with (directory / LOCK).open("rb") as file:
-            pid = int(file.read(_PID_BYTES))
+        with open_regular(directory / LOCK) as file:
+            found, pid = os.fstat(file.fileno()), int(file.read(_PID_BYTES))
     except (OSError, ValueError):
         return False
     try:

@@ -16,12 +16,10 @@ A disk that fills up while the run goes on costs it nothing but the checkpoints 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
-import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,27 +27,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
 from fastpong.settings.fields import spelled
-from fastpong.storage import checkpoint
+from fastpong.storage import checkpoint, verified
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, Evaluations
-from fastpong.storage.files import write_atomically
+from fastpong.storage.files import named, reason, write_atomically
 from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs, origin
+from fastpong.storage.lock import LOCK as LOCK
+from fastpong.storage.lock import Place, claimed, release
+from fastpong.storage.lock import RunError as RunError
 from fastpong.storage.logs import Metrics, Row, TensorBoard, Warn, cut_metrics
-from fastpong.storage.versions import versions
+from fastpong.storage.versions import VERSIONS, read_versions, versions, written_by
 
 if TYPE_CHECKING:
     from fastpong.training.state import TrainerState
     from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
-VERSIONS, LOCK = "versions.json", ".lock"
-
-
-class RunError(Exception):
-    """Report a run that cannot be created or resumed.
-
-    The message gives the reason and the remedy.
-    """
 
 
 class _Past(NamedTuple):
@@ -81,6 +74,7 @@ class Run:
         self.checkpoint = past.checkpoint if past else None
         self.refusals = past.refusals if past else []
         self._lock: int | None = lock
+        self._place = Place(directory, lock)
         self.listeners: list[Callable[[int, Mapping[str, float]], None]] = []
         self.warn = warn
         self._metrics = Metrics(directory / "metrics.csv", warn)
@@ -106,7 +100,7 @@ class Run:
                 directory.mkdir(parents=True, exist_ok=True)
             else:
                 directory = make_own(directory)
-            with claimed(directory) as lock:
+            with claimed(directory, warn) as lock:
                 if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
@@ -115,7 +109,7 @@ class Run:
                 _write_settings(directory, config, _first_versions(config))
                 return cls(directory, config, lock, warn)
         except OSError as error:
-            raise RunError(f"{directory}: cannot make a run here: {_reason(error)}") from error
+            raise RunError(f"{directory}: cannot make a run here: {reason(error)}") from error
 
     @classmethod
     def resume(
@@ -138,18 +132,19 @@ class Run:
             found_here = list_runs(directory) or f"none, no directory with a {CONFIG}"
             raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
-            with claimed(directory) as lock:
+            with claimed(directory, warn) as lock:
                 # First: settings of an older version have other names.
-                found, refusals = checkpoint.newest(_checkpoints(directory))
+                found, refusals = verified.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
                 past = _past(directory, config, found, refusals, warn)
                 run = cls(directory, config, lock, warn, past)
                 run._note_resumption()
                 return run
         except (CheckpointError, ValueError) as error:
-            raise RunError(f"{directory}: cannot be resumed: {error}") from error
+            by = written_by(directory)
+            raise RunError(f"{directory}: cannot be resumed: {error}{by}") from error
         except OSError as error:
-            raise RunError(f"{directory}: cannot be resumed: {_reason(error)}") from error
+            raise RunError(f"{directory}: cannot be resumed: {named(error)}") from error
 
     def log(self, stats: EpisodeStats) -> None:
         """Log an episode, in metrics.csv and for TensorBoard.
@@ -181,8 +176,14 @@ class Run:
     def save(self, snapshot: TrainerState) -> bool:
         """Save a checkpoint and return the success.
 
-        A disk that fails is a warning.
+        A disk that fails is a warning, and so are weights that are not finite: no run could go on
+        with them. Raises RunError for a directory that was removed or replaced.
         """
+        if not self._place.is_there:
+            raise RunError(
+                f"{self.directory}: was removed or replaced while it was trained, and nothing more "
+                "can be saved in it; begin again, or go on with a copy of it"
+            )
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
             "counters": snapshot.counters,
@@ -192,15 +193,18 @@ class Run:
             "seed": self.config.seed,
         }
         episode = snapshot.counters["episode"]
+        trouble = _unsound(snapshot)
         try:
-            checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
+            if trouble is None:
+                checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
         except OSError as error:
+            trouble = named(error)
+        if trouble is not None:
             self.warn(
                 f"{self.directory}: the checkpoint of episode {episode} cannot be saved: "
-                f"{_reason(error)}; the older ones are intact, training goes on"
+                f"{trouble}; the older ones are intact, training goes on"
             )
-            return False
-        return True
+        return trouble is None
 
     def close(self) -> None:
         """Write pending rows, close the files, release the directory.
@@ -211,9 +215,7 @@ class Run:
         self._tensorboard.close()
         self._evaluations.close()
         if self._lock is not None:
-            # Not only closed: workers made by fork hold copies of the descriptor.
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            os.close(self._lock)
+            release(self._lock)
             self._lock = None
 
     def __enter__(self) -> Run:
@@ -226,15 +228,13 @@ class Run:
         """Record the settings and versions from here on."""
         assert self.checkpoint is not None
         now: dict[str, object] = {"episode": self.checkpoint.episode} | _versions_of(self.config)
-        try:
-            history = json.loads((self.directory / VERSIONS).read_bytes())
-            history["resumed"] = [*history.get("resumed", []), now]
-        except (OSError, ValueError, TypeError, AttributeError):  # lost or edited: not worth a run
-            history = {"resumed": [now]}
+        history = read_versions(self.directory)  # lost or edited: not worth a run
+        before = history.get("resumed", [])
+        history = {**history, "resumed": [*(before if isinstance(before, list) else []), now]}
         try:
             _write_settings(self.directory, self.config, history)
         except OSError as error:
-            self.warn(f"{self.directory}: {VERSIONS} cannot be updated: {_reason(error)}")
+            self.warn(f"{self.directory}: {VERSIONS} cannot be updated: {reason(error)}")
 
 
 def default_directory(config: Config, seed: str | None = None) -> Path:
@@ -271,12 +271,14 @@ def _first_versions(config: Config) -> dict[str, object]:
     return _versions_of(config) | begun
 
 
+def _unsound(snapshot: TrainerState) -> str | None:
+    """Explain why no run could go on with a state. None: one can."""
+    name = verified.not_finite(snapshot.arrays)
+    return None if name is None else f"{name} has numbers that are not finite, training diverged"
+
+
 def _checkpoints(directory: Path) -> Path:
     return directory / CHECKPOINTS
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _write_settings(directory: Path, config: Config, history: Mapping[str, object]) -> None:
@@ -286,41 +288,18 @@ def _write_settings(directory: Path, config: Config, history: Mapping[str, objec
     write_atomically(directory / CONFIG, config.to_toml().encode())
 
 
-@contextlib.contextmanager
-def claimed(directory: Path) -> Iterator[int]:
-    """Lock a run's directory for this process.
-
-    An exception releases it.
-
-    Yields the descriptor that holds the lock. The kernel releases it when the process ends,
-    however it ends.
-    """
-    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
-            raise RunError(
-                f"{directory}: is in use by process {holder}; stop that one first, or wait for it"
-            ) from error
-        with contextlib.suppress(OSError):  # on a full disk the number alone is missing
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield lock
-    except BaseException:
-        os.close(lock)
-        raise
-
-
 def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     """Return the run's settings with the overrides.
 
     Raises RunError for one that may not change.
     """
     values = Config.load(directory / CONFIG)
+    try:
+        own = Config.build(values)
+    except ValueError as error:
+        raise ValueError(f"{directory / CONFIG}: {error}") from error
     config = Config.build({**values, **overrides})
-    _refuse_changes(directory, Config.build(values), config, "asked for")
+    _refuse_changes(directory, own, config, "asked for")
     return config
 
 
@@ -328,14 +307,10 @@ def _past(
     directory: Path, config: Config, found: Checkpoint, refusals: list[str], warn: Warn
 ) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
-    try:
-        total_steps = int(found.manifest["counters"]["total_steps"])
-        settings = Config.build(found.manifest["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{found.path}: expected a checkpoint of a run, got another kind") from error
+    settings = Config.build(found.manifest["config"])
     _refuse_changes(directory, config, settings, f"in {found.path.name}")
     rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
-    return _Past(found, refusals, rows, total_steps)
+    return _Past(found, refusals, rows, found.manifest["counters"]["total_steps"])
 
 
 def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> None:

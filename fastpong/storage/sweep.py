@@ -15,17 +15,21 @@ import dataclasses
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastpong.settings.config import Config
-from fastpong.storage.files import write_atomically
+from fastpong.storage.files import named, write_atomically
+from fastpong.storage.lock import LOCK, RunError, claimed
 from fastpong.storage.logs import Row
-from fastpong.storage.run import LOCK, RunError, claimed, default_directory, make_own
+from fastpong.storage.opening import open_regular, read_regular
+from fastpong.storage.run import default_directory, make_own
 
 _SETTINGS, _SWEEP, _WEIGHTS = "settings.toml", "sweep.json", "initial.safetensors"
 _TAIL_BYTES = 16384
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Sweep:
                 directory = make_own(default_directory(config, "sweep"))
             else:
                 directory.mkdir(parents=True, exist_ok=True)
-            with claimed(directory) as lock:
+            with claimed(directory, warnings.warn) as lock:
                 if any(path.name != LOCK for path in directory.iterdir()):
                     raise RunError(
                         f"{directory}: expected a new or an empty directory, got one with files; "
@@ -74,8 +78,7 @@ class Sweep:
                 sweep = cls(directory, config, tuple(seeds), lock)
                 sweep.write()
         except OSError as error:
-            reason = error.strerror or error
-            raise RunError(f"{directory}: cannot make a sweep here: {reason}") from error
+            raise RunError(f"{directory}: cannot make a sweep here: {named(error)}") from error
         return sweep
 
     @classmethod
@@ -85,11 +88,13 @@ class Sweep:
         Raises RunError for one that is not readable, or in use.
         """
         try:
-            with claimed(directory) as lock:
-                seeds = json.loads((directory / _SWEEP).read_bytes())["seeds"]
+            with claimed(directory, warnings.warn) as lock:
+                seeds = _read_seeds(directory / _SWEEP)
                 config = Config.build(Config.load(directory / _SETTINGS))
-                return cls(directory, config, tuple(int(seed) for seed in seeds), lock)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                return cls(directory, config, seeds, lock)
+        except OSError as error:
+            raise RunError(f"{directory}: cannot be resumed as a sweep: {named(error)}") from error
+        except ValueError as error:
             raise RunError(f"{directory}: cannot be resumed as a sweep: {error}") from error
 
     def write(self) -> None:
@@ -140,11 +145,30 @@ class Sweep:
         """
         run = self.run(seed)
         if run.is_dir() and not _saved(run) and not read_rows(run):
-            with claimed(run) as lock:
+            with claimed(run, warnings.warn) as lock:
                 if not _saved(run):  # meanwhile
                     shutil.rmtree(run)
             os.close(lock)
         return _saved(run)
+
+
+def _read_seeds(path: Path) -> tuple[int, ...]:
+    """Read the seeds of a sweep.
+
+    Raises ValueError for another file, OSError.
+    """
+    try:
+        seeds = json.loads(read_regular(path, _MAX_BYTES))["seeds"]
+        sound = isinstance(seeds, list) and bool(seeds)
+        sound = sound and all(type(seed) is int and 0 <= seed < 1 << 63 for seed in seeds)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f'{path}: expected {{"seeds": [...]}}, a list of different integers of 0 '
+            "or more, got another file"
+        )
+    return tuple(seeds)
 
 
 def _saved(run: Path) -> bool:
@@ -158,7 +182,7 @@ def read_rows(run: Path, *, newest: bool = False) -> list[Row]:
     """
     rows: list[Row] = []
     try:
-        with (run / "metrics.csv").open("rb") as file:
+        with open_regular(run / "metrics.csv") as file:
             start = max(0, file.seek(0, 2) - _TAIL_BYTES) if newest else 0
             file.seek(start)
             lines = file.read().split(b"\n")[1:-1]  # the first is the header or cut off

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 
 from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Warn
+from fastpong.storage.opening import read_regular
 from fastpong.storage.run import Run, RunError
 
 PROJECT = "fastpong"
@@ -252,8 +253,8 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _read_ids(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((directory / _IDS).read_bytes())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(read_regular(directory / _IDS, 1 << 20))
         if isinstance(found, dict):
             return found
     return {}

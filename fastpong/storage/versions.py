@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+
+from fastpong.printable import brief
+from fastpong.storage.opening import read_regular
+
+VERSIONS = "versions.json"
+"""Name of the record in a run's directory."""
+_MAX_BYTES = 16 << 20
 
 _PACKAGES = ("fastpong", "numpy", "numba", "cython", "ale-py", "gymnasium", "safetensors")
 
@@ -26,6 +35,25 @@ def versions(backend: str) -> dict[str, object]:
         "commit": _commit(),
         "backend": backend,
     }
+
+
+def read_versions(directory: Path) -> Mapping[str, object]:
+    """Return what a run's versions.json says, nothing if it cannot be read."""
+    try:
+        found = json.loads(read_regular(directory / VERSIONS, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def written_by(directory: Path) -> str:
+    """Return a clause about the fastpong that began a run, empty if it is this one."""
+    found = read_versions(directory)
+    version, commit = found.get("fastpong"), found.get("commit")
+    if not version or (version, commit) == (_version("fastpong"), _commit()):
+        return ""
+    named = f", commit {brief(commit)}" if commit else ""
+    return f"; it was begun by another fastpong, version {brief(version)}{named}"
 
 
 def _version(package: str) -> str | None:

@@ -9,11 +9,13 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from fastpong.agents import make_plan
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 from fastpong.settings.config import Config, default_backend
 from fastpong.storage.finding import find
-from fastpong.training.trained import Trained, read_trained
+from fastpong.training.trained import Trained, check_finite, read_trained
 
 _OF_MACHINE = frozenset({"workers", "backend", "emulator"})
 """Settings that a run of somebody else's has for its own machine."""
@@ -57,7 +59,21 @@ def initial_weights(config: Config) -> dict[str, Array]:
             f"agent {agent}, {_listed(got)}, in {trained.path}; without --recipe, --agent and "
             "--config a run takes the settings of the weights"
         )
-    return {name: array.astype(config.dtype) for name, array in trained.parameters.items()}
+    try:
+        return cast(trained.parameters, config.dtype)
+    except ValueError as error:
+        raise ValueError(f"init_from: {trained.path}: {error}") from error
+
+
+def cast(parameters: Arrays, dtype: str) -> dict[str, Array]:
+    """Return weights in a dtype.
+
+    Raises ValueError for those that are beyond its range.
+    """
+    with np.errstate(over="ignore"):
+        found = {name: array.astype(dtype) for name, array in parameters.items()}
+    check_finite(found)
+    return found
 
 
 def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:

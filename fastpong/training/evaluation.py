@@ -27,6 +27,7 @@ from fastpong.training.stats import sample_deviation
 from fastpong.training.trained import read_trained
 
 POLL_SECONDS = 0.1
+_AHEAD = 256
 
 
 @dataclass(frozen=True)
@@ -202,17 +203,19 @@ def evaluate(
             make_player, arguments, weights, workers=workers, preload=preload, main=main
         ) as pool:
             pool.publish(0, parameters)
-            for number in range(episodes):
-                pool.submit(Task(number, version=0))
-            yield from _in_order(pool, episodes, stop)
+            yield from _in_order(pool, episodes, max(_AHEAD, 4 * workers), stop)
     finally:
         weights.close()
 
 
-def _in_order(pool: Pool, episodes: int, stop: Callable[[], bool]) -> Iterator[Game]:
+def _in_order(pool: Pool, episodes: int, ahead: int, stop: Callable[[], bool]) -> Iterator[Game]:
+    """Play episodes, up to ``ahead`` of them before their turn."""
     played: dict[int, Game] = {}
-    number = 0
+    number = submitted = 0
     while number < episodes and not stop():
+        while submitted < min(episodes, number + ahead):
+            pool.submit(Task(submitted, version=0))
+            submitted += 1
         for task, result in pool.collect(POLL_SECONDS):
             played[task.number] = Game(task.number, result.score, result.length, result.frames)
         while number in played:

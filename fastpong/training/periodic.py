@@ -16,6 +16,7 @@ from fastpong.settings.config import Config
 from fastpong.settings.fields import plain_values
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow
+from fastpong.storage.files import reason
 from fastpong.storage.run import Run
 from fastpong.storage.weights import exchange, exported
 from fastpong.training.evaluation import Player, evaluate, summarize
@@ -122,7 +123,7 @@ class PeriodicEvaluation:
         try:
             exchange.write(path, stage.stage.agent, settings, parameters, about)
         except OSError as error:
-            self._run.warn(f"{path}: cannot be saved: {error.strerror or error}; training goes on")
+            self._run.warn(f"{path}: cannot be saved: {reason(error)}; training goes on")
             return False
         return True
 

@@ -59,7 +59,8 @@ class Outcome:
     finished : whether no more were asked for, and no evaluation is missing
     steps    : of the run
     reached  : whether it ended because the goal is reached
-    saved    : the episode of the newest checkpoint, less than ``episode`` if the disk is full
+    saved    : the episode of the newest checkpoint, -1 without one
+    unsaved  : whether training went on after that checkpoint, since the disk is full or fails
     """
 
     episode: int
@@ -67,6 +68,7 @@ class Outcome:
     finished: bool
     reached: bool
     saved: int
+    unsaved: bool = False
 
 
 class Session:
@@ -183,7 +185,7 @@ class Session:
         episode = int(trainer.counters["episode"])
         steps = int(trainer.counters["total_steps"])
         finished = trainer.done and not exam.due
-        return Outcome(episode, steps, finished, trainer.reached, keeper.episode)
+        return Outcome(episode, steps, finished, trainer.reached, keeper.episode, keeper.is_behind)
 
     def save_first(self, run: Run) -> None:
         """Save a new run's first checkpoint at once, as ``train`` does later.
@@ -267,8 +269,13 @@ class _Keeper:
         self._run, self._trainer, self.episode = run, trainer, episode
         self._task = -1 if episode < 0 else int(trainer.counters["task"])
 
+    @property
+    def is_behind(self) -> bool:
+        """Return whether there is anything new to save."""
+        return bool(self._trainer.counters["task"] != self._task)
+
     def save(self) -> None:
         """Save, if there is anything new."""
         counters = self._trainer.counters
-        if counters["task"] != self._task and self._run.save(self._trainer.snapshot()):
+        if self.is_behind and self._run.save(self._trainer.snapshot()):
             self.episode, self._task = int(counters["episode"]), int(counters["task"])

@@ -12,6 +12,7 @@ from fastpong.arrays import Array, Arrays
 from fastpong.settings.config import Config
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.finding import Found
+from fastpong.storage.verified import not_finite
 from fastpong.storage.weights.exported import Exported
 
 
@@ -65,11 +66,18 @@ def read_trained(found: Found, backend: str) -> Trained:
         for name, shape in trained.planned.spec.shapes.items():
             if trained.parameters[name].shape != shape:
                 raise ValueError(f"{name}: expected {shape}, got {trained.parameters[name].shape}")
+        check_finite(trained.parameters)
     except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{found.path}: expected a checkpoint of a run, got another kind ({error})"
         ) from error
     return trained
+
+
+def check_finite(parameters: Arrays) -> None:
+    """Raise ValueError for weights that are not finite, those that a cast made so among them."""
+    if (name := not_finite(parameters)) is not None:
+        raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
 
 
 def _plan(config: Config, backend: str) -> Plan:
@@ -78,9 +86,9 @@ def _plan(config: Config, backend: str) -> Plan:
 
 def _of_exported(found: Exported, backend: str) -> Trained:
     config = Config.build(found.about["config"])
-    planned = _plan(config, backend).stages[int(found.about["stage"])]
-    parameters, steps = found.parameters(config.dtype), int(found.about["steps"])
-    return Trained(found.path, config, planned, parameters, found.episode, steps)
+    planned = _plan(config, backend).stages[found.about["stage"]]
+    parameters = found.parameters(config.dtype)
+    return Trained(found.path, config, planned, parameters, found.episode, found.about["steps"])
 
 
 def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:

@@ -7,6 +7,7 @@ never pyplot, so no display and no global state are touched.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,21 +72,28 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         try:
-            figure.savefig(path, dpi=DPI, metadata=_undated(path))
-            if path.suffix.lower() == ".png":
-                _shrink(path)
-        except (OSError, ValueError) as error:
+            files.write_atomically(path, _rendered(figure, path))
+        except OSError as error:
+            raise PlotError(f"cannot write {path}: {files.reason(error)}") from error
+        except ValueError as error:
             raise PlotError(f"cannot write {path}: {error}") from error
 
 
-def _shrink(path: Path) -> None:
-    """Rewrite a PNG of few colours with a palette.
+def _rendered(figure: Any, path: Path) -> bytes:
+    """Return the bytes of a figure's file."""
+    kind, data = path.suffix.lower()[1:], io.BytesIO()
+    figure.savefig(data, format=kind, dpi=DPI, metadata=_undated(path))
+    return _shrunk(data) if kind == "png" else data.getvalue()
+
+
+def _shrunk(data: io.BytesIO) -> bytes:
+    """Return a PNG of few colours with a palette.
 
     It has a third of the size. Greys of letters are rounded, all other colours stay.
     """
     from PIL import Image
 
-    with Image.open(path) as file:
+    with Image.open(data) as file:
         pixels = np.array(file.convert("RGB"))
     grey = (pixels == pixels[..., :1]).all(axis=2)
     pixels[grey] = np.rint(pixels[grey] / 5) * 5
@@ -95,7 +103,9 @@ def _shrink(path: Path) -> None:
         rows, columns = grey.shape
         small = Image.frombytes("P", (columns, rows), numbers.astype(np.uint8).tobytes())
         small.putpalette([int(code >> bits & 255) for code in found for bits in (16, 8, 0)])
-        small.save(path, optimize=True)
+        data = io.BytesIO()
+        small.save(data, format="PNG", optimize=True)
+    return data.getvalue()
 
 
 def _undated(path: Path) -> dict[str, None]:

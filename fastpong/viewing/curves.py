@@ -10,7 +10,6 @@ numbers from here. Only NumPy is needed, and nothing of training is imported.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,9 @@ import numpy as np
 
 from fastpong.arrays import Doubles
 from fastpong.printable import counted, printable
-from fastpong.storage.finding import CONFIG
+from fastpong.storage import files
+from fastpong.storage.manifest import CONFIG
+from fastpong.storage.opening import read_text, read_toml
 
 WINDOW = 40
 """Episodes of the mean by default, as many as ``until_episodes`` has."""
@@ -185,11 +186,11 @@ def _read_lines(path: Path) -> tuple[list[str], list[list[str]]]:
     last line without its end is still being written.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except ValueError as error:
         raise PlotError(f"{path}: expected a metrics.csv, but it is no text ({error})") from error
     except OSError as error:
-        raise PlotError(f"{path}: cannot be read: {error}") from error
+        raise PlotError(f"{path}: cannot be read: {files.reason(error)}") from error
     if not text:
         raise PlotError(f"{path}: expected a metrics.csv, but it is empty")
     header, _, rest = text.partition("\n")
@@ -229,8 +230,8 @@ def _run_name(path: Path) -> str:
 def _read_settings(directory: Path) -> Mapping[str, object]:
     """Return a run's settings, empty if there are none."""
     try:
-        return tomllib.loads((directory / CONFIG).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):  # the last of deep nesting
+        return read_toml(directory / CONFIG)
+    except (OSError, ValueError):
         return {}
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from fastpong.storage import checkpoint, files
 from fastpong.storage.checkpoint import CheckpointError
+from fastpong.storage.manifest import signed
 
 FIELDS = {
     "counters": {"episode": 7, "running_mean": None, "wall_seconds": 0.1 + 0.2, "big": 2**60},
@@ -42,7 +43,7 @@ def names(directory: Path) -> list[str]:
 
 
 def test_arrays_and_fields_come_back_exactly(tmp_path: Path) -> None:
-    path = checkpoint.save(tmp_path / "a" / "b", 7, arrays(), FIELDS)
+    path = checkpoint.save(tmp_path / "checkpoints", 7, arrays(), FIELDS)
     assert names(path.parent) == ["00000007.json", "00000007.safetensors"]
     for given_path in (path, path.with_suffix(".safetensors"), str(path)):
         loaded = checkpoint.load(given_path)
@@ -125,7 +126,7 @@ def test_files_of_another_length_are_refused(tmp_path: Path, suffix: str, change
 def test_a_manifest_of_another_schema_is_refused_by_number(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, 1, arrays(), FIELDS)
     manifest = json.loads(path.read_text()) | {"schema": 99}
-    path.write_bytes(checkpoint._render(manifest | {"digest": checkpoint._digest(manifest)}))
+    path.write_bytes(signed(manifest))
     with pytest.raises(CheckpointError, match="expected schema 2, got 99"):
         checkpoint.load(path)
 
@@ -149,7 +150,7 @@ def test_a_hostile_manifest_with_a_right_digest_is_refused(tmp_path: Path, chang
     path = checkpoint.save(tmp_path, 1, arrays(), FIELDS)
     manifest = json.loads(path.read_text())
     manifest["data"] |= change
-    path.write_bytes(checkpoint._render(manifest | {"digest": checkpoint._digest(manifest)}))
+    path.write_bytes(signed(manifest))
     with pytest.raises(CheckpointError):
         checkpoint.load(path)
 
@@ -170,8 +171,8 @@ def test_arrays_that_differ_from_the_manifest_are_refused(tmp_path: Path) -> Non
     path = checkpoint.save(tmp_path, 1, arrays(), FIELDS)
     manifest = json.loads(path.read_text())
     manifest["arrays"]["scalar"]["dtype"] = "float64"
-    path.write_bytes(checkpoint._render(manifest | {"digest": checkpoint._digest(manifest)}))
-    with pytest.raises(CheckpointError, match="expected arrays"):
+    path.write_bytes(signed(manifest))
+    with pytest.raises(CheckpointError, match=r"array .scalar.: expected .*float64"):
         checkpoint.load(path)
 
 

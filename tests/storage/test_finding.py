@@ -129,9 +129,14 @@ def test_a_damaged_or_foreign_file_is_refused_with_its_path(run: Path, tmp_path:
         file.write_bytes(exported.dump({**trained.parameters, **change}, trained.about()))
         with pytest.raises(CheckpointError, match=words):
             fastpong.load(file)
-    for about in ({"stage": 7}, {"config": 5}, {"stage": "x"}):
+    for about, words in (
+        ({"stage": 7}, "expected a checkpoint of a run, got another"),
+        ({"config": 5}, "config: expected a table, got 5"),
+        ({"stage": "x"}, "stage: expected an integer"),
+        ({"stage": -1}, "stage: expected an integer"),
+    ):
         file.write_bytes(exported.dump(trained.parameters, {**trained.about(), **about}))
-        with pytest.raises(CheckpointError, match="expected a checkpoint of a run, got another"):
+        with pytest.raises(CheckpointError, match=words):
             fastpong.load(file)
 
 

@@ -89,5 +89,5 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"config.toml: expected a run's settings: hidden"):
         read_facts(tmp_path)
     (tmp_path / "config.toml").write_text("x = " + 6000 * "[" + 6000 * "]")
-    with pytest.raises(RunError, match=r"config.toml: expected a TOML file: maximum recursion"):
+    with pytest.raises(RunError, match=r"config.toml: expected a TOML file: expected tables"):
         read_facts(tmp_path)

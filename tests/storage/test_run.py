@@ -22,6 +22,7 @@ from tensorboardX.proto import event_pb2
 
 from fastpong.settings.config import Config
 from fastpong.storage import run as runs
+from fastpong.storage.manifest import signed
 from fastpong.storage.run import Run, RunError
 from fastpong.storage.versions import versions
 
@@ -292,7 +293,7 @@ def test_a_foreign_log_is_kept_aside_aloud(tmp_path: Path) -> None:
             run.log(stats(3))
         assert [int(row["episode"]) for row in rows(tmp_path)] == [3]
         assert (tmp_path / f"metrics.csv.kept-{number}").read_text() == "a;b\n"
-        assert f"kept as {tmp_path}/metrics.csv.kept-{number}" in heard[-1]
+        assert f"kept as {tmp_path}/metrics.csv.kept-{number}" in heard[-2]
 
 
 def test_settings_saved_by_notepad_are_read(tmp_path: Path) -> None:
@@ -309,9 +310,27 @@ def test_lost_metrics_begin_anew(tmp_path: Path, content: bytes | None) -> None:
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with Run.resume(tmp_path) as run:
+    with pytest.warns(UserWarning, match="has no rows of 2 episodes, the first is 1"):
+        run = Run.resume(tmp_path)
+    with run:
         run.log(stats(3))
     assert [int(row["episode"]) for row in rows(tmp_path)] == [3]
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [((2, 3), "2 episodes, the first is 2"), ((6,), "1 episode, the first is 6"), ((9,), None)],
+)
+def test_a_gap_in_the_metrics_is_said(
+    tmp_path: Path, gone: tuple[int, ...], said: str | None
+) -> None:
+    make(tmp_path, 9, (6,))
+    path, heard = tmp_path / "metrics.csv", []
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for n, line in enumerate(lines) if n not in gone))
+    with Run.resume(tmp_path, warn=heard.append):
+        assert len(heard) == (said is not None)
+        assert said is None or f"metrics.csv: has no rows of {said};" in heard[0]
 
 
 def test_a_broken_checkpoint_is_passed_over_aloud(tmp_path: Path) -> None:
@@ -421,8 +440,8 @@ def test_a_closed_run_is_free_though_its_workers_linger(tmp_path: Path) -> None:
     assert result.returncode == 0
 
 
-# The disk has room for `limit` bytes per file; later for more. SIGXFSZ is ignored by Python, so
-# that a write beyond the limit raises.
+# The disk has room for `limit` bytes per file; later for more, and from 2000 on for checkpoints.
+# SIGXFSZ is ignored by Python, so that a write beyond the limit raises.
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
@@ -435,10 +454,11 @@ run = Run.create(directory, config(), warn=heard.append)
 run.log(stats(1))
 assert run.save(snapshot(1)) and heard == []
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 for episode in range(2, 100):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     run.log(stats(episode))
     if episode in (50, 60):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if limit > 2000 else limit, hard))
         assert run.save(snapshot(episode)) is (limit > 2000)
 if recovers:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -498,3 +518,43 @@ def test_a_run_starts_light() -> None:
     )
     environment = os.environ | {"FASTPONG_BACKEND": "numpy"}
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, env=environment)
+
+
+def change_versions(directory: Path, **changes: Any) -> None:
+    path = directory / "versions.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_run_of_other_software_goes_on(tmp_path: Path) -> None:
+    """Other versions are recorded. The files are the same for all of them."""
+    make(tmp_path, 3, (2,))
+    change_versions(tmp_path, numpy="1.26.4", commit="0" * 40, **{"ale-py": "0.8.1"})
+    with Run.resume(tmp_path, warn=lambda text: pytest.fail(text)):
+        pass
+    found = json.loads((tmp_path / "versions.json").read_text())
+    assert found["numpy"] == "1.26.4"
+    assert found["resumed"][0]["numpy"] == np.__version__
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
+    """The setting has its default then, in the run and in the checkpoint."""
+    make(tmp_path, 3, (2,))
+    path = tmp_path / "config.toml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("rmsprop_eps")))
+    manifest_path = tmp_path / "checkpoints" / "00000002.json"
+    manifest = json.loads(manifest_path.read_text())
+    del manifest["config"]["rmsprop_eps"], manifest["digest"]
+    manifest_path.write_bytes(signed(manifest))
+    with Run.resume(tmp_path) as run:
+        assert run.config == config()
+
+
+def test_a_run_of_an_unknown_setting_says_who_wrote_it(tmp_path: Path) -> None:
+    make(tmp_path, 3, (2,))
+    edit(tmp_path, "hidden = 3", "hidden = 3\nrmsprop_nesterov = true")
+    change_versions(tmp_path, commit="0" * 40)
+    words = r"config.toml: rmsprop_nesterov: .*begun by another fastpong, .* commit '0{40}'"
+    with pytest.raises(RunError, match=words) as caught:
+        Run.resume(tmp_path)
+    assert "\n" not in str(caught.value)

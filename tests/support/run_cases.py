@@ -35,5 +35,23 @@ def stats(episode: int) -> EpisodeStats:
 
 
 def snapshot(episode: int) -> TrainerState:
-    counters = {"episode": episode, "total_steps": stats(episode).total_steps, "running_mean": None}
-    return TrainerState(counters, {"parameters/0/w2": np.full(3, episode, np.float32)})
+    """Return a whole state of ``config()`` after so many episodes."""
+    last, update = stats(episode), episode // 2
+    counters = {
+        "task": episode,
+        "episode": episode,
+        "update": update,
+        "total_steps": last.total_steps,
+        "total_frames": last.total_frames,
+        "running_mean": None,
+        "recent": [-21.0] * min(100, episode),
+        "wall_seconds": last.wall_seconds,
+        "cpu_seconds": last.cpu_seconds,
+    }
+    names = ["parameters/0/", "parameters/1/"][: 1 + min(1, update)]
+    arrays = {
+        f"{name}{weights}": np.full(shape, episode, np.float32)
+        for name in [*names, "state/gradient/", "state/cache/"]
+        for weights, shape in (("w1", (6400, 3)), ("w2", (3,)))
+    }
+    return TrainerState(counters, arrays)

@@ -12,11 +12,13 @@ class KarpathySettings:
     """The reference's settings. ``lag`` is ours."""
 
     hidden: int = option(
-        200, "hidden units; more can represent more and cost time in proportion", minimum=1
-    )
+        200, "hidden units; more can represent more and cost time in proportion",
+        minimum=1, maximum=1 << 14,
+    )  # fmt: skip
     batch_size: int = option(
-        10, "episodes per update; more make updates smoother and fewer", minimum=1
-    )
+        10, "episodes per update; more make updates smoother and fewer",
+        minimum=1, maximum=1 << 16,
+    )  # fmt: skip
     lag: int = option(
         1,
         "updates by which the playing weights are older than the newest; 0 is strictly on-policy "

@@ -12,8 +12,9 @@ class KerasSettings:
     """The reference's settings. ``lag`` and ``image_conv`` are ours."""
 
     batch_size: int = option(
-        1, "episodes per update; more make updates smoother and fewer", minimum=1
-    )
+        1, "episodes per update; more make updates smoother and fewer",
+        minimum=1, maximum=1 << 16,
+    )  # fmt: skip
     lag: int = option(
         0,
         "updates by which the playing weights are older than the newest; 0 is the reference's "

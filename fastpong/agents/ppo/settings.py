@@ -99,8 +99,9 @@ class PPOSettings(RolloutSettings):
     )  # fmt: skip
     n_epochs: int = option(6, "passes over a batch; more reuse it further", minimum=1)
     batch_size: int = option(
-        512, "steps (transitions) per minibatch; larger means fewer, smoother updates", minimum=1
-    )
+        512, "steps (transitions) per minibatch; larger means fewer, smoother updates",
+        minimum=1, maximum=1 << 26,
+    )  # fmt: skip
     clip_range: float = option(
         0.2, "largest change of a probability's ratio that is rewarded; larger moves further",
         minimum=0, below=1,

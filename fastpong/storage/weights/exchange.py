@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fastpong.arrays import Array
+from fastpong.printable import summary
 from fastpong.storage.files import write_atomically
 from fastpong.storage.kinds import what_is
 from fastpong.storage.weights import exported, onnx
@@ -75,7 +76,9 @@ def _unpacked(path: Path, data: bytes) -> bytes:
         with gzip.open(io.BytesIO(data)) as file:
             found = file.read(MAX_FILE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise ForeignError(f"{path}: expected a gzip file, got a damaged one ({error})") from error
+        raise ForeignError(
+            f"{path}: expected a gzip file, got a damaged one ({summary(error)})"
+        ) from error
     if len(found) > MAX_FILE_BYTES:
         raise ForeignError(f"{path}: expected at most {MAX_FILE_BYTES} bytes in it, got more")
     return found
@@ -92,11 +95,12 @@ def _of_zip(path: Path, data: bytes) -> Foreign:
                 return _of_keras(path, archive.read(keras_weights.MEMBER))
             wanted = [name for name in names if name.endswith(".npy")]
             found = {name.removesuffix(".npy"): archive.read(name) for name in wanted}
-    except (
-        zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, RuntimeError,
-        MemoryError,
-    ) as error:  # fmt: skip
-        raise ForeignError(f"{path}: expected NumPy's .npz, got a damaged one ({error})") from error
+    except ForeignError:
+        raise
+    except Exception as error:  # an archive that is made to harm raises anything
+        raise ForeignError(
+            f"{path}: expected NumPy's .npz, got a damaged one ({summary(error)})"
+        ) from error
     return _of_model(read_arrays(path, found))
 
 

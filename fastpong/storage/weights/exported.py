@@ -24,13 +24,22 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from fastpong.arrays import Array, Arrays
+from fastpong.printable import summary
 from fastpong.storage.checkpoint import CheckpointError
+from fastpong.storage.files import reason
+from fastpong.storage.manifest import COUNT, TABLE, Field, check
+from fastpong.storage.opening import read_regular
 
 KEY = "fastpong"
 SCALE = ".scale"
+FIELDS: Mapping[str, Field] = {"config": TABLE, "stage": COUNT, "episode": COUNT, "steps": COUNT}
+"""Fields of the metadata that are needed."""
+
+MAX_BYTES = 1 << 30
+"""Of a file. The largest network of all settings takes less."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +85,38 @@ def read(path: Path) -> Exported:
     Raises CheckpointError for any other file.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        data = read_regular(path, MAX_BYTES)
+        text = _metadata(data).get(KEY)
+        arrays = {name: np.array(array) for name, array in safetensors.numpy.load(data).items()}
         about = json.loads(text) if text else None
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: is missing; name a file of fastpong export") from error
-    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({reason(error)}); name another") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: is not readable as safetensors ({error}); export the run again"
+            f"{path}: is not readable as safetensors ({summary(error)}); export the run again"
         ) from error
     if not isinstance(about, dict):
         raise CheckpointError(
             f"{path}: expected a file of fastpong export, or a checkpoint beside its manifest "
             f"{path.stem}.json; found neither in it"
         )
-    if missing := {"config", "stage", "episode", "steps"} - about.keys():
+    if missing := FIELDS.keys() - about.keys():
         raise CheckpointError(
             f"{path}: expected a file of this fastpong's export, got one without "
             f"{', '.join(sorted(missing))}; export the run again"
         )
+    check(path, about, FIELDS)
     return Exported(path, about, arrays)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file, which its reader of bytes leaves out."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def pack(parameters: Arrays) -> dict[str, Array]:
@@ -119,8 +139,9 @@ def pack(parameters: Arrays) -> dict[str, Array]:
 
 def _unpacked(name: str, arrays: Arrays, dtype: str) -> Array:
     array, scale = arrays[name], arrays.get(name + SCALE)
-    if scale is None and array.dtype.kind == "f":
-        return array.astype(dtype)
-    if scale is not None and array.dtype == np.int8 and scale.shape == array.shape[-1:]:
-        return (array.astype(np.float64) * scale).astype(dtype)
+    with np.errstate(all="ignore"):  # who uses the weights checks that they are finite
+        if scale is None and array.dtype.kind == "f":
+            return array.astype(dtype)
+        if scale is not None and array.dtype == np.int8 and scale.shape == array.shape[-1:]:
+            return (array.astype(np.float64) * scale).astype(dtype)
     raise ValueError(f"{name}: expected floats, or int8 with {name}{SCALE}, got {array.dtype}")

@@ -24,6 +24,7 @@ from fastpong.agents.keras.agent import shapes
 from fastpong.arrays import Array
 from fastpong.extras import how_to_install
 from fastpong.kernels import NETWORK
+from fastpong.printable import summary
 from fastpong.storage.files import write_atomically
 from fastpong.storage.weights.pickle import ForeignError
 
@@ -52,10 +53,10 @@ def read(path: str | Path, data: bytes) -> dict[str, Array]:
         with h5py.File(io.BytesIO(data), "r") as file:
             root = _root(h5py, file)
             arrays = [_array(h5py, root, name) for name in _names(h5py, root)]
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # a file that is made to harm raises anything
         raise ForeignError(
             f"{path}: expected weights saved by Keras, got a file that cannot be read so "
-            f"({error}); save them again with model.save_weights()"
+            f"({summary(error)}); save them again with model.save_weights()"
         ) from error
     found = dict(zip(NETWORK, arrays, strict=False))
     sizes = {name: array.shape for name, array in found.items()}
@@ -144,7 +145,8 @@ def _array(h5py: Untyped, file: Untyped, name: str) -> Array:
     largest = max(math.prod(shape) for shape in shapes(True).values())
     if data.dtype.kind != "f" or math.prod(data.shape) > largest:
         raise ValueError(f"{name} has {data.shape} of {data.dtype}")
-    return np.asarray(data[()], np.float64)
+    with np.errstate(all="ignore"):  # that all are finite is checked after the casts
+        return np.asarray(data[()], np.float64)
 
 
 def _h5py() -> Untyped:

@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpong.geometry import PONG
+from fastpong.printable import summary
+from fastpong.storage.files import reason
+from fastpong.storage.opening import read_regular
 from fastpong.storage.weights.pickle_machine import (
     ArrayParts,
     DtypeParts,
@@ -71,7 +74,7 @@ def _of_npy(name: str, data: bytes) -> Doubles:
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # a header that is made to harm raises anything
         raise ForeignError(
-            f"expected NumPy's .npz, got a damaged one ({name}.npy: {error})"
+            f"expected NumPy's .npz, got a damaged one ({name}.npy: {summary(error)})"
         ) from error
     if array.dtype.kind not in "fiu":
         raise ForeignError(f"{name}: expected an array of numbers, got {array.dtype}")
@@ -84,16 +87,11 @@ def read_file(path: Path) -> bytes:
     Raises ForeignError for a larger one than any model, and for what is no file.
     """
     try:
-        # Before opening: a pipe would block, and a device has no end.
-        if not path.is_file():
-            raise ForeignError(f"{path}: expected a file, found none; name the file save.p")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        return read_regular(path, MAX_FILE_BYTES)
+    except FileNotFoundError as error:
+        raise ForeignError(f"{path}: expected a file, found none; name the file save.p") from error
     except OSError as error:
-        raise ForeignError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ForeignError(f"{path}: expected at most {MAX_FILE_BYTES} bytes, got more")
-    return data
+        raise ForeignError(f"{path}: cannot be read ({reason(error)})") from error
 
 
 def _model(value: object) -> object:
