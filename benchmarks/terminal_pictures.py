@@ -164,7 +164,9 @@ def main() -> None:
         home = Path(name)
         train = [*command, "train", "--recipe", "pong", "--run-dir", "runs/first", "--watch"]
         with Tmux(train, 120, 28, home) as terminal:
-            lines = terminal.until(lambda text: re.search(r"\b([6-9]\d|1\d\d) episodes, at most", text))
+            lines = terminal.until(
+                lambda text: re.search(r"\b([6-9]\d|1\d\d) episodes, at most", text)
+            )
             draw(lines, 120, output / "train-watch.png")
         with Tmux([*command, "play", "pong"], 120, 36, home) as terminal:
             draw(terminal.until(lambda text: "0:12" in text), 120, output / "play.png")
