@@ -78,7 +78,7 @@ VARIANTS = {
         range(2001, 2021),
         4,
         {0: 5, 18: 12, 20: 30},
-        {0: 6, 18: 6, 20: 6},
+        {0: 6, 18: 3, 20: 2.5},
         "Games of the evaluation are drawn from the policy.",
     ),
     "ALE/Pong-v5": Plan(
@@ -308,8 +308,17 @@ def curve(home: Path) -> list[list[float]]:
 
 
 def write(numbers: dict[str, Any]) -> None:
-    """Write what has been measured so far; where that fails the file stays as it was."""
-    files.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
+    """Write what has been measured so far, a line for each seed.
+
+    Where that fails the file stays as it was.
+    """
+    variants = (
+        f"{json.dumps(env)}: {{\n"
+        + ",\n".join(f"{json.dumps(seed)}: {json.dumps(entry)}" for seed, entry in seeds.items())
+        + "\n}"
+        for env, seeds in numbers.items()
+    )
+    files.write_atomically(NUMBERS, ("{" + ",\n".join(variants) + "}\n").encode())
 
 
 def page(numbers: dict[str, Any]) -> str:
@@ -402,17 +411,20 @@ def draw(numbers: dict[str, Any]) -> None:
     """Draw the curves of all seeds, a panel for each variant."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.0, 3.6 * len(numbers)), layout="constrained")
-    panels = figure.subplots(len(numbers), 1, squeeze=False)[:, 0]
-    for axes, (env, seeds) in zip(panels, numbers.items(), strict=True):
-        for seed, entry in planned(env, seeds):
-            if "curve" in entry:
-                axes.plot(*zip(*entry["curve"], strict=True), label=f"seed {seed}", linewidth=1.5)
+    curves = {
+        env: [entry["curve"] for _, entry in planned(env, seeds) if "curve" in entry]
+        for env, seeds in numbers.items()
+    }
+    shown = {env: lines for env, lines in curves.items() if lines}
+    figure = Figure(figsize=(8.0, 3.6 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    for axes, (env, lines) in zip(panels, shown.items(), strict=True):
+        for line in lines:
+            axes.plot(*zip(*line, strict=True), color="C0", alpha=0.6, linewidth=1.2)
         for goal in GOALS:
             axes.axhline(goal, color="0.7", linewidth=0.7, zorder=0)
-        axes.set(title=env, xlabel="wall time, seconds", ylabel="mean of the last 40 games",
-                 ylim=(-21.5, 21.5))  # fmt: skip
-        axes.legend(frameon=False, loc="lower right")
+        axes.set(title=f"{env}, {len(lines)} seeds", xlabel="wall time, seconds",
+                 ylabel="mean of the last 40 games", ylim=(-21.5, 21.5))  # fmt: skip
     figure.savefig(PAGE.with_suffix(".png"), dpi=140)
 
 
@@ -424,7 +436,8 @@ def main() -> None:
                         help="minutes after which no seed begins")  # fmt: skip
     parser.add_argument("--train-only", action="store_true", help="evaluate later, when all is run")
     given = parser.parse_args()
-    numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+    found = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+    numbers = {env: dict(planned(env, seeds)) for env, seeds in found.items()}
     if unknown := set(given.variants) - set(VARIANTS):
         parser.error(
             f"expected variants of {', '.join(VARIANTS)}, got {', '.join(sorted(unknown))}"
