@@ -19,7 +19,7 @@ from fastpong.runtime import signals
 from fastpong.runtime.forkserver import ForkServer, fork_server
 from fastpong.runtime.worker import Cargo, Ties, one_thread
 
-_STALLED_SECONDS = 10
+_STALLED_SECONDS = 30
 """How long a message may take that has begun: the other side is stopped in the middle of it."""
 
 Target = Callable[[Connection, Cargo, Ties], None]

@@ -203,7 +203,7 @@ class Pool:
         """Return finished tasks with their results.
 
         Each comes once, in any order. Waits until there is one or ``timeout`` seconds are over
-        (then: an empty list). Idle workers have their next task when it returns. Up to 10 s longer
+        (then: an empty list). Idle workers have their next task when it returns. Up to 30 s longer
         for a worker that is stopped in the middle of sending, or to start the successor of one that
         died.
 

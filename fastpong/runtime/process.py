@@ -28,8 +28,8 @@ from fastpong.runtime.worker import READY, Cargo
 _KILL_SECONDS = 1.0
 _BURY_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
-_FILES_BESIDES = 24
-"""Open files that a training needs besides one for each worker."""
+_FILES_BESIDES = 16
+"""Open files that a training needs besides those of its workers, and of an evaluation's."""
 
 
 class WorkerError(RuntimeError):
@@ -198,7 +198,7 @@ def _check_open_files(files: int) -> None:
 
     files : of the workers
     """
-    needed = files + _FILES_BESIDES
+    needed = 2 * files + _FILES_BESIDES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

@@ -57,15 +57,15 @@ def test_a_long_name_of_the_temporary_directory_does_no_harm(tmp_path: Path) -> 
 
 def test_few_open_files_are_enough_or_a_line_says_so_before_any_work(tmp_path: Path) -> None:
     limited = after("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))")
-    arguments = ("--episodes", 2, "--run-dir")
+    arguments = ("--episodes", 2, "--eval-every", 1, "--eval-episodes", 8, "--run-dir")
     with begun(*arguments, "run", "--workers", 8, cwd=tmp_path, before=limited) as process:
         done = subprocess.run(
             [*limited, sys.executable, "-P", "-m", "fastpong", "train", *SMALL,
              *map(str, arguments), "another", "--workers", "16"],
             cwd=tmp_path, capture_output=True, text=True,
         )  # fmt: skip
-        assert "workers: expected a limit of 40 open files for so many, got 32" in complaint(done)
-        assert "ulimit -n 40" in complaint(done)
+        assert "workers: expected a limit of 48 open files for so many, got 32" in complaint(done)
+        assert "ulimit -n 48" in complaint(done)
         assert not (tmp_path / "another").exists()
         printed, errors = process.communicate(timeout=100)
     assert process.returncode == 0 and errors == ""
