@@ -56,9 +56,10 @@ def check_run(path: Path, manifest: Fields) -> None:
     check(path, manifest, RUN)
     config, counters = manifest["config"], manifest["counters"]
     _same(path, "counters.episode", counters["episode"], "episode", manifest["episode"])
+    backend = default_backend()
     try:
         built = Config.build(config)
-        plan = make_plan(built.env, built.stages, default_backend(), built.dtype)
+        plan = make_plan(built.env, built.stages, backend, built.dtype)
     except (ValueError, OverflowError, MemoryError) as error:
         raise broken(path, f"config: {error}") from error
     for name in ("agent", "env", "seed"):
