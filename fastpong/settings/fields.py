@@ -37,7 +37,8 @@ _NAMES = {
     bool: "true or false",
     Schedule: "a number",
 }
-_END = 1 << 63  # of the integers that kernels take
+_END = 1 << 63
+"""Of integers, but for seeds, which NumPy takes of any size."""
 _SIGNS = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
 
 
@@ -91,8 +92,7 @@ class Field:
         except ValueError:
             found = None
         if found is None or not self._within(found):
-            huge = self.kind is type(value) is int and not -_END <= value < _END
-            expected = self.expected + ", below 2^63" * huge
+            expected = self.expected + ", below 2^63" * self._is_huge(value)
             raise ValueError(f"{self.name}: expected {expected}, got {brief(value)}")
         return found
 
@@ -102,11 +102,16 @@ class Field:
             return value if isinstance(value, bool) and self.kind is bool else None
         if self.kind is float:
             return _as_float(value)
-        if isinstance(value, int) and not -_END <= value < _END:
+        if self._is_huge(value):
             return None
         if isinstance(value, (int, str)) and isinstance(value, self.kind):
             return value
         return None
+
+    def _is_huge(self, value: object) -> bool:
+        """Return whether it is an integer that kernels do not take."""
+        bounded = self.kind is int and self.name != "seed"
+        return bounded and isinstance(value, int) and not -_END <= value < _END
 
     def _within(self, value: Plain | Schedule) -> bool:
         if isinstance(value, Schedule):

@@ -160,7 +160,7 @@ def _read_seeds(path: Path) -> tuple[int, ...]:
     try:
         seeds = json.loads(read_regular(path, _MAX_BYTES))["seeds"]
         sound = isinstance(seeds, list) and bool(seeds)
-        sound = sound and all(type(seed) is int and 0 <= seed < 1 << 63 for seed in seeds)
+        sound = sound and all(type(seed) is int and seed >= 0 for seed in seeds)
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound or len(set(seeds)) < len(seeds):

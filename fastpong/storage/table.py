@@ -43,11 +43,12 @@ def format_line(values: Mapping[str, float], real: Collection[str]) -> bytes:
 def parse_line(line: bytes, names: Iterable[str], real: Collection[str]) -> list[float]:
     """Parse a line of ``format_line``.
 
-    Raises ValueError for any other line, and for numbers that no run has.
+    Raises ValueError for any other line, and for numbers beyond those of any run. NaN is one of a
+    run: the deviation of a single episode.
     """
     named = zip(names, line.decode("ascii").split(","), strict=True)
     values: list[float] = [float(v) if name in real else int(v) for name, v in named]
-    if not all(-_MOST <= value <= _MOST for value in values):  # NaN and infinity neither
+    if any(abs(value) > _MOST for value in values):
         raise ValueError(f"expected numbers of a run, got {values}")
     return values
 

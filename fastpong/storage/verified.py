@@ -21,6 +21,9 @@ from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint
 from fastpong.storage.manifest import RUN, Fields, broken, check
 
+_LARGE = 256 << 20
+"""Bytes of a data file from which on all its arrays are checked before it is read."""
+
 
 def load(path: Path) -> Checkpoint:
     """Load a checkpoint of a run by its manifest or data file.
@@ -56,9 +59,10 @@ def check_run(path: Path, manifest: Fields) -> None:
     check(path, manifest, RUN)
     config, counters = manifest["config"], manifest["counters"]
     _same(path, "counters.episode", counters["episode"], "episode", manifest["episode"])
+    backend = default_backend()
     try:
         built = Config.build(config)
-        plan = make_plan(built.env, built.stages, default_backend(), built.dtype)
+        plan = make_plan(built.env, built.stages, backend, built.dtype)
     except (ValueError, OverflowError, MemoryError) as error:
         raise broken(path, f"config: {error}") from error
     for name in ("agent", "env", "seed"):
@@ -95,3 +99,19 @@ def _check_arrays(path: Path, plan: Plan, dtype: str, manifest: Fields) -> None:
             full = f"parameters/{age}/{name}"
             wanted = {"shape": list(shape), "dtype": dtype}
             _same(path, f"arrays: {full}", arrays.get(full), "of its settings", wanted)
+    if manifest["data"]["bytes"] > _LARGE:
+        _check_state(path, plan, dtype, manifest)
+
+
+def _check_state(path: Path, plan: Plan, dtype: str, manifest: Fields) -> None:
+    """Refuse other arrays than those of the learner, before so much is read into memory."""
+    stage = plan.at(manifest["counters"]["task"])
+    parameters = {name: np.zeros(shape, dtype) for name, shape in stage.spec.shapes.items()}
+    state = stage.spec.learner(stage, parameters, 1).state()  # zeros, which take up nothing yet
+    for name, found in manifest["arrays"].items():
+        array = state.get(name.removeprefix("state/"))
+        if array is not None:
+            wanted = {"shape": list(array.shape), "dtype": array.dtype.name}
+            _same(path, f"arrays: {name}", found, "of its settings", wanted)
+        elif not name.startswith("parameters/"):
+            raise broken(path, f"arrays: {brief(name)}: expected none of that name, got {found}")
