@@ -210,10 +210,10 @@ def test_actions_agree_with_the_oracle(image_conv: bool) -> None:
 # --- training -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.timeout(400)
-def test_compiled_backends_agree_with_the_oracle(lag: int) -> None:
-    stages = conv(lag=lag, batch_size=2)
+def test_compiled_backends_agree_with_the_oracle() -> None:
+    """With a lag. Without one, ``test_weights`` has the oracle."""
+    stages = conv(lag=1, batch_size=2)
     exact = train(stages, 4, backend="numpy", dtype="float64")
     for backend in ("cython", "numba"):
         found = train(stages, 4, backend=backend, dtype="float64")

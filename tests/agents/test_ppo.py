@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from tolerances import TRAINING, assert_close
-from training_cases import SEED, Stages, Trained, after, course, same_arrays, stages_of
+from training_cases import (
+    SEED,
+    Stages,
+    Trained,
+    after,
+    course,
+    same_arrays,
+    stages_of,
+    train_once,
+)
 from training_cases import train as train_stages
 
 from fastpong.acting.rollout import EnvState, Game
@@ -99,7 +108,7 @@ def test_weights_depend_on_neither_workers_nor_threads(lag: int) -> None:
 def test_an_interrupted_run_goes_on_bit_for_bit(lag: int, until: int) -> None:
     env = "Pong-v0"
     stages = small(env, lag=lag, last_action=True)
-    whole = train(stages, 5, env=env)
+    whole = train_once(env, stages, updates=5)
     half = train(stages, until, env=env)
     assert half.counters["update"] == until
     rest = train(stages, 5, env=env, state=half.snapshot)
@@ -119,7 +128,7 @@ TWO: dict[str, Any] = {
 @pytest.mark.parametrize(("lag", "until"), [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)])
 def test_a_run_of_two_stages_goes_on_bit_for_bit(lag: int, until: int) -> None:
     stages = small(**TWO, lag=lag)
-    whole = train(stages, 4)
+    whole = train_once(ENV, stages, updates=4)
     assert same_arrays(whole.arrays, train(stages, 4, state=train(stages, until).snapshot).arrays)
     for name, array in after(4, ENV, stages, dtype="float32").arrays().items():
         assert np.array_equal(whole.arrays[name], array), name

@@ -20,14 +20,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="module")
-def trained(home: Path) -> tuple[Path, str]:
-    """Train three episodes in the default directory; return the run and what was printed."""
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Train three episodes in the default directory; return its parent and what was printed."""
+    home = tmp_path_factory.mktemp("first")
     done = fastpong("train", *SMALL, "--episodes", 3, "--save-every", 2, cwd=home)
     assert done.returncode == 0, done
     assert done.stderr == ""
+    return home, done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path, first_run: tuple[Path, str]) -> tuple[Path, str]:
+    """Return a run of three episodes below ``home``, and what its training printed."""
+    shutil.copytree(first_run[0] / "runs", home / "runs")
     (run,) = (home / "runs").iterdir()
-    return run, done.stdout
+    return run, first_run[1]
 
 
 @pytest.fixture

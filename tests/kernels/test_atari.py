@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,22 +54,28 @@ def pictures(rows: int, columns: int, seed: int = 0) -> list[Any]:
     return [np.ascontiguousarray(one) for one in (noise, pieces, lines, steps, noise * 0 + 255)]
 
 
-def resized(frame: Any, size: Any) -> Any:
-    out = np.empty(size, np.uint8)
-    oracle.resize_area(frame[None, ..., None], size, out[None, ..., None])
-    return out
+@cache
+def resized(rows: int, columns: int, size: Any, seed: int = 0) -> list[tuple[Any, Any]]:
+    """Return pictures, and what the oracle makes of them, once for all backends."""
+    done = []
+    for frame in pictures(rows, columns, seed):
+        out = np.empty(size, np.uint8)
+        oracle.resize_area(frame[None, ..., None], size, out[None, ..., None])
+        done.append((frame, out))
+    return done
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_resizing_is_the_oracles(backend: Any, size: Any) -> None:
-    for frame in pictures(210, 160):
-        assert_same(backend.resize_area(frame, size), resized(frame, size))
+    for frame, want in resized(210, 160, size):
+        assert_same(backend.resize_area(frame, size), want)
 
 
 @pytest.mark.parametrize("rows", ROWS)
 def test_screens_of_any_height(backend: Any, rows: int) -> None:
-    frames = np.array(pictures(rows, 160, rows))
-    want = np.array([resized(frame, (84, 84)) for frame in frames])
+    frames, want = (
+        np.array(all_of) for all_of in zip(*resized(rows, 160, (84, 84), rows), strict=True)
+    )
     assert_same(backend.resize_area(frames), want)
     colours = np.stack([frames, frames[::-1], 255 - frames], axis=-1)
     got = backend.resize_area(colours)
@@ -81,15 +88,14 @@ def test_screens_of_any_height(backend: Any, rows: int) -> None:
 def test_any_sizes(backend: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, columns, *size = (int(n) for n in rng.integers(1, 270, 4))
-    for frame in pictures(rows, columns, seed):
-        assert_same(backend.resize_area(frame, tuple(size)), resized(frame, tuple(size)))
+    for frame, want in resized(rows, columns, tuple(size), seed):
+        assert_same(backend.resize_area(frame, tuple(size)), want)
 
 
-@pytest.mark.parametrize("compat", COMPATS)
-@pytest.mark.parametrize("size", [(84, 84), (64, 50), (105, 80), (90, 200)])
-def test_frames_of_any_bytes_are_the_oracles(backend: Any, compat: str, size: Any) -> None:
-    """Screens of every kind, palettes of 128 colours and of 256, one and many at a time."""
-    exact = kernels.get_backend("numpy")
+@cache
+def calls_of_any_bytes(compat: str, size: Any) -> list[tuple[Any, Any]]:
+    """Return arguments, and what the oracle makes of them, once for all backends."""
+    exact, done = kernels.get_backend("numpy"), []
     rng = np.random.default_rng(2)
     palette = rng.integers(0, 256, (256, 3), dtype=np.uint8)
     frame = np.array(pictures(210, 160))
@@ -101,24 +107,48 @@ def test_frames_of_any_bytes_are_the_oracles(backend: Any, compat: str, size: An
         calls += [[one[1] if one is not palette else one for one in calls[0]]]
         calls += [(colours[0][2], colours[1][2]), (pair[0][1],), (colours[0],)]
         for arguments in calls:
-            got = backend.atari_frame(*arguments, size=size, compat=compat)
-            assert_same(got, exact.atari_frame(*arguments, size=size, compat=compat))
+            want = exact.atari_frame(*arguments, size=size, compat=compat)
+            done.append((arguments, want))
+    return done
+
+
+@pytest.mark.parametrize("compat", COMPATS)
+@pytest.mark.parametrize("size", [(84, 84), (64, 50), (105, 80), (90, 200)])
+def test_frames_of_any_bytes_are_the_oracles(backend: Any, compat: str, size: Any) -> None:
+    """Screens of every kind, palettes of 128 colours and of 256, one and many at a time."""
+    for arguments, want in calls_of_any_bytes(compat, size):
+        assert_same(backend.atari_frame(*arguments, size=size, compat=compat), want)
 
 
 # --- real screens ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=GAMES)
-def screens(request: pytest.FixtureRequest) -> Screens:
-    return screens_of(request.param)
+def title(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def screens(title: str) -> Screens:
+    return screens_of(title)
+
+
+@cache
+def exact_frames(title: str, compat: str) -> Any:
+    """Return the oracle's frames of a game, once for all backends."""
+    screens = screens_of(title)
+    exact = kernels.get_backend("numpy")
+    return exact.atari_frame(screens.frame, screens.previous, screens.palette, compat=compat)
 
 
 @pytest.mark.parametrize("compat", COMPATS)
-def test_frames_of_games_are_the_oracles(backend: Any, screens: Screens, compat: str) -> None:
-    exact = kernels.get_backend("numpy")
-    arguments = screens.frame, screens.previous, screens.palette
-    want = exact.atari_frame(*arguments, compat=compat)
-    assert_same(backend.atari_frame(*arguments, compat=compat), want)
+def test_frames_of_games_are_the_oracles(
+    backend: Any, title: str, screens: Screens, compat: str
+) -> None:
+    want = exact_frames(title, compat)
+    got = backend.atari_frame(screens.frame, screens.previous, screens.palette, compat=compat)
+    assert_same(got, want)
     assert_same(backend.atari_frame(screens.rgb, screens.previous_rgb, compat=compat), want)
     assert len(np.unique(want)) > 3 and (want[0] != want[-1]).any()
 

@@ -477,27 +477,32 @@ def test_td_identities(backend: Any, dtype: Any) -> None:
 # --- optimizer ----------------------------------------------------------------------------------
 
 
-def test_adam_is_the_oracles_over_many_steps(
-    backend: Any, exact: Any, dtype: Any, tree: Pyramid
-) -> None:
+def test_adam_is_the_oracles_over_many_steps(exact: Any, dtype: Any, tree: Pyramid) -> None:
     rng, units = np.random.default_rng(12), 5
     frames = batch(tree, SIZES["real"])
     relations = family(tree, frames)
     start = weights(tree, units, dtype)["network"]
     moments = np.zeros((2, tree.rows + 3, units), dtype)
-    mine = CellNetwork(*(a.copy() for a in start)), Moments(*moments.copy())
+    mine = {
+        kernels.get_backend(name): (
+            CellNetwork(*(a.copy() for a in start)),
+            Moments(*moments.copy()),
+        )
+        for name in BACKENDS
+    }
     theirs = CellNetwork(*map(double, start)), Moments(*moments.astype(F64))
     untouched = np.append(relations.seen == 0, [False] * 3)
     for step in (1, 2, 3, 1000, 10**9):
         gradient = (rng.standard_normal((tree.rows + 3, units)) * 1e-3).astype(dtype)
         gradient[untouched] = 0
-        for one, (network, own) in ((backend, mine), (exact, theirs)):
+        for one, (network, own) in (*mine.items(), (exact, theirs)):
             one.cells_adam(
                 network, gradient.astype(network.rows.dtype), own, relations, step, factor=0.3,
                 learning_rate=0.01,
             )  # fmt: skip
-    for got, want in zip((*mine[0], *mine[1]), (*theirs[0], *theirs[1]), strict=True):
-        assert_close(got, want)
+    for one, (network, own) in mine.items():
+        for got, want in zip((*network, *own), (*theirs[0], *theirs[1]), strict=True):
+            assert_close(got, want, name=one.name)
 
 
 def test_moments_that_decay_end_at_zero(backend: Any) -> None:

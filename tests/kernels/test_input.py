@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,16 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return kernels.get_backend(request.param)
 
 
+def by_turns(names: str, items: Sequence[Any]) -> Any:
+    """Parametrize with items, each on one backend.
+
+    One code checks the arguments of all backends: see
+    ``test_backends_check_by_the_same_code``.
+    """
+    rows = [(turn, *item) for turn, item in zip(cycle(ALL_BACKENDS), items, strict=False)]
+    return pytest.mark.parametrize(f"backend, {names}", rows, indirect=["backend"])
+
+
 def refuses(call: Any, error: Any, *names: str) -> None:
     """Assert that ``call()`` raises and that the message begins with one of the names."""
     starts = "|".join(re.escape(name) for name in names)
@@ -88,7 +100,18 @@ def other_ranks(array: Any) -> list[Any]:
 # --- any array of any kernel --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, key", INPUTS)
+def test_backends_check_by_the_same_code() -> None:
+    """They differ in the raw kernels alone, which come after the checks."""
+    backends = [kernels.get_backend(name) for name in ALL_BACKENDS]
+    for one in backends:
+        assert type(one) is kernels.Backend
+        assert vars(one).keys() == {"name", "raw", "_run", "_run_one", "_run_raw"}
+    for run in ("_run", "_run_one", "_run_raw"):
+        bound = [getattr(one, run) for one in backends]
+        assert len({(type(each.__self__), each.__name__) for each in bound}) == 1
+
+
+@by_turns("name, key", INPUTS)
 def test_inputs_that_are_no_arrays(backend: Any, name: str, key: str) -> None:
     item = item_of(name, key)
     for value in (*not_arrays(case_of(name).inputs[key]), None):
@@ -101,7 +124,7 @@ def test_inputs_that_are_no_arrays(backend: Any, name: str, key: str) -> None:
         refuses(lambda case=case: case.call(backend), TypeError, key)
 
 
-@pytest.mark.parametrize("name, key", INPUTS)
+@by_turns("name, key", INPUTS)
 def test_inputs_of_another_dtype(backend: Any, name: str, key: str) -> None:
     for value in other_dtypes(case_of(name).inputs[key], item_of(name, key)):
         if key in BOOLS and value.dtype == bool:
@@ -111,7 +134,7 @@ def test_inputs_of_another_dtype(backend: Any, name: str, key: str) -> None:
         refuses(lambda case=case: case.call(backend), TypeError, key)
 
 
-@pytest.mark.parametrize("name, key", INPUTS)
+@by_turns("name, key", INPUTS)
 def test_inputs_of_another_rank(backend: Any, name: str, key: str) -> None:
     for value in other_ranks(case_of(name).inputs[key]):
         if item_of(name, key).row and not value.ndim:
@@ -123,7 +146,7 @@ def test_inputs_of_another_rank(backend: Any, name: str, key: str) -> None:
         refuses(lambda case=case, names=names: case.call(backend), ValueError, *names)
 
 
-@pytest.mark.parametrize("name, key", [*INPUTS, *OUTPUTS])
+@by_turns("name, key", [*INPUTS, *OUTPUTS])
 def test_lengths_that_do_not_agree(backend: Any, name: str, key: str) -> None:
     """Any axis one longer or one shorter; the message may name the argument it disagrees with."""
     item = next(item for item in declaration(name).flat() if item.name == key)
@@ -144,7 +167,7 @@ def test_lengths_that_do_not_agree(backend: Any, name: str, key: str) -> None:
             refuses(lambda case=case: case.call(backend), ValueError, *names)
 
 
-@pytest.mark.parametrize("name, key", FLOATS)
+@by_turns("name, key", FLOATS)
 def test_one_call_has_one_float_dtype(backend: Any, name: str, key: str) -> None:
     case = case_of(name)
     if sum(array.dtype == F64 for array in (case.inputs | case.outputs).values()) < 2:
@@ -154,7 +177,7 @@ def test_one_call_has_one_float_dtype(backend: Any, name: str, key: str) -> None
     refuses(lambda: case.call(backend), TypeError, *case.inputs, *case.outputs)
 
 
-@pytest.mark.parametrize("name, key", OUTPUTS)
+@by_turns("name, key", OUTPUTS)
 def test_outputs_that_cannot_be_written_to(backend: Any, name: str, key: str) -> None:
     good = case_of(name).outputs[key]
     read_only, spread = good.copy(), np.repeat(good, 2, axis=-1)[..., ::2]
@@ -172,7 +195,7 @@ def test_outputs_that_cannot_be_written_to(backend: Any, name: str, key: str) ->
         np.testing.assert_array_equal(value, before)
 
 
-@pytest.mark.parametrize("name, key", OUTPUTS)
+@by_turns("name, key", OUTPUTS)
 def test_outputs_of_another_kind(backend: Any, name: str, key: str) -> None:
     good = case_of(name).outputs[key]
     wrong = [(value, TypeError) for value in [*not_arrays(good), *other_dtypes(good)]]
@@ -200,7 +223,7 @@ def test_two_outputs_come_as_a_pair(backend: Any, name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name, key", OUTPUTS)
+@by_turns("name, key", OUTPUTS)
 def test_outputs_in_the_memory_of_inputs(backend: Any, name: str, key: str) -> None:
     shape, dtype = case_of(name).outputs[key].shape, case_of(name).outputs[key].dtype
     for other, array in case_of(name).inputs.items():
@@ -338,7 +361,7 @@ NUMBERS = [
 CLIPS = ("clip_rho", "clip_c", "clip_pg_rho")
 
 
-@pytest.mark.parametrize("name, key", NUMBERS)
+@by_turns("name, key", NUMBERS)
 def test_numbers_are_finite_numbers(backend: Any, name: str, key: str) -> None:
     for value in (np.nan, np.inf, -np.inf, None, "0.9", [0.9], 1j, True):
         if (key == "clip" and value is None) or (key in CLIPS and value == np.inf):

@@ -49,6 +49,25 @@ def files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache with the code of one kernel."""
+    path = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, "CACHE_DIR", str(path))
+        assert misses(fresh()) == 1
+    return path
+
+
+@pytest.fixture
+def kept(compiled: Path, directory: Path) -> Path:
+    """Return the only file of the cache in use."""
+    shutil.copytree(compiled, directory)
+    assert misses(fresh()) == 0
+    (path,) = files(directory)
+    return path
+
+
 def test_code_is_compiled_once_and_loaded_ever_after(directory: Path) -> None:
     assert misses(fresh()) == 1
     (kept,) = files(directory)
@@ -91,9 +110,7 @@ def test_wrong_arrays_are_refused(directory: Path) -> None:
         lambda content: bytes([content[0] ^ 1]) + content[1:],
     ],
 )
-def test_spoilt_code_is_never_run_but_replaced(directory: Path, spoil: Any) -> None:
-    misses(fresh())
-    (kept,) = files(directory)
+def test_spoilt_code_is_never_run_but_replaced(directory: Path, kept: Path, spoil: Any) -> None:
     good = kept.read_bytes()
     kept.write_bytes(spoil(good))
     assert misses(fresh()) == 1
@@ -101,29 +118,24 @@ def test_spoilt_code_is_never_run_but_replaced(directory: Path, spoil: Any) -> N
     assert misses(fresh()) == 0
 
 
-def test_code_of_one_kernel_is_not_taken_for_anothers(directory: Path) -> None:
+def test_code_of_one_kernel_is_not_taken_for_anothers(directory: Path, kept: Path) -> None:
     """As a whole file under another's name: the content is sound, the signature is not."""
-    kernel = fresh()
-    misses(kernel)
-    (double,) = files(directory)
-    kernel.compile("f4")
-    (single,) = set(files(directory)) - {double}
-    shutil.copy(single, double)
+    fresh().compile("f4")
+    (single,) = set(files(directory)) - {kept}
+    shutil.copy(single, kept)
     assert misses(fresh()) == 1
 
 
-def test_code_of_other_source_is_not_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    misses(fresh())
-    before = files(directory)
+def test_code_of_other_source_is_not_run(
+    directory: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stamp = "numba.core.caching._SourceFileBackedLocatorMixin.get_source_stamp"
     monkeypatch.setattr(stamp, lambda self: b"another source")
     assert misses(fresh()) == 1 and misses(fresh()) == 0
-    assert files(directory) == before  # overwritten
+    assert files(directory) == [kept]  # overwritten
 
 
-def test_a_directory_in_the_place_of_a_file_is_a_miss(directory: Path) -> None:
-    misses(fresh())
-    (kept,) = files(directory)
+def test_a_directory_in_the_place_of_a_file_is_a_miss(directory: Path, kept: Path) -> None:
     kept.unlink()
     kept.mkdir()
     assert misses(fresh()) == 1

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import BACKENDS
 from rollouts import ENDS, FUNCTIONS, columns, compute, rollout, wide
 from tolerances import assert_close, assert_same
+
+from fastpong import kernels
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -25,27 +28,29 @@ LARGE = [(1500,), (2100, 1), (300, 8), (90, 40), (3, 1100)]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ALL)
 def test_all_are_the_oracles(
-    backend: Any, exact: Any, dtype: Any, name: str, shape: tuple[int, ...], ends: str
+    exact: Any, dtype: Any, name: str, shape: tuple[int, ...], ends: str
 ) -> None:
     given = rollout(shape, dtype, ends, often=0.25)
     for gamma in (0.99, 1, 0):
-        got = compute(backend, name, given, gamma=gamma)
         want = compute(exact, name, wide(given), gamma=gamma)
-        for mine, theirs in zip(got, want, strict=True):
-            assert mine.dtype == dtype and mine.shape == shape
-            assert_close(mine, theirs)
+        for backend in map(kernels.get_backend, BACKENDS):
+            got = compute(backend, name, given, gamma=gamma)
+            for mine, theirs in zip(got, want, strict=True):
+                assert (mine.dtype, mine.shape) == (dtype, shape), backend.name
+                assert_close(mine, theirs, name=backend.name)
 
 
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 @pytest.mark.parametrize("name", ALL)
 def test_long_and_wide_rollouts_are_the_oracles(
-    backend: Any, exact: Any, name: str, shape: tuple[int, ...], ends: str
+    exact: Any, name: str, shape: tuple[int, ...], ends: str
 ) -> None:
     given = rollout(shape, F64, ends, often=0.02)
-    got, want = compute(backend, name, given), compute(exact, name, given)
-    for mine, theirs in zip(got, want, strict=True):
-        assert_close(mine, theirs)
+    want = compute(exact, name, given)
+    for backend in map(kernels.get_backend, BACKENDS):
+        for mine, theirs in zip(compute(backend, name, given), want, strict=True):
+            assert_close(mine, theirs, name=backend.name)
 
 
 @pytest.mark.parametrize("lambda_", [0, 0.5, 1])
@@ -59,11 +64,12 @@ def test_any_lambda(backend: Any, exact: Any, dtype: Any, name: str, lambda_: fl
 
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("n", [1, 2, 5, 39, 40, 41, 2**40])
-def test_any_number_of_steps(backend: Any, exact: Any, n: int, ends: str) -> None:
+def test_any_number_of_steps(exact: Any, n: int, ends: str) -> None:
     for shape in ((40,), (40, 5), (300, 8)):
         given = rollout(shape, F64, ends, often=0.05)
-        got, want = (compute(each, "n_step_returns", given, n=n)[0] for each in (backend, exact))
-        assert_close(got, want)
+        (want,) = compute(exact, "n_step_returns", given, n=n)
+        for backend in map(kernels.get_backend, BACKENDS):
+            assert_close(compute(backend, "n_step_returns", given, n=n)[0], want, name=backend.name)
 
 
 # --- bits -----------------------------------------------------------------------------------------

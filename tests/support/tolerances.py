@@ -43,17 +43,21 @@ NORMALIZED = 1e-6
 NORMALIZED_FLOAT32 = 2e-3
 
 
-def assert_close(got: Any, want: Any, rtol: float | None = None, scale: Any = None) -> None:
+def assert_close(
+    got: Any, want: Any, rtol: float | None = None, scale: Any = None, name: str = ""
+) -> None:
     """Assert |got - want| <= rtol (|want| + scale), by the dtype of ``got`` and its shape.
 
     ``scale`` is by default the largest |want|: in a sum that cancels, roundings keep the size
     of the terms, which the largest of many such sums has too.
+
+    name : of what was computed, for the message
     """
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape
     rtol = KERNEL[got.dtype] if rtol is None else rtol
     scale = np.max(np.abs(want), initial=0.0) if scale is None else scale
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * float(scale))
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * float(scale), err_msg=name)
 
 
 def assert_same(got: NDArray[Any], want: NDArray[Any]) -> None:
