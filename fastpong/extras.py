@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+_LONGEST = 200
+
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 
 
@@ -18,6 +20,24 @@ def how_to_install(*extras: str) -> str:
     """
     needed = dict.fromkeys(package for extra in extras for package in _packages(extra))
     return "pip install " + " ".join(f'"{package}"' for package in needed)
+
+
+def in_short(error: Exception) -> str:
+    """Return the kind of an error and its first line, of what a package raises.
+
+    A broken one raises anything: with another NumPy most often AttributeError, with another
+    protobuf TypeError, in many lines.
+    """
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def unusable(package: str, error: Exception) -> str:
+    """Return why a package cannot be used, after its import has failed."""
+    if isinstance(error, ModuleNotFoundError) and error.name == package:
+        return "is not installed"
+    return f"cannot be imported ({in_short(error)})"
 
 
 def _packages(extra: str) -> list[str]:
