@@ -20,12 +20,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastpong.extras import in_short
 from fastpong.storage.files import Warn as Warn
 from fastpong.storage.files import reason
 from fastpong.storage.opening import open_descriptor
 from fastpong.storage.table import cut_table, format_line, parse_line
-
-from fastpong.extras import in_short
 
 if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
