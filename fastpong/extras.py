@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_LONGEST = 200
+from fastpong.printable import summary
 
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 
@@ -23,14 +23,13 @@ def how_to_install(*extras: str) -> str:
 
 
 def in_short(error: Exception) -> str:
-    """Return the kind of an error and its first line, of what a package raises.
+    """Return the kind of an error and what it says, in one line.
 
-    A broken one raises anything: with another NumPy most often AttributeError, with another
-    protobuf TypeError, in many lines.
+    A broken package raises anything: with another NumPy most often AttributeError, with another
+    protobuf TypeError, of many lines.
     """
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    kind, said = type(error).__name__, summary(error)
+    return kind if said == kind else f"{kind}: {said}"
 
 
 def unusable(package: str, error: Exception) -> str:

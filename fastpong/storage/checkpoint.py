@@ -272,6 +272,6 @@ def _parse(path: Path, manifest: Fields) -> Arrays:
         raise broken(path, f"expected arrays of {size} bytes in all, got {arrays.nbytes}")
     if (actual := arrays.digest()) != digest:
         raise broken(path, f"was altered: expected sha256 {digest}, got {actual}")
-    if not arrays.begins_as_expected():
-        raise broken(path, "expected arrays as its manifest has them, got others")
+    if (difference := arrays.difference()) is not None:
+        raise broken(path, difference)
     return arrays

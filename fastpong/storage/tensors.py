@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpong.arrays import Array, Arrays
+from fastpong.printable import brief
 
 NAMES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16", "float16": "F16",
@@ -133,8 +134,7 @@ class Stored(Mapping[str, Array]):
     def digest(self) -> str:
         """Return the sha256 of the file, and remember those of its arrays."""
         whole = hashlib.sha256()
-        for block in self._blocks(0, len(self._beginning)):
-            whole.update(block)
+        whole.update(self._bytes(0, len(self._beginning)))
         for name, place in self._places.items():
             one = hashlib.sha256()
             for block in self._blocks(place.start, place.stop):
@@ -143,9 +143,20 @@ class Stored(Mapping[str, Array]):
             self._digests[name] = one.digest()
         return whole.hexdigest()
 
-    def begins_as_expected(self) -> bool:
-        """Return whether the header is that of the arrays' shapes and dtypes."""
-        return b"".join(self._blocks(0, len(self._beginning))) == self._beginning
+    def difference(self) -> str | None:
+        """Describe how the file's header differs from that of these arrays. None: it does not."""
+        if self._bytes(0, len(self._beginning)) == self._beginning:
+            return None
+        size = int.from_bytes(self._bytes(0, 8), "little")
+        try:
+            found = _described(json.loads(self._bytes(8, min(8 + size, self.nbytes))))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return "expected a header of safetensors, got another one"
+        wanted = _described(json.loads(self._beginning[8:]))
+        for name in sorted(found.keys() | wanted.keys()):
+            if (got := found.get(name)) != (expected := wanted.get(name)):
+                return f"array {brief(name)}: expected {brief(expected)}, got {brief(got)}"
+        return "expected its arrays in the order of safetensors, got another one"
 
     def read_into(self, name: str, out: Array) -> None:
         """Read an array into one of the same shape."""
@@ -182,6 +193,9 @@ class Stored(Mapping[str, Array]):
     def __del__(self) -> None:
         self.close()
 
+    def _bytes(self, start: int, stop: int) -> bytes:
+        return b"".join(self._blocks(start, stop))
+
     def _blocks(self, start: int, stop: int) -> Iterator[memoryview]:
         room = memoryview(bytearray(min(_BLOCK, stop - start)))
         for at in range(start, stop, _BLOCK):
@@ -200,6 +214,15 @@ class Stored(Mapping[str, Array]):
             if not got:
                 raise self._broken(f"was cut off while it was read, at {start + done} bytes")
             done += got
+
+
+def _described(header: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return a header as a signature."""
+    dtypes = {name: dtype for dtype, name in NAMES.items()}
+    return {
+        name: {"shape": entry["shape"], "dtype": dtypes.get(entry["dtype"], entry["dtype"])}
+        for name, entry in header.items()
+    }
 
 
 def _bytes_of(array: Array) -> memoryview:

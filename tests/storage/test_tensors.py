@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_arrays_come_back_one_by_one(tmp_path: Path) -> None:
     expected = written(path, SOME)
     stored = opened(path, SOME)
     assert stored.nbytes == path.stat().st_size
-    assert stored.digest() == expected and stored.begins_as_expected()
+    assert stored.digest() == expected and stored.difference() is None
     assert stored.keys() == SOME.keys() and len(stored) == len(SOME) and "z" not in stored
     assert stored.shapes == shapes_of(SOME)
     for name, array in stored.items():
@@ -78,6 +79,29 @@ def test_arrays_come_back_one_by_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(out, SOME["b"])
     with pytest.raises(KeyError):
         stored["z"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({**SOME, "flag": np.array(1, np.int8)}, "array 'flag': expected .*'int8'.*, got .*'bool'"),
+        ({**SOME, "b": SOME["b"].T}, r"array 'b': expected .*\[3, 2\].*, got .*\[2, 3\]"),
+        ({n: a for n, a in SOME.items() if n != "none"}, "array 'none': expected None, got .*"),
+        ({**SOME, "z": np.zeros(0)}, "array 'z': expected .*, got None"),
+    ],
+)
+def test_arrays_that_a_file_has_otherwise(tmp_path: Path, given: Any, said: str) -> None:
+    written(tmp_path / "x", SOME)
+    difference = opened(tmp_path / "x", given).difference()
+    assert difference is not None and re.match(said, difference), difference
+
+
+@pytest.mark.parametrize("header", [b"", b"[" * 9000, b"[1]", b'{"a": 3}', b"\xff" * 100])
+def test_a_file_of_another_header(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(10**4))
+    difference = opened(path, {"a": np.zeros(1000)}).difference()
+    assert difference == "expected a header of safetensors, got another one"
 
 
 def test_a_file_that_changes_after_it_was_verified_is_refused(tmp_path: Path) -> None:
