@@ -134,6 +134,7 @@ def test_dqn_with_a_full_buffer_in_a_small_container(tmp_path: Path) -> None:
         assert peak < TRAINER, peak / MB
         peak = run_inside(group, ["eval", str(run), "--episodes", "1"], tmp_path)
         assert peak < TRAINER - BUFFER, peak / MB
-    assert len(list((run / "checkpoints").glob("*.safetensors"))) == 2
+    (second,) = (run / "checkpoints").glob("*.safetensors")  # of episode 0, too
+    assert second.name != first.name
     if group is None:
         pytest.skip("no control group of memory can be made here; the peaks are as promised")

@@ -134,7 +134,7 @@ def test_everything_optional_is_broken(tmp_path: Path) -> None:
     ("words", "package"),
     [
         (["plot", "{run}", "--output", "curve.png"], "Matplotlib"),
-        (["video", "{run}", "film.mp4"], "PyAV"),
+        (["video", "{run}", "--output", "film.mp4"], "PyAV"),
         (["play", "{run}", "--window"], "pygame"),
         (["board", "{run}"], "Starlette"),
         (["export", "{run}", "model.onnx"], "onnx"),
