@@ -1,6 +1,9 @@
 """Build the Cython kernels; everything else is in pyproject.toml.
 
 FASTPONG_DEBUG=1              every check on (bounds, initialisation), assertions of C kept
+FASTPONG_SANITIZE=1           AddressSanitizer and UndefinedBehaviorSanitizer of GCC or Clang in all
+                              compiled code. It loads only where their library is loaded first,
+                              as .ci/sanitize does
 FASTPONG_REQUIRE_EXTENSION=1  a failing C compiler fails the build: set it for wheels that are
                               given to others. Without it a source install on a machine that has
                               no compiler still succeeds, and fastpong runs on Numba.
@@ -18,22 +21,28 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
 DEBUG = os.environ.get("FASTPONG_DEBUG") == "1"
+SANITIZED = os.environ.get("FASTPONG_SANITIZE") == "1"
 REQUIRED = os.environ.get("FASTPONG_REQUIRE_EXTENSION") == "1"
 
 # -ffp-contract=off: no fused multiply-add, so that every machine computes the same bits.
 # The -fno flags give up errno and signalling NaNs, not bits; they let loops be vectorised.
 UNIX_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
+UNIX_FLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG or SANITIZED else ["-O3"]
 # Unroll-and-jam fuses two rounds of the loop over pixels and loses its vector form: 1.9 us
 # instead of 0.4 for a forward pass, GCC 12. Other compilers do not know the flag.
 GCC_FLAGS = ["-fno-loop-unroll-and-jam"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
-# In the debug build whatever is undefined in files of C ends the process. Traps need no
+# What is undefined ends the process, in files of C of the debug build by traps, which need no
 # library. All of "undefined" takes four times as long to compile.
 SANITIZE = "bounds,shift,signed-integer-overflow,integer-divide-by-zero,bool,enum"
 GCC_TRAPS = [f"-fsanitize={SANITIZE}", "-fsanitize-undefined-trap-on-error"]
 CLANG_TRAPS = [f"-fsanitize={SANITIZE}", f"-fsanitize-trap={SANITIZE}"]
+
+# The first finding ends the process, with a report. The code is that of the release build: the
+# checks of the debug build would raise before a sanitizer sees anything.
+SANITIZERS = [f"-fsanitize=address,{SANITIZE}", "-fno-sanitize-recover=all"]
+SANITIZERS += ["-fno-omit-frame-pointer"]
 
 CORE = Path("fastpong/console/core")
 """The console's chips, in C."""
@@ -61,13 +70,16 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         msvc, gcc = self.compiler.compiler_type == "msvc", self.is_gcc()
+        if SANITIZED and (msvc or DEBUG):
+            raise SystemExit("FASTPONG_SANITIZE: expected GCC or Clang, and no FASTPONG_DEBUG")
         flags = MSVC_FLAGS if msvc else list(UNIX_FLAGS)
         if gcc:
             flags += GCC_FLAGS
         traps = [] if msvc or not DEBUG else GCC_TRAPS if gcc else CLANG_TRAPS
         for extension in self.extensions:
             in_c = extension.name in ("fastpong.console.machine", "fastpong.kernels.cython.atari")
-            extension.extra_compile_args = flags + traps * in_c
+            extension.extra_compile_args = flags + traps * in_c + SANITIZERS * SANITIZED
+            extension.extra_link_args = SANITIZERS * SANITIZED
         super().build_extensions()
 
     def is_gcc(self):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from fastpong.printable import summary
+
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 
 
@@ -18,6 +20,23 @@ def how_to_install(*extras: str) -> str:
     """
     needed = dict.fromkeys(package for extra in extras for package in _packages(extra))
     return "pip install " + " ".join(f'"{package}"' for package in needed)
+
+
+def in_short(error: Exception) -> str:
+    """Return the kind of an error and what it says, in one line.
+
+    A broken package raises anything: with another NumPy most often AttributeError, with another
+    protobuf TypeError, of many lines.
+    """
+    kind, said = type(error).__name__, summary(error)
+    return kind if said == kind else f"{kind}: {said}"
+
+
+def unusable(package: str, error: Exception) -> str:
+    """Return why a package cannot be used, after its import has failed."""
+    if isinstance(error, ModuleNotFoundError) and error.name == package:
+        return "is not installed"
+    return f"cannot be imported ({in_short(error)})"
 
 
 def _packages(extra: str) -> list[str]:

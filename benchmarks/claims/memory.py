@@ -1,4 +1,4 @@
-"""Claim f: what a worker keeps in memory, and whether that grows."""
+"""Claim f: what a worker keeps in memory, whether that grows, and what each agent takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from claims import agent_memory
 from measure import Effort, Figure, Report, Table
 from programs import training
 from programs.training import Training
@@ -25,7 +26,9 @@ HOW = f"""\
 memory (RSS, which counts pages shared with other processes, too) and what belongs to the process
 alone (USS). Growth is of a worker's USS from the first episodes to the last, each the median of
 three looks, the worse worker's; episodes are the run's, shared between its workers. The slope is
-that of a straight line through all looks at USS from there on."""
+that of a straight line through all looks at USS from there on.
+
+{agent_memory.HOW}"""
 
 
 @dataclass
@@ -65,7 +68,9 @@ def measure(effort: Effort) -> Report:
         training.check(run.run, run.rows())
     late = {pid: look.since(first) for pid, look in looks.items()}
     episodes = max(look.episodes[-1] - look.episodes[0] for look in late.values())
-    return Report("Memory", HOW, _figures(looks, late, episodes), [_table(late, own)])
+    of_agents, peaks = agent_memory.measure(effort)
+    figures = [*_figures(looks, late, episodes), *of_agents]
+    return Report("Memory", HOW, figures, [_table(late, own), peaks])
 
 
 def find_workers(pid: int) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ try:
     from fastpong.envs.uniforms import Uniforms
 
     COMPILED = True
-except ImportError:  # built without a C compiler
+except Exception:  # built without a C compiler, or for another NumPy
     COMPILED = False
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastpong.board.idle import Idle
 from fastpong.board.library import Library
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, in_short
 from fastpong.printable import printable
 
 PORT = 2600
@@ -36,9 +36,10 @@ def serve(
     try:
         import starlette  # noqa: F401
         import uvicorn
-    except ImportError as error:
+    except Exception as error:  # a broken package's own
         raise BoardError(
-            f"fastpong board needs Starlette and uvicorn ({error}): {how_to_install('board')}"
+            f"fastpong board needs Starlette and uvicorn ({in_short(error)}): "
+            f"{how_to_install('board')}"
         ) from error
     if not root.is_dir():
         raise BoardError(

@@ -9,7 +9,7 @@ import numpy as np
 
 try:
     from fastpong.envs.uniforms import Uniforms
-except ImportError:  # built without a C compiler
+except Exception:  # built without a C compiler, or for another NumPy
     Uniforms = None  # type: ignore[assignment, misc]
 
 TRAIN, EVAL, INIT = 0, 1, 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from numpy.typing import DTypeLike
 
+from fastpong.extras import in_short
 from fastpong.kernels.atari import Atari
 from fastpong.kernels.cells import Cells
 from fastpong.kernels.conv import Conv
@@ -48,15 +49,23 @@ class Backend(
             compile_kernels(dtype, names)
 
 
-@functools.cache
 def get_backend(name: str | None = None) -> Backend:
     """Return the kernels of one backend.
 
     name : "cython", "numba" or "numpy". None is the default one
 
-    Raises ValueError for another name, and ImportError, saying what to do, where the backend
-    cannot be loaded.
+    Raises ValueError for another name, TypeError for what is none, and ImportError, saying what to
+    do, where the backend cannot be loaded.
     """
+    if not (name is None or isinstance(name, str)):
+        raise TypeError(
+            f"backend: expected one of {', '.join(MODULES)}, or None, got {type(name).__name__}"
+        )
+    return _get_backend(name)
+
+
+@functools.cache
+def _get_backend(name: str | None) -> Backend:
     if name is None:
         return _default_backend()
     if name not in MODULES:
@@ -66,9 +75,10 @@ def get_backend(name: str | None = None) -> Backend:
         importlib.import_module(
             "fastpong._kernels" if name == "cython" else f"{MODULES[name]}.frames"
         )
-    except ImportError as error:
+    except Exception as error:  # of another NumPy, too: ValueError, AttributeError, RuntimeError
+        remedy = _remedy(error if name == "cython" else None)
         raise ImportError(
-            f"backend {name!r} cannot be loaded: {error}. For cython {_remedy()}. "
+            f"backend {name!r} cannot be loaded: {in_short(error)}. For cython {remedy}. "
             f"For numba install numba; numpy always works"
         ) from error
     return Backend(name)
@@ -80,10 +90,10 @@ def _default_backend() -> Backend:
         return get_backend(name)
     try:
         return get_backend("cython")
-    except ImportError:
+    except ImportError as error:
         warnings.warn(
             f"fastpong's Cython kernels are missing, Numba's are used. For a quicker start "
-            f"{_remedy()}.",
+            f"{_remedy(error.__cause__)}.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -91,8 +101,13 @@ def _default_backend() -> Backend:
         return get_backend("numba")
 
 
-def _remedy() -> str:
-    """Return the way to compiled kernels, by the place that fastpong was imported from."""
+def _remedy(cause: BaseException | None = None) -> str:
+    """Return the way to compiled kernels, by the place that fastpong was imported from.
+
+    cause : the error of importing them
+    """
+    if isinstance(cause, Exception) and not isinstance(cause, ModuleNotFoundError):
+        return f"reinstall fastpong for the NumPy that is installed ({in_short(cause)})"
     place = Path(__file__).resolve().parents[2]
     if (place / "setup.py").exists():
         return (

@@ -264,12 +264,16 @@ class Cells(Runner):
 
 def cells_along(cell_size: int, pixel_stride: int = 2) -> int:
     """Return S, the number of cells along a side of the field."""
-    if checks.count("pixel_stride", pixel_stride) not in (1, 2):
-        raise ValueError(f"pixel_stride: expected 1 or 2, got {pixel_stride}")
-    number, side = checks.count("cell_size", cell_size), FIELD // pixel_stride
+    stride, number = (
+        checks.count("pixel_stride", pixel_stride),
+        checks.count("cell_size", cell_size),
+    )
+    if stride not in (1, 2):
+        raise ValueError(f"pixel_stride: expected 1 or 2, got {stride}")
+    side = FIELD // stride
     if number > 10 or side % number:
-        raise ValueError(f"cell_size: expected a divisor of {side} up to 10, got {cell_size}")
-    return int(side // number)
+        raise ValueError(f"cell_size: expected a divisor of {side} up to 10, got {number}")
+    return side // number
 
 
 def _check_channels(
@@ -278,6 +282,7 @@ def _check_channels(
     """Check the number of rows, and of screens for them."""
     cells, base = cells_along(cell_size, pixel_stride) ** 2, sizes["B"]
     channels, more = divmod(base, cells)
+    spread = checks.count("spread", spread)  # an integer of NumPy may be too narrow to multiply
     if channels < 2 or more not in (0, 2):
         raise ValueError(f"rows: expected 2 or more times {cells}, or 2 more, got {base}")
     if sizes["K"] < 1 + (channels - 1) * spread:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -64,9 +65,15 @@ def not_tiny(name: str, value: object) -> float:
     return number
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether this is an integer: no bool, and no time, which NumPy counts among them."""
+    integer = isinstance(value, (int, np.integer))
+    return integer and not isinstance(value, (bool, np.timedelta64))
+
+
 def real(name: str, value: object) -> float:
     """Return ``value`` as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not (is_whole(value) or isinstance(value, (float, np.floating))):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     try:
         number = float(value)
@@ -90,22 +97,49 @@ def below_one(name: str, value: object) -> float:
 
 def count(name: str, value: object) -> int:
     """Return ``value`` as an int >= 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    if not 1 <= value < 2**62:
-        # Python writes no integers of more than 4,300 digits.
-        got = repr(value) if abs(int(value)) < 2**64 else f"one of {int(value).bit_length()} bits"
-        raise ValueError(f"{name}: expected an integer from 1 to 2^62 - 1, got {got}")
-    return int(value)
+    return _from(1, name, value)
 
 
 def whole(name: str, value: object) -> int:
     """Return ``value`` as an int >= 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    return _from(0, name, value)
+
+
+def _from(least: int, name: str, value: object) -> int:
+    if not is_whole(value):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    if not 0 <= value < 2**62:
-        raise ValueError(f"{name}: expected an integer >= 0, got {value!r}")
-    return int(value)
+    number = int(value)
+    if not least <= number < 2**62:
+        # Python writes no integers of more than 4,300 digits.
+        got = repr(value) if abs(number) < 2**64 else f"one of {number.bit_length()} bits"
+        raise ValueError(f"{name}: expected an integer from {least} to 2^62 - 1, got {got}")
+    return number
+
+
+def truth(name: str, value: object) -> bool:
+    """Return whether ``value`` is true."""
+    try:
+        return bool(value)
+    except Exception as error:  # an array of several, and what others raise
+        raise TypeError(
+            f"{name}: expected True or False, got {type(value).__name__}: {error}"
+        ) from error
+
+
+def choice(name: str, value: object, names: Sequence[str]) -> str:
+    """Return ``value`` if it is one of some names."""
+    wanted = ", ".join(map(repr, names))
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected one of {wanted}, got {type(value).__name__}")
+    if value not in names:
+        raise ValueError(f"{name}: expected one of {wanted}, got {value!r}")
+    return value
+
+
+def addressable(name: str, *factors: int) -> None:
+    """Refuse sizes whose product, in bytes, no address space holds."""
+    if math.prod(factors) >= 1 << 62:
+        raise ValueError(f"{name}: expected a size that memory can hold, got {factors[0]}")
 
 
 def limit(name: str, value: object) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from fastpong.arrays import Array
 from fastpong.kernels.arguments import FLOAT, I64, Flag, In, Out, Scratch
-from fastpong.kernels.checks import parts
+from fastpong.kernels.checks import parts, truth
 from fastpong.kernels.parts import (
     CHECKED_FRAMES,
     CONV,
@@ -163,7 +163,7 @@ class Conv(Runner):
         """
         return self._run(
             SPARSE_CONV_BACKWARD, indptr, indices, signs, kernel, bias, w, dhidden,
-            *parts("out", out, 4), added=accumulate,
+            *parts("out", out, 4), added=truth("accumulate", accumulate),
         )  # fmt: skip
 
     def conv_step(

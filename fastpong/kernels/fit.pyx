@@ -627,7 +627,7 @@ cdef inline bint is_number(value, double *number) except -1:
             number[0] = PyFloat_AsDouble(value)
         except OverflowError:
             return False
-    elif isinstance(value, (np.floating, np.integer)):
+    elif isinstance(value, (np.floating, np.integer)) and not isinstance(value, np.timedelta64):
         number[0] = PyFloat_AsDouble(value)
     else:
         return False

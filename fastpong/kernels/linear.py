@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from fastpong.arrays import Array
 from fastpong.kernels.arguments import FLOAT, Bound, Flag, In, Out
-from fastpong.kernels.checks import parts
+from fastpong.kernels.checks import parts, truth
 from fastpong.kernels.foreign import is_array, plain
 from fastpong.kernels.parts import (
     EPISODE,
@@ -190,7 +190,13 @@ class Linear(Runner):
         accumulate : add to ``out`` instead of overwriting it
         """
         grad_w1, grad_w2 = self._run(
-            POLICY_BACKWARD, x, hidden, dlogit, w2, *parts("out", out, 2), added=accumulate
+            POLICY_BACKWARD,
+            x,
+            hidden,
+            dlogit,
+            w2,
+            *parts("out", out, 2),
+            added=truth("accumulate", accumulate),
         )
         return grad_w1, grad_w2
 
@@ -214,7 +220,7 @@ class Linear(Runner):
         """
         grad_w1, grad_w2 = self._run(
             SPARSE_POLICY_BACKWARD, indptr, indices, signs, hidden, dlogit, w2,
-            *parts("out", out, 2), added=accumulate,
+            *parts("out", out, 2), added=truth("accumulate", accumulate),
         )  # fmt: skip
         return grad_w1, grad_w2
 
@@ -277,4 +283,12 @@ class Linear(Runner):
         out        : (grad_w, grad_b, dx), (N, M), (M,) and (T, N)
         accumulate : add to grad_w and grad_b instead of overwriting them
         """
-        return self._run(DENSE_BACKWARD, x, w, dout, relu, *parts("out", out, 3), added=accumulate)
+        return self._run(
+            DENSE_BACKWARD,
+            x,
+            w,
+            dout,
+            relu,
+            *parts("out", out, 3),
+            added=truth("accumulate", accumulate),
+        )

@@ -175,12 +175,13 @@ class RewardNormalizer(Stateful):
         compat: Compat = "sb3",
         backend: Backend | None = None,
     ) -> None:
-        if compat not in ("sb3", "gymnasium"):
-            raise ValueError(f"compat: expected 'sb3' or 'gymnasium', got {compat!r}")
-        self.statistics, self.compat = RunningMeanStd(backend=backend), compat
+        self.compat = checks.choice("compat", compat, ("sb3", "gymnasium"))
+        self.statistics = RunningMeanStd(backend=backend)
         self.gamma, self.epsilon = checks.fraction("gamma", gamma), _above_zero("epsilon", epsilon)
         self.clip, self.training = checks.limit("clip", clip), True
-        self.returns: Doubles = np.zeros(checks.count("n_envs", n_envs))
+        number = checks.count("n_envs", n_envs)
+        checks.addressable("n_envs", number, 8)
+        self.returns: Doubles = np.zeros(number)
         self.episode_starts = np.zeros((1, len(self.returns)), np.uint8)
 
     def __call__(self, rewards: Array | float, dones: Array | bool) -> Array:
@@ -242,7 +243,9 @@ def _floats(name: str, values: object) -> Array:
 def _shape(shape: Shape) -> Shape:
     if not isinstance(shape, tuple):
         raise TypeError(f"shape: expected a tuple of integers, got {type(shape).__name__}")
-    return tuple(checks.count("shape", length) for length in shape)
+    lengths = tuple(checks.count("shape", length) for length in shape)
+    checks.addressable("shape", *lengths, 8)
+    return lengths
 
 
 def _above_zero(name: str, value: object) -> float:
@@ -254,6 +257,8 @@ def _above_zero(name: str, value: object) -> float:
 
 def _load(arrays: Mapping[str, Array], state: State) -> None:
     """Copy a state into arrays, all of it or nothing."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected arrays by name, got {type(state).__name__}")
     if set(arrays) != set(state):
         raise ValueError(f"state: expected {', '.join(arrays)}, got {', '.join(map(str, state))}")
     for name, array in arrays.items():

@@ -77,7 +77,7 @@ class Flag:
 
     def check(self, call: Call, value: object) -> bool:
         """Return it as a bool."""
-        return bool(value)
+        return checks.truth(self.name, value)
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,7 @@ class Choice:
 
     def check(self, call: Call, value: object) -> int:
         """Return the position of a name."""
-        if not isinstance(value, str) or value not in self.names:
-            wanted = ", ".join(map(repr, self.names))
-            error = ValueError if isinstance(value, str) else TypeError
-            raise error(f"{self.name}: expected one of {wanted}, got {value!r}")
-        return self.names.index(value)
+        return self.names.index(checks.choice(self.name, value, self.names))
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ class Size:
         """Return (rows, columns)."""
         pair = value if isinstance(value, tuple) else (value, value)
         if len(pair) != 2:
-            raise ValueError(f"{self.name}: expected (rows, columns), got {value!r}")
+            raise ValueError(f"{self.name}: expected (rows, columns), got {len(pair)} numbers")
         size = checks.count(self.name, pair[0]), checks.count(self.name, pair[1])
         before = call.sizes[self.before[0]], call.sizes[self.before[1]]
         if max(size) > MOST_PIXELS:

@@ -175,7 +175,7 @@ class Optimizers(Runner):
         limit, raw = checks.threshold("max_norm", max_norm), self.raw.family("optimizers")
         arrays = _separate(gradients)
         norm = math.sqrt(sum(raw.squared_norm(array) for array in arrays))
-        if error_if_nonfinite and not math.isfinite(norm):
+        if checks.truth("error_if_nonfinite", error_if_nonfinite) and not math.isfinite(norm):
             raise ValueError(
                 f"gradients: expected a finite norm, got {norm}; skip this update, or pass "
                 f"error_if_nonfinite=False to scale all the same"

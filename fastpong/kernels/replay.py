@@ -217,7 +217,7 @@ class ReplayBuffer:
 
     def batch(self, batch_size: int) -> ReplayBatch:
         """Return room for a batch, to be sampled into."""
-        return empty_batch(self.settings, checks.whole("batch_size", batch_size))
+        return self._batch(checks.whole("batch_size", batch_size), None)
 
     def update_priorities(self, indices: Order, td_errors: ArrayLike) -> None:
         """Set the priorities of sampled transitions.
@@ -284,6 +284,7 @@ class ReplayBuffer:
     def _batch(self, count: int, out: ReplayBatch | None) -> ReplayBatch:
         """Return room for a batch, the caller's after it has been checked once."""
         if out is None:
+            checks.addressable("batch_size", count, self.settings.stack_bytes)
             return empty_batch(self.settings, count)
         known, sizes, arrays = self._known
         # A caller may resize an array that was checked before.
@@ -311,7 +312,8 @@ class ReplayBuffer:
         prioritized = self.settings.prioritized
         if given is not None and prioritized is None:
             raise ValueError(
-                f"beta: expected None for a buffer that samples uniformly, got {given}"
+                f"beta: expected None for a buffer that samples uniformly, got a "
+                f"{type(given).__name__}"
             )
         if given is not None:
             return checks.fraction("beta", given)

@@ -84,6 +84,11 @@ class ReplaySettings(NamedTuple):
         return math.prod(self.observation_shape)
 
     @property
+    def stack_bytes(self) -> int:
+        """Return the bytes of the observations before and after a step."""
+        return 2 * self.frame_stack * self.frame_items * self.dtype.itemsize
+
+    @property
     def action_items(self) -> int:
         """Return the numbers in an action."""
         return math.prod(self.action_shape)
@@ -100,14 +105,15 @@ class ReplaySettings(NamedTuple):
             gamma=checks.fraction("gamma", self.gamma),
             action_shape=tuple(checks.whole("action", size) for size in self.action_shape),
             action_dtype=_dtype("action", self.action_dtype),
+            padding_type=checks.choice("padding_type", self.padding_type, ("reset", "zero")),
             prioritized=_prioritized(self.prioritized),
         )
-        if found.padding_type not in ("reset", "zero"):
-            raise ValueError(f"padding_type: expected reset or zero, got {self.padding_type!r}")
         if found.frame_stack > LARGEST_STACK:
             raise ValueError(
                 f"frame_stack: expected at most {LARGEST_STACK} frames, got {self.frame_stack}"
             )
+        checks.addressable("observation_shape", found.frame_items, found.dtype.itemsize)
+        checks.addressable("capacity", found.capacity, found.stack_bytes)
         least = max(found.frame_stack, found.n_step) + 1
         if found.slots < least:
             raise ValueError(
@@ -182,8 +188,8 @@ def _shape(name: str, value: object) -> Shape:
 def _dtype(name: str, value: DTypeLike) -> DType:
     try:
         dtype = np.dtype(value)
-    except TypeError as error:
-        raise TypeError(f"{name}: expected a NumPy dtype, got {value!r}") from error
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected a NumPy dtype, got {type(value).__name__}") from error
     if dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected a dtype of numbers, got {dtype}")
     return dtype

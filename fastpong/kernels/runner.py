@@ -12,7 +12,7 @@ from fastpong.kernels.spec import Kernel
 
 try:
     from fastpong.kernels.fit import Calls
-except ImportError:  # not compiled: the checks in Python do it all
+except Exception:  # not compiled, or for another NumPy: the checks in Python do it all
     Calls = None
 
 MODULES = {

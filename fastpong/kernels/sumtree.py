@@ -31,6 +31,9 @@ SAMPLE = Kernel(
 
 LINE = 8
 """Numbers in a cache line: a node's children lie in one."""
+LARGEST = 1 << 44
+"""Priorities whose sums have addresses."""
+
 REFUSALS = (TypeError, ValueError)
 """Raised by raw Cython kernels for arrays of another dtype, rank or layout."""
 
@@ -55,6 +58,8 @@ class SumTree:
 
     def __init__(self, capacity: int, backend: str | None = None) -> None:
         self.capacity = checks.count("capacity", capacity)
+        if self.capacity > LARGEST:
+            raise ValueError(f"capacity: expected at most 2^44 priorities, got {self.capacity}")
         chosen = get_backend(backend)
         self._backend, self._raw = backend, cast(Any, chosen.raw.family("replay"))
         self._refuses = chosen.name == "cython"  # the others trust their arguments
@@ -161,8 +166,9 @@ class SumTree:
         types, ValueError for other shapes, numbers outside of [0, 1), and where all priorities are
         0 and n is not.
         """
-        if type(n) is not int or n < 0:
+        if type(n) is not int or not 0 <= n <= LARGEST:
             n = checks.whole("n", n)
+            checks.addressable("n", n, 8)
         uniforms: Any = rng.random(n) if isinstance(rng, Generator) else rng
         if uniforms is rng and not is_array(rng):
             raise TypeError(

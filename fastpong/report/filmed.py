@@ -56,6 +56,6 @@ def _kind() -> str:
     """Return .mp4 where PyAV has the coder of videos that browsers show, else .webp."""
     try:
         import av
-    except ImportError:
+    except Exception:  # a broken package's own
         return ".webp"
     return ".mp4" if "libx264" in av.codecs_available else ".webp"

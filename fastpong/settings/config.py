@@ -21,8 +21,6 @@ option by its declaration.
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 from pathlib import Path
 
 from fastpong import kernels
@@ -30,6 +28,7 @@ from fastpong.agents import AGENTS
 from fastpong.envs.choice import EMULATORS
 from fastpong.envs.games import PONG
 from fastpong.envs.variants import VARIANTS
+from fastpong.settings.cores import available_cores as available_cores
 from fastpong.settings.fields import check, fields, option, plain_values
 from fastpong.settings.rules import check_stages
 from fastpong.settings.stages import AgentSettings, Stage
@@ -57,22 +56,6 @@ rate, which one lowers to go on.
 
 ABOUT = ("description", "reaches")
 """Keys of a recipe that are no settings."""
-
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
-def available_cores() -> int:
-    """Return the cores this process may use.
-
-    That is its affinity, within its container's quota.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2 here, or "max": no quota
-        return cores
 
 
 def default_backend() -> str:

@@ -16,18 +16,15 @@ Nothing here knows agents or training: arrays and JSON in, arrays and JSON out.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
-from fastpong.arrays import Array
-from fastpong.printable import brief, summary
+from fastpong.arrays import Array, Arrays
+from fastpong.storage import tensors
 from fastpong.storage.files import TEMPORARY, make_directory, write_files
 from fastpong.storage.manifest import (
     CHECKPOINTS,
@@ -37,7 +34,7 @@ from fastpong.storage.manifest import (
     SCHEMA,
     Fields,
     broken,
-    read,
+    opened,
     read_manifest,
     signed,
 )
@@ -53,17 +50,22 @@ class Checkpoint:
     """Hold a verified checkpoint.
 
     path   : of the manifest
-    arrays : writable copies
+    arrays : read from the file when asked for, each time anew. See ``tensors.Stored``
     """
 
     path: Path
     manifest: Fields
-    arrays: dict[str, Array]
+    arrays: Arrays
 
     @property
     def episode(self) -> int:
         """Return the number of episodes before it."""
         return int(self.manifest["episode"])
+
+    def close(self) -> None:
+        """Close the file of the arrays, which can no longer be read then."""
+        if isinstance(self.arrays, tensors.Stored):
+            self.arrays.close()
 
 
 def save(
@@ -90,12 +92,11 @@ def save(
     directory = Path(directory)
     stored = {name: _storable(name, array) for name, array in arrays.items()}
     path = directory / f"{episode:08d}.json"
-    target = _free_data_path(path)
-    data = safetensors.numpy.save(stored)
+    target, data = _free_data_path(path), tensors.pieces(stored)
     text = _manifest_text(episode, target.name, data, stored, manifest)
     make_directory(directory)
     _remove_leftovers(directory)
-    write_files({target: data, path: text})
+    write_files({target: data, path: [text]})
     _delete_old(directory, episode, keep, target)
     return path
 
@@ -183,24 +184,21 @@ def _storable(name: str, array: Array) -> Array:
 
 
 def _manifest_text(
-    episode: int, file: str, data: bytes, arrays: Mapping[str, Array], fields: Mapping[str, object]
+    episode: int, file: str, data: list[memoryview], arrays: Arrays, fields: Mapping[str, object]
 ) -> bytes:
     if taken := OWN & fields.keys():
         raise ValueError(f"manifest fields {sorted(taken)} are reserved; rename yours")
     manifest = dict(fields) | {
         "schema": SCHEMA,
         "episode": episode,
-        "data": {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
-        "arrays": _signature(arrays),
+        "data": {
+            "file": file,
+            "bytes": sum(piece.nbytes for piece in data),
+            "sha256": tensors.digest(data),
+        },
+        "arrays": tensors.signature(arrays),
     }
     return signed(manifest)
-
-
-def _signature(arrays: Mapping[str, Array]) -> Fields:
-    return {
-        name: {"shape": list(array.shape), "dtype": array.dtype.name}
-        for name, array in arrays.items()
-    }
 
 
 def _free_data_path(manifest: Path) -> Path:
@@ -248,7 +246,7 @@ def _delete_old(directory: Path, episode: int, keep: int, data: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _read_data(path: Path, manifest: Fields) -> dict[str, Array]:
+def _read_data(path: Path, manifest: Fields) -> Arrays:
     """Parse the data file of the manifest at ``path``.
 
     It has the name that it was saved under, or that of the manifest.
@@ -262,20 +260,18 @@ def _read_data(path: Path, manifest: Fields) -> dict[str, Array]:
     return _parse(renamed, manifest)
 
 
-def _parse(path: Path, manifest: Fields) -> dict[str, Array]:
-    """Verify and parse the data file."""
+def _parse(path: Path, manifest: Fields) -> Arrays:
+    """Verify the data file, and keep it open for its arrays."""
     size, digest = manifest["data"]["bytes"], manifest["data"]["sha256"]
-    raw = read(path, size)
-    if len(raw) != size:
-        raise broken(path, f"expected {size} bytes, got {len(raw)}")
-    if (actual := hashlib.sha256(raw).hexdigest()) != digest:
+    descriptor, found = opened(path)
+    # Closed with the object, also after an error.
+    arrays = tensors.Stored(descriptor, manifest["arrays"], lambda reason: broken(path, reason))
+    if found != size:
+        raise broken(path, f"expected {size} bytes, got {found}")
+    if arrays.nbytes != size:
+        raise broken(path, f"expected arrays of {size} bytes in all, got {arrays.nbytes}")
+    if (actual := arrays.digest()) != digest:
         raise broken(path, f"was altered: expected sha256 {digest}, got {actual}")
-    try:
-        arrays = {name: np.array(array) for name, array in safetensors.numpy.load(raw).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise broken(path, f"is not readable as safetensors ({summary(error)})") from error
-    found, wanted = _signature(arrays), manifest["arrays"]
-    for name in sorted(found.keys() | wanted.keys()):
-        if (got := found.get(name)) != (expected := wanted.get(name)):
-            raise broken(path, f"array {brief(name)}: expected {expected}, got {got}")
+    if (difference := arrays.difference()) is not None:
+        raise broken(path, difference)
     return arrays

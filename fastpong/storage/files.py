@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 Warn = Callable[[str], None]
 """Hears of troubles that end nothing."""
@@ -15,6 +15,7 @@ Warn = Callable[[str], None]
 TEMPORARY = ".tmp"
 """End of a temporary file's name. A crash leaves such a file."""
 
+Buffer: TypeAlias = bytes | memoryview
 _LIMITS = {
     errno.EFBIG: "ulimit -f, or the largest file of this file system",
     errno.EMFILE: "ulimit -n",
@@ -44,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     After a crash it holds either the old or the new content. Raises OSError: then the old content
     stands and the temporary file is gone.
     """
-    write_files({path: data})
+    write_files({path: [data]})
 
 
 def check_output(path: Path) -> None:
@@ -87,16 +88,16 @@ def make_directory(directory: Path) -> None:
         _sync(directory.parent)
 
 
-def write_files(contents: Mapping[Path, bytes]) -> None:
+def write_files(contents: Mapping[Path, Sequence[Buffer]]) -> None:
     """Write temporary files, then rename them in order.
 
-    They are of one directory.
+    contents : parts of each file, in their order. All files are of one directory
     """
     temporary = {path: path.with_name(path.name + TEMPORARY) for path in contents}
     renamed: list[Path] = []
     try:
-        for path, data in contents.items():
-            _write(temporary[path], data)
+        for path, parts in contents.items():
+            _write(temporary[path], parts)
         for path in contents:
             temporary[path].replace(path)
             renamed.append(path)
@@ -143,11 +144,12 @@ def blame_asked(error: OSError, temporary: Mapping[Path, Path]) -> OSError:
     return OSError(error.errno or errno.EIO, error.strerror or str(error), name)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, parts: Sequence[Buffer]) -> None:
     # Whatever a crash or a person left there, such as a pipe, is replaced and not opened.
     path.unlink(missing_ok=True)
     with path.open("xb") as file:
-        file.write(data)
+        for part in parts:
+            file.write(part)
         file.flush()
         flush(file.fileno())
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastpong.extras import in_short
 from fastpong.storage.files import Warn as Warn
 from fastpong.storage.files import reason
 from fastpong.storage.opening import open_descriptor
@@ -211,6 +212,8 @@ class TensorBoard:
 
     The x axis is the run's total of steps. With ``purge_step`` TensorBoard drops the scalars of
     earlier files of the directory from that step on.
+
+    Where tensorboardX or protobuf is broken ``warn`` hears of it once, and nothing is written.
     """
 
     def __init__(
@@ -219,6 +222,7 @@ class TensorBoard:
         self._directory, self._warn, self._purge_step = directory, warn, purge_step
         self._rows = deque([_START, *rows], maxlen=WINDOW + 1)
         self._file: AppendFile | None = None
+        self._failed = False
 
     def log(self, row: Row, diagnostics: Mapping[str, float]) -> dict[str, float]:
         """Append the scalars of an episode, as one event, and return them."""
@@ -229,13 +233,17 @@ class TensorBoard:
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Append scalars, as one event."""
-        # Imported with the first episode, while the workers play on: 0.05 s that a run's start
-        # need not wait for.
-        from tensorboardX.proto import summary_pb2
-
-        value = summary_pb2.Summary.Value
-        values = [value(tag=tag, simple_value=float(number)) for tag, number in scalars.items()]
-        self._append(step=step, summary=summary_pb2.Summary(value=values))
+        if self._failed:
+            return
+        try:
+            self._append(step=step, summary=_summary(scalars))
+        except Exception as error:  # of a version that does not fit: of any kind
+            self._failed = True
+            self._warn(
+                f"{self._directory}: nothing can be written for TensorBoard: {in_short(error)}; "
+                "training goes on, and metrics.csv has every row; pip install --upgrade "
+                "--force-reinstall tensorboardX mends it"
+            )
 
     def close(self) -> None:
         """Close the file.
@@ -279,6 +287,16 @@ class TensorBoard:
 
 #: Before the first episode.
 _START = Row(0, 0.0, 0, 0, 0.0, 0, 0, 0, 0.0)
+
+
+def _summary(scalars: Mapping[str, float]) -> object:
+    # Imported with the first episode, while the workers play on: 0.05 s that a run's start need
+    # not wait for.
+    from tensorboardX.proto import summary_pb2
+
+    value = summary_pb2.Summary.Value
+    values = [value(tag=tag, simple_value=float(number)) for tag, number in scalars.items()]
+    return summary_pb2.Summary(value=values)
 
 
 def _record(**event: object) -> bytes:

@@ -7,29 +7,28 @@ canonical form, with a digest over all of it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastpong.printable import brief
+from fastpong.storage import tensors
 from fastpong.storage.files import reason
-from fastpong.storage.opening import read_regular
+from fastpong.storage.opening import open_descriptor, read_regular
 
 #: Version of the format. fastpong 0.1 wrote 1, with settings of other names.
 SCHEMA = 2
 #: A manifest is a few kilobytes. A larger one is refused unread.
 MAX_MANIFEST_BYTES = 16 << 20
-DTYPES = (
-    *("float16", "float32", "float64", "bool"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-)
+DTYPES = tuple(tensors.NAMES)
 NAME = re.compile(r"([0-9]{8,18})(\.1)?\.(json|safetensors)")
 """Names of a run's checkpoints."""
 
@@ -217,8 +216,24 @@ def read(path: Path, limit: int) -> bytes:
 
     Raises CheckpointError for one that is missing, is no regular file or has more than ``limit``.
     """
-    try:
+    with _readable(path):
         return read_regular(path, limit)
+
+
+def opened(path: Path) -> tuple[int, int]:
+    """Open a checkpoint's file, and return its descriptor and size.
+
+    Raises CheckpointError as ``read``.
+    """
+    with _readable(path):
+        descriptor = open_descriptor(path, os.O_RDONLY)
+        return descriptor, os.fstat(descriptor).st_size
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise broken(path, "is missing") from error
     except OSError as error:

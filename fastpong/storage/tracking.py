@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from fastpong.extras import in_short
 from fastpong.storage.files import write_atomically
 from fastpong.storage.logs import Warn
 from fastpong.storage.opening import read_regular
@@ -137,9 +138,16 @@ def missing(name: str) -> str | None:
     """Explain why a tracker cannot be used. None: it can."""
     spec = importlib.util.find_spec(name)
     # Its own directory ./wandb looks like a package, but has no file of one.
-    if spec is not None and spec.origin is not None:
-        return None
-    return f"--track {name}: expected the package {name}, found none: pip install {name}"
+    if spec is None or spec.origin is None:
+        return f"--track {name}: expected the package {name}, found none: pip install {name}"
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a broken package's own
+        return (
+            f"--track {name}: the package {name} cannot be imported ({in_short(error)}); "
+            f"pip install --upgrade --force-reinstall {name} mends it"
+        )
+    return None
 
 
 class Tracking:

@@ -20,6 +20,7 @@ from fastpong.settings.config import Config, default_backend
 from fastpong.storage import checkpoint
 from fastpong.storage.checkpoint import Checkpoint
 from fastpong.storage.manifest import RUN, Fields, broken, check
+from fastpong.storage.tensors import float_names
 
 _LARGE = 256 << 20
 """Bytes of a data file from which on all its arrays are checked before it is read."""
@@ -46,9 +47,10 @@ def newest(directory: Path) -> tuple[Checkpoint, list[str]]:
 
 def not_finite(arrays: Arrays) -> str | None:
     """Return the name of the first array with a number that is not finite, None without any."""
-    for name, array in arrays.items():
+    for name in float_names(arrays):
+        array = arrays[name]
         # The extremes are NaN if any number is, and need no memory.
-        extremes = (array.min(), array.max()) if array.dtype.kind == "f" and array.size else ()
+        extremes = (array.min(), array.max()) if array.size else ()
         if not np.isfinite(extremes).all():
             return name
     return None

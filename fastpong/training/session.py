@@ -226,6 +226,8 @@ class Session:
             if run.checkpoint is None:
                 raise
             raise RunError(f"{run.directory}: cannot be resumed: {error}") from error
+        if run.checkpoint is not None:
+            run.checkpoint.close()  # else its file takes up the disk after it was deleted
         return trainer, saved
 
     def close(self) -> None:
@@ -277,5 +279,5 @@ class _Keeper:
     def save(self) -> None:
         """Save, if there is anything new."""
         counters = self._trainer.counters
-        if self.is_behind and self._run.save(self._trainer.snapshot()):
+        if self.is_behind and self._run.save(self._trainer.snapshot(copy=False)):
             self.episode, self._task = int(counters["episode"]), int(counters["task"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastpong.agents.plan import Plan
-from fastpong.arrays import Array
+from fastpong.arrays import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainerState:
     """
 
     counters: dict[str, Any]
-    arrays: dict[str, Array]
+    arrays: Arrays
 
     @classmethod
     def initial(cls, plan: Plan, parameters: dict[str, Array]) -> TrainerState:

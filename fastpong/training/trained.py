@@ -8,10 +8,11 @@ from pathlib import Path
 from fastpong.agents import make_plan
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import PlannedStage
-from fastpong.arrays import Array, Arrays
+from fastpong.arrays import Arrays
 from fastpong.settings.config import Config
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.finding import Found
+from fastpong.storage.tensors import Under
 from fastpong.storage.verified import not_finite
 from fastpong.storage.weights.exported import Exported
 
@@ -94,11 +95,8 @@ def _of_exported(found: Exported, backend: str) -> Trained:
 def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
     config, counters = Config.build(found.manifest["config"]), found.manifest["counters"]
     planned = _plan(config, backend).at(int(counters["task"]))
-
-    def arrays(prefix: str) -> dict[str, Array]:
-        names = [name for name in found.arrays if name.startswith(prefix)]
-        return {name.removeprefix(prefix): found.arrays[name] for name in names}
-
-    parameters = planned.spec.evaluation_parameters(arrays("parameters/0/"), arrays("state/"))
+    newest, state = Under(found.arrays, "parameters/0/"), Under(found.arrays, "state/")
+    # Only what the agent plays with is read: a replay buffer is not.
+    parameters = dict(planned.spec.evaluation_parameters(newest, state))
     episode, steps = (int(counters.get(name, 0)) for name in ("episode", "total_steps"))
     return Trained(found.path, config, planned, parameters, episode, steps)

@@ -30,6 +30,7 @@ from fastpong.learning.team import Team
 from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool
 from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.storage.tensors import read_into, shapes_of
 from fastpong.training.goal import RECENT, Goal
 from fastpong.training.state import TrainerState, initial_counters
 from fastpong.training.stats import EpisodeStats
@@ -115,16 +116,21 @@ class Trainer:
         """Return whether nothing is left to train."""
         return self.goal.over(self.counters)
 
-    def snapshot(self) -> TrainerState:
-        """Return all that a resumed run needs, as copies."""
+    def snapshot(self, copy: bool = True) -> TrainerState:
+        """Return all that a resumed run needs.
+
+        copy : the arrays. Else they change as training goes on
+        """
         newest = self.counters["update"]
         versions = range(newest, max(0, newest - self.lag) - 1, -1)
         arrays = {
-            f"parameters/{newest - version}/{name}": array.copy()
+            f"parameters/{newest - version}/{name}": array
             for version in versions
             for name, array in self._version(version).items()
         }
-        arrays |= {f"state/{name}": array.copy() for name, array in self.learner.state().items()}
+        arrays |= {f"state/{name}": array for name, array in self.learner.state().items()}
+        if copy:
+            arrays = {name: array.copy() for name, array in arrays.items()}
         recent = list(self.counters["recent"])
         return TrainerState({**self.counters, "recent": recent}, arrays)
 
@@ -250,38 +256,35 @@ class Trainer:
 
     def _restore(self, state: TrainerState, threads: int) -> Learner:
         """Restore the stage's learner, and publish the weights."""
-        newest, spec = int(self.counters["update"]), self.stage.spec
-        ages = min(self.lag, newest) + 1
-        versions = [_taken(state.arrays, f"parameters/{age}/", spec.shapes) for age in range(ages)]
+        newest, spec, arrays = int(self.counters["update"]), self.stage.spec, state.arrays
+        found, ages = shapes_of(arrays), min(self.lag, newest) + 1
+        for age in range(ages):
+            _check(found, f"parameters/{age}/", spec.shapes)
+        versions = [
+            {name: arrays[f"parameters/{age}/{name}"] for name in spec.shapes}
+            for age in range(ages)
+        ]
         own = {name: array.copy() for name, array in versions[0].items()}
         learner = spec.learner(self.stage, own, threads)
         views = learner.state()
-        found = _taken(state.arrays, "state/", {name: a.shape for name, a in views.items()})
-        if left := state.arrays.keys() - _names(ages, spec.shapes, views):
+        _check(found, "state/", {name: array.shape for name, array in views.items()})
+        if left := found.keys() - _names(ages, spec.shapes, views):
             raise ValueError(_misfit(min(left), "there", "no such array"))
         for name, array in views.items():
-            array[...] = found[name]
+            read_into(arrays, f"state/{name}", array)
         learner.verify()
         for age in reversed(range(ages)):
             self._publish(newest - age, versions[age])
         return learner
 
 
-def _taken(
-    arrays: Mapping[str, Array], prefix: str, shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, Array]:
-    """Return the arrays of these shapes.
-
-    Raises ValueError for others.
-    """
-    taken = {}
+def _check(
+    found: Mapping[str, tuple[int, ...]], prefix: str, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise ValueError for arrays that are missing or of other shapes."""
     for name, shape in shapes.items():
-        array = arrays.get(prefix + name)
-        if array is None or array.shape != shape:
-            got = "missing" if array is None else array.shape
-            raise ValueError(_misfit(prefix + name, got, shape))
-        taken[name] = array
-    return taken
+        if (got := found.get(prefix + name)) != shape:
+            raise ValueError(_misfit(prefix + name, "missing" if got is None else got, shape))
 
 
 def _names(ages: int, *named: Mapping[str, object]) -> set[str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastpong.arrays import Doubles
 from fastpong.envs.games import PONG
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, unusable
 from fastpong.storage import files
 from fastpong.viewing.curves import Curve, PlotError, axis_scale
 from fastpong.viewing.groups import Group
@@ -64,9 +64,10 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> 
     try:
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
+    except Exception as error:  # a broken package's own
         raise Missing(
-            f"{path}: needs Matplotlib, which is not installed: {how_to_install('plot')}"
+            f"{path}: needs Matplotlib, which {unusable('matplotlib', error)}: "
+            f"{how_to_install('plot')}"
         ) from error
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "fp"}):
         figure = Figure(figsize=size, layout="constrained")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, in_short
 from fastpong.viewing.film import PALETTE, Panel
 from fastpong.viewing.games import Moment, Odds
 from fastpong.viewing.keys import Key
@@ -109,8 +109,8 @@ def _pygame() -> Any:
     try:
         import PIL.Image  # noqa: F401
         import pygame
-    except ImportError as error:
+    except Exception as error:  # a broken package's own
         raise WindowError(
-            f"--window needs pygame and Pillow ({error}): {how_to_install('play')}"
+            f"--window needs pygame and Pillow ({in_short(error)}): {how_to_install('play')}"
         ) from error
     return pygame

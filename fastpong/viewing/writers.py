@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, in_short
 from fastpong.storage.files import blame_asked, check_output
 from fastpong.viewing.film import PALETTE, Frame
 
@@ -47,9 +47,9 @@ def check_kind(path: Path) -> str:
 
         if kind == ".mp4":
             import av  # noqa: F401
-    except ImportError as error:
+    except Exception as error:  # a broken package's own
         raise FilmError(
-            f"a {kind[1:]} file needs {'PyAV and ' * (kind == '.mp4')}Pillow ({error}): "
+            f"a {kind[1:]} file needs {'PyAV and ' * (kind == '.mp4')}Pillow ({in_short(error)}): "
             f"{how_to_install('video')}"
         ) from error
     return kind

@@ -175,8 +175,9 @@ def test_a_training_that_diverged_is_not_saved_over_good_ones(run: Path) -> None
         assert opened.checkpoint is not None
         found = opened.checkpoint
         counters = found.manifest["counters"] | {"episode": 4, "task": 4, "update": 2}
-        found.arrays["parameters/0/w1"][0, 0] = np.nan
-        assert not opened.save(TrainerState(counters, found.arrays))
+        arrays = dict(found.arrays)
+        arrays["parameters/0/w1"][0, 0] = np.nan
+        assert not opened.save(TrainerState(counters, arrays))
     assert "parameters/0/w1 has numbers that are not finite, training diverged" in heard[0]
     assert package.load(run) is not None
 

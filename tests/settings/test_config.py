@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpong.agents import AGENTS
-from fastpong.settings import config
 from fastpong.settings.config import Config
 from fastpong.settings.fields import check, fields, option, spelled
 from fastpong.settings.schedules import Schedule
@@ -235,17 +234,6 @@ def test_a_resumed_run_may_change_only_what_the_weights_do_not_depend_on() -> No
 def test_names_of_version_0_1_are_accepted() -> None:
     assert Config.build({"agent": "pg"}) == Config()
     assert Config.build({"agent": "conv"}) == Config.build({"agent": "keras"})
-
-
-def test_the_default_of_workers_respects_a_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(config, "_CPU_QUOTA", tmp_path / "cpu.max")
-    cores = len(os.sched_getaffinity(0))
-    assert config.available_cores() == cores
-    for text, expected in [("max 100000", cores), ("50000 100000", 1), ("100000 100000", 1)]:
-        (tmp_path / "cpu.max").write_text(text + "\n")
-        assert config.available_cores() == expected
 
 
 @pytest.mark.parametrize(

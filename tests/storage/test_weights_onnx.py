@@ -119,7 +119,8 @@ def test_without_onnx_the_way_out_is_named(tmp_path: Path, monkeypatch: Any) -> 
     monkeypatch.setitem(sys.modules, "onnx", None)
     player = make_player("karpathy")
     with pytest.raises(
-        ForeignError, match=r"needs the package onnx; install it: pip install .onnx>=1.15"
+        ForeignError,
+        match=r"needs the package onnx, which is not installed: pip install .onnx>=1.15",
     ):
         exchange.write(
             tmp_path / "x.onnx", "karpathy", {}, random_parameters(player), {"frame_spread": 1}

@@ -22,7 +22,7 @@ import numpy as np
 
 from fastpong.agents.keras.agent import shapes
 from fastpong.arrays import Array
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, unusable
 from fastpong.kernels import NETWORK
 from fastpong.printable import summary
 from fastpong.storage.files import write_atomically
@@ -152,8 +152,8 @@ def _array(h5py: Untyped, file: Untyped, name: str) -> Array:
 def _h5py() -> Untyped:
     try:
         import h5py
-    except ImportError as error:
+    except Exception as error:  # a broken package's own
         raise ForeignError(
-            f"Keras's files need h5py, which is not installed: {how_to_install('keras')}"
+            f"Keras's files need h5py, which {unusable('h5py', error)}: {how_to_install('keras')}"
         ) from error
     return h5py

@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastpong.arrays import Array, Arrays
-from fastpong.extras import how_to_install
+from fastpong.extras import how_to_install, unusable
 from fastpong.geometry import BACKGROUND_REDS, PONG
 from fastpong.storage.weights.pickle import ForeignError
 
@@ -69,9 +69,10 @@ class _Graph:
     def __init__(self) -> None:
         try:
             import onnx
-        except ImportError as error:
+        except Exception as error:  # a broken package's own
             raise ForeignError(
-                f"an ONNX model needs the package onnx; install it: {how_to_install('onnx')}"
+                f"an ONNX model needs the package onnx, which {unusable('onnx', error)}: "
+                f"{how_to_install('onnx')}"
             ) from error
         self._onnx: Untyped = onnx
         self._nodes: list[Untyped] = []
