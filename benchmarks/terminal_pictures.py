@@ -47,7 +47,7 @@ class Tmux:
     """Run a command in a terminal of tmux's. A context manager, which ends it."""
 
     def __init__(self, command: list[str], columns: int, rows: int, directory: Path) -> None:
-        self._socket = str(directory / "tmux")
+        self._socket = str(directory / f"tmux-{rows}")  # an old server may still end
         shell = f"{shlex.join(command)}; sleep 60"
         self._tell("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                    "-c", str(directory), shell)  # fmt: skip

@@ -45,11 +45,11 @@ def test_a_full_disk_costs_checkpoints_and_no_more(tmp_path: Path) -> None:
 
     settings = [*SMALL, "--episodes", 4, "--save-every", 2, "--run-dir", "run"]
     done = fastpong("train", *settings, cwd=tmp_path, preexec_fn=small_disk)
-    assert done.returncode == 0, done
+    assert done.returncode == 1, done
     assert "the checkpoint of episode 4 cannot be saved: File too large" in done.stderr
     assert "training goes on" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "steps; checkpoint run/checkpoints/00000000.json" in done.stdout
+    assert "episode 0, run/checkpoints/00000000.json; make room, then train on:" in done.stderr
     assert len(rows(tmp_path / "run")) == 4
     again = fastpong("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
     assert again.returncode == 0, again
