@@ -47,7 +47,7 @@ class Tmux:
     """Run a command in a terminal of tmux's. A context manager, which ends it."""
 
     def __init__(self, command: list[str], columns: int, rows: int, directory: Path) -> None:
-        self._socket = str(directory / "tmux")
+        self._socket = str(directory / f"tmux-{rows}")  # an old server may still end
         shell = f"{shlex.join(command)}; sleep 60"
         self._tell("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                    "-c", str(directory), shell)  # fmt: skip
@@ -64,7 +64,7 @@ class Tmux:
 
     def lines(self) -> list[str]:
         """Return what it shows, with the sequences of colours."""
-        return self._tell("capture-pane", "-e", "-p").splitlines()
+        return self._tell("capture-pane", "-e", "-p", "-N").splitlines()
 
     def until(self, shown: Callable[[str], object]) -> list[str]:
         """Wait until it shows something, and return its lines."""
@@ -83,10 +83,13 @@ class Tmux:
         return done.stdout
 
 
-def cells(line: str) -> Iterator[Cell]:
-    """Yield the cells of a line."""
+def cells(lines: list[str]) -> Iterator[Cell | None]:
+    """Yield the cells of all lines, None for the end of one. Colours go on in the next."""
     ink, paper, faint = INK, PAPER, False
-    for codes, character in re.findall(r"\x1b\[([0-9;]*)m|(.)", line):
+    for codes, character in re.findall(r"\x1b\[([0-9;]*)m|(.|\n)", "\n".join(lines)):
+        if character == "\n":
+            yield None
+            continue
         if character:
             shade = tuple((2 * a + b) // 3 for a, b in zip(ink, PAPER, strict=True))
             yield Cell(character, shade if faint else ink, paper)  # type: ignore[arg-type]
@@ -133,11 +136,15 @@ def draw(lines: list[str], columns: int, path: Path) -> None:
     width, height = CELL
     image = Image.new("RGB", (columns * width, len(lines) * height), PAPER)
     brush, font = ImageDraw.Draw(image), ImageFont.truetype(FONT, 13)
-    for row, line in enumerate(lines):
-        for column, cell in enumerate(cells(line)):
-            x, y = column * width, row * height
-            brush.rectangle((x, y, x + width - 1, y + height - 1), cell.paper)
-            _draw_cell(brush, font, cell, x, y)
+    row = column = 0
+    for cell in cells(lines):
+        if cell is None:
+            row, column = row + 1, 0
+            continue
+        x, y = column * width, row * height
+        brush.rectangle((x, y, x + width - 1, y + height - 1), cell.paper)
+        _draw_cell(brush, font, cell, x, y)
+        column += 1
     image.quantize(64).save(path, optimize=True)
 
 

@@ -111,7 +111,8 @@ def changes(
     _check_agent({**file, **words}, agent)
     config = _built(override(base, file), config_file, words)
     flat = {**dict.fromkeys(fields(Config)), **config.flat()}
-    return {name: flat[name] for name in ({*words, *file, "stages"} - {"agent"}) & {*flat}}
+    wanted = {*words, *file, "stages"} - {"agent"}
+    return {name: value for name, value in flat.items() if name in wanted}
 
 
 def sets_workers(config_file: Path | None, given: Given) -> bool:

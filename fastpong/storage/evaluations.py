@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,13 +45,20 @@ class EvaluationRow(NamedTuple):
 
         Raises ValueError for any other line.
         """
-        row = cls._make(parse_line(line, cls._fields, _REAL))
-        return row._replace(deviation=None) if math.isnan(row.deviation or 0.0) else row
+        cells = line.split(b",")
+        if alone := cells[_DEVIATION:][:1] == [_NONE]:
+            cells[_DEVIATION] = b"0"
+        row = cls._make(parse_line(b",".join(cells), cls._fields, _REAL))
+        return row._replace(deviation=None) if alone else row
 
     def line(self) -> bytes:
         """Return the row as a line of evaluations.csv."""
-        deviation = math.nan if self.deviation is None else self.deviation
-        return format_line(self._asdict() | {"deviation": deviation}, _REAL)
+        line = format_line(self._asdict() | {"deviation": self.deviation or 0.0}, _REAL)
+        if self.deviation is not None:
+            return line
+        cells = line.split(b",")
+        cells[_DEVIATION] = _NONE
+        return b",".join(cells)
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -60,6 +66,7 @@ class EvaluationRow(NamedTuple):
         return {"eval/mean_reward": self.mean, "eval/mean_ep_length": self.mean_length}
 
 
+_DEVIATION, _NONE = EvaluationRow._fields.index("deviation"), b"nan"
 _REAL = frozenset({"wall_seconds", "mean", "deviation", "lowest", "highest", "mean_length"})
 HEADER = (",".join(EvaluationRow._fields) + "\n").encode("ascii")
 

@@ -299,7 +299,8 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     except ValueError as error:
         raise ValueError(f"{directory / CONFIG}: {error}") from error
     config = Config.build({**values, **overrides})
-    _refuse_changes(directory, own, config, "asked for")
+    typed = " ".join(spelled(n, v) for n, v in overrides.items() if n != "stages")
+    _refuse_changes(directory, own, config, "asked for", typed)
     return config
 
 
@@ -308,18 +309,22 @@ def _past(
 ) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
     settings = Config.build(found.manifest["config"])
-    _refuse_changes(directory, config, settings, f"in {found.path.name}")
+    _refuse_changes(directory, config, settings, f"in {found.path.name}", "")
     rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
     return _Past(found, refusals, rows, found.manifest["counters"]["total_steps"])
 
 
-def _refuse_changes(directory: Path, run: Config, other: Config, where: str) -> None:
+def _refuse_changes(directory: Path, run: Config, other: Config, where: str, typed: str) -> None:
+    """Raise RunError for settings that differ, with the command for a new run.
+
+    typed : options of the command that was refused
+    """
+    again = f"fastpong train {spelled('init_from', directory)} {typed}".rstrip()
     mine, others = run.fixed(), other.fixed()
     for name in mine | others:
         if mine.get(name) != others.get(name):
             raise RunError(
                 f"{directory}: {name} is {mine.get(name)!r} in the run's {CONFIG}, "
                 f"{others.get(name)!r} {where}; it cannot change within a run; to begin a new run "
-                f"with its weights: fastpong train {spelled('init_from', directory)}"
-                + (f" {spelled(name, others[name])}" if name in other.flat() else "")
+                f"with its weights: {again}"
             )

@@ -203,8 +203,14 @@ def test_the_advice_of_a_refused_resume_can_be_typed(tmp_path: Path) -> None:
     limits = ("--workers", 1, "--episodes", 1, "--run-dir", "my run")
     done = fastpong("train", "--agent", "ppo", *small, *limits, cwd=tmp_path)
     assert done.returncode == 0, done
-    for asked, advised in (("--last-action", "--last-action"), ("--gamma=.5", "--gamma 0.5")):
-        message = complaint(fastpong("train", "--resume", "my run", asked, cwd=tmp_path))
+    for asked, advised in (
+        (["--last-action"], "--last-action"),
+        (
+            ["--gamma=.5", "--workers", 2, "--until", "never"],
+            "--workers 2 --until never --gamma 0.5",
+        ),
+    ):
+        message = complaint(fastpong("train", "--resume", "my run", *asked, cwd=tmp_path))
         assert message.endswith(f"fastpong train --init-from 'my run' {advised}"), message
 
 

@@ -68,7 +68,7 @@ def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(
     assert (process.returncode, errors) == (130, "")
     assert "stopped by SIGINT after episode 1; " in printed
     done = fastpong("train", "--resume", "run", "--eval-episodes", 1, cwd=tmp_path)
-    assert done.returncode == 0 and "trained 1 episodes" in done.stdout, done
+    assert done.returncode == 0 and "trained 1 episode, " in done.stdout, done
     (row,) = read_evaluations(tmp_path / "run")
     assert (row.episode, row.eval_episodes) == (1, 1)
-    assert "run has 1 episodes" in fastpong("train", "--resume", "run", cwd=tmp_path).stdout
+    assert "run has 1 episode," in fastpong("train", "--resume", "run", cwd=tmp_path).stdout
