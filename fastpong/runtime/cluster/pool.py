@@ -1,0 +1,313 @@
+"""The task pool on Ray: the promises of the local one, on many machines.
+
+A. Weights are put into Ray's object store once a version. Each node fetches them once.
+B. An actor has two tasks at most, the second only while there are enough for all. So it plays while
+   a result travels, and no task waits behind another while somebody is idle.
+C. A task is plain, idempotent data. One whose actor died, or whose result was lost, is given out
+   again. One that is overdue is given to a second actor, and the first result counts. Results come
+   in any order, each once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from fastpong.runtime.cluster import alike
+from fastpong.runtime.cluster.connection import Connection
+from fastpong.runtime.cluster.crew import Crew, Hand
+from fastpong.runtime.pool import PoolState, Task, WorkerError
+from fastpong.runtime.worker import ERROR
+
+if TYPE_CHECKING:
+    from fastpong.arrays import Array
+    from fastpong.runtime.sharedmem import SharedArrays
+
+GET_SECONDS = 5.0
+"""For a result that is ready but does not come: its node may have gone meanwhile."""
+
+
+@dataclass(eq=False)
+class _Job:
+    """Hold a task.
+
+    weights : reference of its version
+    failed  : times that it was lost
+    since   : the time when it was given out last
+    """
+
+    task: Task
+    message: bytes
+    weights: Any
+    failed: int = 0
+    since: float = 0.0
+    done: bool = False
+    holders: list[Hand] = field(default_factory=list)
+
+
+class RayPool:
+    """Play tasks in the actors of a Ray cluster.
+
+    make_player, arguments : as of ``Pool``, importable on all machines
+    weights  : as of ``Pool``. Here only the trainer reads it
+    address  : "ray", or that of a cluster, see ``cluster.address``
+    workers  : actors at most. There are never more than CPUs
+    about    : the game's ROM, the backend and the emulator, for ``alike.facts``
+    attempts : times that one task, or a start, may be lost
+
+    Waits for the connection, not for workers. Not thread-safe. Raises TypeError for arguments that
+    cannot be pickled, WorkerError as ``Connection`` does.
+    """
+
+    def __init__(
+        self,
+        make_player: Callable[..., Callable[[Task, dict[str, Array]], Any]],
+        arguments: tuple[object, ...],
+        weights: SharedArrays,
+        *,
+        address: str,
+        workers: int,
+        about: tuple[str, str, str],
+        attempts: int = 5,
+    ) -> None:
+        cargo = _pickled(make_player, arguments)
+        self._weights, self._attempts = weights, attempts
+        self._versions: dict[int, tuple[int, Any]] = {}  # slot -> version published there
+        self._queue: deque[_Job] = deque()
+        self._given: dict[Any, tuple[Hand, _Job]] = {}
+        self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
+        self._done: list[tuple[Task, Any]] = []
+        self._failure: WorkerError | None = None
+        self.state = PoolState.OPEN
+        self._connection = Connection(address, workers)
+        self._ray = self._connection.ray
+        try:
+            prepared = self._ray.put(cargo), about, alike.facts(*about)
+            self._crew = Crew(self._ray, prepared, workers, attempts)
+            self._crew.tend()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """Return no process ids: those of a cluster are not ours to kill."""
+        return []
+
+    @property
+    def restarts(self) -> int:
+        """Return the number of workers replaced so far."""
+        return self._crew.replaced
+
+    def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
+        """Put the weights of ``version`` into the object store, and into their slot.
+
+        Raises ValueError as ``SharedArrays.write`` does, WorkerError where the store is full.
+        """
+        self._require_open()
+        slot = version % self._weights.slots
+        self._weights.write(slot, arrays)
+        with self._connected():
+            self._versions[slot] = version, self._ray.put(self._weights.slot(slot))
+
+    def submit(self, task: Task) -> None:
+        """Queue a task.
+
+        An idle worker gets it at once.
+
+        Raises ValueError unless its version is the one published last in its slot, and any error
+        of pickling it.
+        """
+        self._require_open()
+        version, reference = self._versions.get(task.version % self._weights.slots, (None, None))
+        if version != task.version:
+            published = sorted(version for version, _ in self._versions.values())
+            raise ValueError(
+                f"expected task {task.number} to use a published version, one of {published}, "
+                f"got {task.version}; publish it first"
+            )
+        message = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        self._queue.append(_Job(task, message, reference))
+        with self._connected():
+            self._feed()
+
+    def collect(self, timeout: float) -> list[tuple[Task, Any]]:
+        """Return finished tasks with their results.
+
+        Each comes once, in any order. Waits until there is one or ``timeout`` seconds are over
+        (then: an empty list), and a few seconds longer where a node does not answer.
+
+        Raises WorkerError when a task raised, or was lost ``attempts`` times, when workers cannot
+        start, or when the cluster is gone. Results read before are returned first. After it, or
+        any other exception such as KeyboardInterrupt, only close() makes sense.
+        """
+        self._require_open()
+        if not timeout >= 0:
+            raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
+        deadline = time.monotonic() + timeout
+        try:
+            while self._failure is None:
+                left = deadline - time.monotonic()
+                with self._connected():
+                    self._attend(max(left, 0.0))
+                if self._done or left <= 0:
+                    break
+        except WorkerError as error:
+            self._failure = error
+        except BaseException:
+            self.close()
+            raise
+        done, self._done = self._done, []
+        if self._failure and not done:
+            self.state = PoolState.FAILED
+            self._crew.kill()
+            raise self._failure
+        return done
+
+    def close(self) -> None:
+        """Kill all workers, drop queued tasks and disconnect.
+
+        It takes some seconds at most. May be called again.
+        """
+        if self.state is not PoolState.CLOSED:
+            self.state = PoolState.CLOSED
+            self._queue.clear()
+            self._given.clear()
+            self._done.clear()
+            self._versions.clear()
+            self._crew.kill()
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        if self.state is not PoolState.OPEN:
+            raise RuntimeError(f"this pool is {self.state.value}; make a new one")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn errors of a cluster that is gone, or full, into ours."""
+        try:
+            yield
+        except (ConnectionError, self._ray.exceptions.RayError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise WorkerError(
+                f"the cluster does not serve any more: {reason[0]}; go on by --resume"
+            ) from error
+
+    def _feed(self) -> None:
+        """Give tasks to idle actors, and second ones while there are enough for all."""
+        idle, single = self._loads
+        while self._queue and idle:
+            self._give(next(iter(idle)), self._queue.popleft())
+        while single and len(self._queue) >= len(self._crew.ready):
+            self._give(next(iter(single)), self._queue.popleft())
+
+    def _give(self, hand: Hand, job: _Job) -> None:
+        reference = hand.actor.play.remote(job.message, job.weights)
+        job.since = time.monotonic()
+        job.holders.append(hand)
+        self._given[reference] = hand, job
+        hand.jobs.append(reference)
+        self._sort(hand)
+
+    def _sort(self, hand: Hand) -> None:
+        """Put an actor among those with as many tasks."""
+        for tasks, those in enumerate(self._loads):
+            if len(hand.jobs) == tasks and hand in self._crew.ready:
+                those[hand] = None
+            else:
+                those.pop(hand, None)
+
+    def _attend(self, timeout: float) -> None:
+        """Tend the actors, wait for answers and take them."""
+        self._crew.tend()
+        references = [*self._given, *self._crew.starting]
+        if not references:
+            time.sleep(min(timeout, 0.05))
+            return
+        found, _ = self._ray.wait(references, timeout=timeout)
+        if found:
+            found, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        for reference in found:
+            if reference in self._crew.starting:
+                if (hand := self._crew.answered(reference)) is not None:
+                    self._sort(hand)
+            elif reference in self._given:  # else its actor is lost already
+                self._receive(reference)
+        self._feed()
+
+    def _receive(self, reference: Any) -> None:
+        """Take a task's answer, or that there is none."""
+        hand, job = self._given[reference]
+        errors = self._ray.exceptions
+        try:
+            answer: bytes = self._ray.get(reference, timeout=GET_SECONDS)
+        except errors.GetTimeoutError:
+            return
+        except errors.RayActorError as error:
+            self._lose(hand, error)
+            return
+        except errors.RayError as error:  # its weights or its result were lost with a node
+            self._take_back(reference)
+            self._again(job, error)
+            return
+        self._take_back(reference)
+        if not job.done:
+            job.done = True
+            self._finish(job.task, answer)
+
+    def _take_back(self, reference: Any) -> _Job:
+        hand, job = self._given.pop(reference)
+        hand.jobs.remove(reference)
+        job.holders.remove(hand)
+        self._sort(hand)
+        return job
+
+    def _lose(self, hand: Hand, error: Exception) -> None:
+        """Give out again what an actor had that is lost. Only its first task is to blame."""
+        self._crew.lose(hand)
+        jobs = [self._take_back(reference) for reference in list(hand.jobs)]
+        for job in reversed(jobs):
+            self._again(job, error, blamed=job is jobs[0])
+
+    def _again(self, job: _Job, error: Exception, blamed: bool = True) -> None:
+        job.failed += blamed
+        if job.failed >= self._attempts:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self._failure = WorkerError(
+                f"task {job.task.number} was given up: it was lost {job.failed} times, of "
+                f"{self._attempts} allowed, at last: {reason[0]}"
+            )
+        elif not job.done and not job.holders:
+            self._queue.appendleft(job)
+
+    def _finish(self, task: Task, answer: bytes) -> None:
+        text = answer[1:].decode() if answer[:1] == ERROR else None
+        if text is None:
+            try:
+                self._done.append((task, pickle.loads(memoryview(answer)[1:])))
+            except Exception:
+                text = f"its result does not unpickle:\n{traceback.format_exc()}"
+        if text is not None:
+            self._failure = WorkerError(f"task {task.number} failed in a worker {text}")
+
+
+def _pickled(make_player: object, arguments: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps((make_player, tuple(arguments)), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            "expected make_player to be a top-level function of a module, and its arguments to be "
+            f"picklable, got {(make_player, arguments)!r}: {error}"
+        ) from error
