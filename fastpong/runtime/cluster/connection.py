@@ -25,6 +25,8 @@ from fastpong.runtime.cluster.address import OWN_RAY, endpoint, from_outside
 from fastpong.runtime.pool import WorkerError
 
 CONNECT_SECONDS = 5.0
+"""For an address to answer, and again for it to speak Ray's protocol."""
+
 _STORE_BYTES = 512 * 2**20
 _PREFIX = "fastpong-ray-"
 _LONGEST = 40
@@ -43,6 +45,8 @@ class Connection:
     """
 
     def __init__(self, pool: str, cpus: int = 1) -> None:
+        # Read once, when Ray is imported. Its warnings are about what we report ourselves.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         self.ray = _import_ray(pool)
         if self.ray.is_initialized():
             raise WorkerError(
@@ -121,10 +125,8 @@ def _token() -> str:
 def _import_ray(pool: str) -> Any:
     """Import Ray. Raises WorkerError where it is not installed."""
     try:
+        import grpc  # noqa: F401  # of ray[client]
         import ray
-
-        if from_outside(pool):
-            import grpc  # noqa: F401  # what ray[client] adds
     except ImportError as error:
         raise WorkerError(
             f"pool {pool}: expected Ray to be installed, but {error}; {how_to_install('ray')}"
@@ -133,12 +135,20 @@ def _import_ray(pool: str) -> Any:
 
 
 def _require_answer(pool: str) -> None:
-    """Raise WorkerError where nothing answers: Ray itself would try for a minute, or for ever."""
+    """Raise WorkerError where no Ray answers: itself it would try for minutes."""
+    import grpc
+
     try:
-        socket.create_connection(endpoint(pool), CONNECT_SECONDS).close()
-    except OSError as error:
+        host, port = endpoint(pool)
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+        if os.environ.get("RAY_USE_TLS", "0") in ("0", ""):
+            with grpc.insecure_channel(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") as c:
+                grpc.channel_ready_future(c).result(CONNECT_SECONDS)
+    except (OSError, grpc.FutureTimeoutError) as error:
+        strange = "something that is no Ray"
+        got = strange if not isinstance(error, OSError) else error.strerror or error
         raise WorkerError(
-            f"pool {pool}: expected a Ray cluster to answer there, got: {error.strerror or error}; "
+            f"pool {pool}: expected a Ray cluster to answer there, got: {got}; "
             "start one by ray start --head, and see docs/cluster.md"
         ) from error
 

@@ -101,6 +101,11 @@ class RayPool:
         return []
 
     @property
+    def workers(self) -> int:
+        """Return the number of workers that are ready."""
+        return len(self._crew.ready)
+
+    @property
     def restarts(self) -> int:
         """Return the number of workers replaced so far."""
         return self._crew.replaced
