@@ -191,6 +191,11 @@ class Session:
         if run.checkpoint is None:
             _Keeper(run, *self._trainer(run)).save()
 
+    @property
+    def workers(self) -> int:
+        """Return the number of workers, in a cluster the one that it has room for now."""
+        return self.config.workers if isinstance(self.pool, Pool) else self.pool.workers
+
     def newest(self) -> tuple[int, Arrays] | None:
         """Return the number of the stage and the newest weights, until the next update.
 

@@ -19,7 +19,7 @@ os.environ.setdefault("RAY_health_check_failure_threshold", "4")
 
 pytest.importorskip("ray")
 
-import ray_nodes  # noqa: E402
+import ray_nodes
 
 
 @pytest.fixture(scope="session")

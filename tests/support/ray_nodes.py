@@ -19,7 +19,12 @@ class Nodes:
     def __init__(self) -> None:
         self.outside = f"ray://127.0.0.1:{_free_port()}"
         port = int(self.outside.rpartition(":")[2])
-        options = {"num_cpus": 0, "ray_client_server_port": port, "include_dashboard": False, "object_store_memory": STORE}
+        options = {
+            "num_cpus": 0,
+            "ray_client_server_port": port,
+            "include_dashboard": False,
+            "object_store_memory": STORE,
+        }
         self._cluster = Cluster(initialize_head=True, head_node_args=options)
         self._nodes: list[Any] = []
 
@@ -37,6 +42,10 @@ class Nodes:
     def add(self, **options: Any) -> None:
         options = {"num_cpus": 1, "object_store_memory": STORE} | options
         self._nodes.append(self._cluster.add_node(**options))
+
+    @property
+    def count(self) -> int:
+        return len(self._nodes)
 
     def kill(self) -> None:
         """Kill the oldest node's processes, without a word."""

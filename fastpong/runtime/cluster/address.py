@@ -9,7 +9,6 @@ LOCAL, OWN_RAY = "local", "ray"
 ALL = 1024
 """Workers that stand for all CPUs of a cluster: the most that a run may have."""
 
-_CLIENT = "ray://"
 _ADDRESS = re.compile(r"(?:ray://)?(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d{1,5})", re.ASCII)
 
 
@@ -31,11 +30,6 @@ def check_pool(name: str) -> None:
 def in_cluster(name: object) -> bool:
     """Return whether a pool is a cluster at an address."""
     return name not in (LOCAL, OWN_RAY)
-
-
-def from_outside(name: str) -> bool:
-    """Return whether an address is one of Ray Client."""
-    return name.startswith(_CLIENT)
 
 
 def endpoint(name: str) -> tuple[str, int]:

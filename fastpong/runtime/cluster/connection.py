@@ -10,10 +10,8 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -21,16 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from fastpong.extras import how_to_install
-from fastpong.runtime.cluster.address import OWN_RAY, endpoint, from_outside
+from fastpong.runtime.cluster import leftovers
+from fastpong.runtime.cluster.address import OWN_RAY, endpoint
 from fastpong.runtime.pool import WorkerError
 
 CONNECT_SECONDS = 5.0
 """For an address to answer, and again for it to speak Ray's protocol."""
 
 _STORE_BYTES = 512 * 2**20
-_PREFIX = "fastpong-ray-"
-_LONGEST = 40
-"""Characters of the path to temporary files: those of sockets, 107 at most, begin with it."""
 
 
 class Connection:
@@ -73,10 +69,8 @@ class Connection:
             self.ray.init(address=pool, log_to_driver=False, logging_level=logging.ERROR)
 
     def _open_own(self, cpus: int) -> None:
-        _sweep()
-        parent = tempfile.gettempdir()
-        parent = parent if len(parent) <= _LONGEST else "/tmp"
-        self._directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+        leftovers.sweep()
+        self._directory = leftovers.make_directory()
         self._set_environment({
             "RAY_AUTH_TOKEN": _token(),
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -112,7 +106,7 @@ class Connection:
                 os.environ[name] = value
         self._before = {}
         if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            leftovers.remove(self._directory)
             self._directory = None
 
 
@@ -139,11 +133,10 @@ def _require_answer(pool: str) -> None:
     import grpc
 
     try:
-        host, port = endpoint(pool)
-        socket.create_connection((host, port), CONNECT_SECONDS).close()
+        socket.create_connection(endpoint(pool), CONNECT_SECONDS).close()
         if os.environ.get("RAY_USE_TLS", "0") in ("0", ""):
-            with grpc.insecure_channel(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") as c:
-                grpc.channel_ready_future(c).result(CONNECT_SECONDS)
+            with grpc.insecure_channel(pool.removeprefix("ray://")) as channel:
+                grpc.channel_ready_future(channel).result(CONNECT_SECONDS)
     except (OSError, grpc.FutureTimeoutError) as error:
         strange = "something that is no Ray"
         got = strange if not isinstance(error, OSError) else error.strerror or error
@@ -173,16 +166,3 @@ def _own_handlers() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
-
-
-def _sweep() -> None:
-    """Remove what a Ray of ours left that was killed together with us."""
-    for parent in {tempfile.gettempdir(), "/tmp"}:
-        for path in Path(parent).glob(f"{_PREFIX}*-*"):
-            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
-            if pid.isdecimal() and not Path("/proc", pid).exists() and path.stat().st_uid == _me():
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _me() -> int:
-    return os.getuid()

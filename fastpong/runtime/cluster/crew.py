@@ -27,11 +27,13 @@ PATIENCE_SECONDS = 120.0
 class Hand:
     """Hold an actor.
 
-    jobs : references of the tasks given to it, in order
+    jobs  : references of the tasks given to it, in order
+    since : the time when it began the first of them
     """
 
     actor: Any
     jobs: list[Any] = field(default_factory=list)
+    since: float = 0.0
 
 
 class Crew:
@@ -42,6 +44,7 @@ class Crew:
     workers  : actors at most
     attempts : actors that may die one after the other before any is ready
 
+    wanted   : actors that there are or will be, by the CPUs of the cluster
     ready    : actors to give tasks to
     starting : actors by the reference of their first answer
     replaced : actors that died
@@ -57,7 +60,7 @@ class Crew:
         self._refused: list[Hand] = []
         self._reason = ""
         self._failed_starts = 0
-        self.replaced = 0
+        self.replaced = self.wanted = 0
         self._next_look = 0.0
         self._alone_since = time.monotonic()
 
@@ -72,7 +75,8 @@ class Crew:
         self._next_look = now + LOOK_SECONDS
         cpus = int(self._ray.cluster_resources().get("CPU", 0))
         there = len(self.ready) + len(self.starting) + len(self._refused)
-        for _ in range(there, max(1, min(self._workers, cpus))):
+        self.wanted = max(1, min(self._workers, cpus))
+        for _ in range(there, self.wanted):
             hand = Hand(self._kind.remote())
             self.starting[hand.actor.prepare.remote(*self._prepared)] = hand
         if self.ready:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.runtime.cluster import alike
 from fastpong.runtime.cluster.connection import Connection
-from fastpong.runtime.cluster.crew import Crew, Hand
+from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand
+from fastpong.runtime.cluster.lateness import Lateness
 from fastpong.runtime.pool import PoolState, Task, WorkerError
 from fastpong.runtime.worker import ERROR
 
@@ -40,6 +41,7 @@ class _Job:
     weights : reference of its version
     failed  : times that it was lost
     since   : the time when it was given out last
+    holders : actors that have it
     """
 
     task: Task
@@ -84,6 +86,8 @@ class RayPool:
         self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
+        self._lateness = Lateness()
+        self._next_look = 0.0
         self.state = PoolState.OPEN
         self._connection = Connection(address, workers)
         self._ray = self._connection.ray
@@ -102,8 +106,8 @@ class RayPool:
 
     @property
     def workers(self) -> int:
-        """Return the number of workers that are ready."""
-        return len(self._crew.ready)
+        """Return the number of workers, once all that there is room for are ready."""
+        return self._crew.wanted
 
     @property
     def restarts(self) -> int:
@@ -113,7 +117,8 @@ class RayPool:
     def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
         """Put the weights of ``version`` into the object store, and into their slot.
 
-        Raises ValueError as ``SharedArrays.write`` does, WorkerError where the store is full.
+        Raises ValueError as ``SharedArrays.write`` does. A store that is full is told of by the
+        next ``collect``.
         """
         self._require_open()
         slot = version % self._weights.slots
@@ -163,8 +168,6 @@ class RayPool:
                     self._attend(max(left, 0.0))
                 if self._done or left <= 0:
                     break
-        except WorkerError as error:
-            self._failure = error
         except BaseException:
             self.close()
             raise
@@ -201,14 +204,16 @@ class RayPool:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
-        """Turn errors of a cluster that is gone, or full, into ours."""
+        """Keep the first error of the cluster for ``collect``, which alone raises it."""
         try:
             yield
+        except WorkerError as error:
+            self._failure = self._failure or error
         except (ConnectionError, self._ray.exceptions.RayError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise WorkerError(
+            self._failure = self._failure or WorkerError(
                 f"the cluster does not serve any more: {reason[0]}; go on by --resume"
-            ) from error
+            )
 
     def _feed(self) -> None:
         """Give tasks to idle actors, and second ones while there are enough for all."""
@@ -220,9 +225,11 @@ class RayPool:
 
     def _give(self, hand: Hand, job: _Job) -> None:
         reference = hand.actor.play.remote(job.message, job.weights)
-        job.since = time.monotonic()
+        job.since = self._lateness.now()
         job.holders.append(hand)
         self._given[reference] = hand, job
+        if not hand.jobs:
+            hand.since = job.since
         hand.jobs.append(reference)
         self._sort(hand)
 
@@ -251,6 +258,21 @@ class RayPool:
             elif reference in self._given:  # else its actor is lost already
                 self._receive(reference)
         self._feed()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Give late tasks to idle actors too, and give up actors that do not answer."""
+        now, idle = self._lateness.now(), self._loads[0]
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        for hand in [hand for hand in self._crew.ready if hand.jobs]:
+            if now - hand.since > self._lateness.hung:
+                self._lose(hand, TimeoutError(f"no answer in {now - hand.since:.0f} s"))
+        late = now - self._lateness.late
+        for _, job in list(self._given.values()):
+            if idle and not job.done and job.since < late:
+                self._give(next(iter(idle)), job)
 
     def _receive(self, reference: Any) -> None:
         """Take a task's answer, or that there is none."""
@@ -267,6 +289,9 @@ class RayPool:
             self._take_back(reference)
             self._again(job, error)
             return
+        now = self._lateness.now()
+        self._lateness.add(now - hand.since)
+        hand.since = now
         self._take_back(reference)
         if not job.done:
             job.done = True
@@ -287,6 +312,8 @@ class RayPool:
             self._again(job, error, blamed=job is jobs[0])
 
     def _again(self, job: _Job, error: Exception, blamed: bool = True) -> None:
+        if job.done:
+            return
         job.failed += blamed
         if job.failed >= self._attempts:
             reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -294,7 +321,7 @@ class RayPool:
                 f"task {job.task.number} was given up: it was lost {job.failed} times, of "
                 f"{self._attempts} allowed, at last: {reason[0]}"
             )
-        elif not job.done and not job.holders:
+        elif not job.holders:
             self._queue.appendleft(job)
 
     def _finish(self, task: Task, answer: bytes) -> None:
