@@ -87,6 +87,11 @@ class Connection:
             _temp_dir=str(self._directory),
         )
 
+    @property
+    def cpus(self) -> int:
+        """Return the CPUs that the cluster has now."""
+        return int(self.ray.cluster_resources().get("CPU", 0))
+
     def _set_environment(self, values: dict[str, str]) -> None:
         names = {*values, "RAY_AUTH_MODE"}  # this one Ray sets itself
         self._before = {name: os.environ.get(name) for name in names}

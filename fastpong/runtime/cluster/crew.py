@@ -39,7 +39,6 @@ class Hand:
 class Crew:
     """Keep actors alive.
 
-    ray      : the module, connected
     prepared : arguments of ``RayWorker.prepare``
     workers  : actors at most
     attempts : actors that may die one after the other before any is ready
@@ -50,8 +49,11 @@ class Crew:
     replaced : actors that died
     """
 
-    def __init__(self, ray: Any, prepared: tuple[Any, ...], workers: int, attempts: int) -> None:
-        self._ray, self._prepared = ray, prepared
+    def __init__(
+        self, connection: Connection, prepared: tuple[Any, ...], workers: int, attempts: int
+    ) -> None:
+        ray = connection.ray
+        self._connection, self._ray, self._prepared = connection, ray, prepared
         self._workers, self._attempts = workers, attempts
         # No restart by Ray, and tasks at most once: what is lost is given out again by the pool.
         self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RayWorker)
@@ -73,7 +75,7 @@ class Crew:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        cpus = int(self._ray.cluster_resources().get("CPU", 0))
+        cpus = self._connection.cpus
         there = len(self.ready) + len(self.starting) + len(self._refused)
         self.wanted = max(1, min(self._workers, cpus))
         for _ in range(there, self.wanted):

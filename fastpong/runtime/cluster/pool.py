@@ -93,7 +93,7 @@ class RayPool:
         self._ray = self._connection.ray
         try:
             prepared = self._ray.put(cargo), about, alike.facts(*about)
-            self._crew = Crew(self._ray, prepared, workers, attempts)
+            self._crew = Crew(self._connection, prepared, workers, attempts)
             self._crew.tend()
         except BaseException:
             self._connection.close()
