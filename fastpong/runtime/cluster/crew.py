@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastpong.runtime.cluster.actor import REFUSED, RayWorker
+from fastpong.runtime.cluster.connection import Connection
 from fastpong.runtime.pool import WorkerError
 from fastpong.runtime.worker import BROKEN
 
