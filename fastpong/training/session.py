@@ -259,6 +259,12 @@ def _open_pool(config: Config, weights: SharedArrays, emulator: str) -> Pool | R
         )
     from fastpong.runtime.cluster.pool import RayPool
 
+    for stage in config.stages:
+        if type(stage.settings).__module__ == "__main__":
+            raise WorkerError(
+                f"pool {config.pool}: expected agents of modules that all machines have, got "
+                f"{stage.agent} of the program itself; move it to a module, or play locally"
+            )
     return RayPool(
         make_player,
         arguments,
