@@ -29,9 +29,7 @@ def step_rate(recipe: str, steps: int, pool: str, ends: set[str]) -> float:
         command = [*fastpong_command(), "train", "--recipe", recipe, "--seed", "5"]
         command += ["--total-timesteps", str(steps), "--until", "never", "--no-progress"]
         command += ["--pool", pool, "--run-dir", str(run)]
-        subprocess.run(
-            command, env=plain_environment(), check=True, stdout=subprocess.DEVNULL
-        )
+        subprocess.run(command, env=plain_environment(), check=True, stdout=subprocess.DEVNULL)
         with (run / "metrics.csv").open() as file:
             rows = list(csv.DictReader(file))
         weights = max((run / "checkpoints").glob("*.safetensors"))
@@ -54,7 +52,8 @@ def main() -> None:
     )
     assert len(ends) == 1, "the pools came to different weights"
     low, middle, high = quartiles(ratios(rates["ray"], rates["local"]))
-    print(f"{asked.recipe}: steps/s on ray / local: {middle:.3f}, quartiles {low:.3f} to {high:.3f}")
+    spread = f"quartiles {low:.3f} to {high:.3f}"
+    print(f"{asked.recipe}: steps/s on ray / local: {middle:.3f}, {spread}")
 
 
 if __name__ == "__main__":
