@@ -272,6 +272,7 @@ def _open_pool(config: Config, weights: SharedArrays, emulator: str) -> Pool | R
         address=config.pool,
         workers=config.workers,
         about=(find_variant(config.env).game.rom, config.backend, emulator),
+        task_timeout=config.task_timeout,
     )
 
 

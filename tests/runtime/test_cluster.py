@@ -53,7 +53,7 @@ def test_a_pool_is_no_part_of_what_decides_weights() -> None:
 
 def test_tasks_are_late_by_those_before() -> None:
     time = 0.0
-    lateness = Lateness(lambda: time)
+    lateness = Lateness(clock=lambda: time)
     assert (lateness.late, lateness.hung) == (FIRST_LATE, FIRST_HUNG)
     lateness.add(0.01)
     assert (lateness.late, lateness.hung) == (LEAST_LATE, LEAST_HUNG)
@@ -62,11 +62,12 @@ def test_tasks_are_late_by_those_before() -> None:
     for _ in range(100):
         lateness.add(0.01)
     assert lateness.late == LEAST_LATE
+    assert Lateness(7.0).hung == 7.0
 
 
 def test_time_that_nobody_looked_at_does_not_count() -> None:
     time = 0.0
-    lateness = Lateness(lambda: time)
+    lateness = Lateness(clock=lambda: time)
     time = 0.5
     assert lateness.now() == 0.5
     time = 3600.0  # the computer slept

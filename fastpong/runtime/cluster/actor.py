@@ -59,3 +59,17 @@ class RayWorker:
     def _traceback(self) -> bytes:
         text = f"on {self._place()}:\n{traceback.format_exc()}"
         return text.encode(errors="backslashreplace")
+
+
+def pickled(make_player: object, arguments: tuple[object, ...]) -> bytes:
+    """Return what makes a player, for ``RayWorker.prepare``.
+
+    Raises TypeError for what cannot be sent.
+    """
+    try:
+        return pickle.dumps((make_player, tuple(arguments)), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            "expected make_player to be a top-level function of a module, and its arguments to be "
+            f"picklable, got {(make_player, arguments)!r}: {error}"
+        ) from error

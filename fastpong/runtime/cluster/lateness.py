@@ -27,10 +27,14 @@ _STEP = 1.0
 class Lateness:
     """Know how long tasks take.
 
-    clock : seconds, of a clock that does not go back
+    timeout : seconds after which an actor is given up, None for what is measured
+    clock   : seconds, of a clock that does not go back
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, timeout: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._timeout = timeout
         self._clock, self._seen, self._now = clock, clock(), 0.0
         self._lengths: deque[float] = deque(maxlen=TASKS)
 
@@ -53,4 +57,6 @@ class Lateness:
     @property
     def hung(self) -> float:
         """Return the seconds after which an actor without an answer is given up."""
+        if self._timeout is not None:
+            return self._timeout
         return max(HUNG * max(self._lengths), LEAST_HUNG) if self._lengths else FIRST_HUNG

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.runtime.cluster import alike
+from fastpong.runtime.cluster.actor import pickled
 from fastpong.runtime.cluster.connection import Connection
 from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand
 from fastpong.runtime.cluster.lateness import Lateness
-from fastpong.runtime.pool import PoolState, Task, WorkerError
+from fastpong.runtime.pool import PoolState, Task, WorkerError, check_timeout
 from fastpong.runtime.worker import ERROR
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class RayPool:
     workers  : actors at most. There are never more than CPUs
     about    : the game's ROM, the backend and the emulator, for ``alike.facts``
     attempts : times that one task, or a start, may be lost
+    task_timeout : seconds after which an actor without an answer is replaced, see ``Lateness``
 
     Waits for the connection, not for workers. Not thread-safe. Raises TypeError for arguments that
     cannot be pickled, WorkerError as ``Connection`` does.
@@ -77,8 +79,9 @@ class RayPool:
         workers: int,
         about: tuple[str, str, str],
         attempts: int = 5,
+        task_timeout: float | None = None,
     ) -> None:
-        cargo = _pickled(make_player, arguments)
+        cargo = pickled(make_player, arguments)
         self._weights, self._attempts = weights, attempts
         self._versions: dict[int, tuple[int, Any]] = {}  # slot -> version published there
         self._queue: deque[_Job] = deque()
@@ -86,7 +89,7 @@ class RayPool:
         self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
-        self._lateness = Lateness()
+        self._lateness = Lateness(task_timeout)
         self._next_look = 0.0
         self.state = PoolState.OPEN
         self._connection = Connection(address, workers)
@@ -98,11 +101,6 @@ class RayPool:
         except BaseException:
             self._connection.close()
             raise
-
-    @property
-    def pids(self) -> list[int]:
-        """Return no process ids: those of a cluster are not ours to kill."""
-        return []
 
     @property
     def workers(self) -> int:
@@ -158,25 +156,34 @@ class RayPool:
         any other exception such as KeyboardInterrupt, only close() makes sense.
         """
         self._require_open()
-        if not timeout >= 0:
-            raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
+        check_timeout(timeout)
         deadline = time.monotonic() + timeout
-        try:
-            while self._failure is None:
-                left = deadline - time.monotonic()
-                with self._connected():
-                    self._attend(max(left, 0.0))
-                if self._done or left <= 0:
-                    break
-        except BaseException:
-            self.close()
-            raise
+        while self._failure is None:
+            left = deadline - time.monotonic()
+            self._attend(max(left, 0.0))
+            if self._done or left <= 0:
+                break
         done, self._done = self._done, []
         if self._failure and not done:
             self.state = PoolState.FAILED
             self._crew.kill()
             raise self._failure
         return done
+
+    def serve(self, timeout: float) -> bool:
+        """Take answers, and give out next tasks.
+
+        Waits for the first answer, up to ``timeout`` seconds. Results wait for ``collect``, and
+        so does a failure. Returns whether a task is still being played. For a thread that waits
+        for another one, which must not use this pool meanwhile.
+
+        Raises ValueError for a timeout below 0. After KeyboardInterrupt only close() makes sense.
+        """
+        self._require_open()
+        check_timeout(timeout)
+        if self._failure is None:
+            self._attend(timeout)
+        return bool(self._given) and self._failure is None
 
     def close(self) -> None:
         """Kill all workers, drop queued tasks and disconnect.
@@ -242,23 +249,32 @@ class RayPool:
                 those.pop(hand, None)
 
     def _attend(self, timeout: float) -> None:
-        """Tend the actors, wait for answers and take them."""
-        self._crew.tend()
+        """Wait for answers and take them."""
+        try:
+            with self._connected():
+                self._crew.tend()
+                for reference in self._wait(timeout):
+                    if reference in self._crew.starting:
+                        if (hand := self._crew.answered(reference)) is not None:
+                            self._sort(hand)
+                    elif reference in self._given:  # else its actor is lost already
+                        self._receive(reference)
+                self._feed()
+                self._hurry()
+        except BaseException:
+            self.close()  # an answer may be half taken
+            raise
+
+    def _wait(self, timeout: float) -> list[Any]:
+        """Return the references that have an answer, once there is one."""
         references = [*self._given, *self._crew.starting]
         if not references:
             time.sleep(min(timeout, 0.05))
-            return
+            return []
         found, _ = self._ray.wait(references, timeout=timeout)
         if found:
             found, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
-        for reference in found:
-            if reference in self._crew.starting:
-                if (hand := self._crew.answered(reference)) is not None:
-                    self._sort(hand)
-            elif reference in self._given:  # else its actor is lost already
-                self._receive(reference)
-        self._feed()
-        self._hurry()
+        return list(found)
 
     def _hurry(self) -> None:
         """Give late tasks to idle actors too, and give up actors that do not answer."""
@@ -333,13 +349,3 @@ class RayPool:
                 text = f"its result does not unpickle:\n{traceback.format_exc()}"
         if text is not None:
             self._failure = WorkerError(f"task {task.number} failed in a worker {text}")
-
-
-def _pickled(make_player: object, arguments: tuple[object, ...]) -> bytes:
-    try:
-        return pickle.dumps((make_player, tuple(arguments)), pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            "expected make_player to be a top-level function of a module, and its arguments to be "
-            f"picklable, got {(make_player, arguments)!r}: {error}"
-        ) from error
