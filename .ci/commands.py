@@ -38,6 +38,8 @@ NOT_HERE = {
     r"pytest( -n \d+)?$": "README's second block has run it",
     r"\.ci/run\b": "that is the gate itself",
     r"pip install .*\[(compare|dev)\]": "PyTorch is large; the gate installs dev by itself",
+    r"ray (start|stop|status)\b|fastpong train .*--pool|ssh\b": "a cluster; .ci/ray has one",
+    r"pip install .*\[ray\]": "Ray is large",
     r"python benchmarks/": "hours on an idle machine",
 }
 """Beginning of a line -> why it does not run."""

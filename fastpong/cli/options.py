@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from fastpong.settings.fields import Field, Value
 
 MAIN = (
-    "recipe", "agent", "env", "workers", "episodes", "total_timesteps", "until", "eval_every",
-    "seed", "seeds", "config_file", "run_dir", "resume", "init_from", "progress", "watch", "track",
+    "recipe", "agent", "env", "workers", "pool", "episodes", "total_timesteps", "until",
+    "eval_every", "seed", "seeds", "config_file", "run_dir", "resume", "init_from", "progress",
+    "watch", "track",
 )  # fmt: skip
 """Options of the short help, in this order."""
 

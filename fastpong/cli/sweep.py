@@ -19,6 +19,7 @@ from fastpong.cli.interrupt import Interrupt
 from fastpong.cli.options import NEVER, flag
 from fastpong.cli.sweep_display import open_sweep_display, results
 from fastpong.printable import counted
+from fastpong.runtime.cluster.address import in_cluster
 from fastpong.runtime.interpreter import python_command
 from fastpong.runtime.parent import die_with_parent
 from fastpong.runtime.signals import STOPS
@@ -132,7 +133,7 @@ def begin_sweep(
     """
     for note in choice.notes:
         say(note)
-    workers, _ = share(available_cores(), len(seeds), workers)
+    workers, _ = share(_cores(choice.config), len(seeds), workers)
     config = replace(choice.config, seed=seeds[0], workers=workers)
     weights = None
     if config.init_from is not None and Path(config.init_from).exists():
@@ -168,6 +169,16 @@ def resume_sweep(
         return _run(sweep, track, progress, interrupt)
 
 
+def _cores(config: Config) -> int:
+    """Return the cores that all runs share: of this machine, or of a cluster."""
+    if not in_cluster(config.pool):
+        return available_cores()
+    from fastpong.runtime.cluster.connection import Connection
+
+    with contextlib.closing(Connection(config.pool)) as connection:
+        return connection.cpus
+
+
 def share(cores: int, runs: int, workers: int | None) -> tuple[int, int]:
     """Return the workers of each run, and the number of runs at a time.
 
@@ -184,7 +195,7 @@ def _run(sweep: Sweep, track: str | None, progress: bool, interrupt: Interrupt) 
         from fastpong.storage.tracking import prepare
 
         prepare(track)
-    _, at_once = share(available_cores(), len(sweep.seeds), config.workers)
+    _, at_once = share(_cores(config), len(sweep.seeds), config.workers)
     jobs = [_job(sweep, seed, track) for seed in sweep.seeds]
     say(
         f"sweep of {counted(len(jobs), 'seed')}, {at_once} at a time with "

@@ -197,7 +197,7 @@ def _train(session: Session, run: Run, outlets: Outlets, interrupt: Interrupt) -
         " then ".join(dict.fromkeys(stage.agent for stage in config.stages)),
         config.backend,
         config.dtype,
-        config.workers,
+        session.workers,
         config.episodes,
         str(run.directory),
         config.until,

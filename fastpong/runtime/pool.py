@@ -212,7 +212,7 @@ class Pool:
         such as KeyboardInterrupt, the workers are gone and only close() makes sense.
         """
         self._require_open()
-        _check_timeout(timeout)
+        check_timeout(timeout)
         deadline = time.monotonic() + timeout
         try:
             while self._failure is None:
@@ -240,7 +240,7 @@ class Pool:
         Raises ValueError for a timeout below 0. After KeyboardInterrupt the workers are gone.
         """
         self._require_open()
-        _check_timeout(timeout)
+        check_timeout(timeout)
         try:
             if self._failure is None:
                 self._attend(timeout)
@@ -372,7 +372,7 @@ class Pool:
             self._failure = error
 
 
-def _check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float) -> None:
     if not timeout >= 0:
         raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
 

@@ -29,6 +29,7 @@ from fastpong.envs.choice import EMULATORS
 from fastpong.envs.games import PONG
 from fastpong.envs.variants import VARIANTS
 from fastpong.settings.cores import available_cores as available_cores
+from fastpong.runtime.cluster.address import ALL, LOCAL, check_pool, in_cluster
 from fastpong.settings.fields import check, fields, option, plain_values
 from fastpong.settings.rules import check_stages
 from fastpong.settings.stages import AgentSettings, Stage
@@ -46,7 +47,7 @@ from fastpong.storage.opening import read_toml
 
 CHANGEABLE = frozenset({
     "recipe", "workers", "episodes", "total_timesteps", "until", "until_episodes", "save_every",
-    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate", "task_timeout",
+    "eval_every", "eval_episodes", "backend", "emulator", "learning_rate", "task_timeout", "pool",
 })  # fmt: skip
 """Settings that a resumed run may change.
 
@@ -90,7 +91,11 @@ class Config:
         available_cores,
         "worker processes; more play faster, up to the number of cores",
         minimum=1,
-        maximum=1024,
+        maximum=ALL,
+    )
+    pool: str = option(
+        LOCAL,
+        "where workers play: local, ray (a Ray of our own), or the address of a Ray cluster",
     )
     episodes: int = option(
         8000, "end with the update that reaches so many; more train longer", minimum=1
@@ -138,6 +143,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check every setting and fill in the default stage."""
         check(self)
+        check_pool(self.pool)
         if not self.stages:
             stage = Stage(agent=DEFAULT_AGENT, settings=settings_class(DEFAULT_AGENT)())
             object.__setattr__(self, "stages", (stage,))
@@ -165,7 +171,7 @@ class Config:
         """Make a Config from a recipe's values.
 
         Other settings keep their defaults. An agent may have ``defaults`` of its own for settings
-        that all agents share.
+        that all agents share. In a cluster there are as many workers as it has CPUs.
 
         Raises ValueError for an unknown key, naming the nearest, and for a wrong value.
         """
@@ -174,6 +180,8 @@ class Config:
         given = {name: tables[0].pop(name) for name in shared if name in tables[0]}
         stages = read_stages(tables, shared)
         given = {**AGENTS[stages[0].agent].defaults, **given}
+        if in_cluster(given.get("pool", LOCAL)):
+            given.setdefault("workers", ALL)
         converted = {name: shared[name].convert(value) for name, value in given.items()}
         return cls(**converted, stages=stages)  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from fastpong.settings.config import Config, default_backend
 from fastpong.storage.finding import find
 from fastpong.training.trained import Trained, check_finite, read_trained
 
-_OF_MACHINE = frozenset({"workers", "backend", "emulator"})
+_OF_MACHINE = frozenset({"workers", "pool", "backend", "emulator"})
 """Settings that a run of somebody else's has for its own machine."""
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from fastpong.arrays import Arrays
 from fastpong.printable import counted
-from fastpong.settings.config import Config
+from fastpong.runtime.cluster.address import LOCAL
+from fastpong.settings.config import Config, available_cores
 from fastpong.settings.fields import plain_values
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow
@@ -89,7 +90,9 @@ class PeriodicEvaluation:
             *(config.env, stages, index, config.backend, config.dtype, SEED),
             emulator=self._emulator,
         )
-        count, workers = config.eval_episodes, config.workers
+        count = config.eval_episodes
+        # On this machine, wherever training plays: it waits, and these are few episodes.
+        workers = config.workers if config.pool == LOCAL else available_cores()
         played = evaluate(player, parameters, episodes=count, workers=workers, stop=self._stop)
         games = [(game.score, game.length) for game in played]
         if len(games) < count:

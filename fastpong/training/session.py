@@ -14,13 +14,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
 from fastpong.arrays import Arrays
 from fastpong.envs.choice import choose_for, prepare
 from fastpong.envs.draws import TRAIN
+from fastpong.envs.variants import find_variant
+from fastpong.runtime.cluster.address import LOCAL
 from fastpong.runtime.pool import Pool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.settings.config import Config, available_cores
@@ -33,6 +35,9 @@ from fastpong.training.players import PRELOAD, make_player, needs_main
 from fastpong.training.state import TrainerState
 from fastpong.training.stats import EpisodeStats
 from fastpong.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastpong.runtime.cluster.pool import RayPool
 
 
 class Display(Protocol):
@@ -91,18 +96,8 @@ class Session:
         first = self.plan.stages[0]
         slots = first.stage.settings.lag + 1
         self.weights = SharedArrays(first.spec.shapes, config.dtype, slots=slots)
-        chance = Chance(config.seed, TRAIN)
-        run = (config.env, config.stages, config.backend, config.dtype)
         try:
-            self.pool = Pool(
-                make_player,
-                (*run, chance, None, emulator),
-                self.weights,
-                workers=config.workers,
-                preload=PRELOAD[emulator],
-                main=needs_main(config.stages),
-                task_timeout=config.task_timeout,
-            )
+            self.pool = _open_pool(config, self.weights, emulator)
         except BaseException:
             self.weights.close()
             raise
@@ -196,6 +191,11 @@ class Session:
         if run.checkpoint is None:
             _Keeper(run, *self._trainer(run)).save()
 
+    @property
+    def workers(self) -> int:
+        """Return the number of workers, in a cluster the one that it has room for now."""
+        return self.config.workers if isinstance(self.pool, Pool) else self.pool.workers
+
     def newest(self) -> tuple[int, Arrays] | None:
         """Return the number of the stage and the newest weights, until the next update.
 
@@ -243,6 +243,39 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open_pool(config: Config, weights: SharedArrays, emulator: str) -> Pool | RayPool:
+    """Return the pool of a run, on this machine or in a cluster."""
+    run = (config.env, config.stages, config.backend, config.dtype)
+    arguments = (*run, Chance(config.seed, TRAIN), None, emulator)
+    if config.pool == LOCAL:
+        return Pool(
+            make_player,
+            arguments,
+            weights,
+            workers=config.workers,
+            preload=PRELOAD[emulator],
+            main=needs_main(config.stages),
+            task_timeout=config.task_timeout,
+        )
+    from fastpong.runtime.cluster.pool import RayPool
+
+    for stage in config.stages:
+        if type(stage.settings).__module__ == "__main__":
+            raise WorkerError(
+                f"pool {config.pool}: expected agents of modules that all machines have, got "
+                f"{stage.agent} of the program itself; move it to a module, or play locally"
+            )
+    return RayPool(
+        make_player,
+        arguments,
+        weights,
+        address=config.pool,
+        workers=config.workers,
+        about=(find_variant(config.env).game.rom, config.backend, emulator),
+        task_timeout=config.task_timeout,
+    )
 
 
 def goal_of(config: Config) -> Goal:

@@ -57,9 +57,12 @@ def train(
     backend: str = "cython", dtype: str = "float32", workers: int = 2, threads: int = 1,
     start_method: str | None = None, state: TrainerState | None = None,
     stop_after: int | None = None, emulator: str = "console",
-    hook: Hook = lambda pool, trainer: False,
+    hook: Hook = lambda pool, trainer: False, open_pool: Any = Pool,
 ) -> Trained:  # fmt: skip
-    """Train for real, until so many updates or episodes, the goal, or until the hook says so."""
+    """Train for real, until so many updates or episodes, the goal, or until the hook says so.
+
+    open_pool : takes what a local pool takes
+    """
     plan = make_plan(env, stages, backend, dtype, emulator)
     first = plan.stages[0]
     weights = SharedArrays(first.spec.shapes, dtype, first.stage.settings.lag + 1)
@@ -67,7 +70,7 @@ def train(
     stats: list[EpisodeStats] = []
     tasks: list[Task] = []
     try:
-        with Pool(
+        with open_pool(
             make_player, arguments, weights, workers=workers, preload=PRELOAD[emulator],
             start_method=start_method,
         ) as pool:  # fmt: skip

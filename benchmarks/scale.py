@@ -1,0 +1,299 @@
+"""How many workers one learner keeps busy, simulated from measured costs.
+
+    python benchmarks/scale.py                 all four agents, two minutes
+    python benchmarks/scale.py pong --n-envs 64
+
+Costs are CPU seconds of one thread: a task's play, the learner's share of a task and of an update.
+Costs of Ray are those of tasks of the same size that play nothing (``--ray`` measures them, else
+those below are taken). Then driver and workers are simulated as ``runtime.cluster.pool`` has them:
+the driver does one thing at a time, tasks are given to idle workers first, and to others while
+there are enough for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import pickle
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastpong import recipes
+from fastpong.agents import make_plan
+from fastpong.agents.protocol import Chance
+from fastpong.envs.choice import prepare
+from fastpong.envs.draws import TRAIN
+from fastpong.runtime.pool import Task
+from fastpong.runtime.sharedmem import SharedArrays
+from fastpong.settings.config import Config
+
+RECIPES = ("karpathy", "keras", "pong", "pong-sticky")
+WORKERS = (1, 2, 4, 8, 16, 32, 64, 128)
+BUSY = 0.8
+"""Share of its time that a worker must play, for a number of workers to be worth it."""
+
+
+@dataclass(frozen=True)
+class RayCosts:
+    """What a task costs on Ray, in seconds.
+
+    trip    : from submit to result, of a task that plays nothing
+    task    : of it the driver's own time
+    publish : of new weights, the driver's time
+    """
+
+    trip: float = 1.5e-3
+    task: float = 0.6e-3
+    publish: float = 5e-3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an agent's training costs, in seconds and bytes.
+
+    play    : of tasks, one by one
+    add     : the learner's, for a task
+    update  : the learner's, for an update
+    steps   : of a task, in the mean
+    results, payloads, weights : bytes of a task's result and payload, of a version
+    """
+
+    name: str
+    batch: int
+    lag: int
+    by_batches: bool
+    play: Sequence[float]
+    add: float
+    update: float
+    steps: float
+    results: float
+    payloads: float
+    weights: int
+
+    @property
+    def bytes_per_step(self) -> float:
+        """Return what a step sends, besides the weights."""
+        return (self.results + self.payloads) / self.steps
+
+
+def measure(name: str, settings: dict[str, Any], warm: int, updates: int) -> Costs:
+    """Train an agent in this process, and take its times.
+
+    warm : updates before those that count
+    """
+    config = Config.build({**recipes.load(name).values, **settings})
+    prepare(config.env, "console")
+    plan = make_plan(config.env, config.stages, config.backend, config.dtype, "console")
+    stage = plan.stages[0]
+    spec = stage.spec
+    learner = spec.learner(stage, spec.initial_parameters(0), 1)
+    actor = spec.actor(stage, Chance(0, TRAIN))
+    play: list[float] = []
+    add: list[float] = []
+    update: list[float] = []
+    steps: list[int] = []
+    results: list[int] = []
+    payloads: list[int] = []
+    for number in range(warm + updates):
+        tasks = range(number * spec.tasks_per_update, (number + 1) * spec.tasks_per_update)
+        for task in tasks:
+            payload = learner.payload(task, None)
+            result = _timed(play, lambda t=task, p=payload: actor.play(t, learner.parameters, p))
+            _timed(add, lambda r=result: learner.add(r, learner.parameters))
+            steps.append(result.length)
+            results.append(len(pickle.dumps(result, pickle.HIGHEST_PROTOCOL)))
+            payloads.append(len(pickle.dumps(payload, pickle.HIGHEST_PROTOCOL)))
+        _timed(update, learner.update)
+    first = warm * spec.tasks_per_update
+    return Costs(
+        name,
+        spec.tasks_per_update,
+        stage.stage.settings.lag,
+        spec.steps_per_task is not None,
+        play[first:],
+        statistics.fmean(add[first:]),
+        statistics.fmean(update[warm:]),
+        statistics.fmean(steps[first:]),
+        statistics.fmean(results[first:]),
+        statistics.fmean(payloads[first:]),
+        sum(array.nbytes for array in learner.parameters.values()),
+    )
+
+
+def _timed(times: list[float], action: Callable[[], Any]) -> Any:
+    begun = time.process_time()
+    result = action()
+    times.append(time.process_time() - begun)
+    return result
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulation came to.
+
+    rate    : steps a second
+    busy    : share of its time that a worker plays
+    learner : share of its time that the driver is busy
+    """
+
+    rate: float
+    busy: float
+    learner: float
+
+
+def simulate(costs: Costs, ray: RayCosts, workers: int, updates: int = 60) -> Simulated:
+    """Simulate so many updates with so many workers of one CPU each."""
+    rng = random.Random(0)
+    play = [rng.choice(costs.play) for _ in range((updates + costs.lag + 2) * costs.batch)]
+    travel = max(ray.trip - ray.task, 0.0) / 2
+    now = worked = played = 0.0
+    free, load = [0.0] * workers, [0] * workers
+    queue: deque[int] = deque()
+    coming: list[tuple[float, int, int]] = []  # arrival, worker, task
+    there: set[int] = set()
+    submitted = done = update = 0
+
+    def submit() -> None:
+        nonlocal submitted
+        while submitted < (update + costs.lag + 1) * costs.batch:
+            before = submitted - costs.batch
+            if costs.by_batches and before >= done and before not in there:
+                return
+            queue.append(submitted)
+            submitted += 1
+
+    def give() -> None:
+        nonlocal now, worked, played
+        for most in (0, 1):
+            for worker in range(workers):
+                if not queue or (most and len(queue) < workers):
+                    break
+                if load[worker] == most:
+                    task = queue.popleft()
+                    now, worked = now + ray.task / 2, worked + ray.task / 2
+                    free[worker] = max(free[worker], now + travel) + play[task]
+                    played += play[task]
+                    load[worker] += 1
+                    heapq.heappush(coming, (free[worker] + travel, worker, task))
+
+    submit()
+    give()
+    while update < updates:
+        now = max(now, coming[0][0])
+        while coming and coming[0][0] <= now:
+            _, worker, task = heapq.heappop(coming)
+            now, worked = now + ray.task / 2, worked + ray.task / 2
+            load[worker] -= 1
+            there.add(task)
+        submit()
+        give()
+        while done in there and (not costs.by_batches or _whole(there, done, costs.batch)):
+            there.remove(done)
+            done += 1
+            now, worked = now + costs.add, worked + costs.add
+            if done % costs.batch == 0:
+                spent = costs.update + ray.publish
+                now, worked, update = now + spent, worked + spent, update + 1
+                submit()
+                give()
+    total = done * costs.steps
+    return Simulated(total / now, min(played / (workers * now), 1.0), worked / now)
+
+
+def _whole(there: set[int], done: int, batch: int) -> bool:
+    """Return whether the rest of a batch has come."""
+    return all(task in there for task in range(done, (done // batch + 1) * batch))
+
+
+def kept_busy(costs: Costs, ray: RayCosts) -> int:
+    """Return the most workers that are busy for ``BUSY`` of the time."""
+    found = 0
+    for workers in range(1, WORKERS[-1] + 1):
+        if simulate(costs, ray, workers).busy >= BUSY:
+            found = workers
+    return found
+
+
+def measure_ray(costs: Costs, tasks: int = 200) -> RayCosts:
+    """Measure tasks of an agent's size on a Ray of our own with one worker."""
+    from fastpong.runtime.cluster.pool import RayPool
+
+    size, payload = int(costs.results), bytes(int(costs.payloads))
+    weights = SharedArrays({"w": (max(costs.weights // 4, 1),)}, np.float32, 1)
+    about = "pong", "cython", "console"
+    with RayPool(_player, (size,), weights, address="ray", workers=1, about=about) as pool:
+        arrays = {"w": np.zeros(weights.shapes["w"], np.float32)}
+        publish = [_wall(lambda: pool.publish(0, arrays)) for _ in range(20)]
+
+        def play(number: int) -> None:
+            pool.submit(Task(number, 0, payload))
+            while not pool.collect(1):
+                pass
+
+        play(-1)
+        begun = time.process_time()
+        trips = [_wall(lambda n=n: play(n)) for n in range(tasks)]
+        own = (time.process_time() - begun) / tasks
+    weights.close()
+    return RayCosts(statistics.median(trips), own, statistics.median(publish))
+
+
+def _player(size: int) -> Callable[..., bytes]:
+    return lambda task, weights: bytes(size)
+
+
+def _wall(action: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+def table(costs: Costs, ray: RayCosts) -> list[str]:
+    """Return lines of a table in Markdown."""
+    one = simulate(costs, ray, 1)
+    lines = [
+        f"{costs.name}: {costs.batch} tasks an update, lag {costs.lag}; a task plays "
+        f"{1e3 * statistics.fmean(costs.play):.1f} ms, the learner takes {1e3 * costs.add:.2f} ms "
+        f"a task and {1e3 * costs.update:.0f} ms an update; Ray {1e3 * ray.trip:.1f} ms a trip, "
+        f"{1e3 * ray.task:.1f} of them the driver's; {costs.bytes_per_step:.0f} bytes a step, "
+        f"{costs.weights / 2**20:.1f} MiB of weights an update and node; "
+        f"{kept_busy(costs, ray)} workers are busy for {BUSY:.0%} of the time",
+        "",
+        "| workers | steps/s | over one | worker busy | driver busy |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for workers in WORKERS:
+        found = simulate(costs, ray, workers)
+        lines.append(
+            f"| {workers} | {found.rate:,.0f} | {found.rate / one.rate:.1f} | {found.busy:.2f} "
+            f"| {found.learner:.2f} |"
+        )
+    return [*lines, ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", default=[], metavar="RECIPE")
+    parser.add_argument("--ray", action="store_true", help="measure the costs of Ray, too")
+    parser.add_argument("--n-envs", type=int, help="environments of ppo and dqn")
+    asked = parser.parse_args()
+    for name in asked.recipes or RECIPES:
+        rollouts = name.startswith("pong")
+        settings = {"n_envs": asked.n_envs} if asked.n_envs and rollouts else {}
+        # dqn learns nothing in its first 20,000 steps.
+        costs = measure(name, settings, warm=12 if rollouts else 1, updates=4)
+        if name == "keras":  # an update is one episode
+            costs = replace(costs, play=measure(name, settings, 1, 20).play)
+        ray = measure_ray(costs) if asked.ray else RayCosts()
+        print("\n".join(table(costs, ray)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The worker's side of a Ray pool: an actor of one CPU.
+
+Its answers are bytes, as the local worker's are: the first byte is their kind. So a result's arrays
+are the receiver's own, and no traceback has to survive pickling.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from fastpong.runtime.worker import BROKEN, ERROR, READY, RESULT
+
+REFUSED = b"F"
+"""Kind of the answer of a machine whose results might differ. The others are in ``worker``."""
+
+
+class RayWorker:
+    """Play tasks on one CPU of a cluster."""
+
+    def __init__(self) -> None:
+        self._play: Callable[..., object] | None = None
+
+    def prepare(self, cargo: bytes, about: tuple[str, str, str], facts: dict[str, str]) -> bytes:
+        """Get ready, unless a fact differs.
+
+        cargo : pickled ``(make_player, arguments)``
+        about : arguments of ``alike.facts``
+        facts : the driver's
+        """
+        try:
+            from fastpong.runtime.cluster import alike
+
+            reason = alike.difference(facts, alike.facts(*about))
+            if reason is not None:
+                return REFUSED + f"{self._place()}: {reason}".encode()
+            make_player, arguments = pickle.loads(cargo)
+            self._play = make_player(*arguments)
+        except BaseException:
+            return BROKEN + self._traceback()
+        return READY + self._place().encode()
+
+    def play(self, message: bytes, weights: dict[str, Any]) -> bytes:
+        """Play a pickled task with the weights of its version."""
+        try:
+            assert self._play is not None
+            result = self._play(pickle.loads(message), weights)
+            return RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+        except BaseException:
+            return ERROR + self._traceback()
+
+    def _place(self) -> str:
+        return f"{socket.gethostname()}, process {os.getpid()}"
+
+    def _traceback(self) -> bytes:
+        text = f"on {self._place()}:\n{traceback.format_exc()}"
+        return text.encode(errors="backslashreplace")
+
+
+def pickled(make_player: object, arguments: tuple[object, ...]) -> bytes:
+    """Return what makes a player, for ``RayWorker.prepare``.
+
+    Raises TypeError for what cannot be sent.
+    """
+    try:
+        return pickle.dumps((make_player, tuple(arguments)), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            "expected make_player to be a top-level function of a module, and its arguments to be "
+            f"picklable, got {(make_player, arguments)!r}: {error}"
+        ) from error

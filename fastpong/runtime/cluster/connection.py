@@ -1,0 +1,173 @@
+"""The connection of this process to Ray, of which there is one at most.
+
+A Ray of our own listens on this machine alone, asks for a token that nobody else has, and keeps its
+files in a directory that goes with it. Its processes end with ours, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastpong.extras import how_to_install
+from fastpong.runtime.cluster import leftovers
+from fastpong.runtime.cluster.address import OWN_RAY, endpoint
+from fastpong.runtime.pool import WorkerError
+
+CONNECT_SECONDS = 5.0
+"""For an address to answer, and again for it to speak Ray's protocol."""
+
+_STORE_BYTES = 512 * 2**20
+
+
+class Connection:
+    """Be connected to Ray until ``close``.
+
+    pool : "ray" for a Ray of our own with so many ``cpus``, else an address, see ``address``
+
+    ray : the module
+
+    Raises WorkerError without Ray, for an address where no cluster answers, and for a cluster with
+    other versions. Waits for seconds, and not for ever.
+    """
+
+    def __init__(self, pool: str, cpus: int = 1) -> None:
+        # Read once, when Ray is imported. Its warnings are about what we report ourselves.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+        self.ray = _import_ray(pool)
+        if self.ray.is_initialized():
+            raise WorkerError(
+                f"pool {pool}: expected a process without Ray, got one that is connected already; "
+                "call ray.shutdown() first"
+            )
+        self._before: dict[str, str | None] = {}
+        self._directory: Path | None = None
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            with _own_handlers():
+                self._open(pool, cpus)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, WorkerError) or not isinstance(error, Exception):
+                raise
+            raise WorkerError(f"pool {pool}: {_reason(error)}") from error
+
+    def _open(self, pool: str, cpus: int) -> None:
+        if pool == OWN_RAY:
+            self._open_own(cpus)
+        else:
+            _require_answer(pool)
+            self.ray.init(address=pool, log_to_driver=False, logging_level=logging.ERROR)
+
+    def _open_own(self, cpus: int) -> None:
+        leftovers.sweep()
+        self._directory = leftovers.make_directory()
+        self._set_environment({
+            "RAY_AUTH_TOKEN": _token(),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        })  # fmt: skip
+        self.ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(self._directory),
+        )
+
+    @property
+    def cpus(self) -> int:
+        """Return the CPUs that the cluster has now."""
+        return int(self.ray.cluster_resources().get("CPU", 0))
+
+    def _set_environment(self, values: dict[str, str]) -> None:
+        names = {*values, "RAY_AUTH_MODE"}  # this one Ray sets itself
+        self._before = {name: os.environ.get(name) for name in names}
+        os.environ.update(values)
+
+    def close(self) -> None:
+        """Disconnect, and end a Ray of our own.
+
+        May be called again.
+        """
+        with contextlib.suppress(Exception), _own_handlers():
+            self.ray.shutdown()
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
+        if self._directory is not None:
+            leftovers.remove(self._directory)
+            self._directory = None
+
+
+@cache
+def _token() -> str:
+    """Return a secret of this process, which Ray reads once."""
+    return secrets.token_hex(32)
+
+
+def _import_ray(pool: str) -> Any:
+    """Import Ray. Raises WorkerError where it is not installed."""
+    try:
+        import grpc  # noqa: F401  # of ray[client]
+        import ray
+    except ImportError as error:
+        raise WorkerError(
+            f"pool {pool}: expected Ray to be installed, but {error}; {how_to_install('ray')}"
+        ) from error
+    return ray
+
+
+def _require_answer(pool: str) -> None:
+    """Raise WorkerError where no Ray answers: itself it would try for minutes."""
+    import grpc
+
+    try:
+        socket.create_connection(endpoint(pool), CONNECT_SECONDS).close()
+        if os.environ.get("RAY_USE_TLS", "0") in ("0", ""):
+            with grpc.insecure_channel(pool.removeprefix("ray://")) as channel:
+                grpc.channel_ready_future(channel).result(CONNECT_SECONDS)
+    except (OSError, grpc.FutureTimeoutError) as error:
+        strange = "something that is no Ray"
+        got = strange if not isinstance(error, OSError) else error.strerror or error
+        raise WorkerError(
+            f"pool {pool}: expected a Ray cluster to answer there, got: {got}; "
+            "start one by ray start --head, and see docs/cluster.md"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what Ray complains of, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"cannot connect to Ray: {text}"
+
+
+@contextlib.contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep our handlers of signals, which Ray replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)

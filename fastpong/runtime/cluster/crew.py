@@ -1,0 +1,157 @@
+"""The actors of a Ray pool: as many as asked for, or as the cluster has CPUs.
+
+An actor that dies is never restarted by Ray: a new one takes its place, on any node. So there is
+one path for a worker that dies, a node that leaves and a node that joins.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastpong.runtime.cluster.actor import REFUSED, RayWorker
+from fastpong.runtime.cluster.connection import Connection
+from fastpong.runtime.pool import WorkerError
+from fastpong.runtime.worker import BROKEN
+
+LOOK_SECONDS = 1.0
+"""Between two looks at how many CPUs the cluster has."""
+
+PATIENCE_SECONDS = 120.0
+"""Without any worker. Then the run ends, and can be resumed."""
+
+
+@dataclass(eq=False)
+class Hand:
+    """Hold an actor.
+
+    jobs  : references of the tasks given to it, in order
+    since : the time when it began the first of them
+    """
+
+    actor: Any
+    jobs: list[Any] = field(default_factory=list)
+    since: float = 0.0
+
+
+class Crew:
+    """Keep actors alive.
+
+    prepared : arguments of ``RayWorker.prepare``
+    workers  : actors at most
+    attempts : actors that may die one after the other before any is ready
+
+    wanted   : actors that there are or will be, by the CPUs of the cluster
+    ready    : actors to give tasks to
+    starting : actors by the reference of their first answer
+    replaced : actors that died
+    """
+
+    def __init__(
+        self, connection: Connection, prepared: tuple[Any, ...], workers: int, attempts: int
+    ) -> None:
+        ray = connection.ray
+        self._connection, self._ray, self._prepared = connection, ray, prepared
+        self._workers, self._attempts = workers, attempts
+        # No restart by Ray, and tasks at most once: what is lost is given out again by the pool.
+        self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RayWorker)
+        self.ready: dict[Hand, None] = {}
+        self.starting: dict[Any, Hand] = {}
+        self._refused: list[Hand] = []
+        self._reason = ""
+        self._failed_starts = 0
+        self.replaced = self.wanted = 0
+        self._next_look = 0.0
+        self._alone_since = time.monotonic()
+
+    def tend(self) -> None:
+        """Start actors where there is room, every second.
+
+        Raises WorkerError when there was no worker for too long.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        cpus = self._connection.cpus
+        there = len(self.ready) + len(self.starting) + len(self._refused)
+        self.wanted = max(1, min(self._workers, cpus))
+        for _ in range(there, self.wanted):
+            hand = Hand(self._kind.remote())
+            self.starting[hand.actor.prepare.remote(*self._prepared)] = hand
+        if self.ready:
+            self._alone_since = now
+        elif now - self._alone_since > PATIENCE_SECONDS:
+            raise WorkerError(
+                f"expected a free CPU in the cluster within {PATIENCE_SECONDS:.0f} s, found none "
+                f"of {cpus}; see ray status, and go on by --resume"
+            )
+
+    def answered(self, reference: Any) -> Hand | None:
+        """Take an actor's first answer, and return the actor if it is ready.
+
+        Raises WorkerError for a player that cannot be made, and for machines that are all refused.
+        """
+        hand = self.starting.pop(reference)
+        try:
+            answer: bytes = self._ray.get(reference)
+        except self._ray.exceptions.RayActorError as error:
+            self._fail_start(error)
+            return None
+        except self._ray.exceptions.RayError as error:
+            raise WorkerError(f"a worker could not start in the cluster: {error}") from error
+        if answer[:1] == BROKEN:
+            raise WorkerError(f"a worker could not start {answer[1:].decode()}")
+        self._failed_starts = 0
+        if answer[:1] == REFUSED:
+            self._refuse(hand, answer[1:].decode())
+            return None
+        self.ready[hand] = None
+        return hand
+
+    def lose(self, hand: Hand) -> None:
+        """Give up an actor that is dead, or taken for dead."""
+        self.ready.pop(hand, None)
+        self.replaced += 1
+        self._next_look = 0.0
+        self._kill(hand)
+
+    def kill(self) -> None:
+        """Kill all actors."""
+        for hand in self._all():
+            self._kill(hand)
+        self.ready.clear()
+        self.starting.clear()
+        self._refused.clear()
+
+    def _all(self) -> Iterator[Hand]:
+        yield from [*self.ready, *self.starting.values(), *self._refused]
+
+    def _kill(self, hand: Hand) -> None:
+        try:
+            self._ray.kill(hand.actor)
+        except Exception:  # it is dead, or the cluster is gone, and its actors with us
+            return
+
+    def _refuse(self, hand: Hand, reason: str) -> None:
+        """Give no task to an actor. It stays, so that its CPU is taken."""
+        self._refused.append(hand)
+        if reason.rpartition(": ")[2] not in self._reason:
+            self._reason = reason
+            warnings.warn(f"a machine of the cluster is not used: {reason}", RuntimeWarning, 2)
+        if not self.ready and not self.starting:
+            raise WorkerError(
+                f"expected machines like this one, got none; {reason}; install the same on all"
+            )
+
+    def _fail_start(self, error: Exception) -> None:
+        self._failed_starts += 1
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        if getattr(error, "actor_init_failed", False) or self._failed_starts >= self._attempts:
+            raise WorkerError(
+                "a worker could not start in the cluster; install the same fastpong on every "
+                f"machine: {str(error).strip().splitlines()[-1]}"
+            ) from error

@@ -1,0 +1,69 @@
+"""What a Ray of our own leaves behind: its files, and agents that did not notice its end.
+
+An agent whose raylet is killed while both start holds the pipe open that would tell it so. It is
+found by the files that it has open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROC = Path("/proc")
+_PREFIX = "fastpong-ray-"
+_LONGEST = 40
+"""Characters of the path to temporary files: those of sockets, 107 at most, begin with it."""
+
+_SECONDS = 5.0
+
+
+def make_directory() -> Path:
+    """Make a directory for the files of a Ray of ours."""
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parents()[-1]))
+
+
+def remove(directory: Path) -> None:
+    """Kill all that use a directory, and remove it."""
+    deadline = time.monotonic() + _SECONDS
+    while pids := [*_users(directory)]:
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what is left of runs of this user that were killed."""
+    for parent in _parents():
+        for path in Path(parent).glob(f"{_PREFIX}*-*"):
+            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+            with contextlib.suppress(OSError):
+                mine = path.stat().st_uid == os.getuid()
+                if mine and pid.isdecimal() and not (_PROC / pid).exists():
+                    remove(path)
+
+
+def _parents() -> list[str]:
+    """Return the directories that ours may be in, the one for new ones last."""
+    usual = tempfile.gettempdir()
+    return [usual] if len(usual) <= _LONGEST else [usual, "/tmp"]
+
+
+def _users(directory: Path) -> Iterator[int]:
+    """Yield the other processes that have a file in a directory open."""
+    inside = f"{directory}{os.sep}"
+    for process in _PROC.glob("[0-9]*"):
+        pid = int(process.name)
+        with contextlib.suppress(OSError):  # it has ended, or is not ours
+            links = (str(link.readlink()) for link in (process / "fd").iterdir())
+            if pid != os.getpid() and any(link.startswith(inside) for link in links):
+                yield pid

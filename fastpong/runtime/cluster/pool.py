@@ -1,0 +1,351 @@
+"""The task pool on Ray: the promises of the local one, on many machines.
+
+A. Weights are put into Ray's object store once a version. Each node fetches them once.
+B. An actor has two tasks at most, the second only while there are enough for all. So it plays while
+   a result travels, and no task waits behind another while somebody is idle.
+C. A task is plain, idempotent data. One whose actor died, or whose result was lost, is given out
+   again. One that is overdue is given to a second actor, and the first result counts. Results come
+   in any order, each once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from fastpong.runtime.cluster import alike
+from fastpong.runtime.cluster.actor import pickled
+from fastpong.runtime.cluster.connection import Connection
+from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand
+from fastpong.runtime.cluster.lateness import Lateness
+from fastpong.runtime.pool import PoolState, Task, WorkerError, check_timeout
+from fastpong.runtime.worker import ERROR
+
+if TYPE_CHECKING:
+    from fastpong.arrays import Array
+    from fastpong.runtime.sharedmem import SharedArrays
+
+GET_SECONDS = 5.0
+"""For a result that is ready but does not come: its node may have gone meanwhile."""
+
+
+@dataclass(eq=False)
+class _Job:
+    """Hold a task.
+
+    weights : reference of its version
+    failed  : times that it was lost
+    since   : the time when it was given out last
+    holders : actors that have it
+    """
+
+    task: Task
+    message: bytes
+    weights: Any
+    failed: int = 0
+    since: float = 0.0
+    done: bool = False
+    holders: list[Hand] = field(default_factory=list)
+
+
+class RayPool:
+    """Play tasks in the actors of a Ray cluster.
+
+    make_player, arguments : as of ``Pool``, importable on all machines
+    weights  : as of ``Pool``. Here only the trainer reads it
+    address  : "ray", or that of a cluster, see ``cluster.address``
+    workers  : actors at most. There are never more than CPUs
+    about    : the game's ROM, the backend and the emulator, for ``alike.facts``
+    attempts : times that one task, or a start, may be lost
+    task_timeout : seconds after which an actor without an answer is replaced, see ``Lateness``
+
+    Waits for the connection, not for workers. Not thread-safe. Raises TypeError for arguments that
+    cannot be pickled, WorkerError as ``Connection`` does.
+    """
+
+    def __init__(
+        self,
+        make_player: Callable[..., Callable[[Task, dict[str, Array]], Any]],
+        arguments: tuple[object, ...],
+        weights: SharedArrays,
+        *,
+        address: str,
+        workers: int,
+        about: tuple[str, str, str],
+        attempts: int = 5,
+        task_timeout: float | None = None,
+    ) -> None:
+        cargo = pickled(make_player, arguments)
+        self._weights, self._attempts = weights, attempts
+        self._versions: dict[int, tuple[int, Any]] = {}  # slot -> version published there
+        self._queue: deque[_Job] = deque()
+        self._given: dict[Any, tuple[Hand, _Job]] = {}
+        self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
+        self._done: list[tuple[Task, Any]] = []
+        self._failure: WorkerError | None = None
+        self._lateness = Lateness(task_timeout)
+        self._next_look = 0.0
+        self.state = PoolState.OPEN
+        self._connection = Connection(address, workers)
+        self._ray = self._connection.ray
+        try:
+            prepared = self._ray.put(cargo), about, alike.facts(*about)
+            self._crew = Crew(self._connection, prepared, workers, attempts)
+            self._crew.tend()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def workers(self) -> int:
+        """Return the number of workers, once all that there is room for are ready."""
+        return self._crew.wanted
+
+    @property
+    def restarts(self) -> int:
+        """Return the number of workers replaced so far."""
+        return self._crew.replaced
+
+    def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
+        """Put the weights of ``version`` into the object store, and into their slot.
+
+        Raises ValueError as ``SharedArrays.write`` does. A store that is full is told of by the
+        next ``collect``.
+        """
+        self._require_open()
+        slot = version % self._weights.slots
+        self._weights.write(slot, arrays)
+        with self._connected():
+            self._versions[slot] = version, self._ray.put(self._weights.slot(slot))
+
+    def submit(self, task: Task) -> None:
+        """Queue a task.
+
+        An idle worker gets it at once.
+
+        Raises ValueError unless its version is the one published last in its slot, and any error
+        of pickling it.
+        """
+        self._require_open()
+        version, reference = self._versions.get(task.version % self._weights.slots, (None, None))
+        if version != task.version:
+            published = sorted(version for version, _ in self._versions.values())
+            raise ValueError(
+                f"expected task {task.number} to use a published version, one of {published}, "
+                f"got {task.version}; publish it first"
+            )
+        message = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        self._queue.append(_Job(task, message, reference))
+        with self._connected():
+            self._feed()
+
+    def collect(self, timeout: float) -> list[tuple[Task, Any]]:
+        """Return finished tasks with their results.
+
+        Each comes once, in any order. Waits until there is one or ``timeout`` seconds are over
+        (then: an empty list), and a few seconds longer where a node does not answer.
+
+        Raises WorkerError when a task raised, or was lost ``attempts`` times, when workers cannot
+        start, or when the cluster is gone. Results read before are returned first. After it, or
+        any other exception such as KeyboardInterrupt, only close() makes sense.
+        """
+        self._require_open()
+        check_timeout(timeout)
+        deadline = time.monotonic() + timeout
+        while self._failure is None:
+            left = deadline - time.monotonic()
+            self._attend(max(left, 0.0))
+            if self._done or left <= 0:
+                break
+        done, self._done = self._done, []
+        if self._failure and not done:
+            self.state = PoolState.FAILED
+            self._crew.kill()
+            raise self._failure
+        return done
+
+    def serve(self, timeout: float) -> bool:
+        """Take answers, and give out next tasks.
+
+        Waits for the first answer, up to ``timeout`` seconds. Results wait for ``collect``, and
+        so does a failure. Returns whether a task is still being played. For a thread that waits
+        for another one, which must not use this pool meanwhile.
+
+        Raises ValueError for a timeout below 0. After KeyboardInterrupt only close() makes sense.
+        """
+        self._require_open()
+        check_timeout(timeout)
+        if self._failure is None:
+            self._attend(timeout)
+        return bool(self._given) and self._failure is None
+
+    def close(self) -> None:
+        """Kill all workers, drop queued tasks and disconnect.
+
+        It takes some seconds at most. May be called again.
+        """
+        if self.state is not PoolState.CLOSED:
+            self.state = PoolState.CLOSED
+            self._queue.clear()
+            self._given.clear()
+            self._done.clear()
+            self._versions.clear()
+            self._crew.kill()
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        if self.state is not PoolState.OPEN:
+            raise RuntimeError(f"this pool is {self.state.value}; make a new one")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Keep the first error of the cluster for ``collect``, which alone raises it."""
+        try:
+            yield
+        except WorkerError as error:
+            self._failure = self._failure or error
+        except (ConnectionError, self._ray.exceptions.RayError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self._failure = self._failure or WorkerError(
+                f"the cluster does not serve any more: {reason[0]}; go on by --resume"
+            )
+
+    def _feed(self) -> None:
+        """Give tasks to idle actors, and second ones while there are enough for all."""
+        idle, single = self._loads
+        while self._queue and idle:
+            self._give(next(iter(idle)), self._queue.popleft())
+        while single and len(self._queue) >= len(self._crew.ready):
+            self._give(next(iter(single)), self._queue.popleft())
+
+    def _give(self, hand: Hand, job: _Job) -> None:
+        reference = hand.actor.play.remote(job.message, job.weights)
+        job.since = self._lateness.now()
+        job.holders.append(hand)
+        self._given[reference] = hand, job
+        if not hand.jobs:
+            hand.since = job.since
+        hand.jobs.append(reference)
+        self._sort(hand)
+
+    def _sort(self, hand: Hand) -> None:
+        """Put an actor among those with as many tasks."""
+        for tasks, those in enumerate(self._loads):
+            if len(hand.jobs) == tasks and hand in self._crew.ready:
+                those[hand] = None
+            else:
+                those.pop(hand, None)
+
+    def _attend(self, timeout: float) -> None:
+        """Wait for answers and take them."""
+        try:
+            with self._connected():
+                self._crew.tend()
+                for reference in self._wait(timeout):
+                    if reference in self._crew.starting:
+                        if (hand := self._crew.answered(reference)) is not None:
+                            self._sort(hand)
+                    elif reference in self._given:  # else its actor is lost already
+                        self._receive(reference)
+                self._feed()
+                self._hurry()
+        except BaseException:
+            self.close()  # an answer may be half taken
+            raise
+
+    def _wait(self, timeout: float) -> list[Any]:
+        """Return the references that have an answer, once there is one."""
+        references = [*self._given, *self._crew.starting]
+        if not references:
+            time.sleep(min(timeout, 0.05))
+            return []
+        found, _ = self._ray.wait(references, timeout=timeout)
+        if found:
+            found, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        return list(found)
+
+    def _hurry(self) -> None:
+        """Give late tasks to idle actors too, and give up actors that do not answer."""
+        now, idle = self._lateness.now(), self._loads[0]
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        for hand in [hand for hand in self._crew.ready if hand.jobs]:
+            if now - hand.since > self._lateness.hung:
+                self._lose(hand, TimeoutError(f"no answer in {now - hand.since:.0f} s"))
+        late = now - self._lateness.late
+        for _, job in list(self._given.values()):
+            if idle and not job.done and job.since < late:
+                self._give(next(iter(idle)), job)
+
+    def _receive(self, reference: Any) -> None:
+        """Take a task's answer, or that there is none."""
+        hand, job = self._given[reference]
+        errors = self._ray.exceptions
+        try:
+            answer: bytes = self._ray.get(reference, timeout=GET_SECONDS)
+        except errors.GetTimeoutError:
+            return
+        except errors.RayActorError as error:
+            self._lose(hand, error)
+            return
+        except errors.RayError as error:  # its weights or its result were lost with a node
+            self._take_back(reference)
+            self._again(job, error)
+            return
+        now = self._lateness.now()
+        self._lateness.add(now - hand.since)
+        hand.since = now
+        self._take_back(reference)
+        if not job.done:
+            job.done = True
+            self._finish(job.task, answer)
+
+    def _take_back(self, reference: Any) -> _Job:
+        hand, job = self._given.pop(reference)
+        hand.jobs.remove(reference)
+        job.holders.remove(hand)
+        self._sort(hand)
+        return job
+
+    def _lose(self, hand: Hand, error: Exception) -> None:
+        """Give out again what an actor had that is lost. Only its first task is to blame."""
+        self._crew.lose(hand)
+        jobs = [self._take_back(reference) for reference in list(hand.jobs)]
+        for job in reversed(jobs):
+            self._again(job, error, blamed=job is jobs[0])
+
+    def _again(self, job: _Job, error: Exception, blamed: bool = True) -> None:
+        if job.done:
+            return
+        job.failed += blamed
+        if job.failed >= self._attempts:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self._failure = WorkerError(
+                f"task {job.task.number} was given up: it was lost {job.failed} times, of "
+                f"{self._attempts} allowed, at last: {reason[0]}"
+            )
+        elif not job.holders:
+            self._queue.appendleft(job)
+
+    def _finish(self, task: Task, answer: bytes) -> None:
+        text = answer[1:].decode() if answer[:1] == ERROR else None
+        if text is None:
+            try:
+                self._done.append((task, pickle.loads(memoryview(answer)[1:])))
+            except Exception:
+                text = f"its result does not unpickle:\n{traceback.format_exc()}"
+        if text is not None:
+            self._failure = WorkerError(f"task {task.number} failed in a worker {text}")

@@ -1,0 +1,81 @@
+"""``fastpong train --pool``: real processes, and what they leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import SMALL, complaint, fastpong, training
+from ray_nodes import until
+
+pytestmark = pytest.mark.timeout(300)
+
+RAY = ["--pool", "ray", "--workers", "2", "--save-every", "1"]
+
+
+@pytest.fixture(autouse=True)
+def as_a_user_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the settings of the tests' own cluster away, and see what is written at home."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def left() -> list[object]:
+    """Return what a Ray of ours may leave: processes, files, shared memory."""
+    found: list[object] = [*Path("/tmp").glob("fastpong-ray-*"), *Path("/dev/shm").glob("plasma*")]
+    for process in psutil.process_iter(["cmdline"]):
+        if any("fastpong-ray-" in word for word in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
+def weights(run: Path, episode: int) -> str:
+    path = run / "checkpoints" / f"{episode:08d}.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_on_ray_is_stopped_and_goes_on_without(tmp_path: Path) -> None:
+    with training(*RAY, "--run-dir", "run", cwd=tmp_path) as process:
+        assert left()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "", (printed, errors)
+    assert "stopped by SIGINT after episode" in printed
+    assert until(lambda: not left())
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+    more = 2 + max(int(path.stem) for path in (tmp_path / "run/checkpoints").glob("*.json"))
+    how = {"cwd": tmp_path}
+    done = fastpong("train", "--resume", "run", "--pool", "local", "--episodes", more, **how)
+    assert done.returncode == 0, done
+    done = fastpong("train", *SMALL, "--run-dir", "local", "--episodes", more, **how)
+    assert done.returncode == 0, done
+    assert weights(tmp_path / "run", more) == weights(tmp_path / "local", more)
+
+
+def test_a_killed_run_takes_its_ray_along(tmp_path: Path) -> None:
+    with training(*RAY, "--run-dir", "run", cwd=tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    until(lambda: [found for found in left() if isinstance(found, psutil.Process)] == [])
+    done = fastpong("train", "--resume", "run", "--pool", "ray", "--episodes", 20, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert until(lambda: not left())
+
+
+@pytest.mark.parametrize(
+    ("pool", "reason"),
+    [
+        ("127.0.0.1:1", "expected a Ray cluster to answer there, got: Connection refused; start"),
+        ("ray://127.0.0.1:1", "expected a Ray cluster to answer there, got: Connection refused;"),
+        ("cluster", "expected local, ray, HOST:PORT or ray://HOST:PORT, got 'cluster'"),
+        ("ray://host", "expected local, ray, HOST:PORT or ray://HOST:PORT, got 'ray://host'"),
+    ],
+)
+def test_addresses_that_are_none(tmp_path: Path, pool: str, reason: str) -> None:
+    assert reason in complaint(fastpong("train", "--pool", pool, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []

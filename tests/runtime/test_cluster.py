@@ -1,0 +1,125 @@
+"""What a pool in a cluster decides by itself, without Ray."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastpong.runtime.cluster import alike, leftovers
+from fastpong.runtime.cluster.address import ALL, check_pool, endpoint, in_cluster
+from fastpong.runtime.cluster.lateness import (
+    FIRST_HUNG,
+    FIRST_LATE,
+    LEAST_HUNG,
+    LEAST_LATE,
+    Lateness,
+)
+from fastpong.settings.config import Config, available_cores
+
+
+@pytest.mark.parametrize("name", ["local", "ray", "h:1", "ray://10.0.0.1:10001", "[::1]:6379"])
+def test_names_of_pools(name: str) -> None:
+    check_pool(name)
+    assert Config.build({"pool": name}).pool == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Ray", "ray://", "ray://h", "h", "h:0", "h:65536", "http://h:1", "h:1/x", "a b:1"]
+)
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(ValueError, match=r"pool: expected local, ray, HOST:PORT or ray://"):
+        Config.build({"pool": name})
+
+
+def test_endpoints() -> None:
+    assert endpoint("h.x-y:6379") == ("h.x-y", 6379)
+    assert endpoint("ray://[fe80::1]:10001") == ("fe80::1", 10001)
+
+
+def test_a_cluster_has_as_many_workers_as_cpus_unless_told() -> None:
+    assert in_cluster("h:1") and not in_cluster("ray") and not in_cluster("local")
+    assert Config.build({"pool": "h:1"}).workers == ALL
+    assert Config.build({"pool": "h:1", "workers": 3}).workers == 3
+    assert Config.build({"pool": "ray"}).workers == available_cores()
+
+
+def test_a_pool_is_no_part_of_what_decides_weights() -> None:
+    assert "pool" not in Config.build({"pool": "h:1"}).fixed()
+
+
+def test_tasks_are_late_by_those_before() -> None:
+    time = 0.0
+    lateness = Lateness(clock=lambda: time)
+    assert (lateness.late, lateness.hung) == (FIRST_LATE, FIRST_HUNG)
+    lateness.add(0.01)
+    assert (lateness.late, lateness.hung) == (LEAST_LATE, LEAST_HUNG)
+    lateness.add(5.0)
+    assert (lateness.late, lateness.hung) == (20.0, 100.0)
+    for _ in range(100):
+        lateness.add(0.01)
+    assert lateness.late == LEAST_LATE
+    assert Lateness(7.0).hung == 7.0
+
+
+def test_time_that_nobody_looked_at_does_not_count() -> None:
+    time = 0.0
+    lateness = Lateness(clock=lambda: time)
+    time = 0.5
+    assert lateness.now() == 0.5
+    time = 3600.0  # the computer slept
+    assert lateness.now() == 1.5
+
+
+def test_facts_that_differ() -> None:
+    mine = alike.facts("pong", "numba", "ale")
+    assert alike.difference(mine, dict(mine)) is None
+    assert {"Numba", "llvmlite", "ale-py", "ROM pong", "machine"} < {*mine}
+    other = {**mine, "machine": "aarch64", "NumPy": "0.1"}
+    assert alike.difference(mine, other) == f"NumPy: 0.1 there, {mine['NumPy']} here"
+    del other["NumPy"]
+    assert alike.difference(mine, other) == f"NumPy: none there, {mine['NumPy']} here"
+
+
+def test_numpy_for_other_processors_is_found_out() -> None:
+    """A machine without AVX-512 may round exp otherwise, and then is told apart."""
+    code = "from fastpong.runtime.cluster import alike; import numpy as np; x = np.float32;"
+    code += "print(alike._rounding(), np.exp(np.linspace(-30, 30, 2000).astype(x)).tobytes().hex())"
+    found = set()
+    for disabled in ("", "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"):
+        done = subprocess.run(
+            [sys.executable, "-P", "-W", "ignore", "-c", code],
+            env=os.environ | {"NPY_DISABLE_CPU_FEATURES": disabled},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(tuple(done.stdout.split()))
+    hashes, values = zip(*found, strict=True)
+    assert len({*hashes}) == len({*values})  # they differ together, or not at all
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "_parents", lambda: [str(tmp_path)])
+    mine = leftovers.make_directory()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    orphaned = tmp_path / f"fastpong-ray-{dead.pid}-abc"
+    other = tmp_path / "fastpong-ray-notes"
+    for directory in (orphaned, other):
+        directory.mkdir()
+    code = "import sys, time; f = open(sys.argv[1], 'w'); print(flush=True); time.sleep(60)"
+    agent = subprocess.Popen(
+        [sys.executable, "-c", code, str(orphaned / "log")], stdout=subprocess.PIPE
+    )
+    assert agent.stdout is not None
+    agent.stdout.readline()
+    leftovers.sweep()
+    assert agent.wait(10) < 0
+    agent.stdout.close()
+    assert {*tmp_path.iterdir()} == {mine, other}
+    leftovers.remove(mine)
+    assert {*tmp_path.iterdir()} == {other}
