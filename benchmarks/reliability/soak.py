@@ -2,8 +2,9 @@
 
 Each agent trains for its share of the time, with a checkpoint and an evaluation on workers of its
 own every few episodes. Memory, descriptors and threads of all processes are summed up, and the
-files of the run and of the temporary directory counted. The last third of the time is compared
-with the second: the first is left to warm up.
+files of the run and of the temporary directory counted. An evaluation adds to most of it for a
+moment, so that the least is taken: of the last third of the time, and of the second. The first is
+left to warm up.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from reliability.processes import Started, family, started, vanish
+from reliability.processes import Started, helpers, started, vanish
 from reliability.trainings import Training, end_of, left_behind
 
 ENDLESS = (
     *("--episodes", "100000000", "--total-timesteps", "never", "--until", "never"),
-    *("--save-every", "20", "--eval-every", "20", "--eval-episodes", "2"),
+    *("--save-every", "3", "--eval-every", "12", "--eval-episodes", "2"),
 )
 SAMPLE_SECONDS = 0.25
 GROWTH_MB = 2.0
@@ -33,8 +33,10 @@ GROWTH_MB = 2.0
 class Samples:
     """What was seen from outside, one value a look.
 
-    trainer, workers : memory of their own, in MB
-    descriptors, threads : of the trainer and its fork server
+    trainer     : its own memory, in MB
+    workers     : the same of those that play its episodes all along
+    descriptors : of the trainer
+    threads     : of the trainer
     files : in the run and in the temporary directory
     """
 
@@ -76,9 +78,9 @@ def soak(training: Training, seconds: float, directory: Path) -> Soak:
         if not it.wait(lambda: end_of_first(home)):
             found.faults.append(f"no episode ended: {it.printed[-2000:]}")
             return found
-        begun = time.monotonic()
+        begun, workers = time.monotonic(), helpers(it)[0]
         while it.alive and time.monotonic() - begun < seconds:
-            look(it, home, samples)
+            workers = look(it, home, workers, samples)
             time.sleep(SAMPLE_SECONDS)
         found.seconds = time.monotonic() - begun
         it.process.send_signal(signal.SIGINT)
@@ -102,33 +104,35 @@ def end_of_first(home: Path) -> bool:
     return path.exists() and path.read_text().count("\n") > 1
 
 
-def look(it: Started, home: Path, samples: Samples) -> None:
-    """Add what is seen now, unless a process ends meanwhile."""
+def look(it: Started, home: Path, workers: list[int], samples: Samples) -> list[int]:
+    """Add what is seen now, and return the workers that are still there.
+
+    Those of an evaluation may have been among them.
+    """
+    workers = [pid for pid in workers if psutil.pid_exists(pid)]
     with contextlib.suppress(psutil.Error):
         main = psutil.Process(it.process.pid)
-        others = [process for process in family(it.mark) if process.pid != main.pid]
-        own = [main, *(p for p in others if p.ppid() == main.pid)]
-        workers = sum(p.memory_full_info().uss for p in others) / 1e6
         values = {
             "trainer": main.memory_full_info().uss / 1e6,
-            "workers": workers,
+            "workers": sum(psutil.Process(pid).memory_full_info().uss for pid in workers) / 1e6,
             "descriptors": main.num_fds(),
-            "threads": sum(process.num_threads() for process in own),
+            "threads": main.num_threads(),
             "files": sum(1 for path in home.rglob("*") if path.is_file()),
         }
         for name, value in values.items():
             getattr(samples, name).append(value)
+    return workers
 
 
 def _compare(samples: Samples, found: Soak) -> None:
-    """Compare the middles of the second and the last third."""
+    """Compare the second and the last third."""
     for name, limit in LIMITS.items():
         values = getattr(samples, name)
         if len(values) < 9:
             found.faults.append(f"{name}: {len(values)} looks are too few")
             return
         third = len(values) // 3
-        second, last = statistics.median(values[third:-third]), statistics.median(values[-third:])
+        second, last = min(values[third:-third]), min(values[-third:])
         found.growth[name], found.peak[name] = last - second, max(values)
         if last - second > limit:
             found.faults.append(f"{name} grew by {last - second:.2f}, from {second:.2f}")

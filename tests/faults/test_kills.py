@@ -9,6 +9,8 @@ from reliability import kills
 from reliability.kills import Blow, Trial, Trials
 from reliability.trainings import AGENTS, EMULATORS, METHODS, Training
 
+pytestmark = pytest.mark.timeout(300)  # of processes by the dozen, on a busy machine
+
 KILL, TERM, INT, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 TRIALS = (
@@ -16,16 +18,16 @@ TRIALS = (
         Blow("writing", "parent", (KILL,)), Blow("play", "group", (TERM,)),
         Blow("play", "worker", (KILL,)),
     )),
-    Trial(2, Training("ppo", "console", "spawn"), (
+    Trial(2, Training("ppo", "ale", "spawn"), (
         Blow("start", "both", (KILL,)), Blow("play", "group", (INT, INT)),
     )),
-    Trial(3, Training("dqn", "ale", "fork"), (
+    Trial(3, Training("dqn", "console", "fork"), (
         Blow("play", "parent", (KILL,)), Blow("play", "parent", (HUP,)),
     )),
     Trial(4, Training("keras", "console", options=kills.EVALUATED), (
         Blow("evaluation", "parent", (KILL,)), Blow("end", "parent", (INT,)),
     )),
-    Trial(5, Training("karpathy", "ale", options=kills.PHASES["sweep"]), (
+    Trial(5, Training("karpathy", "console", options=kills.PHASES["sweep"]), (
         Blow("sweep", "parent", (KILL,)),
     )),
 )  # fmt: skip
