@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 from reliability.trainings import MARK, environment
 
-LIMIT_SECONDS = 180.0
+LIMIT_SECONDS = 600.0
 """After which a command counts as hanging. It may be one of many on a busy machine."""
 
-ORPHAN_SECONDS = 20.0
+ORPHAN_SECONDS = 60.0
 """The same for what a killed parent leaves. Promised are 5, on a machine that is not busy."""
 
 POLL_SECONDS = 0.005
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.005
 
 @dataclass
 class Started:
-    """A command under way, in a session of its own.
+    """A command under way, in a process group of its own.
 
     mark   : in the environment of all its processes
     output : what it has printed, on both streams and the terminal
@@ -97,7 +97,7 @@ def started(
             stdout=out if inner is None else inner,
             stderr=err if inner is None else inner,
             env=environment(home, mark) | ({"TERM": "xterm-256color"} if watched else {}),
-            start_new_session=True,
+            process_group=0,  # as a shell's job. A session would not keep our priority
         )
     if inner is not None:
         os.close(inner)
