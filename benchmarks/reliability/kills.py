@@ -228,7 +228,7 @@ class _Work:
         mark = f"{self.home}"
         watched = "--watch" in self.trial.training.options
         with started(self.command(), self.home, mark, watched=watched) as it:
-            landed = self._reach(it, blow.phase) and _strike(it, blow, self.chance)
+            landed = self._reach(it, blow.phase) and self._strike(it, blow)
             status = it.status()
             if status is None:
                 self._blame(blow, f"hangs: {[p.pid for p in family(mark)]}\n{it.printed[-2000:]}")
@@ -267,6 +267,22 @@ class _Work:
         if phase == "writing":
             return it.wait(lambda: _writes(run), poll=0)
         return it.sleep(share * (reference.seconds - reference.start) / last)
+
+    def _strike(self, it: Started, blow: Blow) -> bool:
+        """Strike, and return whether it met a living process."""
+        main, first, group = it.process.pid, blow.signals[0], blow.target == "group"
+        chance, sweep = self.chance, self.trial.training.sweep
+        if blow.target in ("worker", "helper"):
+            found = helpers(it, sweep=sweep)[blow.target == "helper"]
+            return bool(found) and strike(chance.choice(found), first)
+        if blow.target == "both" and (workers := helpers(it, sweep=sweep)[0]):
+            strike(chance.choice(workers), first)
+        landed = it.alive and strike(main, first, group=group)
+        for number in blow.signals[1:]:
+            time.sleep(chance.random() * GAP_SECONDS)
+            if it.alive:
+                strike(main, number, group=group)
+        return landed
 
     def _check_words(self, blow: Blow, it: Started) -> None:
         words = it.errors
@@ -325,22 +341,6 @@ def _writes(run: Path) -> bool:
             return any(file.name.endswith(TEMPORARY) for file in files)
     except FileNotFoundError:
         return False
-
-
-def _strike(it: Started, blow: Blow, chance: random.Random) -> bool:
-    """Strike, and return whether it met a living process."""
-    main, first, group = it.process.pid, blow.signals[0], blow.target == "group"
-    if blow.target in ("worker", "helper"):
-        found = helpers(it)[blow.target == "helper"]
-        return bool(found) and strike(chance.choice(found), first)
-    if blow.target == "both" and (workers := helpers(it)[0]):
-        strike(chance.choice(workers), first)
-    landed = it.alive and strike(main, first, group=group)
-    for number in blow.signals[1:]:
-        time.sleep(chance.random() * GAP_SECONDS)
-        if it.alive:
-            strike(main, number, group=group)
-    return landed
 
 
 def _statuses(blow: Blow, complete: bool, begun: bool) -> set[int]:

@@ -130,12 +130,16 @@ def family(mark: str) -> list[psutil.Process]:
     return found
 
 
-def helpers(started: Started) -> tuple[list[int], list[int]]:
+def helpers(started: Started, *, sweep: bool = False) -> tuple[list[int], list[int]]:
     """Return the workers of a command, and its other helpers: fork servers and trackers.
 
-    A worker has no children. So the runs of a sweep count among the others.
+    A worker has no children.
+
+    sweep : the command's own children are runs, and neither
     """
     workers, others, waiting = [], [], _children(started.process.pid)
+    if sweep:
+        waiting = [pid for run in waiting for pid in _children(run)]
     while waiting:
         pid = waiting.pop()
         own = _children(pid)
