@@ -34,7 +34,8 @@ from typing import Any
 
 from measure import ROOT
 from reliability import bits, fuzz, page, soak
-from reliability.kills import Record, Trial, Trials
+from reliability.kills import Record, Trials
+from reliability.plan import Trial
 from reliability.trainings import AGENTS, Training
 from results import commit
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 
 import pytest
-from reliability import kills
-from reliability.kills import Blow, Trial, Trials
+from reliability import plan
+from reliability.kills import Trials
+from reliability.plan import Blow, Trial
 from reliability.trainings import AGENTS, EMULATORS, METHODS, Training
 
 pytestmark = pytest.mark.timeout(300)  # of processes by the dozen, on a busy machine
@@ -24,10 +25,10 @@ TRIALS = (
     Trial(3, Training("dqn", "console", "fork"), (
         Blow("play", "parent", (KILL,)), Blow("play", "parent", (HUP,)),
     )),
-    Trial(4, Training("keras", "console", options=kills.EVALUATED), (
+    Trial(4, Training("keras", "console", options=plan.EVALUATED), (
         Blow("evaluation", "parent", (KILL,)), Blow("end", "parent", (INT,)),
     )),
-    Trial(5, Training("karpathy", "console", options=kills.PHASES["sweep"]), (
+    Trial(5, Training("karpathy", "console", options=plan.PHASES["sweep"]), (
         Blow("sweep", "parent", (KILL,)),
     )),
 )  # fmt: skip
@@ -60,8 +61,8 @@ def test_the_numbers_of_trials_cover_every_combination() -> None:
         for agent in AGENTS
         for emulator in EMULATORS
         for method in METHODS
-        for phase in kills.PHASES
-        for kind in kills.KINDS
+        for phase in plan.PHASES
+        for kind in plan.KINDS
         if method == "forkserver" or phase != "sweep"
     }
     assert seen == wanted
