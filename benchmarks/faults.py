@@ -60,14 +60,13 @@ def read(part: str) -> Result:
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     found: Result = numbers.get(part, {})
     same = found.get("source") == source()
-    return found if same else {"source": source(), "faults": []}
+    return found if same else {"source": source(), "commit": commit(), "faults": []}
 
 
 def write(part: str, result: Result) -> None:
     """Keep what has been done of a part."""
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
-    about = {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
-    numbers[part] = result | about
+    numbers[part] = result | {"date": datetime.now(UTC).date().isoformat()}
     files.write_atomically(NUMBERS, (json.dumps(numbers, indent=1) + "\n").encode())
     page.write(numbers)
 
@@ -79,20 +78,21 @@ def kills(given: argparse.Namespace, directory: Path) -> list[str]:
     """Kill trainings until so many blows have met a living process."""
     result = read("kills")
     trials = Trials(directory)
-    while sum(result.get("phase", {}).values()) < given.count and not result["faults"]:
-        first = result.get("next", 0)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            numbers = range(first, first + 6 * AT_ONCE)
-            for trial in map(Trial.of, numbers):
-                trials.reference(trial.training)
-            for number, record in zip(
-                numbers, pool.map(trials.carry_out, map(Trial.of, numbers)), strict=True
-            ):
-                count_kills(result, Trial.of(number), record)
-                result["next"] = number + 1
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while landed(result) < given.count and not result["faults"]:
+            first = result.get("next", 0)
+            made = [Trial.of(number) for number in range(first, first + 6 * AT_ONCE)]
+            for trial, record in zip(made, pool.map(trials.carry_out, made), strict=True):
+                count_kills(result, trial, record)
+                result["next"] = trial.number + 1
                 write("kills", result)
-        print(f"kills: {sum(result['phase'].values())} after {result['next']} trials", flush=True)
+                print(f"kills: {landed(result)} in {result['next']} trainings", flush=True)
     return list(result["faults"])
+
+
+def landed(result: Result) -> int:
+    """Return the blows that have met a living process."""
+    return sum(result.get("phase", {}).values())
 
 
 def count_kills(result: Result, trial: Trial, record: Record) -> None:

@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import signal
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,18 +90,20 @@ class Trials:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._references: dict[Training, Reference] = {}
+        self._lock = threading.Lock()  # of the references: trials may be side by side
 
     def reference(self, training: Training) -> Reference:
         """Return what the training comes to. Neither method nor --watch change that."""
         options = () if "--watch" in training.options else training.options
         plain = replace(training, method="forkserver", options=options)
-        if plain not in self._references:
-            name = f"reference-{plain.agent}-{plain.emulator}-{len(plain.options)}"
-            home = self._directory / name
-            shutil.rmtree(home, ignore_errors=True)
-            self._references[plain] = undisturbed(plain, home)
-            shutil.rmtree(home)
-        return self._references[plain]
+        with self._lock:
+            if plain not in self._references:
+                name = f"reference-{plain.agent}-{plain.emulator}-{len(plain.options)}"
+                home = self._directory / name
+                shutil.rmtree(home, ignore_errors=True)
+                self._references[plain] = undisturbed(plain, home)
+                shutil.rmtree(home)
+            return self._references[plain]
 
     def carry_out(self, trial: Trial) -> Record:
         """Begin a training, strike it, and see it to its end."""
