@@ -109,7 +109,9 @@ class Job:
         return True
 
     def complaint(self) -> str:
-        """Return what the run said last."""
+        """Return what killed the run, or what it said last."""
+        with contextlib.suppress(ValueError):
+            return f"{signal.Signals((self.status or 0) - 128).name} killed it"
         with contextlib.suppress(OSError):
             lines = read_regular(self.log).decode(errors="replace").splitlines()
             if lines:

@@ -393,6 +393,7 @@ def test_a_run_that_a_signal_ends(tmp_path: Path, number: int, state: str) -> No
     job = Sleeper(1, tmp_path, tmp_path, ["-c", code])
     list(play([job], 1, lambda: False, lambda: None))
     assert (job.status, job.state) == (128 + number, state)
+    assert job.complaint() == f"{signal.Signals(number).name} killed it"
 
 
 def test_a_run_that_is_killed_while_it_stops_has_not_failed(tmp_path: Path) -> None:
