@@ -28,8 +28,8 @@ from fastpong.agents import AGENTS
 from fastpong.envs.choice import EMULATORS
 from fastpong.envs.games import PONG
 from fastpong.envs.variants import VARIANTS
-from fastpong.settings.cores import available_cores as available_cores
 from fastpong.runtime.cluster.address import ALL, LOCAL, check_pool, in_cluster
+from fastpong.settings.cores import available_cores as available_cores
 from fastpong.settings.fields import check, fields, option, plain_values
 from fastpong.settings.rules import check_stages
 from fastpong.settings.stages import AgentSettings, Stage
