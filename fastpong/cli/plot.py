@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +122,7 @@ def plot(
         raise click.UsageError("--terminal and --csv -: expected one of them, both are printed")
     if output is not None:
         check_output(output)
-    if numbers not in (None, "-"):
+    if numbers not in (None, "-") and not _is_special(Path(str(numbers))):
         files.check_output(Path(str(numbers)))
     curves, notes = read_curves(runs or [_newest()], axis, window)
     if not curves:
@@ -183,7 +184,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
 
     Raises PlotError for a file that cannot be written.
     """
-    from fastpong.storage.files import reason, write_atomically
+    from fastpong.storage.files import reason
     from fastpong.viewing.curves import PlotError
     from fastpong.viewing.groups import table
 
@@ -193,10 +194,28 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
         say(text.getvalue().rstrip("\n"))
         return
     try:
-        write_atomically(Path(target), text.getvalue().encode("utf-8", errors="replace"))
+        _put(Path(target), text.getvalue().encode("utf-8", errors="replace"))
     except OSError as error:
         raise PlotError(f"--csv: cannot write {target}: {reason(error)}") from error
     say(f"wrote {target}")
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether it is a pipe to another program, or a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file whole, or into a pipe that someone reads."""
+    from fastpong.storage.files import write_atomically
+
+    if not _is_special(path):
+        write_atomically(path, data)
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)  # never wait for a reader
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
 
 
 def _explained(groups: Sequence[Group], window: int, band: str) -> str:

@@ -88,7 +88,7 @@ def test_a_handful_of_checkpoints_is_asked_for(tmp_path: Path) -> None:
     told = list(results)  # none of them has its own number
     assert len(told) == 6
     assert all(isinstance(sentence, str) for sentence in told)
-    assert "00000000" in str(told[0])
+    assert "00000001" in str(told[0])
     assert "00000039" in str(told[-1])
     assert (
         list(evaluate_checkpoints(tmp_path, episodes=1, workers=1, seed=0, stop=lambda: True)) == []
