@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -96,7 +97,7 @@ def _none_negative(name: str, values: Array) -> None:
 
 def lines(array: Array) -> Array:
     """Return it as rows of its last axis."""
-    return array.reshape(-1, array.shape[-1])
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def ravel(array: Array) -> Array:

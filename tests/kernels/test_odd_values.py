@@ -38,10 +38,6 @@ SIZES = [
     for item in declaration(name).flat()
     if isinstance(item, Size)
 ]
-OPTIONS = {
-    "accumulate": ("policy_backward", "dense_backward", "sparse_policy_backward"),
-    "greedy": (),
-}
 
 
 @pytest.fixture(scope="module", params=["cython", "numpy"])
@@ -266,9 +262,9 @@ def test_the_reported_call() -> None:
 
 @pytest.mark.parametrize("first", range(0, 1500, 250))
 def test_bent_arrays(first: int) -> None:
-    """As ``fuzz_kernels`` bends them for as long as one likes."""
+    """As ``fuzz_kernels`` bends them for as long as one likes, there by Numba, too."""
     for number in range(first, first + 250):
-        fuzz_kernels.bend_a_call(7, number)
+        fuzz_kernels.bend_a_call(7, number, ("cython", "numpy"))
 
 
 def test_every_declared_number_is_among_them() -> None:

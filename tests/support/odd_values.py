@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -190,8 +192,8 @@ def bent(rng: Rng, value: Any) -> Any:
     array: Any = value
     for _ in range(rng.integers(1, 3)):
         if isinstance(array, np.ndarray) and array.ndim:
-            try:
+            # NumPy cannot bend all of them so, each for a reason of its own.
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 array = BENDS[rng.integers(len(BENDS))](rng, array)
-            except (TypeError, ValueError, IndexError, OverflowError):  # of NumPy: not bent so
-                continue
     return array
