@@ -38,7 +38,7 @@ class Environment:
     wrappers: tuple[str, ...] = ()
 
 
-def read_environment(env: Any) -> Environment:
+def read_environment(env: object) -> Environment:
     """Read an environment's settings.
 
     env : of gymnasium, single or vector, or of Stable-Baselines3
@@ -80,7 +80,7 @@ def differences(found: Environment, trained: Variant) -> list[str]:
     return sentences
 
 
-def _settings(env: Any) -> Mapping[str, Any]:
+def _settings(env: object) -> Mapping[str, Any]:
     """Return the arguments that the environment was made with."""
     inner = getattr(env, "unwrapped", env)
     first = getattr(inner, "envs", None)
@@ -92,13 +92,13 @@ def _settings(env: Any) -> Mapping[str, Any]:
     return getattr(_spec(env), "kwargs", {})
 
 
-def _other_game(env: Any) -> str | None:
+def _other_game(env: object) -> str | None:
     """Return the name of an environment that is not Pong by its name, None for others."""
     name = getattr(_spec(env), "id", None)
     return name if isinstance(name, str) and "pong" not in name.lower() else None
 
 
-def _spec(env: Any) -> Any:
+def _spec(env: object) -> Any:
     spec = getattr(env, "spec", None)
     if spec is None and hasattr(env, "get_attr"):  # Stable-Baselines3's in other processes
         with suppress(AttributeError):
@@ -106,7 +106,7 @@ def _spec(env: Any) -> Any:
     return spec
 
 
-def _wrappers(env: Any) -> tuple[str, ...]:
+def _wrappers(env: object) -> tuple[str, ...]:
     """Return the names of wrappers that matter, from outside in."""
     first = getattr(env, "envs", None)
     if first:

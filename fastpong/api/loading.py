@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 from fastpong.api.policy import Policy
 from fastpong.arrays import Arrays
@@ -14,7 +13,7 @@ from fastpong.training.evaluation import Player, restore
 
 
 def load(
-    source: str | Path, *, env: Any = None, seed: int = 0, backend: str | None = None
+    source: str | Path, *, env: object = None, seed: int = 0, backend: str | None = None
 ) -> Policy:
     """Load a trained agent as a policy.
 

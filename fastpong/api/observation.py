@@ -7,7 +7,7 @@ colours has a value in one of them that is background in another.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Screens(NamedTuple):
     batch: bool
 
 
-def read_screens(observation: Any) -> Screens:
+def read_screens(observation: object) -> Screens:
     """Return the screens of an observation.
 
     observation : uint8 of shape (210, 160) for palette indices or gray values, (210, 160, 1), or
@@ -57,7 +57,7 @@ def read_screens(observation: Any) -> Screens:
 
     Raises TypeError for another dtype, ValueError for another shape.
     """
-    array = np.asarray(observation)
+    array = given = np.asarray(observation)
     if array.dtype != np.uint8:
         raise TypeError(
             f"observation: expected uint8 screens, got {_named(observation, array)}; {_WAY_OUT}"
@@ -69,7 +69,7 @@ def read_screens(observation: Any) -> Screens:
     if array.ndim not in (2, 3) or array.shape[-2:] != SHAPE or not array.size:
         raise ValueError(
             f"observation: expected a screen of shape (210, 160, 3), (210, 160) or a batch of "
-            f"them, got {np.shape(observation)}; {_WAY_OUT}"
+            f"them, got {given.shape}; {_WAY_OUT}"
         )
     batch = array.ndim == 3
     return Screens(array if batch else array[None], batch)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastpong.acting.screens import ScreenPlayer
 from fastpong.api.environment import ALL_ACTIONS, differences, read_environment
@@ -71,11 +72,11 @@ class Policy:
 
     def predict(
         self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
+        observation: ArrayLike,
+        state: object = None,
+        episode_start: ArrayLike | None = None,
         deterministic: bool = False,
-    ) -> tuple[Any, None]:
+    ) -> tuple[Array | np.int64, None]:
         """Return the action for an observation, and None for a state.
 
         observation   : a screen or a batch of n screens, see ``read_screens``
@@ -95,7 +96,7 @@ class Policy:
         actions = np.array([self._actions.index(move) for move in chosen], np.int64)
         return (actions if batch else actions[0]), None
 
-    def check(self, env: Any, *, stacklevel: int = 2) -> list[str]:
+    def check(self, env: object, *, stacklevel: int = 2) -> list[str]:
         """Compare an environment with that of training.
 
         It warns once. Actions are numbered as the environment has them from here on.
@@ -135,7 +136,7 @@ class Policy:
             self._episode += 1
 
 
-def _flags(episode_start: Any, count: int) -> Array:
+def _flags(episode_start: ArrayLike | None, count: int) -> Array:
     """Return a flag for each environment."""
     if episode_start is None:
         return np.zeros(count, bool)

@@ -82,7 +82,7 @@ def train(
 
 
 def _new_config(
-    recipe: str | None, env: str | None, agent: str | None, changes: Mapping[str, Any]
+    recipe: str | None, env: str | None, agent: str | None, changes: Mapping[str, object]
 ) -> Config:
     """Return the settings of a new run, whose initial weights fit."""
     source = changes.get("init_from")

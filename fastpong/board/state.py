@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from fastpong.board.library import Library, metrics_path, newest_checkpoint
 from fastpong.board.metrics import GrowingMetrics, read_tail
@@ -32,7 +31,7 @@ class State:
         self._about: dict[tuple[Path, int], str] = {}
         self._tails: dict[Path, tuple[tuple[int, int], list[Row]]] = {}
 
-    def tell(self, chosen: Sequence[str], axis: str) -> dict[str, Any]:
+    def tell(self, chosen: Sequence[str], axis: str) -> dict[str, object]:
         """Return the list of runs, and the charts of chosen ones.
 
         chosen : names of runs. Those that are gone are left out
@@ -61,7 +60,7 @@ class State:
         except Exception:  # a damaged run costs the others nothing, and its summary says so
             return None
 
-    def _guarded_summary(self, name: str, directory: Path) -> dict[str, Any]:
+    def _guarded_summary(self, name: str, directory: Path) -> dict[str, object]:
         try:
             return self._summary(name, directory)
         except Exception as error:
@@ -82,7 +81,7 @@ class State:
             metrics = self._metrics.setdefault(path, GrowingMetrics(path, name))
         return metrics.read()
 
-    def _summary(self, name: str, directory: Path) -> dict[str, Any]:
+    def _summary(self, name: str, directory: Path) -> dict[str, object]:
         path = metrics_path(directory)
         rows = self._tail(path) if path else []
         checkpoint = newest_checkpoint(directory)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastpong.arrays import Array
@@ -104,14 +102,15 @@ ATARI_FRAME_RGB = _frame("atari_frame_rgb", False)
 ATARI_FRAME_RGB_BATCH = _frame("atari_frame_rgb", True)
 
 
-def _rank(array: object) -> Any:
+def _rank(array: object) -> int:
     """Return the number of axes of an array, or of anything like it."""
-    return getattr(array, "ndim", 0)
+    rank: int = getattr(array, "ndim", 0)
+    return rank
 
 
 def _is_rgb(frame: Array) -> bool:
     """Return whether the last axis is red, green and blue."""
-    return bool(_rank(frame) == 4 or (_rank(frame) == 3 and frame.shape[2] == 3))
+    return _rank(frame) == 4 or (_rank(frame) == 3 and frame.shape[2] == 3)
 
 
 class Atari(Runner):

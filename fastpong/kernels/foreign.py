@@ -47,7 +47,7 @@ def is_array(value: object) -> bool:
     return hasattr(kind, "__array__") or hasattr(kind, "__dlpack__")
 
 
-def dtype_of(value: object) -> np.dtype[Any] | None:
+def dtype_of(value: object) -> np.dtype[np.generic] | None:
     """Return the dtype of an array of one axis or more."""
     if not is_array(value):
         return None
@@ -58,7 +58,7 @@ def dtype_of(value: object) -> np.dtype[Any] | None:
     return array.dtype if array.ndim else None
 
 
-def _refuse(name: str, value: Any) -> None:
+def _refuse(name: str, value: object) -> None:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name}: expected a plain array, got a masked one, whose mask would be ignored; pass "
@@ -77,7 +77,7 @@ def _refuse(name: str, value: Any) -> None:
         )
 
 
-def _on_cpu(value: Any) -> bool:
+def _on_cpu(value: object) -> bool:
     device = getattr(value, "__dlpack_device__", None)
     try:
         return device is None or device()[0] in ON_CPU

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastpong.kernels.backend import Backend, get_backend
 from fastpong.kernels.foreign import is_array, plain
 
 Shape = tuple[int, ...]
-State = Mapping[str, Any]
+State = Mapping[str, object]
 Compat = Literal["sb3", "gymnasium"]
 
 
@@ -52,17 +52,18 @@ class RunningMeanStd(Stateful):
     ) -> None:
         self.shape = _shape(shape)
         self.backend = (backend or get_backend()).name
-        self.raw: Any = get_backend(self.backend).raw.family("statistics")
+        self.raw = get_backend(self.backend).raw.family("statistics")
         size = math.prod(self.shape)
         self.row_mean: Doubles = np.zeros(size)
         self.row_var: Doubles = np.ones(size)
         self.counted: Doubles = np.full(1, _above_zero("epsilon", epsilon))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name != "raw"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, raw=get_backend(state["backend"]).raw.family("statistics"))
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self.raw = get_backend(self.backend).raw.family("statistics")
 
     @property
     def mean(self) -> Doubles:

@@ -84,7 +84,7 @@ class ReplayBuffer:
     def _begin(self, settings: ReplaySettings, backend: str | None) -> None:
         """Allocate an empty buffer."""
         self.settings, self._backend = settings, backend
-        self._raw: Any = get_backend(backend).raw.family("replay")
+        self._raw = get_backend(backend).raw.family("replay")
         self._input, self._storage = StepInput(settings), settings.storage()
         # The newest slot of each environment, its slots in use, whether its episode goes on.
         self._heads: Array = np.array([(-1, 0, 0)] * settings.n_envs, np.int64)
@@ -96,10 +96,10 @@ class ReplayBuffer:
         rows = settings.n_envs * settings.slots
         self.tree = None if settings.prioritized is None else SumTree(rows, backend)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: v for name, v in vars(self).items() if name not in ("_raw", "_known")}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state, _known=(None, [], None))
         self._raw = get_backend(self._backend).raw.family("replay")
 

@@ -10,8 +10,9 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -25,7 +26,7 @@ MAX_SETTINGS_BYTES = 1 << 20
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
-def write(path: Path, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+def write(path: Path, settings: Mapping[str, object], arrays: Mapping[str, Array]) -> None:
     """Write a file whole or not at all."""
     text = json.dumps({"format": FORMAT, "version": VERSION} | dict(settings))
     members = {SETTINGS: np.frombuffer(text.encode("ascii"), np.uint8)} | dict(arrays)
@@ -66,11 +67,11 @@ class Reader:
                     f"{name} of shape {shape}, {dtype}, not {array.shape}, {array.dtype}"
                 )
             for row in array if array.ndim > 1 else [array]:
-                _fill(member, row)
+                _fill(cast(BufferedIOBase, member), row)
             _end(member)
 
 
-def _fill(member: Any, array: Array) -> None:
+def _fill(member: BufferedIOBase, array: Array) -> None:
     room = array.reshape(-1).view(np.uint8).data
     while len(room):
         size = member.readinto(room)
@@ -79,7 +80,7 @@ def _fill(member: Any, array: Array) -> None:
         room = room[size:]
 
 
-def _end(member: Any) -> None:
+def _end(member: IO[bytes]) -> None:
     """Reach the end, where the CRC is verified."""
     if member.read(1):
         raise ValueError("bytes after an array")

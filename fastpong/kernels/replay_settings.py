@@ -122,7 +122,7 @@ class ReplaySettings(NamedTuple):
             )
         return found
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return them as JSON."""
         priority = None if self.prioritized is None else list(self.prioritized)
         dtypes = {"dtype": self.dtype.str, "action_dtype": self.action_dtype.str}

@@ -7,7 +7,7 @@ then arguments are checked one by one, and converted or refused with a reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy import empty
@@ -38,6 +38,12 @@ REFUSALS = (TypeError, ValueError)
 """Raised by raw Cython kernels for arrays of another dtype, rank or layout."""
 
 
+class _Saved(TypedDict):
+    capacity: int
+    backend: str | None
+    priorities: Doubles
+
+
 class SumTree:
     """Hold priorities, and sample indices in proportion to them.
 
@@ -61,7 +67,7 @@ class SumTree:
         if self.capacity > LARGEST:
             raise ValueError(f"capacity: expected at most 2^44 priorities, got {self.capacity}")
         chosen = get_backend(backend)
-        self._backend, self._raw = backend, cast(Any, chosen.raw.family("replay"))
+        self._backend, self._raw = backend, chosen.raw.family("replay")
         self._refuses = chosen.name == "cython"  # the others trust their arguments
         size, self._root, self._least = self._raw.tree_layout(self.capacity)
         self.nodes = aligned(size)
@@ -70,11 +76,11 @@ class SumTree:
     def __len__(self) -> int:
         return self.capacity
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> _Saved:
         priorities = self.nodes[: self.capacity].copy()
         return {"capacity": self.capacity, "backend": self._backend, "priorities": priorities}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: _Saved) -> None:
         SumTree.__init__(self, state["capacity"], state["backend"])
         self.update(np.arange(self.capacity), state["priorities"])
 

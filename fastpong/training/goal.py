@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypedDict
 
-Counters: TypeAlias = Mapping[str, Any]
-"""Of ``TrainerState``."""
+
+class Counters(TypedDict):
+    """Count what a run has trained.
+
+    running_mean : None before the first episode
+    recent       : the last returns, ``RECENT`` at most
+    """
+
+    task: int
+    episode: int
+    update: int
+    total_steps: int
+    total_frames: int
+    running_mean: float | None
+    recent: list[float]
+    wall_seconds: float
+    cpu_seconds: float
+
 
 RECENT = 100
 """The last episodic returns that are stored: the longest window of a ``Goal``."""

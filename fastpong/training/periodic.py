@@ -101,9 +101,12 @@ class PeriodicEvaluation:
 
     def _log(self, scores: list[float], lengths: list[int], parameters: Arrays) -> None:
         counters, summary = self._trainer.counters, summarize(scores, lengths)
-        before = {name: counters[name] for name in EvaluationRow._fields[:5]}
         row = EvaluationRow(
-            **before,
+            episode=counters["episode"],
+            update=counters["update"],
+            total_steps=counters["total_steps"],
+            total_frames=counters["total_frames"],
+            wall_seconds=counters["wall_seconds"],
             eval_episodes=summary.episodes,
             mean=summary.mean,
             deviation=summary.deviation,

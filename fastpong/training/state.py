@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastpong.agents.plan import Plan
 from fastpong.arrays import Array, Arrays
+from fastpong.training.goal import Counters
 
 
 @dataclass(frozen=True)
 class TrainerState:
     """Hold a run between two updates, for a checkpoint.
 
-    counters : task, episode, update, total_steps, total_frames, running_mean (None at the very
-               beginning), recent (the last 100 returns), wall_seconds, cpu_seconds
     arrays   : "parameters/<k>/<name>", the weights k versions back, k = 0..lag as far as there
                are so many, and "state/<name>", the learner's
     """
 
-    counters: dict[str, Any]
+    counters: Counters
     arrays: Arrays
 
     @classmethod
@@ -32,7 +30,7 @@ class TrainerState:
         return cls(initial_counters(), arrays)
 
 
-def initial_counters() -> dict[str, Any]:
+def initial_counters() -> Counters:
     """Return the counters before the first episode."""
     return {
         "task": 0,

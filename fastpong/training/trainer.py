@@ -21,7 +21,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from threading import Event
-from typing import Any
 
 from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Game, Learner, PlannedStage, Result
@@ -31,7 +30,7 @@ from fastpong.runtime.cputime import cpu_seconds
 from fastpong.runtime.pool import Task, TaskPool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.storage.tensors import read_into, shapes_of
-from fastpong.training.goal import RECENT, Goal
+from fastpong.training.goal import RECENT, Counters, Goal
 from fastpong.training.state import TrainerState, initial_counters
 from fastpong.training.stats import EpisodeStats
 
@@ -71,7 +70,10 @@ class Trainer:
         self.lag, self.batch = first.stage.settings.lag, first.spec.tasks_per_update
         self.by_batches = first.spec.steps_per_task is not None
         counters = initial_counters() if state is None else state.counters
-        self.counters = {**counters, "recent": [float(score) for score in counters["recent"]]}
+        self.counters: Counters = {
+            **counters,
+            "recent": [float(score) for score in counters["recent"]],
+        }
         self.stage: PlannedStage = plan.at(int(self.counters["task"]))
         if state is None:
             self.learner = first.spec.learner(first, first.spec.initial_parameters(seed), threads)
@@ -150,35 +152,38 @@ class Trainer:
         """
         counters = self.counters
         played_with = self._version(self.plan.version(int(counters["task"])))
-        ended: list[tuple[Game, dict[str, Any]]] = []
+        ended: list[tuple[Game, int, float]] = []
         for number in self._next():
             result = self._played.pop(number)
             self._diagnostics |= self.learner.add(result, played_with)
             counters["task"] += 1
             counters["total_steps"] += result.length
             counters["total_frames"] += result.frames
-            ended += [(game, self._count(game)) for game in result.games]
+            ended += [(game, *self._count(game)) for game in result.games]
         if counters["task"] % self.batch == 0:
             self._update()
         counters["wall_seconds"] = time.monotonic() - self._clock
         # Workers that a signal killed together with their fork server take their share along.
         used = self._cpu_before + cpu_seconds()
         counters["cpu_seconds"] = max(counters["cpu_seconds"], used)
-        names = ("update", "total_steps", "total_frames", "wall_seconds", "cpu_seconds")
-        now = {name: counters[name] for name in names}
         diagnostics = dict(self._diagnostics)
         if ended:
             self._diagnostics.clear()
         return [
             EpisodeStats(
+                episode=episode,
                 score=game.score,
                 length=game.length,
                 frames=game.frames,
+                running_mean=mean,
+                update=counters["update"],
+                total_steps=counters["total_steps"],
+                total_frames=counters["total_frames"],
+                wall_seconds=counters["wall_seconds"],
+                cpu_seconds=counters["cpu_seconds"],
                 diagnostics=diagnostics,
-                **counted,
-                **now,
             )
-            for game, counted in ended
+            for game, episode, mean in ended
         ]
 
     def _update(self) -> None:
@@ -220,16 +225,15 @@ class Trainer:
         self._pair.each(work)
         return metrics
 
-    def _count(self, game: Game) -> dict[str, Any]:
-        """Count an episode, and return its own counters."""
+    def _count(self, game: Game) -> tuple[int, float]:
+        """Count an episode, and return its number and the running mean."""
         counters, keep = self.counters, RUNNING_MEAN_DECAY
-        mean = counters["running_mean"]
-        counters["running_mean"] = (
-            game.score if mean is None else keep * mean + (1 - keep) * game.score
-        )
+        before = counters["running_mean"]
+        mean = game.score if before is None else keep * before + (1 - keep) * game.score
+        counters["running_mean"] = mean
         counters["recent"] = [*counters["recent"], game.score][-RECENT:]
         counters["episode"] += 1
-        return {name: counters[name] for name in ("episode", "running_mean")}
+        return counters["episode"], mean
 
     def _submit(self) -> None:
         """Submit all tasks that can be played."""

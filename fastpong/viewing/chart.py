@@ -11,7 +11,7 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -22,14 +22,19 @@ from fastpong.storage import files
 from fastpong.viewing.curves import Curve, PlotError, axis_scale
 from fastpong.viewing.groups import Group
 
-Axes: TypeAlias = Any
-"""Matplotlib's, imported only when needed and without types."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Style: TypeAlias = str | tuple[float, tuple[float, float]]
+"""Of a line: Matplotlib's name, or (offset, (points on, points off))."""
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
 """Okabe and Ito's, which people of every colour vision tell apart. Yellow is too pale on white."""
 
-_STYLES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+_STYLES: tuple[Style, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
 DPI = 160
 """Pixels of an inch in a PNG."""
 
@@ -51,7 +56,7 @@ def check_output(path: Path) -> None:
     files.check_output(path)
 
 
-def save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+def save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
     """Write a figure as PNG, SVG or PDF.
 
     size : width and height in inches, of 160 pixels in a PNG
@@ -128,7 +133,7 @@ def draw_groups(
     wide = len(groups) > _INSIDE
     size = (8.0 + 3.0 * wide, 4.6)
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         lines = _draw_axes(axes, groups, axis)
         note = "dots: episodes   line: mean of the last " + f"{window}"
@@ -155,7 +160,7 @@ def longest_x(groups: Sequence[Group]) -> float:
     return max(float(curve.x[-1]) for group in groups for curve in group.curves)
 
 
-def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> list[Any]:
+def _draw_axes(axes: Axes, groups: Sequence[Group], axis: str) -> list[Line2D]:
     """Draw groups, and return a line of each."""
     scale, label = axis_scale(axis, longest_x(groups))
     runs = [curve for group in groups for curve in group.curves]
@@ -219,7 +224,7 @@ def _draw_dots(
     )
 
 
-def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any) -> Any:
+def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Style) -> Line2D:
     """Draw a group's band, or its runs' means, and return one of its lines."""
     band = group.band
     if band is None:
@@ -231,8 +236,8 @@ def _draw_group(axes: Axes, group: Group, scale: float, colour: str, style: Any)
 
 
 def _draw_line(
-    axes: Axes, x: Doubles, y: Doubles, colour: str, style: Any
-) -> Any:  # fmt: skip
+    axes: Axes, x: Doubles, y: Doubles, colour: str, style: Style
+) -> Line2D:  # fmt: skip
     # A white edge keeps the mean readable where it crosses its own episodes or another run.
     axes.plot(x, y, color="white", linewidth=3.6, zorder=3, solid_capstyle="round", alpha=0.85)
     (line,) = axes.plot(
@@ -268,7 +273,7 @@ def _dress(axes: Axes, axis: str) -> None:
 
 
 def _label(
-    axes: Axes, groups: Sequence[Group], lines: Sequence[Any], title: str, note: str, wide: bool
+    axes: Axes, groups: Sequence[Group], lines: Sequence[Line2D], title: str, note: str, wide: bool
 ) -> None:
     """Name one group above, several in a legend.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from fastpong.arrays import Doubles
 from fastpong.viewing.chart import save
 from fastpong.viewing.weights import Section, Unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STOPS = np.array(
     [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], np.float64
@@ -107,7 +111,7 @@ def draw_sheet(sections: Sequence[Section], path: Path, title: str) -> None:
     heights = [width * m.pixels.shape[0] / m.pixels.shape[1] for m in drawn]
     total = _HEAD + sum(heights) + _BETWEEN * len(heights)
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         figure.set_layout_engine("none")
         left, top = _MARGIN / _WIDTH, total
         figure.text(left, 1 - 0.3 / total, title, fontsize=12, color=_INK, va="center")
@@ -134,7 +138,7 @@ def _fitted(section: Section) -> Mosaic:
     return mosaic(section, across, round(_DPI * _TEXT), max(1, round(pixels / width)))
 
 
-def _draw_key(figure: Any, middle: float, total: float) -> None:
+def _draw_key(figure: Figure, middle: float, total: float) -> None:
     """Draw the key of the colours.
 
     middle : its height above the bottom, in inches
@@ -148,7 +152,7 @@ def _draw_key(figure: Any, middle: float, total: float) -> None:
     axes.set_axis_off()
 
 
-def _draw_section(axes: Any, section: Section, made: Mosaic) -> None:
+def _draw_section(axes: Axes, section: Section, made: Mosaic) -> None:
     axes.imshow(made.pixels, interpolation="nearest", aspect="equal")
     axes.set_anchor("NW")
     axes.set_axis_off()

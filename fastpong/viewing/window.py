@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.extras import how_to_install, in_short
 from fastpong.viewing.film import PALETTE, Panel
 from fastpong.viewing.games import Moment, Odds
 from fastpong.viewing.keys import Key
 from fastpong.viewing.scene import Caption
+
+if TYPE_CHECKING:
+    import pygame
 
 _NAMES = {"space": " "}
 _UNSEEN = ("offscreen", "dummy")
@@ -88,7 +92,7 @@ class Window:
         width, height = max(1, int(self._size[0] * by)), max(1, int(self._size[1] * by))
         return (columns - width) // 2, (rows - height) // 2, width, height
 
-    def _key(self, event: Any) -> Key | None:
+    def _key(self, event: pygame.event.Event) -> Key | None:
         pygame = self._pygame
         if event.type == pygame.QUIT:
             self.gone = True
@@ -104,7 +108,7 @@ class Window:
         return None
 
 
-def _pygame() -> Any:
+def _pygame() -> ModuleType:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
         import PIL.Image  # noqa: F401

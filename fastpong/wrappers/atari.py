@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
 from fastpong.arrays import Array
-from fastpong.wrappers.drive import Info, Rebuilt, drive_of, need_reset
+from fastpong.wrappers.drive import Rebuilt, drive_of, need_reset
+from fastpong.wrappers.games import Ale, Env, Info, Options, game_of
 from fastpong.wrappers.screens import ColourScreens, GreyScreens, Screens
 
 
@@ -35,7 +36,7 @@ class AtariFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
 
     def __init__(
         self,
-        env: gym.Env[Any, Any],
+        env: Env,
         noop_max: int = 30,
         frame_skip: int = 4,
         screen_size: int | tuple[int, int] = 84,
@@ -73,10 +74,9 @@ class AtariFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
         return Box(0, 1, shape, np.float32) if self.scale_obs else Box(0, 255, shape, np.uint8)
 
     @property
-    def ale(self) -> Any:
+    def ale(self) -> Ale:
         """Return the emulator's interface."""
-        game: Any = self.env.unwrapped
-        return game.ale
+        return game_of(self.env).ale
 
     @property
     def lives(self) -> int:
@@ -84,7 +84,7 @@ class AtariFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
         return self._drive.lives
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: Options | None = None
     ) -> tuple[Array, Info]:
         """Begin an episode, with some frames without action."""
         _, info = self.env.reset(seed=seed, options=options)
@@ -141,13 +141,13 @@ def _checked_size(size: object) -> tuple[int, int]:
     return pair
 
 
-def _check_counts(env: gym.Env[Any, Any], noop_max: int, frame_skip: int) -> None:
+def _check_counts(env: Env, noop_max: int, frame_skip: int) -> None:
     """Refuse counts that cannot be, and a frame skip within the environment."""
     if type(frame_skip) is not int or frame_skip < 1:
         raise ValueError(f"frame_skip: expected an integer of 1 or more, got {frame_skip!r}")
     if type(noop_max) is not int or noop_max < 0:
         raise ValueError(f"noop_max: expected an integer of 0 or more, got {noop_max!r}")
-    game: Any = env.unwrapped
+    game = game_of(env)
     inner = getattr(game, "_frameskip", None)
     if frame_skip > 1 and inner != 1:
         raise ValueError(

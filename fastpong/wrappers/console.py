@@ -11,14 +11,13 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.utils import EzPickle, seeding
 
 from fastpong.arrays import Array
-from fastpong.console.interface import ACTION_MEANINGS, Interface
+from fastpong.console.interface import ACTION_MEANINGS, Interface, Machine
 from fastpong.envs.choice import choose, load_machine
+from fastpong.wrappers.games import Info, Options
 
 OBS_TYPES = ("rgb", "grayscale", "ram", "palette")
 NO_LIMIT = 2**31 - 1
 """Frames of an episode without a limit."""
-
-Info = dict[str, Any]
 
 
 class ConsoleEnv(gym.Env[Array, Any], EzPickle):
@@ -42,7 +41,7 @@ class ConsoleEnv(gym.Env[Array, Any], EzPickle):
     does not play.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 60}  # noqa: RUF012
+    metadata: Info = {"render_modes": ["rgb_array"], "render_fps": 60}  # noqa: RUF012
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class ConsoleEnv(gym.Env[Array, Any], EzPickle):
         )  # fmt: skip
         limit = max_num_frames_per_episode or NO_LIMIT
         machine = load_machine(game, choose(game, "console"), limit)
-        self.ale = Interface(cast(Any, machine), repeat_action_probability)
+        self.ale = Interface(cast(Machine, machine), repeat_action_probability)
         self.render_mode = render_mode
         self._frameskip, self._obs_type = frameskip, obs_type
         actions = self.ale.getLegalActionSet() if full_action_space else machine.actions
@@ -87,7 +86,7 @@ class ConsoleEnv(gym.Env[Array, Any], EzPickle):
         return for_frame_skips, for_actions
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: Options | None = None
     ) -> tuple[Array, Info]:
         """Begin an episode."""
         super().reset(seed=seed, options=options)

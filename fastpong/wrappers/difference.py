@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +13,7 @@ from fastpong import kernels
 from fastpong.arrays import Array
 from fastpong.console.palette import greys_of, palette_of
 from fastpong.geometry import BACKGROUND_REDS, PONG
-from fastpong.wrappers.drive import Info
+from fastpong.wrappers.games import Env, Info, Options
 
 BACKGROUNDS = [0, 34, 228]
 """Palette indices of Pong's backgrounds. Other colours of their reds may have a player's grey."""
@@ -37,9 +37,7 @@ class DifferenceFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConst
     Raises ValueError for an environment of other observations.
     """
 
-    def __init__(
-        self, env: gym.Env[Any, Any], flatten: bool = False, dtype: DTypeLike = "float32"
-    ) -> None:
+    def __init__(self, env: Env, flatten: bool = False, dtype: DTypeLike = "float32") -> None:
         self._dtype = np.dtype(dtype)
         gym.utils.RecordConstructorArgs.__init__(self, flatten=flatten, dtype=self._dtype.name)
         gym.Wrapper.__init__(self, env)
@@ -51,7 +49,7 @@ class DifferenceFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConst
         self.observation_space = Box(-1, 1, self._shape, self._dtype.type)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: Options | None = None
     ) -> tuple[Array, Info]:
         """Begin an episode: no difference."""
         screen, info = self.env.reset(seed=seed, options=options)
@@ -68,7 +66,7 @@ class DifferenceFrame(gym.Wrapper[Array, int, Array, int], gym.utils.RecordConst
         return observation, reward, terminated, truncated, info
 
 
-def _table_of(env: gym.Env[Any, Any]) -> Array | None:
+def _table_of(env: Env) -> Array | None:
     """Return 0 or 1 for every value of a pixel. None: pixels are colours."""
     shape = env.observation_space.shape
     if shape == (*PONG.screen, 3):

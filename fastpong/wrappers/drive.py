@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import cycle
-from typing import Any, Protocol
+from typing import Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -26,14 +26,15 @@ from gymnasium.wrappers import (
     TimeLimit,
 )
 
+from fastpong.arrays import Array
 from fastpong.console.interface import Interface
+from fastpong.wrappers.games import Env, Game, Info, Wrapper, game_of
 
-Info = dict[str, Any]
 Played = tuple[float, bool, bool, int]
 """Reward, terminated, truncated, frames played."""
 
 
-def _name_of(kind: type[Any]) -> str:
+def _name_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -69,35 +70,32 @@ class Drive(Protocol):
         """Return the info of the last frame."""
 
 
-def drive_of(env: gym.Env[Any, Any], life_loss: bool = False) -> Drive:
+def drive_of(env: Env, life_loss: bool = False) -> Drive:
     """Return the fastest driver of an environment.
 
     life_loss : a lost life ends the episode
 
     Raises TypeError for an environment that is no Atari game.
     """
-    game: Any = env.unwrapped
-    if not hasattr(game, "ale") or not hasattr(game.ale, "getScreen"):
-        raise TypeError(
-            f"env: expected an Atari environment, of ale_py or fastpong, got {type(game).__name__}"
-        )
-    between = _between(env)
+    game, between = game_of(env), _between(env)
     names = {_name_of(type(wrapper)) for wrapper in between}
     if not names <= BLIND or not _is_plain(game):
         return StepDrive(env, life_loss)
     if not names <= CHECKS:
         return StepDrive(env, life_loss, _lowest(between))
-    return ConsoleDrive(game) if isinstance(game.ale, Interface) else AleDrive(game, life_loss)
+    if isinstance(game.ale, Interface):
+        return ConsoleDrive(game, game.ale)
+    return AleDrive(game, life_loss)
 
 
-def _is_plain(game: Any) -> bool:
+def _is_plain(game: Game) -> bool:
     """Return whether a step is one frame of one action, and shows a screen."""
     return getattr(game, "_frameskip", None) == 1 and not (
         getattr(game, "continuous", False) or getattr(game, "sound_obs", False)
     )
 
 
-def _between(env: gym.Env[Any, Any]) -> list[gym.Wrapper[Any, Any, Any, Any]]:
+def _between(env: Env) -> list[Wrapper]:
     """Return the wrappers above a game, the lowest last."""
     found = []
     while isinstance(env, gym.Wrapper):
@@ -106,7 +104,7 @@ def _between(env: gym.Env[Any, Any]) -> list[gym.Wrapper[Any, Any, Any, Any]]:
     return found
 
 
-def _lowest(between: list[gym.Wrapper[Any, Any, Any, Any]]) -> gym.Wrapper[Any, Any, Any, Any]:
+def _lowest(between: list[Wrapper]) -> Wrapper:
     """Return the lowest wrapper that does something in ``step``."""
     return [wrapper for wrapper in between if _name_of(type(wrapper)) not in CHECKS][-1]
 
@@ -119,15 +117,16 @@ def need_reset() -> ResetNeeded:
 class Rebuilt(gym.utils.RecordConstructorArgs):
     """Copy and pickle a wrapper by its constructor, as ``EzPickle`` does a game."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        wrapper: Any = self
-        return partial(type(self), **self._saved_kwargs), (wrapper.env,)
+    env: Env
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), **self._saved_kwargs), (self.env,)
 
 
 class AleDrive:
     """Play on ``ale_py.ALEInterface``."""
 
-    def __init__(self, game: Any, life_loss: bool) -> None:
+    def __init__(self, game: Game, life_loss: bool) -> None:
         self.lives = 0
         self._game, self._ale, self._life_loss = game, game.ale, life_loss
         self._actions = game._action_set
@@ -154,9 +153,9 @@ class AleDrive:
 class ConsoleDrive:
     """Play on fastpong's console, which has games without lives only."""
 
-    def __init__(self, game: Any) -> None:
+    def __init__(self, game: Game, ale: Interface) -> None:
         self.lives = 0
-        self._ale, self._actions = game.ale, game._action_set
+        self._ale, self._actions = ale, game._action_set
         self.info = game._get_info
 
     def play(self, action: int, count: int) -> Played:
@@ -171,18 +170,18 @@ class ConsoleDrive:
         return reward, False, False, played
 
 
-class Frames(gym.Wrapper[Any, Any, Any, Any]):
+class Frames(Wrapper):
     """Step a game frame by frame, with blank observations."""
 
-    def __init__(self, game: Any) -> None:
-        super().__init__(game)
-        self._game = game
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self._game = game = game_of(env)
         self._act, self._ale, self._actions = game.ale.act, game.ale, game._action_set
         # Two by turns: gymnasium's check warns of an array that comes twice in a row.
-        shape = game.observation_space.shape or ()
+        shape = env.observation_space.shape or ()
         self._blank = cycle(np.zeros((2, *shape), np.uint8)).__next__
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
+    def step(self, action: int) -> tuple[Array, float, bool, bool, Info]:
         """Play an action for a frame."""
         ale, reward = self._ale, float(self._act(self._actions[action]))
         ends = ale.game_over(with_truncation=False), ale.game_truncated()
@@ -197,15 +196,14 @@ class StepDrive:
 
     def __init__(
         self,
-        env: gym.Env[Any, Any],
+        env: Env,
         life_loss: bool,
-        lowest: gym.Wrapper[Any, Any, Any, Any] | None = None,
+        lowest: Wrapper | None = None,
     ) -> None:
         self.lives = 0
         self._env, self._life_loss, self._info = env, life_loss, Info()
-        self._game: Any = env.unwrapped
-        self._lowest = lowest
-        self._frames = None if lowest is None else Frames(self._game)
+        self._game, self._lowest = game_of(env), lowest
+        self._frames = None if lowest is None else Frames(env.unwrapped)
 
     def info(self) -> Info:
         """Return the info of the last frame."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from fastpong import kernels
 from fastpong.arrays import Array
 from fastpong.console.palette import greys_of, palette_of
+from fastpong.wrappers.games import Ale
 
 
 class Screens:
@@ -72,7 +72,7 @@ class GreyScreens(Screens):
     shows at the first reset. Should they ever differ, greys or colours are read in their place.
     """
 
-    def __init__(self, ale: Any, size: tuple[int, int], compat: str) -> None:
+    def __init__(self, ale: Ale, size: tuple[int, int], compat: str) -> None:
         super().__init__(ale.getScreen, ale.getScreenDims(), size)
         self._compat, in_grey = compat, compat == "gymnasium"
         self._ale, self._checked = ale, False
@@ -112,7 +112,7 @@ class ColourScreens(Screens):
     ale : of ale_py or of fastpong's console
     """
 
-    def __init__(self, ale: Any, size: tuple[int, int]) -> None:
+    def __init__(self, ale: Ale, size: tuple[int, int]) -> None:
         super().__init__(ale.getScreenRGB, (*ale.getScreenDims(), 3), size)
 
     def frame(self, pooled: bool = True) -> Array:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
 from fastpong.arrays import Array
-from fastpong.wrappers.drive import Info, Rebuilt, drive_of, need_reset
+from fastpong.wrappers.drive import Rebuilt, drive_of, need_reset
+from fastpong.wrappers.games import Env, Info, Options, game_of
 from fastpong.wrappers.screens import GreyScreens
 
 
@@ -31,7 +30,7 @@ class MaxAndSkipFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
 
     def __init__(
         self,
-        env: gym.Env[Any, Any],
+        env: Env,
         skip: int = 4,
         screen_size: int = 84,
         compat: str = "sb3",
@@ -47,14 +46,13 @@ class MaxAndSkipFrame(Rebuilt, gym.Wrapper[Array, int, Array, int]):
             raise ValueError(f"compat: expected 'sb3' or 'cleanrl', got {compat!r}")
         self._skip, self._has_channel, self._has_reset = skip, compat == "sb3", False
         self._drive = drive_of(env)
-        game: Any = env.unwrapped
         size = (screen_size, screen_size)
-        self._screens = GreyScreens(game.ale, size, compat)
+        self._screens = GreyScreens(game_of(env).ale, size, compat)
         shape = (*size, 1) if self._has_channel else size
         self.observation_space = Box(0, 255, shape, np.uint8)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: Options | None = None
     ) -> tuple[Array, Info]:
         """Begin an episode. The screens of the one before stay, as they do in MaxAndSkipEnv."""
         _, info = self.env.reset(seed=seed, options=options)

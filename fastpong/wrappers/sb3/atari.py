@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gymnasium as gym
 from stable_baselines3.common import atari_wrappers as sb3
 
 from fastpong.arrays import Array
-from fastpong.wrappers.drive import Info, drive_of
+from fastpong.wrappers.drive import drive_of
+from fastpong.wrappers.games import Env, Info, game_of
 from fastpong.wrappers.skip import MaxAndSkipFrame
 
 
@@ -18,14 +17,14 @@ class NoopReset(sb3.NoopResetEnv):  # type: ignore[misc]
     The observation is that of before these frames: MaxAndSkipFrame looks at the screen itself.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], noop_max: int = 30) -> None:
+    def __init__(self, env: Env, noop_max: int = 30) -> None:
         super().__init__(env, noop_max)
         self._drive = drive_of(env)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.env, self.noop_max)
 
-    def reset(self, **options: Any) -> tuple[Array, Info]:
+    def reset(self, **options: object) -> tuple[Array, Info]:
         """Begin an episode."""
         observation, info = self.env.reset(**options)
         noops = self.override_num_noops
@@ -56,7 +55,7 @@ class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
 
     def __init__(
         self,
-        env: gym.Env[Any, Any],
+        env: Env,
         noop_max: int = 30,
         frame_skip: int = 4,
         screen_size: int = 84,
@@ -64,7 +63,7 @@ class AtariWrapper(sb3.AtariWrapper):  # type: ignore[misc]
         clip_reward: bool = True,
         action_repeat_probability: float = 0.0,
     ) -> None:
-        game: Any = env.unwrapped
+        game = game_of(env)
         if action_repeat_probability > 0.0:
             env = sb3.StickyActionEnv(env, action_repeat_probability)
         if noop_max > 0:

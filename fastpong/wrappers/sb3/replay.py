@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.vec_env import VecNormalize
 from torch.nn import functional
 
 from fastpong.arrays import Array, Order
@@ -23,13 +24,13 @@ class PrioritizedSamples(NamedTuple):
     indices : (B,) int64, for ``PrioritizedReplayBuffer.update_priorities``
     """
 
-    observations: Any
-    actions: Any
-    next_observations: Any
-    dones: Any
-    rewards: Any
-    discounts: Any
-    weights: Any
+    observations: torch.Tensor
+    actions: torch.Tensor
+    next_observations: torch.Tensor
+    dones: torch.Tensor
+    rewards: torch.Tensor
+    discounts: torch.Tensor | None
+    weights: torch.Tensor
     indices: Order
 
 
@@ -51,11 +52,11 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
 
     def __init__(
         self,
-        *args: Any,
+        *args: object,
         alpha: float = 0.6,
         beta: float = 0.4,
         epsilon: float = 1e-6,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.alpha = checks.fraction("alpha", alpha)
@@ -64,7 +65,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         self.tree = SumTree(self.buffer_size * self.n_envs)
         self._highest = 1.0
 
-    def add(self, *args: Any, **kwargs: Any) -> None:
+    def add(self, *args: object, **kwargs: object) -> None:
         """Store a step of every environment, with the highest priority so far."""
         row = self.pos
         super().add(*args, **kwargs)
@@ -77,7 +78,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         super().reset()
         self.tree, self._highest = SumTree(len(self.tree)), 1.0
 
-    def sample(self, batch_size: int, env: Any = None) -> PrioritizedSamples:
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedSamples:
         """Sample a batch.
 
         env : a ``VecNormalize`` that normalises it, or None
@@ -90,7 +91,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         weights = (priorities / self.tree.min()) ** -self.beta
         return self._gather(rows, weights, env)
 
-    def update_priorities(self, indices: Order, td_errors: Any) -> None:
+    def update_priorities(self, indices: Order, td_errors: torch.Tensor | Array) -> None:
         """Set the priorities of a batch's transitions.
 
         indices   : (B,) int64, of the batch
@@ -111,12 +112,14 @@ class PrioritizedReplayBuffer(ReplayBuffer):  # type: ignore[misc]
         first = row * self.n_envs
         self.tree.update(np.arange(first, first + self.n_envs), np.full(self.n_envs, priority))
 
-    def _get_samples(self, batch_inds: Array, env: Any = None) -> PrioritizedSamples:
+    def _get_samples(
+        self, batch_inds: Array, env: VecNormalize | None = None
+    ) -> PrioritizedSamples:
         """Return the batch of some steps, each of an environment that is drawn as SB3 does."""
         envs = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))
         return self._gather(batch_inds * self.n_envs + envs, np.ones(len(batch_inds)), env)
 
-    def _gather(self, rows: Order, weights: Array, env: Any) -> PrioritizedSamples:
+    def _gather(self, rows: Order, weights: Array, env: VecNormalize | None) -> PrioritizedSamples:
         """Return the batch of some rows, by the formulas of ``ReplayBuffer._get_samples``."""
         steps, envs = np.divmod(rows, self.n_envs)
         if self.optimize_memory_usage:
@@ -147,7 +150,11 @@ class PrioritizedDQN(DQN):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *args: Any, replay_buffer_class: Any = None, final_beta: float = 1.0, **kwargs: Any
+        self,
+        *args: object,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        final_beta: float = 1.0,
+        **kwargs: object,
     ) -> None:
         self.final_beta = checks.fraction("final_beta", final_beta)
         chosen = replay_buffer_class or PrioritizedReplayBuffer
@@ -180,7 +187,7 @@ class PrioritizedDQN(DQN):  # type: ignore[misc]
         self.logger.record("train/loss", np.mean(losses))
         self.logger.record("train/beta", buffer.beta)
 
-    def _loss(self, batch: PrioritizedSamples) -> tuple[Any, Any]:
+    def _loss(self, batch: PrioritizedSamples) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the temporal-difference errors, (B, 1), and the weighted mean loss."""
         with torch.no_grad():
             later = self.q_net_target(batch.next_observations).max(dim=1).values.reshape(-1, 1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from fastpong import kernels
@@ -19,7 +18,7 @@ class GaeRolloutBuffer(RolloutBuffer):  # type: ignore[misc]
     the largest advantage.
     """
 
-    def compute_returns_and_advantage(self, last_values: Any, dones: Array) -> None:
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: Array) -> None:
         """Write ``advantages`` and ``returns``.
 
         last_values : tensor (n_envs, 1) or (n_envs,), of the observations after the last step
