@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +21,8 @@ pytest.importorskip("ray")
 
 import ray_nodes
 
+from fastpong.runtime.cluster import leftovers
+
 
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[ray_nodes.Nodes]:
@@ -33,7 +35,7 @@ def nodes() -> Iterator[ray_nodes.Nodes]:
         yield nodes
         nodes.close()
     finally:
+        leftovers.remove(Path(directory))
         os.environ.pop("RAY_TMPDIR")
         if before is not None:
             os.environ["RAY_TMPDIR"] = before
-        shutil.rmtree(directory, ignore_errors=True)

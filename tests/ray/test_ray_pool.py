@@ -159,20 +159,24 @@ def test_a_straggler_makes_nobody_wait(nodes: Nodes, local: Any) -> None:
 
 
 def test_a_node_joins(nodes: Nodes, local: Any) -> None:
+    """And plays what is left."""
     nodes.want(1)
     seen: list[int] = []
 
-    def join_and_wait(pool: Any, trainer: Any) -> bool:
-        if trainer.counters["update"] >= 1 and nodes.count == 1:
+    def ready(pool: Any) -> int:
+        pool.serve(0.1)
+        return len(pool._crew.ready)
+
+    def join(pool: Any, trainer: Any) -> bool:
+        if trainer.counters["update"] == 2 and not seen:
+            seen.append(until(lambda: ready(pool)))
             nodes.want(2)
-        seen.append(pool.workers)
-        if trainer.counters["update"] == 2:  # the last of them are played by two
-            until(lambda: pool.collect(0.1) or pool.workers == 2)
+            seen.append(until(lambda: ready(pool) > 1))
         return False
 
-    found = run("ppo", opener(nodes.address), hook=join_and_wait)
+    found = run("ppo", opener(nodes.address), hook=join)
     assert same_arrays(found.arrays, local("ppo").arrays)
-    assert seen[0] == 1
+    assert seen == [1, True] and found.restarts == 0
 
 
 def test_a_full_object_store(nodes: Nodes, local: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -25,7 +27,7 @@ class Nodes:
             "include_dashboard": False,
             "object_store_memory": STORE,
         }
-        self._cluster = Cluster(initialize_head=True, head_node_args=options)
+        self._cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=options))
         self._nodes: list[Any] = []
 
     @property
@@ -41,7 +43,7 @@ class Nodes:
 
     def add(self, **options: Any) -> None:
         options = {"num_cpus": 1, "object_store_memory": STORE} | options
-        self._nodes.append(self._cluster.add_node(**options))
+        self._nodes.append(_patiently(lambda: self._cluster.add_node(**options)))
 
     @property
     def count(self) -> int:
@@ -65,6 +67,14 @@ class Nodes:
         if ray.is_initialized():
             ray.shutdown()
         self._cluster.shutdown()
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start a node, which gives itself half a minute: too little on a busy machine."""
+    for _ in range(3):
+        with contextlib.suppress(Exception):
+            return start()
+    return start()
 
 
 def _free_port() -> int:

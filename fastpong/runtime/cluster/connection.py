@@ -26,6 +26,9 @@ from fastpong.runtime.pool import WorkerError
 CONNECT_SECONDS = 5.0
 """For an address to answer, and again for it to speak Ray's protocol."""
 
+STARTS = 3
+"""Of a Ray of our own. It gives itself half a minute, which a busy machine may exceed."""
+
 _STORE_BYTES = 512 * 2**20
 
 
@@ -70,11 +73,21 @@ class Connection:
 
     def _open_own(self, cpus: int) -> None:
         leftovers.sweep()
-        self._directory = leftovers.make_directory()
         self._set_environment({
             "RAY_AUTH_TOKEN": _token(),
             "RAY_USAGE_STATS_ENABLED": "0",
         })  # fmt: skip
+        for left in reversed(range(STARTS)):
+            self._directory = leftovers.make_directory()
+            try:
+                self._start(cpus)
+                return
+            except Exception:
+                if not left:
+                    raise
+                self._end()
+
+    def _start(self, cpus: int) -> None:
         self.ray.init(
             address="local",
             num_cpus=cpus,
@@ -86,6 +99,14 @@ class Connection:
             _node_ip_address="127.0.0.1",
             _temp_dir=str(self._directory),
         )
+
+    def _end(self) -> None:
+        """End a Ray of our own, or a part of it that has started."""
+        with contextlib.suppress(Exception):
+            self.ray.shutdown()
+        if self._directory is not None:
+            leftovers.remove(self._directory)
+            self._directory = None
 
     @property
     def cpus(self) -> int:
@@ -102,17 +123,14 @@ class Connection:
 
         May be called again.
         """
-        with contextlib.suppress(Exception), _own_handlers():
-            self.ray.shutdown()
+        with _own_handlers():
+            self._end()
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
         self._before = {}
-        if self._directory is not None:
-            leftovers.remove(self._directory)
-            self._directory = None
 
 
 @cache

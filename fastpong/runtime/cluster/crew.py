@@ -14,7 +14,7 @@ from typing import Any
 
 from fastpong.runtime.cluster.actor import REFUSED, RayWorker
 from fastpong.runtime.cluster.connection import Connection
-from fastpong.runtime.pool import WorkerError
+from fastpong.runtime.pool import Task, WorkerError
 from fastpong.runtime.worker import BROKEN
 
 LOOK_SECONDS = 1.0
@@ -37,6 +37,25 @@ class Hand:
     since: float = 0.0
 
 
+@dataclass(eq=False)
+class Job:
+    """Hold a task.
+
+    weights : reference of its version
+    failed  : times that it was lost
+    since   : the time when it was given out last
+    holders : actors that have it
+    """
+
+    task: Task
+    message: bytes
+    weights: Any
+    failed: int = 0
+    since: float = 0.0
+    done: bool = False
+    holders: list[Hand] = field(default_factory=list)
+
+
 class Crew:
     """Keep actors alive.
 
@@ -56,6 +75,7 @@ class Crew:
         ray = connection.ray
         self._connection, self._ray, self._prepared = connection, ray, prepared
         self._workers, self._attempts = workers, attempts
+        self._cargo: Any = None
         # No restart by Ray, and tasks at most once: what is lost is given out again by the pool.
         self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RayWorker)
         self.ready: dict[Hand, None] = {}
@@ -79,9 +99,11 @@ class Crew:
         cpus = self._connection.cpus
         there = len(self.ready) + len(self.starting) + len(self._refused)
         self.wanted = max(1, min(self._workers, cpus))
+        if self._cargo is None:
+            self._cargo = self._ray.put(self._prepared[0])
         for _ in range(there, self.wanted):
             hand = Hand(self._kind.remote())
-            self.starting[hand.actor.prepare.remote(*self._prepared)] = hand
+            self.starting[hand.actor.prepare.remote(self._cargo, *self._prepared[1:])] = hand
         if self.ready:
             self._alone_since = now
         elif now - self._alone_since > PATIENCE_SECONDS:

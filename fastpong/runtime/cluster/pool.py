@@ -16,13 +16,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.runtime.cluster import alike
 from fastpong.runtime.cluster.actor import pickled
 from fastpong.runtime.cluster.connection import Connection
-from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand
+from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand, Job
 from fastpong.runtime.cluster.lateness import Lateness
 from fastpong.runtime.pool import PoolState, Task, WorkerError, check_timeout
 from fastpong.runtime.worker import ERROR
@@ -33,25 +32,6 @@ if TYPE_CHECKING:
 
 GET_SECONDS = 5.0
 """For a result that is ready but does not come: its node may have gone meanwhile."""
-
-
-@dataclass(eq=False)
-class _Job:
-    """Hold a task.
-
-    weights : reference of its version
-    failed  : times that it was lost
-    since   : the time when it was given out last
-    holders : actors that have it
-    """
-
-    task: Task
-    message: bytes
-    weights: Any
-    failed: int = 0
-    since: float = 0.0
-    done: bool = False
-    holders: list[Hand] = field(default_factory=list)
 
 
 class RayPool:
@@ -84,8 +64,8 @@ class RayPool:
         cargo = pickled(make_player, arguments)
         self._weights, self._attempts = weights, attempts
         self._versions: dict[int, tuple[int, Any]] = {}  # slot -> version published there
-        self._queue: deque[_Job] = deque()
-        self._given: dict[Any, tuple[Hand, _Job]] = {}
+        self._queue: deque[Job] = deque()
+        self._given: dict[Any, tuple[Hand, Job]] = {}
         self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
@@ -95,9 +75,10 @@ class RayPool:
         self._connection = Connection(address, workers)
         self._ray = self._connection.ray
         try:
-            prepared = self._ray.put(cargo), about, alike.facts(*about)
+            prepared = cargo, about, alike.facts(*about)
             self._crew = Crew(self._connection, prepared, workers, attempts)
-            self._crew.tend()
+            with self._connected():
+                self._crew.tend()
         except BaseException:
             self._connection.close()
             raise
@@ -121,6 +102,7 @@ class RayPool:
         self._require_open()
         slot = version % self._weights.slots
         self._weights.write(slot, arrays)
+        self._versions[slot] = version, None
         with self._connected():
             self._versions[slot] = version, self._ray.put(self._weights.slot(slot))
 
@@ -141,9 +123,10 @@ class RayPool:
                 f"got {task.version}; publish it first"
             )
         message = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
-        self._queue.append(_Job(task, message, reference))
-        with self._connected():
-            self._feed()
+        self._queue.append(Job(task, message, reference))
+        if self._failure is None:
+            with self._connected():
+                self._feed()
 
     def collect(self, timeout: float) -> list[tuple[Task, Any]]:
         """Return finished tasks with their results.
@@ -230,7 +213,7 @@ class RayPool:
         while single and len(self._queue) >= len(self._crew.ready):
             self._give(next(iter(single)), self._queue.popleft())
 
-    def _give(self, hand: Hand, job: _Job) -> None:
+    def _give(self, hand: Hand, job: Job) -> None:
         reference = hand.actor.play.remote(job.message, job.weights)
         job.since = self._lateness.now()
         job.holders.append(hand)
@@ -313,7 +296,7 @@ class RayPool:
             job.done = True
             self._finish(job.task, answer)
 
-    def _take_back(self, reference: Any) -> _Job:
+    def _take_back(self, reference: Any) -> Job:
         hand, job = self._given.pop(reference)
         hand.jobs.remove(reference)
         job.holders.remove(hand)
@@ -327,7 +310,7 @@ class RayPool:
         for job in reversed(jobs):
             self._again(job, error, blamed=job is jobs[0])
 
-    def _again(self, job: _Job, error: Exception, blamed: bool = True) -> None:
+    def _again(self, job: Job, error: Exception, blamed: bool = True) -> None:
         if job.done:
             return
         job.failed += blamed
