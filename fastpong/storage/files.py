@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -109,6 +109,13 @@ def write_files(contents: Mapping[Path, Sequence[Buffer]]) -> None:
         raise blame_asked(error, temporary) from error
     for directory in {path.parent for path in contents}:
         _sync(directory)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove the temporary files of killed writes of these files."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from fastpong.settings.fields import spelled
 from fastpong.storage import checkpoint, verified
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, Evaluations
-from fastpong.storage.files import named, reason, write_atomically
+from fastpong.storage.files import named, reason, remove_leftovers, write_atomically
 from fastpong.storage.finding import CHECKPOINTS, CONFIG, list_runs, origin
 from fastpong.storage.lock import LOCK as LOCK
 from fastpong.storage.lock import Place, claimed, release
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from fastpong.training.stats import EpisodeStats
 
 ROOT = Path("runs")
+
+_WRITTEN = (CONFIG, VERSIONS, "best.safetensors", "tracking.json")
+"""Files that are written whole, besides those of checkpoints."""
 
 
 class _Past(NamedTuple):
@@ -133,6 +136,7 @@ class Run:
             raise RunError(f"{directory}: expected a run, got {found_here}")
         try:
             with claimed(directory, warn) as lock:
+                remove_leftovers(directory / name for name in _WRITTEN)
                 # First: settings of an older version have other names.
                 found, refusals = verified.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})

@@ -14,6 +14,7 @@ from commands import COMMAND, SMALL, fastpong, rows
 from runs import PATIENCE, begun, in_session, play_an_episode, until
 
 SHARED = Path("/dev/shm")
+WRITTEN = ("config.toml", "versions.json", "best.safetensors", "tracking.json")
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def test_killed_and_hurried_runs_leave_nothing(tmp_path: Path, temporary: Path) 
             until(lambda p=process: in_session(p.pid) == [])
     assert [*temporary.iterdir()] == []
     until(lambda: shared() <= before, 2)  # others may use it for a while
-    (checkpoints / "00000009.json.tmp").touch()  # so that luck does not matter
+    for path in (checkpoints / "00000009.json", *map((tmp_path / names[1]).joinpath, WRITTEN)):
+        path.with_name(path.name + ".tmp").touch()  # so that luck does not matter
     again = [
         subprocess.Popen(
             [*COMMAND, "train", "--resume", name, "--no-progress",
