@@ -79,7 +79,7 @@ class Config:
     )
     env: str = option(
         "Pong-v0",
-        "environment; PongDeterministic-v4 is fastpong's name of ALE/Pong-v5 with --sticky 0",
+        "environment (PongDeterministic-v4: ALE/Pong-v5 with --sticky 0)",
         choices=VARIANTS,
     )
     emulator: str = option(
@@ -89,13 +89,13 @@ class Config:
     )
     workers: int = option(
         available_cores,
-        "worker processes; more play faster, up to the number of cores",
+        "worker processes; one a core is fastest",
         minimum=1,
         maximum=ALL,
     )
     pool: str = option(
         LOCAL,
-        "where workers play: local, ray (a Ray of our own), or the address of a Ray cluster",
+        "place of the workers: local, ray, or an address of Ray",
     )
     episodes: int = option(
         8000, "end with the update that reaches so many; more train longer", minimum=1
@@ -105,7 +105,7 @@ class Config:
     )
     until: float | None = option(
         None,
-        "end once the last training episodes have this mean, -21 to 21; larger trains longer",
+        "end once the last training episodes have this mean, at most 21",
         minimum=PONG.worst_score,
         maximum=PONG.best_score,
     )

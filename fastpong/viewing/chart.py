@@ -85,7 +85,7 @@ def save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) 
             raise PlotError(f"cannot write {path}: {error}") from error
 
 
-def _rendered(figure: Any, path: Path) -> bytes:
+def _rendered(figure: Figure, path: Path) -> bytes:
     """Return the bytes of a figure's file."""
     kind, data = path.suffix.lower()[1:], io.BytesIO()
     figure.savefig(data, format=kind, dpi=DPI, metadata=_undated(path))

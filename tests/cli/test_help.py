@@ -17,6 +17,7 @@ SHORT = [
     "--agent",
     "--env",
     "--workers",
+    "--pool",
     "--episodes",
     "--total-timesteps",
     "--until",
@@ -66,7 +67,14 @@ def test_an_agents_help_has_its_settings_and_no_others(
 ) -> None:
     text, options = shown(capfd, "--agent", agent)
     own = {"--" + name.replace("_", "-") for name in settings_of(agent)}
-    shared = {"--emulator", "--backend", "--dtype", "--save-every", "--until-episodes"}
+    shared = {
+        "--emulator",
+        "--task-timeout",
+        "--backend",
+        "--dtype",
+        "--save-every",
+        "--until-episodes",
+    }
     shared |= {"--frame-skip", "--sticky", "--eval-episodes"}
     assert options == {*SHORT, *shared, *own}
     assert f"Settings of agent {agent}" in text

@@ -189,4 +189,5 @@ def test_a_run_that_is_gone_leaves_its_colour_and_its_place(
         shutil.rmtree(tmp_path / "c")
         tab.wait(f"{boxes}i.run + i.querySelector('input').checked).join() === 'newesttrue'")
         tab.wait(f"{lines}.length == 1")
-        assert tab.errors == []
+        # A request for a run may be under way while it goes.
+        assert [error for error in tab.errors if "404" not in error] == []
