@@ -12,36 +12,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import os
 import signal
 import socket
-import struct
 import subprocess
-import sys
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import context, reduction, spawn
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
 
 from fastpong.runtime import signals
+from fastpong.runtime.forking import ALIVE, ANSWER, FORK, REQUEST, STATUS
 from fastpong.runtime.interpreter import python_command
-from fastpong.runtime.parent import die_with_parent, hung_up, in_lasting_thread
-from fastpong.runtime.worker import Passed, enter
+from fastpong.runtime.parent import hung_up, in_lasting_thread
+from fastpong.runtime.worker import Passed
 
 PRELOAD = ("fastpong.runtime.pool", "fastpong.runtime.sharedmem")
 """Modules that every worker needs."""
 
-_FORK, _STATUS = b"F", b"S"
-_REQUEST, _ANSWER = struct.Struct("=cq"), struct.Struct("=q")
-_ALIVE = 1 << 16  # no exit code
-_MOST_DESCRIPTORS = 253  # Linux takes no more in a message
 _END_SECONDS, _BUSY_SECONDS = 1.0, 10.0
 _PAUSE, _LEAST_SECONDS = 0.001, 0.25
 
@@ -64,8 +57,7 @@ class ForkServer:
     def __init__(self, preload: Sequence[str], environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
         command = python_command(
-            "from fastpong.runtime.forkserver import serve; "
-            f"serve({theirs.fileno()}, {[*preload]!r})"
+            f"from fastpong.runtime.forking import serve; serve({theirs.fileno()}, {[*preload]!r})"
         )
 
         def launch() -> subprocess.Popen[bytes]:
@@ -107,7 +99,7 @@ class ForkServer:
         packing = _Packing()
         messages = packing.pack(target, arguments)
         descriptors = [theirs.fileno(), *packing.descriptors]
-        served = Served(self, self._ask(_FORK, len(descriptors), descriptors))
+        served = Served(self, self._ask(FORK, len(descriptors), descriptors))
         for message in messages:
             ours.send_bytes(message)
         return served
@@ -122,10 +114,10 @@ class ForkServer:
             try:
                 while answer.value is None and self.kill.alive:
                     self._control.settimeout(max(deadline - time.monotonic(), 1e-6))
-                    read = self._control.recv(_ANSWER.size)
-                    if len(read) < _ANSWER.size:
+                    read = self._control.recv(ANSWER.size)
+                    if len(read) < ANSWER.size:
                         break
-                    (self._unanswered.popleft().value,) = _ANSWER.unpack(read)
+                    (self._unanswered.popleft().value,) = ANSWER.unpack(read)
             except OSError:  # it is late, or has ended
                 if not patient:
                     self.kill()
@@ -137,16 +129,16 @@ class ForkServer:
         return answer.value
 
     def status(self, pid: int, timeout: float) -> int | None:
-        """Return the exit code of a child, or ``_ALIVE``. None: no answer, the server is killed."""
+        """Return the exit code of a child, or ``ALIVE``. None: no answer, the server is killed."""
         try:
-            return self.answer(self._ask(_STATUS, pid), timeout, patient=False)
+            return self.answer(self._ask(STATUS, pid), timeout, patient=False)
         except OSError:
             return None
 
     def _ask(self, command: bytes, number: int, descriptors: Sequence[int] = ()) -> _Answer:
         while True:
             try:
-                return self._send(_REQUEST.pack(command, number), descriptors)
+                return self._send(REQUEST.pack(command, number), descriptors)
             except OSError as error:
                 # Descriptors under way count, and there may be no more of them than open files.
                 if error.errno != errno.ETOOMANYREFS or not self._unanswered:
@@ -182,6 +174,7 @@ class Served:
     def __init__(self, server: ForkServer, forked: _Answer) -> None:
         self._server, self._forked = server, forked
         self.exitcode: int | None = None
+        self._doomed = False
 
     @property
     def pid(self) -> int | None:
@@ -201,7 +194,9 @@ class Served:
         return None if self._server.alive else "it ended with the fork server"
 
     def kill(self) -> None:
-        """Kill it, unless it is known to have ended or nobody holds its process id."""
+        """Kill it, at once or as soon as ``join`` learns its process id."""
+        self._doomed = True
+        # The id is its own until it is waited for, as long as the server lives.
         if self.exitcode is None and self._server.alive and (pid := self.wait_for_pid(0.0)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -218,11 +213,13 @@ class Served:
             code = None if pid is None else self._server.status(pid, left)
             if code is None:
                 return
-            if code != _ALIVE:
+            if code != ALIVE:
                 self.exitcode = code
             elif time.monotonic() >= deadline:
                 return
             else:
+                if self._doomed:
+                    self.kill()
                 time.sleep(_PAUSE)
 
     def close(self) -> None:
@@ -286,86 +283,3 @@ def _end(control: socket.socket, process: subprocess.Popen[bytes], owner: int) -
         process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_END_SECONDS)
-
-
-# --- the server's side ---------------------------------------------------------------------------
-
-
-def serve(descriptor: int, preload: Sequence[str]) -> None:
-    """Import modules, then fork a process for every request until the client is gone."""
-    control = socket.socket(fileno=descriptor)
-    signals.reset()
-    die_with_parent()
-    for name in preload:
-        if hung_up(descriptor):
-            break
-        with contextlib.suppress(Exception):  # a worker that needs it reports that
-            importlib.import_module(name)
-    children: set[int] = set()
-    with contextlib.suppress(OSError):
-        while (request := _receive(control)) is not None:
-            control.sendall(_ANSWER.pack(_obey(control, children, *request)))
-    for pid in children:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    os._exit(0)
-
-
-def _receive(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
-    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-    data, descriptors, _, _ = socket.recv_fds(control, _REQUEST.size, _MOST_DESCRIPTORS, flags)
-    if len(data) < _REQUEST.size:
-        return None
-    return *_REQUEST.unpack(data), descriptors
-
-
-def _obey(
-    control: socket.socket, children: set[int], command: bytes, number: int, descriptors: list[int]
-) -> int:
-    """Return the answer to a request: a process id, or minus an error's number, or an exit code."""
-    if command == _STATUS:
-        return _exit_code(children, number)
-    try:
-        if len(descriptors) < number:
-            return -errno.EMFILE  # no room for all of them here
-        pid = os.fork()
-    except OSError as error:
-        return -(error.errno or errno.EAGAIN)
-    else:
-        if pid == 0:
-            _be_child(control, descriptors)
-        children.add(pid)
-        return pid
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _exit_code(children: set[int], pid: int) -> int:
-    try:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # asked before
-        return 0
-    if not ended:
-        return _ALIVE
-    children.discard(pid)
-    return os.waitstatus_to_exitcode(status)
-
-
-def _be_child(control: socket.socket, descriptors: list[int]) -> NoReturn:
-    code = 1
-    try:
-        die_with_parent()
-        control.close()
-        connection = Connection(descriptors[0])
-        enter(connection, descriptors[1:])
-        code = 0
-    except EOFError:  # the parent gave it up before it had begun
-        pass
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)

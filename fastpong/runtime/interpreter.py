@@ -18,7 +18,7 @@ def python_command(program: str, *arguments: str) -> list[str]:
     on the path or not: of a checkout, the path never has the directory.
     """
     home = str(Path(fastpong.__file__).parents[1])
-    found = [entry or str(Path.cwd()) for entry in sys.path]
+    found = [str(entry) or str(Path.cwd()) for entry in sys.path]
     begin = f"import sys; sys.path[:] = [*{found!r}, {home!r}]; import fastpong; sys.path.pop(); "
     # -P: else the current directory came before all others.
     flags = [*subprocess._args_from_interpreter_flags(), "-P"]  # type: ignore[attr-defined]

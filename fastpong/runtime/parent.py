@@ -8,6 +8,7 @@ see: a connection that was given up.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -25,7 +26,8 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Ask the kernel for a signal at the end of the parent's thread, where it can."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        with contextlib.suppress(OSError, AttributeError):  # a system with another C library
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def hung_up(descriptor: int, timeout: float | None = 0.0) -> bool:

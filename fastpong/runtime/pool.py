@@ -20,11 +20,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.runtime.deadlines import Deadlines, Late
 from fastpong.runtime.launch import checked_method, launch_fork_server
 from fastpong.runtime.process import Supervisor, Worker, WorkerError
+from fastpong.runtime.tasks import Task, TaskPool
 from fastpong.runtime.worker import BROKEN, ERROR, READY, Cargo, work
 
 if TYPE_CHECKING:
@@ -32,47 +33,6 @@ if TYPE_CHECKING:
     from fastpong.runtime.sharedmem import SharedArrays
 
 __all__ = ["Pool", "PoolState", "Task", "TaskPool", "WorkerError", "launch_fork_server"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """Name a piece of work by plain data.
-
-    It gives the same result however often it is played.
-
-    number  : the caller's name for it, e.g. the episode, for error messages
-    version : of the weights to play with
-    payload : picklable, of importable types, anything else the player needs
-    """
-
-    number: int
-    version: int
-    payload: Any = None
-
-
-class TaskPool(Protocol):
-    """Play tasks, on this machine or a cluster."""
-
-    def publish(self, version: int, arrays: Mapping[str, Array]) -> None:
-        """Make ``arrays`` the weights of ``version``."""
-
-    def submit(self, task: Task) -> None:
-        """Queue a task and return at once."""
-
-    def collect(self, timeout: float) -> list[tuple[Task, Any]]:
-        """Return finished tasks, each once, in any order.
-
-        Waits up to ``timeout`` seconds for one.
-        """
-
-    def serve(self, timeout: float) -> bool:
-        """Keep workers playing for up to ``timeout`` seconds.
-
-        Their results wait for ``collect``. Returns whether a task is still being played.
-        """
-
-    def close(self) -> None:
-        """End all workers, busy or not."""
 
 
 class PoolState(enum.Enum):

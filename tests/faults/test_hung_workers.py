@@ -23,6 +23,7 @@ from runs import PATIENCE, begun, family, in_session, play_an_episode, stop, unt
 from fastpong.runtime.pool import Pool, Task, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 METHODS = multiprocessing.get_all_start_methods()
 RUN = ("--workers", 2, "--episodes", 12)
 

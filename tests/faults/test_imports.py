@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import hostile
 import pool_parent
 import pytest
 from commands import COMMAND, SMALL
+from runs import PATIENCE
 
 import fastpong
 from fastpong.cli.main import cli
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 # As the installed script starts it: the current directory is not searched, without Python's -P.
 SCRIPT = [sys.executable, "-c", "import sys; sys.path.remove(''); from fastpong.__main__ import "
           "main; main()"]  # fmt: skip
@@ -47,18 +49,20 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     directory = hostile.fill(tmp_path / "hostile", tmp_path / "marker")
     done = subprocess.run(
         [*COMMAND, "train", *SMALL, "--episodes", "1", "--run-dir", str(directory / "run")],
-        env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=60,
+        env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     assert not done.stderr
     yield directory
     assert hostile.imported(tmp_path / "marker") == []
 
 
-def start(command: list[str], directory: Path) -> subprocess.Popen[str]:
+def start(
+    command: list[str], directory: Path, environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=directory,
-        env=ENVIRONMENT,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,25 +70,27 @@ def start(command: list[str], directory: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 100) -> str:
-    printed, errors = process.communicate(timeout=seconds)
+def finish(process: subprocess.Popen[str]) -> str:
+    printed, errors = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in errors
     return printed + errors
 
 
 def test_no_command_imports_from_the_current_directory(directory: Path) -> None:
     assert {words[0] for words in COMMANDS.values()} == set(cli.commands)
-    running = {name: start([*SCRIPT, *words], directory) for name, words in COMMANDS.items()}
-    board = running.pop("board")
-    said = {name: finish(process) for name, process in running.items()}
+    with contextlib.ExitStack() as stack:
+        running = {name: start([*SCRIPT, *words], directory) for name, words in COMMANDS.items()}
+        for process in running.values():
+            stack.callback(process.kill)
+        board = running.pop("board")
+        said = {name: finish(process) for name, process in running.items()}
+        board.send_signal(signal.SIGINT)
+        assert "http://" in finish(board)
     assert "trained 2 episodes" in said["train"]
     assert "wins" in said["eval"]
     assert "terminal" in said["play"]
     for file in ("film.gif", "curve.png", "page.html", "out.safetensors"):
         assert (directory / file).exists()
-    time.sleep(0.2)
-    board.send_signal(signal.SIGINT)
-    assert "http://" in finish(board)
 
 
 def test_python_m_imports_from_there_only_what_python_does_by_itself(tmp_path: Path) -> None:
@@ -119,12 +125,7 @@ def test_no_start_method_imports_from_the_current_directory(tmp_path: Path) -> N
     for method in multiprocessing.get_all_start_methods():
         (tmp_path / method).mkdir()
         command = [sys.executable, pool_parent.__file__, method, "answer", str(tmp_path / method)]
-        running.append(
-            subprocess.Popen(
-                command, cwd=directory, env=environment, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True,
-            )
-        )  # fmt: skip
+        running.append(start(command, directory, environment))
     for process in running:
         assert "results" in finish(process)
     assert hostile.imported(tmp_path / "marker") == []

@@ -13,6 +13,7 @@ import pytest
 from commands import COMMAND, SMALL, fastpong, rows
 from runs import PATIENCE, begun, in_session, play_an_episode, until
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 SHARED = Path("/dev/shm")
 WRITTEN = ("config.toml", "versions.json", "best.safetensors", "tracking.json")
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import denied
 import pytest
 from commands import SMALL, complaint, fastpong
-from runs import after, begun
+from runs import PATIENCE, after, begun
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 SHORT = ("--episodes", 2, "--workers", 2)
 needs_x86 = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="numbers of system calls"
@@ -38,7 +39,7 @@ def test_where_memfd_create_is_denied_a_nameless_file_serves(tmp_path: Path) -> 
             for name, number in errors.items()
         }  # fmt: skip
         for name, process in running.items():
-            printed, told = process.communicate(timeout=100)
+            printed, told = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0 and "trained 2 episodes" in printed
             assert told == (
                 f"fastpong: warning: memfd_create is denied here ({os.strerror(errors[name])}); "
@@ -67,7 +68,7 @@ def test_few_open_files_are_enough_or_a_line_says_so_before_any_work(tmp_path: P
         assert "workers: expected a limit of 48 open files for so many, got 32" in complaint(done)
         assert "ulimit -n 48" in complaint(done)
         assert not (tmp_path / "another").exists()
-        printed, errors = process.communicate(timeout=100)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and errors == ""
     assert "trained" in printed
 
@@ -77,7 +78,7 @@ def test_a_low_limit_is_raised_as_far_as_it_may_be(tmp_path: Path) -> None:
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (26, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
     )
     with begun("--episodes", 2, "--workers", 4, cwd=tmp_path, before=limited) as process:
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -87,7 +88,7 @@ def test_a_small_shared_memory_holds_no_weights(tmp_path: Path) -> None:
     if subprocess.run([*mounted, "sh", "true"], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     with begun(*SHORT, "--hidden", 20, cwd=tmp_path, before=[*mounted, "sh"]) as process:
-        printed, errors = process.communicate(timeout=100)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert "trained 2 episodes" in printed
 

@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from commands import rows
 from runs import PATIENCE, after, begun, family, in_session, play_an_episode, stop, until
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 STARTS = {
     "SIGCHLD blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
     "SIGCHLD ignored": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",

@@ -23,6 +23,7 @@ from terminals import Session, session
 
 from fastpong.storage import checkpoint
 
+pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 SCHEDULERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 IN_A_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 from commands import COMMAND, SMALL
 
-PATIENCE = 100.0
-"""Seconds until a test gives up, on a busy machine. None needs a tenth of it."""
+PATIENCE = 250.0
+"""Seconds until a test gives up, on a busy machine. None needs a tenth of that on an idle one."""
 
 
 def after(program: str) -> list[str]:
