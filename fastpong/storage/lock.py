@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastpong.storage.files import Warn, reason
+from fastpong.storage.manifest import CONFIG
 from fastpong.storage.opening import open_descriptor
 
 LOCK = ".lock"
@@ -87,7 +88,7 @@ class Place:
         try:
             return self._is_same() or not self._numbered
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return self._path.with_name(CONFIG).is_file()  # somebody removed the lock alone
         except OSError:  # a disk that fails is another matter
             return True
 

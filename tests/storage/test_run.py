@@ -558,3 +558,13 @@ def test_a_run_of_an_unknown_setting_says_who_wrote_it(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=words) as caught:
         Run.resume(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_lock_that_somebody_removed_ends_no_run(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", config()) as run:
+        (tmp_path / "run" / ".lock").unlink()
+        assert run.save(snapshot(1))
+        (tmp_path / "run").rename(tmp_path / "away")
+        with pytest.raises(RunError, match="removed or replaced while it was trained"):
+            run.save(snapshot(2))
+    assert not (tmp_path / "run").exists()
