@@ -2,8 +2,8 @@
 
 Each agent trains for its share of the time, with a checkpoint and an evaluation on workers of its
 own every few episodes. Memory, descriptors and threads of all processes are summed up, and the
-files of the run and of the temporary directory counted. An evaluation adds to most of it for a
-moment, so that the least is taken: of the last third of the time, and of the second. The first is
+files of the run and of the temporary directory counted, but not while an evaluation adds to them.
+The least of the last third of these looks is compared with that of the second. The first third is
 left to warm up.
 """
 
@@ -105,11 +105,13 @@ def end_of_first(home: Path) -> bool:
 
 
 def look(it: Started, home: Path, workers: list[int], samples: Samples) -> list[int]:
-    """Add what is seen now, and return the workers that are still there.
+    """Add what is seen between two evaluations, and return the workers that are still there.
 
     Those of an evaluation may have been among them.
     """
     workers = [pid for pid in workers if psutil.pid_exists(pid)]
+    if set(helpers(it)[0]) - set(workers):
+        return workers
     with contextlib.suppress(psutil.Error):
         main = psutil.Process(it.process.pid)
         values = {

@@ -28,7 +28,7 @@ POINTS = 400
 
 UNRELATED = frozenset({
     "recipe", "seed", "workers", "episodes", "total_timesteps", "until", "until_episodes",
-    "save_every", "eval_every", "eval_episodes", "backend", "emulator", "pool",
+    "save_every", "eval_every", "eval_episodes", "backend", "emulator", "pool", "task_timeout",
 })  # fmt: skip
 """Settings in which seeds of the same settings may differ."""
 
