@@ -10,6 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import SMALL, complaint, fastpong, training
+
+pytest.importorskip("ray")
+
 from ray_nodes import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -62,7 +65,7 @@ def test_a_killed_run_takes_its_ray_along(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
     until(lambda: [found for found in left() if isinstance(found, psutil.Process)] == [])
-    done = fastpong("train", "--resume", "run", "--pool", "ray", "--episodes", 20, cwd=tmp_path)
+    done = fastpong("train", "--resume", "run", "--pool", "ray", "--episodes", 4, cwd=tmp_path)
     assert done.returncode == 0, done
     assert until(lambda: not left())
 
