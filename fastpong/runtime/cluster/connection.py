@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ class Connection:
             )
         self._before: dict[str, str | None] = {}
         self._directory: Path | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             with _own_handlers():
@@ -86,6 +88,7 @@ class Connection:
         )
         for left in reversed(range(STARTS)):
             self._directory = leftovers.make_directory()
+            self._watcher = leftovers.watch(self._directory)
             try:
                 self._start(cpus)
                 return
@@ -111,9 +114,10 @@ class Connection:
         """End a Ray of our own, or a part of it that has started."""
         with contextlib.suppress(Exception):
             self.ray.shutdown()
-        if self._directory is not None:
+        if self._directory is not None and self._watcher is not None:
             leftovers.remove(self._directory)
             self._directory = None
+            self._watcher.communicate()
 
     @property
     def cpus(self) -> int:
