@@ -22,7 +22,7 @@ def declared() -> dict[str, list[str]]:
     return extras
 
 
-@pytest.mark.parametrize("extra", ["plot", "keras", "onnx", "play", "video"])
+@pytest.mark.parametrize("extra", ["plot", "keras", "onnx", "play", "video", "ray"])
 def test_the_hint_has_the_packages_that_are_declared(extra: str) -> None:
     words = re.findall(r'"([^"]+)"', how_to_install(extra))
     assert sorted(words) == sorted(declared()[extra])

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, all real. Skipped where Ray is not installed."""
+"""A Ray cluster of several nodes on this machine, all real."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+# Ray reads these when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "token")  # before Ray is imported
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 # Ray waits half a minute before it takes a silent node for dead.
 os.environ.setdefault("RAY_health_check_period_ms", "500")
 os.environ.setdefault("RAY_health_check_failure_threshold", "4")
 
-pytest.importorskip("ray")
-
-import ray_nodes
-
-from fastpong.runtime.cluster import leftovers
-
 
 @pytest.fixture(scope="session")
-def nodes() -> Iterator[ray_nodes.Nodes]:
+def nodes() -> Iterator[Any]:
     """Return a head without CPUs, to which tests add nodes."""
+    import ray_nodes
+
+    from fastpong.runtime.cluster import leftovers
+
     directory = tempfile.mkdtemp(prefix="frt-", dir="/tmp")  # its sockets have long names
-    before = os.environ.get("RAY_TMPDIR")
-    os.environ["RAY_TMPDIR"] = directory
-    try:
-        nodes = ray_nodes.Nodes()
-        yield nodes
-        nodes.close()
-    finally:
-        leftovers.remove(Path(directory))
-        os.environ.pop("RAY_TMPDIR")
-        if before is not None:
-            os.environ["RAY_TMPDIR"] = before
+    support = str(Path(__file__).parents[1] / "support")  # actors import players of tests
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", directory)
+        patch.setenv("PYTHONPATH", support)
+        try:
+            nodes = ray_nodes.Nodes()
+            yield nodes
+            nodes.close()
+        finally:
+            leftovers.remove(Path(directory))

@@ -13,6 +13,9 @@ import numpy as np
 import pool_players
 import psutil
 import pytest
+
+pytest.importorskip("ray")
+
 import ray
 from ray_nodes import STORE, Nodes, until
 from training_cases import Trained, same_arrays, stages_of, train

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import complaint, fastpong
 
+from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import alike, leftovers
 from fastpong.runtime.cluster.address import ALL, check_pool, endpoint, in_cluster
 from fastpong.runtime.cluster.lateness import (
@@ -49,6 +51,16 @@ def test_a_cluster_has_as_many_workers_as_cpus_unless_told() -> None:
 
 def test_a_pool_is_no_part_of_what_decides_weights() -> None:
     assert "pool" not in Config.build({"pool": "h:1"}).fixed()
+
+
+def test_without_ray_there_is_one_message(tmp_path: Path) -> None:
+    for name in ("grpc", "ray"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('No module named ray')")
+    done = fastpong("train", "--pool", "ray", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert complaint(done).endswith(
+        f"pool ray: expected Ray to be installed, but No module named ray; {how_to_install('ray')}"
+    )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_tasks_are_late_by_those_before() -> None:

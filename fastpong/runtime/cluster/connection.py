@@ -12,12 +12,15 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fastpong
 from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import leftovers
 from fastpong.runtime.cluster.address import OWN_RAY, endpoint
@@ -44,8 +47,6 @@ class Connection:
     """
 
     def __init__(self, pool: str, cpus: int = 1) -> None:
-        # Read once, when Ray is imported. Its warnings are about what we report ourselves.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         self.ray = _import_ray(pool)
         if self.ray.is_initialized():
             raise WorkerError(
@@ -54,6 +55,7 @@ class Connection:
             )
         self._before: dict[str, str | None] = {}
         self._directory: Path | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             with _own_handlers():
@@ -73,12 +75,20 @@ class Connection:
 
     def _open_own(self, cpus: int) -> None:
         leftovers.sweep()
-        self._set_environment({
-            "RAY_AUTH_TOKEN": _token(),
-            "RAY_USAGE_STATS_ENABLED": "0",
-        })  # fmt: skip
+        home = str(Path(fastpong.__file__).parents[1])  # of a checkout, no path has it
+        self._set_environment(
+            {
+                "RAY_AUTH_TOKEN": _token(),
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "PYTHONSAFEPATH": "1",
+                "PYTHONPATH": os.pathsep.join(
+                    [*(path or str(Path.cwd()) for path in sys.path), home]
+                ),
+            }
+        )
         for left in reversed(range(STARTS)):
             self._directory = leftovers.make_directory()
+            self._watcher = leftovers.watch(self._directory)
             try:
                 self._start(cpus)
                 return
@@ -104,9 +114,10 @@ class Connection:
         """End a Ray of our own, or a part of it that has started."""
         with contextlib.suppress(Exception):
             self.ray.shutdown()
-        if self._directory is not None:
+        if self._directory is not None and self._watcher is not None:
             leftovers.remove(self._directory)
             self._directory = None
+            self._watcher.communicate()
 
     @property
     def cpus(self) -> int:

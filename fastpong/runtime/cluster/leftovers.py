@@ -10,10 +10,14 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from fastpong.runtime.interpreter import python_command
 
 _PROC = Path("/proc")
 _PREFIX = "fastpong-ray-"
@@ -26,6 +30,27 @@ _SECONDS = 5.0
 def make_directory() -> Path:
     """Make a directory for the files of a Ray of ours."""
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parents()[-1]))
+
+
+def watch(directory: Path) -> subprocess.Popen[bytes]:
+    """Start a process that removes a directory when this one has ended, however it ends.
+
+    In a session of its own, where no Ctrl-C of a terminal reaches it.
+    """
+    program = f"from {__name__} import wait_and_remove; wait_and_remove({str(directory)!r})"
+    return subprocess.Popen(
+        python_command(program),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_and_remove(directory: str) -> None:
+    """Remove a directory when the standard input has ended."""
+    sys.stdin.buffer.read()
+    remove(Path(directory))
 
 
 def remove(directory: Path) -> None:
