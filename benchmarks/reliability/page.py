@@ -27,18 +27,15 @@ def write(numbers: Result) -> None:
 
 def figures(numbers: Result) -> str:
     """Return the figures in Markdown."""
-    parts = [SECTIONS[part](numbers[part]) for part in SECTIONS if part in numbers]
-    return (
-        "\n".join(
-            "\n".join(["", *lines, "", _about(numbers, part)])
-            for part, lines in zip((p for p in SECTIONS if p in numbers), parts, strict=True)
-        )
-        + "\n"
-    )
+    parts = [
+        "\n".join([*lines(numbers[part]), "", _about(numbers[part], part)])
+        for part, lines in SECTIONS.items()
+        if part in numbers
+    ]
+    return "\n" + "\n\n".join(parts) + "\n"
 
 
-def _about(numbers: Result, part: str) -> str:
-    result = numbers[part]
+def _about(result: Result, part: str) -> str:
     faults = len(result["faults"])
     return (
         f"`python benchmarks/faults.py {part}` on {result['date']}, commit "

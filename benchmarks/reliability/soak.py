@@ -25,6 +25,9 @@ ENDLESS = (
     *("--save-every", "3", "--eval-every", "12", "--eval-episodes", "2"),
 )
 SAMPLE_SECONDS = 0.25
+LOOKS, PATIENCE_SECONDS = 15, 120.0
+"""Looks at least, and how much longer they may take on a busy machine."""
+
 GROWTH_MB = 2.0
 """Growth of memory that is none: of the trainer, and of all workers together."""
 
@@ -79,10 +82,12 @@ def soak(training: Training, seconds: float, directory: Path) -> Soak:
             found.faults.append(f"no episode ended: {it.printed[-2000:]}")
             return found
         begun, workers = time.monotonic(), helpers(it)[0]
-        while it.alive and time.monotonic() - begun < seconds:
+        while it.alive and found.seconds < seconds + PATIENCE_SECONDS:
             workers = look(it, home, workers, samples)
             time.sleep(SAMPLE_SECONDS)
-        found.seconds = time.monotonic() - begun
+            found.seconds = time.monotonic() - begun
+            if found.seconds > seconds and len(samples.trainer) >= LOOKS:
+                break
         it.process.send_signal(signal.SIGINT)
         status, stays = it.status(), vanish(f"{home}")
     if status != 130 or stays is None or "Traceback" in it.printed:
@@ -130,7 +135,7 @@ def _compare(samples: Samples, found: Soak) -> None:
     """Compare the second and the last third."""
     for name, limit in LIMITS.items():
         values = getattr(samples, name)
-        if len(values) < 9:
+        if len(values) < LOOKS:
             found.faults.append(f"{name}: {len(values)} looks are too few")
             return
         third = len(values) // 3
