@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,23 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.M
     assert {*tmp_path.iterdir()} == {mine, other}
     leftovers.remove(mine)
     assert {*tmp_path.iterdir()} == {other}
+
+
+def test_a_killed_run_is_cleaned_up_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "fastpong-ray-1-abc"
+    directory.mkdir()
+    code = "import sys, time; from pathlib import Path\n"
+    code += "from fastpong.runtime.cluster import leftovers"
+    code += "; leftovers.watch(Path(sys.argv[1])); print(flush=True); time.sleep(60)"
+    run = subprocess.Popen(
+        [sys.executable, "-P", "-c", code, str(directory)], stdout=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    run.stdout.readline()
+    assert directory.exists()
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 60
+    while directory.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -117,6 +117,7 @@ class Connection:
         if self._directory is not None and self._watcher is not None:
             leftovers.remove(self._directory)
             self._directory = None
+            self._watcher.kill()  # nothing is left to it
             self._watcher.communicate()
 
     @property
