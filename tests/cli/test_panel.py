@@ -184,7 +184,7 @@ def test_ctrl_c_is_not_shown_in_the_panel(tmp_path: Path, presses: int) -> None:
 def test_ctrl_c_is_not_shown_in_a_sweep(tmp_path: Path) -> None:
     words = ("train", *SMALL, "--seeds", 1, "--run-dir", "it")
     with session(*words, cwd=tmp_path, size=(120, 40), drawn=False) as shown:
-        shown.until(lambda screen: "frames" in shown.raw or "steps" in shown.raw)
+        shown.until(lambda screen: "running" in shown.raw)
         assert not echoes_controls(shown.terminal)
         shown.press("\x03")
         assert shown.end() == 130
