@@ -217,7 +217,8 @@ class _Work:
         if self.trial.training.method == "spawn" and signal.SIGKILL in blow.signals:
             words = _UNBORN.sub("", words)
         said = words.splitlines() if it.terminal is None else []
-        odd = [line for line in said if not line.startswith("fastpong: ")]
+        # Before the command takes the signals over, click answers Ctrl-C by an empty line.
+        odd = [line for line in said if line and not line.startswith("fastpong: ")]
         if odd or "Traceback" in words:
             self._blame(blow, f"printed:\n{words[-3000:]}")
 
