@@ -200,6 +200,7 @@ def main() -> None:
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     # In a background job or under nohup they are ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # trials under way are ended first
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     directory = Path(tempfile.mkdtemp(prefix="faults-"))
     if given.trial is not None:
