@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -100,6 +101,9 @@ class ForkServer:
         messages = packing.pack(target, arguments)
         descriptors = [theirs.fileno(), *packing.descriptors]
         served = Served(self, self._ask(FORK, len(descriptors), descriptors))
+        if sys.platform == "darwin":
+            # It closes descriptors under way that their sender closes, as multiprocessing knows.
+            served.wait_for_pid(_BUSY_SECONDS)
         for message in messages:
             ours.send_bytes(message)
         return served

@@ -15,12 +15,14 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
+_ENDS = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -36,8 +38,9 @@ def hung_up(descriptor: int, timeout: float | None = 0.0) -> bool:
     timeout : in seconds, None without end
     """
     poller = select.poll()
-    poller.register(descriptor, 0)  # hang-ups are always told
-    return bool(poller.poll(None if timeout is None else timeout * 1000))
+    poller.register(descriptor, select.POLLHUP)  # always told, but on macOS only if asked for
+    found = poller.poll(None if timeout is None else timeout * 1000)
+    return any(event & _ENDS for _, event in found)
 
 
 def end_with(descriptor: int) -> None:
@@ -48,7 +51,8 @@ def end_with(descriptor: int) -> None:
 
 
 def _wait(descriptor: int) -> None:
-    hung_up(descriptor, None)
+    while not hung_up(descriptor, None):
+        time.sleep(0.1)  # macOS may wake for data, too
     os._exit(1)
 
 

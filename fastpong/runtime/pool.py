@@ -243,7 +243,10 @@ class Pool:
         try:
             worker.connection.send_bytes(self._queue[0].message)
         except OSError:
-            return  # it has died, and the next collect() sees that
+            # It has died, or has taken nothing for long. It may have half a message then, after
+            # which no other can be read. The next collect() sees its end.
+            worker.process.kill()
+            return
         self._jobs[worker] = job = self._queue.popleft()
         if worker.ready:
             self._deadlines.begin(worker, job.deaths)

@@ -189,9 +189,9 @@ def _check_size(path: Path, manifest: Fields) -> None:
         raise broken(
             path, f"data.bytes: expected {least} and a header, the bytes of its arrays, got {size}"
         )
-    if size > (limit := _memory() // 2):
+    if size > (limit := _memory()):
         raise broken(
-            path, f"data.bytes: expected at most half of this machine's memory, {limit}, got {size}"
+            path, f"data.bytes: expected at most this machine's memory, {limit}, got {size}"
         )
 
 

@@ -173,8 +173,10 @@ class Session:
                 exam.check()
             exam.check()  # updates may have followed the last episode
         except (WorkerError, OSError, GeneratorExit):
-            # It comes between two takings-in, where nothing is half done.
-            keeper.save()
+            # It comes between two takings-in, where nothing is half done. But while an update is
+            # made the pool is served, and that may fail, too.
+            if trainer.is_whole:
+                keeper.save()
             raise
         keeper.save()
         episode = int(trainer.counters["episode"])

@@ -109,6 +109,11 @@ class Trainer:
                     return
 
     @property
+    def is_whole(self) -> bool:
+        """Return whether the counters stand between two updates, or within a batch."""
+        return int(self.counters["task"]) // self.batch == int(self.counters["update"])
+
+    @property
     def reached(self) -> bool:
         """Return whether the mean return is reached."""
         return self.goal.reached(self.counters)

@@ -122,8 +122,10 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.M
     dead.wait()
     orphaned = tmp_path / f"fastpong-ray-{dead.pid}-abc"
     other = tmp_path / "fastpong-ray-notes"
-    for directory in (orphaned, other):
+    elsewhere = tmp_path / f"fastpong-ray-{dead.pid}-def"  # of another machine
+    for directory, home in ((orphaned, leftovers._home()), (other, ""), (elsewhere, "there")):
         directory.mkdir()
+        (directory / leftovers._HOME).write_text(home)
     code = "import sys, time; f = open(sys.argv[1], 'w'); print(flush=True); time.sleep(60)"
     agent = subprocess.Popen(
         [sys.executable, "-c", code, str(orphaned / "log")], stdout=subprocess.PIPE
@@ -133,9 +135,9 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.M
     leftovers.sweep()
     assert agent.wait(10) < 0
     agent.stdout.close()
-    assert {*tmp_path.iterdir()} == {mine, other}
+    assert {*tmp_path.iterdir()} == {mine, other, elsewhere}
     leftovers.remove(mine)
-    assert {*tmp_path.iterdir()} == {other}
+    assert {*tmp_path.iterdir()} == {other, elsewhere}
 
 
 def test_a_killed_run_is_cleaned_up_at_once(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from fastpong.runtime.interpreter import python_command
 
 _PROC = Path("/proc")
 _PREFIX = "fastpong-ray-"
+_HOME = "fastpong-home"
 _LONGEST = 40
 """Characters of the path to temporary files: those of sockets, 107 at most, begin with it."""
 
@@ -29,7 +30,9 @@ _SECONDS = 5.0
 
 def make_directory() -> Path:
     """Make a directory for the files of a Ray of ours."""
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parents()[-1]))
+    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parents()[-1]))
+    (directory / _HOME).write_text(_home())
+    return directory
 
 
 def watch(directory: Path) -> subprocess.Popen[bytes]:
@@ -66,14 +69,29 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+def _home() -> str:
+    """Return a word for this boot of this machine, and its numbers of processes.
+
+    A directory may be shared with other machines and containers. Empty where it cannot be told.
+    """
+    try:
+        boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
+        return f"{boot} {(_PROC / 'self' / 'ns' / 'pid').readlink()}"
+    except OSError:
+        return ""
+
+
 def sweep() -> None:
-    """Remove what is left of runs of this user that were killed."""
+    """Remove what is left of runs of this user on this machine that were killed."""
+    if not (home := _home()):
+        return
     for parent in _parents():
         for path in Path(parent).glob(f"{_PREFIX}*-*"):
             pid = path.name.removeprefix(_PREFIX).partition("-")[0]
             with contextlib.suppress(OSError):
                 mine = path.stat().st_uid == os.getuid()
-                if mine and pid.isdecimal() and not (_PROC / pid).exists():
+                here = mine and (path / _HOME).read_text() == home
+                if here and pid.isdecimal() and not (_PROC / pid).exists():
                     remove(path)
 
 

@@ -143,7 +143,7 @@ class RayPool:
         deadline = time.monotonic() + timeout
         while self._failure is None:
             left = deadline - time.monotonic()
-            self._attend(max(left, 0.0))
+            self._attend(0.0 if self._done else max(left, 0.0))
             if self._done or left <= 0:
                 break
         done, self._done = self._done, []
