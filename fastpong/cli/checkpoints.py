@@ -35,7 +35,8 @@ def _older(run: Path, older: str) -> Path:
     if not (older.isascii() and older.isdecimal() and len(older) <= 18):
         path = Path(older)
         inside = run / "checkpoints" / path.name
-        return inside if inside.is_file() and not path.exists() else path
+        named = path.name == older and inside.is_file() and not path.exists()
+        return inside if named else path
     path = run / "checkpoints" / f"{int(older):08d}.json"
     if path.exists():
         return path

@@ -11,6 +11,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastpong.cli.figures import Counters, Meter, RecentMean
@@ -47,6 +49,9 @@ def say(text: str, *, error: bool = False) -> bool:
     try:
         print(text, file=stream, flush=True)
     except UnicodeEncodeError:
+        if text.isascii():  # what the stream still holds cannot be written
+            _silence(error)
+            return False
         return say(text.encode("ascii", "backslashreplace").decode(), error=error)
     except (OSError, ValueError):  # ValueError: the stream was closed
         _silence(error)
@@ -154,10 +159,11 @@ class Live:
         from rich.console import Console
 
         mean = RecentMean(heading.until, heading.until_episodes)
-        self._meter, self._progress = Meter(), Progress(heading, mean)
+        self._console = Console(width=width)
+        self._meter = Meter()
+        self._progress = Progress(_writable(heading, self._console.encoding), mean)
         self._drawn = 0.0
         self._open = True
-        self._console = Console(width=width)
         self._surface = (surface or InPlace)(self._console)
         self._stops = Stops()
 
@@ -212,7 +218,16 @@ class Live:
             action()
         except (OSError, ValueError):  # the terminal is gone
             self._open = False
+            self._stops.close()
+            with suppress(OSError, ValueError):
+                self._surface.abandon()
             _silence(error=False)
+
+
+def _writable(heading: Heading, encoding: str) -> Heading:
+    """Return a heading with a directory's name that the terminal can show."""
+    name = heading.directory.encode(encoding, "backslashreplace").decode(encoding)
+    return replace(heading, directory=name)
 
 
 def open_display(

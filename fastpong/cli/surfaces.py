@@ -5,6 +5,7 @@ Rich is imported only for the live display.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +31,9 @@ class Surface(Protocol):
 
     def close(self, panel: Panel) -> None:
         """Leave the panel as it is now, and give cursor and streams back."""
+
+    def abandon(self) -> None:
+        """Give the terminal back after a failure, without the panel."""
 
     def restore(self) -> None:
         """Give the terminal back at once, from a signal's handler."""
@@ -75,6 +79,15 @@ class InPlace:
         finally:
             self._ctrl_z.close()
             self.restore()
+
+    def abandon(self) -> None:
+        """Show the cursor again, and give streams and signals back."""
+        self._ctrl_z.close()
+        self.restore()
+        try:
+            self._live.stop()  # it may draw once more, and fail again
+        finally:
+            os.write(1, b"\x1b[?25h")
 
     def restore(self) -> None:
         """Show control characters again."""

@@ -130,8 +130,8 @@ class Live:
         if self._open:
             self._guarded(lambda: self._live.update(self._table(), refresh=True))
             self._guarded(self._live.stop)
-            self._ctrl_z.close()
             self._open = False
+        self._ctrl_z.close()
         self.restore()
 
     def restore(self) -> None:

@@ -69,7 +69,7 @@ Examples:
 More:
   fastpong train --agent ppo --help    all settings of an agent, with its defaults
   fastpong recipes                     the recipes, and what they reach in what time
-Ctrl-C (or a scheduler's SIGTERM, SIGUSR1, SIGUSR2) saves and ends. A second one ends at once.""",
+Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) saves and ends. A second Ctrl-C ends at once.""",
 )
 @click.option("--recipe", type=Names("fastpong.recipes", "RECIPES"),
               help="Settings to begin with: karpathy (default), keras, pong, pong-sticky.",

@@ -98,6 +98,10 @@ class Beside:
             self._console.print(panel)
         self._check()
 
+    def abandon(self) -> None:
+        """Give the terminal back after a failure, and say what was to be said."""
+        self._end()
+
     def restore(self) -> None:
         """Give the terminal back at once, without the panel."""
         self.terminal.restore()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from run_cases import stats as episode
 from terminals import echoes_controls, session
 
+from fastpong.cli import display
 from fastpong.cli.figures import Rates, RecentMean, sparkline
 from fastpong.cli.panel import Heading, Progress, make_panel
 
@@ -190,3 +192,29 @@ def test_ctrl_c_is_not_shown_in_a_sweep(tmp_path: Path) -> None:
         assert shown.end() == 130
         assert echoes_controls(shown.terminal)
     assert "^C" not in shown.raw
+
+
+def test_a_name_that_the_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
+    words = ("train", *SMALL, "--episodes", 1, "--run-dir", "l\u00e4ufe")
+    env = {"PYTHONIOENCODING": "ascii"}
+    with session(*words, cwd=tmp_path, size=(100, 40), env=env, drawn=False) as shown:
+        assert shown.end() == 0
+        assert shown.restored and echoes_controls(shown.terminal)
+    assert "l\\xe4ufe" in shown.raw
+    assert (tmp_path / "l\u00e4ufe" / "metrics.csv").exists()
+
+
+def test_a_stream_that_cannot_be_written_to_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it still holds fails again with every line."""
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            raise UnicodeEncodeError("ascii", "\u00e4", 0, 1, "not in range")
+
+    monkeypatch.setattr(display, "_gone", set())
+    monkeypatch.setattr(display, "_silence", lambda error: display._gone.add(error))
+    monkeypatch.setattr(sys, "stderr", Stuck())
+    assert not display.say("a full disk \u00e4", error=True)
+    assert display._gone == {True}
