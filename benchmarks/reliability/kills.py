@@ -178,8 +178,11 @@ class _Work:
         run = self.trial.training.runs(self.home)[0]
         if phase == "start":
             return it.sleep(share * reference.start)
-        if phase in ("watch", "sweep"):
-            return it.sleep(share * reference.seconds)
+        if phase in ("watch", "sweep"):  # after an episode of any of its runs
+            tables = {table: len(rows(table)) for table in run.rglob("metrics.csv")}
+            return it.wait(
+                lambda: any(len(rows(t)) > tables.get(t, 0) for t in run.rglob("metrics.csv"))
+            ) and it.sleep(share * 0.2)
         if not it.wait(lambda: it.printed):  # the rows are those of before until it goes on
             return False
         if phase == "evaluation":

@@ -102,24 +102,37 @@ def _made_group(base: Path, name: str, limit: int) -> Path | None:
     return group
 
 
+PEAK = """
+import resource, subprocess, sys
+procs, peak, *command = sys.argv[1:]
+if procs:
+    with open(procs, "w") as group:
+        group.write("0")
+status = subprocess.run(command).returncode
+with open(peak, "w") as file:
+    file.write(str(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)
+"""
+"""Runs a command and writes its peak. Of its own, for a process inherits the peak of its parent."""
+
+
 def run_inside(group: Path | None, arguments: list[str], cwd: Path) -> int:
     """Run a command in a control group, which must end well. Returns its own peak in bytes."""
-    joins = f"echo $$ > {group}/cgroup.procs; " if group else ""
+    procs = str(group / "cgroup.procs") if group else ""
     with (cwd / "said.txt").open("w+") as said:
         process = subprocess.Popen(
-            ["sh", "-c", f'{joins}exec "$@"', "sh", *COMMAND, *arguments],
+            [sys.executable, "-P", "-S", "-c", PEAK, procs, cwd / "peak", *COMMAND, *arguments],
             cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         try:
-            _, status, used = os.wait4(process.pid, 0)
+            process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-        process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         assert process.returncode == 0, (process.returncode, said.read())
-    return used.ru_maxrss * 1024
+    return int((cwd / "peak").read_text())
 
 
 def test_dqn_with_a_full_buffer_in_a_small_container(tmp_path: Path) -> None:
