@@ -67,14 +67,19 @@ def test_a_service_that_dies_ends_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("wandb")
+    for name in [name for name in os.environ if name.startswith("WANDB")]:
+        monkeypatch.delenv(name)  # among them the service of a test in this process
     monkeypatch.setenv("WANDB_MODE", "offline")
     with training("--run-dir", "run", "--track", "wandb", cwd=tmp_path) as process:
-        children = psutil.Process(process.pid).children(recursive=True)
-        service = [child for child in children if "wandb" in child.name()]
-        assert service
+        family, ends = psutil.Process(process.pid), time.monotonic() + 60
+        service: list[psutil.Process] = []
+        while not service:  # it starts beside the first episodes
+            assert process.poll() is None and time.monotonic() < ends
+            time.sleep(0.05)
+            service = [c for c in family.children(recursive=True) if "wandb" in c.name()]
         for child in service:
             child.kill()
-        episodes, ends = len(rows(tmp_path / "run")), time.monotonic() + 60
+        episodes = len(rows(tmp_path / "run"))
         while len(rows(tmp_path / "run")) < episodes + 2:
             assert process.poll() is None and time.monotonic() < ends
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,6 +141,8 @@ def test_wandb_writes_its_files_offline(tmp_path: Path, monkeypatch: pytest.Monk
     number = tracked_run(tmp_path / "my-run", "wandb")
     (directory,) = (tmp_path / "wandb").glob(f"offline-run-*-{number}")
     (file,) = directory.glob("*.wandb")
-    data = file.read_bytes()
-    for word in (b"my-run", b"charts/episodic_return", b"eval/mean_reward", b"global_step"):
-        assert word in data
+    words = (b"my-run", b"charts/episodic_return", b"eval/mean_reward", b"global_step")
+    ends = time.monotonic() + 20  # its service writes the file after the end of the run
+    while missing := [word for word in words if word not in file.read_bytes()]:
+        assert time.monotonic() < ends, missing
+        time.sleep(0.05)
