@@ -167,8 +167,22 @@ def resume_sweep(
     """
     with contextlib.closing(Sweep.open(directory)) as sweep:
         if asked:
-            sweep = sweep.changed(Config.build({**sweep.config.flat(), **asked}))
+            sweep = sweep.changed(changed(sweep, asked))
         return _run(sweep, track, progress, interrupt)
+
+
+def changed(sweep: Sweep, asked: dict[str, object]) -> Config:
+    """Return a sweep's settings with others in their place.
+
+    Runs that move between this machine and a cluster share its CPUs anew.
+
+    Raises ValueError for wrong settings, WorkerError where no cluster answers.
+    """
+    config = sweep.config.changed(asked)
+    if "workers" in asked or in_cluster(config.pool) == in_cluster(sweep.config.pool):
+        return config
+    workers, _ = share(_cores(config), len(sweep.seeds), None)
+    return replace(config, workers=workers)
 
 
 def _cores(config: Config) -> int:

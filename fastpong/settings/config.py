@@ -204,6 +204,18 @@ class Config:
         first, *later = write_stages(self.stages)
         return {**plain_values(self), **first, **({"stages": later} if later else {})}
 
+    def changed(self, overrides: Table) -> Config:
+        """Return these settings with others in their place.
+
+        Between this machine and a cluster no number of workers is kept: it was that of the other.
+
+        Raises ValueError as ``build``.
+        """
+        values = self.flat()
+        if in_cluster(overrides.get("pool", self.pool)) != in_cluster(self.pool):
+            del values["workers"]
+        return Config.build({**values, **overrides})
+
     def fixed(self) -> dict[str, object]:
         """Return the settings that no resumed run may change.
 

@@ -297,12 +297,11 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
 
     Raises RunError for one that may not change.
     """
-    values = Config.load(directory / CONFIG)
     try:
-        own = Config.build(values)
+        own = Config.build(Config.load(directory / CONFIG))
     except ValueError as error:
         raise ValueError(f"{directory / CONFIG}: {error}") from error
-    config = Config.build({**values, **overrides})
+    config = own.changed(overrides)
     typed = " ".join(spelled(n, v) for n, v in overrides.items() if n != "stages")
     _refuse_changes(directory, own, config, "asked for", typed)
     return config

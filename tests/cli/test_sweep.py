@@ -21,8 +21,8 @@ import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, read_terminal, rows
 
 from fastpong.cli.seeds import Seeds, joined
-from fastpong.cli.sweep import Job, play, share
-from fastpong.settings.config import Config
+from fastpong.cli.sweep import Job, changed, play, share
+from fastpong.settings.config import Config, available_cores
 from fastpong.storage import checkpoint
 from fastpong.storage.run import Run
 from fastpong.storage.sweep import Sweep
@@ -436,3 +436,12 @@ def test_the_table_has_its_numbers_in_forty_columns(swept: tuple[Path, str]) -> 
     ]
     assert ["mean", f"{np.mean(finals):+.2f}"] in cells
     assert ["std", f"{np.std(finals, ddof=1):.2f}"] in cells
+
+
+def test_a_sweep_that_moves_from_a_cluster_shares_the_cores_here(tmp_path: Path) -> None:
+    config = Config.build({"pool": "h:6379", "workers": 200})
+    with contextlib.closing(Sweep.create(tmp_path / "sweep", config, [1, 2, 3], None)) as sweep:
+        assert changed(sweep, {"pool": "local"}).workers == share(available_cores(), 3, None)[0]
+        assert changed(sweep, {"pool": "local", "workers": 7}).workers == 7
+        assert changed(sweep, {"pool": "other:1"}).workers == 200
+        assert changed(sweep, {"episodes": 9}).workers == 200

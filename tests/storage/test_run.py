@@ -20,7 +20,8 @@ import tensorboardX
 from run_cases import config, snapshot, stats
 from tensorboardX.proto import event_pb2
 
-from fastpong.settings.config import Config
+from fastpong.runtime.cluster.address import ALL
+from fastpong.settings.config import Config, available_cores
 from fastpong.storage import run as runs
 from fastpong.storage.manifest import signed
 from fastpong.storage.run import Run, RunError
@@ -232,6 +233,26 @@ def test_a_checkpoint_holds_the_snapshot_and_the_settings(tmp_path: Path) -> Non
         np.testing.assert_array_equal(
             run.checkpoint.arrays["parameters/0/w2"], snapshot(4).arrays["parameters/0/w2"]
         )
+
+
+def test_workers_of_a_cluster_are_not_those_of_this_machine(tmp_path: Path) -> None:
+    here, there = {"pool": "local"}, {"pool": "h:6379"}
+    make(tmp_path, 2, (2,), pool="h:6379", workers=ALL)
+    steps: list[tuple[dict[str, Any], int]] = [
+        ({"pool": "other:1"}, ALL),
+        ({"pool": "ray"}, available_cores()),
+        (there, ALL),
+        (here, available_cores()),
+        (here | {"workers": 3}, 3),
+        ({"pool": "ray"}, 3),
+        (there | {"workers": 5}, 5),
+        ({"episodes": 9}, 5),
+    ]
+    for overrides, workers in steps:
+        with Run.resume(tmp_path, overrides=overrides) as run:
+            assert (run.config.workers, run.config.pool) == (
+                workers, overrides.get("pool", "h:6379"),
+            )  # fmt: skip
 
 
 @pytest.mark.parametrize("saved", [1, 4, 120])
