@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,15 @@ def test_a_killed_run_takes_its_ray_along(tmp_path: Path) -> None:
         process.communicate(timeout=60)
     until(lambda: not left())
     done = fastpong("train", "--resume", "run", "--pool", "ray", "--episodes", 4, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert until(lambda: not left())
+
+
+def test_a_long_path_to_temporary_files(tmp_path: Path) -> None:
+    """Sockets below it would have names that Linux refuses."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="slurm-job-123456") as long:
+        how = {"cwd": tmp_path, "env": {"TMPDIR": long}}
+        done = fastpong("train", *SMALL, *RAY, "--run-dir", "run", "--episodes", 2, **how)
     assert done.returncode == 0, done
     assert until(lambda: not left())
 

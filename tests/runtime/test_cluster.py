@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -138,6 +139,22 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.M
     assert {*tmp_path.iterdir()} == {mine, other, elsewhere}
     leftovers.remove(mine)
     assert {*tmp_path.iterdir()} == {other, elsewhere}
+
+
+@pytest.mark.parametrize(
+    ("temporary", "parents"),
+    [
+        ("/tmp", ["/tmp"]),
+        ("/scratch/job7", ["/scratch/job7"]),
+        ("/scratch/job42", ["/scratch/job42", "/tmp"]),
+        ("/scratch/läuf", ["/scratch/läuf", "/tmp"]),  # 14 bytes
+    ],
+)
+def test_names_of_sockets_are_short_enough(
+    temporary: str, parents: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
+    assert leftovers._parents() == parents
 
 
 def test_a_killed_run_is_cleaned_up_at_once(tmp_path: Path) -> None:

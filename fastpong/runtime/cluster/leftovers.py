@@ -22,8 +22,10 @@ from fastpong.runtime.interpreter import python_command
 _PROC = Path("/proc")
 _PREFIX = "fastpong-ray-"
 _HOME = "fastpong-home"
-_LONGEST = 40
-"""Characters of the path to temporary files: those of sockets, 107 at most, begin with it."""
+_SOCKET = "/fastpong-ray-1234567-abcdefgh/session_2026-11-30_09-55-39_123456_1234567"
+_SOCKET += "/sockets/plasma_store"
+_LONGEST = 107 - len(_SOCKET)
+"""Bytes of the path to temporary files: Linux takes 107 of a socket, process ids have 7 digits."""
 
 _SECONDS = 5.0
 
@@ -98,7 +100,7 @@ def sweep() -> None:
 def _parents() -> list[str]:
     """Return the directories that ours may be in, the one for new ones last."""
     usual = tempfile.gettempdir()
-    return [usual] if len(usual) <= _LONGEST else [usual, "/tmp"]
+    return [usual] if len(os.fsencode(usual)) <= _LONGEST else [usual, "/tmp"]
 
 
 def _users(directory: Path) -> Iterator[int]:
