@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import ray
 from ray_nodes import STORE, Nodes, until
 from training_cases import Trained, same_arrays, stages_of, train
 
-from fastpong.runtime.cluster import alike
+from fastpong.runtime.cluster import alike, crew
 from fastpong.runtime.cluster.pool import RayPool
 from fastpong.runtime.pool import Task, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
@@ -166,10 +167,6 @@ def test_a_node_joins(nodes: Nodes, local: Any) -> None:
     nodes.want(1)
     seen: list[int] = []
 
-    def ready(pool: Any) -> int:
-        pool.serve(0.1)
-        return len(pool._crew.ready)
-
     def join(pool: Any, trainer: Any) -> bool:
         if trainer.counters["update"] == 2 and not seen:
             seen.append(until(lambda: ready(pool)))
@@ -204,18 +201,44 @@ def test_a_machine_that_differs_is_not_used(nodes: Nodes, monkeypatch: pytest.Mo
         run("ppo", opener(nodes.address))
 
 
-def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:
-    nodes.want(1)
-    weights = SharedArrays({"w": (1,)}, np.float64, 1)
+@contextlib.contextmanager
+def opened(
+    nodes: Nodes, directory: Path, make_player: Any = pool_players.make_player, **how: Any
+) -> Iterator[RayPool]:
+    """Yield a pool of players of the tests."""
     about = "pong", "cython", "console"
     with (
-        contextlib.closing(weights),
+        contextlib.closing(SharedArrays({"w": (1,)}, np.float64, 1)) as weights,
         RayPool(
-            pool_players.make_player, (tmp_path,), weights,
-            address=nodes.address, workers=1, about=about,
+            make_player, (directory,), weights, address=nodes.address, about=about, **how
         ) as pool,
-    ):  # fmt: skip
+    ):
         pool.publish(0, {"w": np.zeros(1)})
+        yield pool
+
+
+def ready(pool: Any) -> int:
+    """Return the number of actors to give tasks to, after a look at them."""
+    pool.serve(0.1)
+    assert pool._failure is None
+    return len(pool._crew.ready)
+
+
+def test_time_in_which_nobody_looked_is_not_waited(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while somebody else is asked for a password."""
+    nodes.want(1)
+    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 2.5)
+    with opened(nodes, tmp_path, pool_players.make_and_note, workers=1) as pool:
+        until(lambda: (tmp_path / "makes").exists())
+        time.sleep(3)
+        assert ready(pool) == 1
+
+
+def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.want(1)
+    with opened(nodes, tmp_path, workers=1) as pool:
         with pytest.raises(ValueError, match="publish it first"):
             pool.submit(Task(1, 1))
         pool.submit(Task(7, 0, ("fail",)))

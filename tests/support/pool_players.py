@@ -142,6 +142,12 @@ def make_nothing(directory: Path) -> Any:
     raise Unfriendly("no emulator", "here")
 
 
+def make_and_note(directory: Path) -> Any:
+    with (directory / "makes").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return make_player(directory)
+
+
 def make_and_die(directory: Path) -> Any:
     with (directory / "makes").open("a") as file:
         file.write(f"{os.getpid()}\n")

@@ -85,7 +85,7 @@ class Crew:
         self._failed_starts = 0
         self.replaced = self.wanted = 0
         self._next_look = 0.0
-        self._alone_since = time.monotonic()
+        self._seen, self._alone = time.monotonic(), 0.0
 
     def tend(self) -> None:
         """Start actors where there is room, every second.
@@ -104,9 +104,11 @@ class Crew:
         for _ in range(there, self.wanted):
             hand = Hand(self._kind.remote())
             self.starting[hand.actor.prepare.remote(self._cargo, *self._prepared[1:])] = hand
+        self._alone += min(now - self._seen, 2 * LOOK_SECONDS)  # else nobody looked
+        self._seen = now
         if self.ready:
-            self._alone_since = now
-        elif now - self._alone_since > PATIENCE_SECONDS:
+            self._alone = 0.0
+        elif self._alone > PATIENCE_SECONDS:
             raise WorkerError(
                 f"expected a free CPU in the cluster within {PATIENCE_SECONDS:.0f} s, found none "
                 f"of {cpus}; see ray status, and go on by --resume"
