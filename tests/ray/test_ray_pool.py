@@ -236,6 +236,16 @@ def test_time_in_which_nobody_looked_is_not_waited(
         assert ready(pool) == 1
 
 
+def test_workers_that_do_not_come_up_beside_one_that_plays(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.want(1)
+    make = pool_players.make_and_die_later
+    with opened(nodes, tmp_path, make, workers=3, attempts=2) as pool:
+        until(lambda: ready(pool) == 1)
+        nodes.want(3)
+        until(lambda: ready(pool) == 3)
+        assert len((tmp_path / "makes").read_text().split()) == 5
+
+
 def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:
     nodes.want(1)
     with opened(nodes, tmp_path, workers=1) as pool:

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from commands import complaint, fastpong
@@ -15,6 +17,7 @@ from commands import complaint, fastpong
 from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import alike, leftovers
 from fastpong.runtime.cluster.address import ALL, check_pool, endpoint, in_cluster
+from fastpong.runtime.cluster.crew import Crew
 from fastpong.runtime.cluster.lateness import (
     FIRST_HUNG,
     FIRST_LATE,
@@ -22,6 +25,7 @@ from fastpong.runtime.cluster.lateness import (
     LEAST_LATE,
     Lateness,
 )
+from fastpong.runtime.pool import WorkerError
 from fastpong.settings.config import Config, available_cores
 
 
@@ -86,6 +90,17 @@ def test_time_that_nobody_looked_at_does_not_count() -> None:
     assert lateness.now() == 0.5
     time = 3600.0  # the computer slept
     assert lateness.now() == 1.5
+
+
+def test_starting_workers_that_die_within_a_second_are_one_loss() -> None:
+    ray = SimpleNamespace(remote=lambda **_: lambda kind: kind)
+    connection: Any = SimpleNamespace(ray=ray)
+    crew = Crew(connection, (), workers=8, attempts=2)
+    for _ in range(8):
+        crew._fail_start(RuntimeError("the node is gone"))
+    crew._next_failure = 0.0  # a second later
+    with pytest.raises(WorkerError, match="could not start in the cluster"):
+        crew._fail_start(RuntimeError("the node is gone"))
 
 
 def test_facts_that_differ() -> None:

@@ -154,6 +154,14 @@ def make_and_die(directory: Path) -> Any:
     os._exit(4)
 
 
+def make_and_die_later(directory: Path) -> Any:
+    """The first worker comes up, then two do not."""
+    player = make_and_note(directory)
+    if len((directory / "makes").read_text().split()) in (2, 3):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return player
+
+
 def make_and_die_at_first(directory: Path) -> Any:
     """Two workers do not come up, the later ones do."""
     with (directory / "makes").open("a") as file:

@@ -61,7 +61,7 @@ class Crew:
 
     prepared : arguments of ``RayWorker.prepare``
     workers  : actors at most
-    attempts : actors that may die one after the other before any is ready
+    attempts : times that actors may die one after the other before any is ready
 
     wanted   : actors that there are or will be, by the CPUs of the cluster
     ready    : actors to give tasks to
@@ -82,7 +82,7 @@ class Crew:
         self.starting: dict[Any, Hand] = {}
         self._refused: list[Hand] = []
         self._reason = ""
-        self._failed_starts = 0
+        self._failed_starts, self._next_failure = 0, 0.0
         self.replaced = self.wanted = 0
         self._next_look = 0.0
         self._seen, self._alone = time.monotonic(), 0.0
@@ -172,9 +172,14 @@ class Crew:
             )
 
     def _fail_start(self, error: Exception) -> None:
-        self._failed_starts += 1
-        self._next_look = time.monotonic() + LOOK_SECONDS
-        if getattr(error, "actor_init_failed", False) or self._failed_starts >= self._attempts:
+        """Try again a second later. Several that die within it are one loss, as of a node."""
+        now = time.monotonic()
+        if now >= self._next_failure:
+            self._failed_starts += 1
+            self._next_failure = now + LOOK_SECONDS
+        self._next_look = now + LOOK_SECONDS
+        hopeless = self._failed_starts >= self._attempts and not self.ready
+        if getattr(error, "actor_init_failed", False) or hopeless:
             raise WorkerError(
                 "a worker could not start in the cluster; install the same fastpong on every "
                 f"machine: {str(error).strip().splitlines()[-1]}"
