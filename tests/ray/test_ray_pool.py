@@ -246,6 +246,21 @@ def test_workers_that_do_not_come_up_beside_one_that_plays(nodes: Nodes, tmp_pat
         assert len((tmp_path / "makes").read_text().split()) == 5
 
 
+def test_actors_without_a_task_that_die_cost_no_task(nodes: Nodes, tmp_path: Path) -> None:
+    """Three of them, and a task may be lost once."""
+    nodes.want(0)
+    nodes.add(num_cpus=3)
+    with opened(nodes, tmp_path, workers=3, attempts=2) as pool:
+        until(lambda: ready(pool) == 3)
+        for process in nodes.workers():
+            process.kill()
+        pool.submit(Task(1, 0))
+        (found,) = until(lambda: pool.collect(1))
+        assert found == (Task(1, 0), pool_players.expected(1, 0.0))
+        assert until(lambda: ready(pool) == 3) and pool.restarts == 3
+    nodes.want(0)
+
+
 def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:
     nodes.want(1)
     with opened(nodes, tmp_path, workers=1) as pool:

@@ -44,6 +44,10 @@ class RayWorker:
             return BROKEN + self._traceback()
         return READY + self._place().encode()
 
+    def live(self) -> bytes:
+        """Answer, as a sign of life."""
+        return READY
+
     def play(self, message: bytes, weights: dict[str, Any]) -> bytes:
         """Play a pickled task with the weights of its version."""
         try:

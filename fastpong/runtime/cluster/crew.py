@@ -30,9 +30,11 @@ class Hand:
 
     jobs  : references of the tasks given to it, in order
     since : the time when it began the first of them
+    known : whether it was ready once
     """
 
     actor: Any
+    known: bool = False
     jobs: list[Any] = field(default_factory=list)
     since: float = 0.0
 
@@ -65,7 +67,7 @@ class Crew:
 
     wanted   : actors that there are or will be, by the CPUs of the cluster
     ready    : actors to give tasks to
-    starting : actors by the reference of their first answer
+    starting : actors by the reference of their first answer, or of a sign of life
     replaced : actors that died
     """
 
@@ -115,7 +117,7 @@ class Crew:
             )
 
     def answered(self, reference: Any) -> Hand | None:
-        """Take an actor's first answer, and return the actor if it is ready.
+        """Take an actor's first answer, or a sign of life, and return the actor if it is ready.
 
         Raises WorkerError for a player that cannot be made, and for machines that are all refused.
         """
@@ -123,7 +125,10 @@ class Crew:
         try:
             answer: bytes = self._ray.get(reference)
         except self._ray.exceptions.RayActorError as error:
-            self._fail_start(error)
+            if hand.known:
+                self.lose(hand)
+            else:
+                self._fail_start(error)
             return None
         except self._ray.exceptions.RayError as error:
             raise WorkerError(f"a worker could not start in the cluster: {error}") from error
@@ -133,8 +138,13 @@ class Crew:
         if answer[:1] == REFUSED:
             self._refuse(hand, answer[1:].decode())
             return None
-        self.ready[hand] = None
+        self.ready[hand], hand.known = None, True
         return hand
+
+    def doubt(self, hand: Hand) -> None:
+        """Ask an actor without tasks for a sign of life. Until then it is not ready."""
+        del self.ready[hand]
+        self.starting[hand.actor.live.remote()] = hand
 
     def lose(self, hand: Hand) -> None:
         """Give up an actor that is dead, or taken for dead."""

@@ -304,8 +304,14 @@ class RayPool:
         return job
 
     def _lose(self, hand: Hand, error: Exception) -> None:
-        """Give out again what an actor had that is lost. Only its first task is to blame."""
+        """Give out again what an actor had that is lost. Only its first task is to blame.
+
+        Its node may have gone with others, which have no task that would tell.
+        """
         self._crew.lose(hand)
+        for idle in list(self._loads[0]):
+            self._crew.doubt(idle)
+            self._sort(idle)
         jobs = [self._take_back(reference) for reference in list(hand.jobs)]
         for job in reversed(jobs):
             self._again(job, error, blamed=job is jobs[0])
