@@ -135,7 +135,7 @@ class Config:
     )
     task_timeout: float | None = option(
         None,
-        "seconds without a word after which a worker is replaced; never: ten times the usual",
+        "seconds without a word until a worker is replaced; never: ten times the usual, 20 on Ray",
         above=0,
     )
     stages: tuple[Stage, ...] = ()
