@@ -133,8 +133,6 @@ def test_a_node_is_killed(nodes: Nodes, local: Any, phase: str) -> None:
     nodes.want(3)
     found = run("dqn", breaking(nodes.address, phase, nodes.kill))
     assert same_arrays(found.arrays, local("dqn").arrays)
-    # A worker that starts, or waits for a task, is not missed.
-    assert found.restarts > 0 or phase in ("starting", "playing")
 
 
 def test_actors_are_killed(nodes: Nodes, local: Any) -> None:
