@@ -133,6 +133,7 @@ def test_a_node_is_killed(nodes: Nodes, local: Any, phase: str) -> None:
     nodes.want(3)
     found = run("dqn", breaking(nodes.address, phase, nodes.kill))
     assert same_arrays(found.arrays, local("dqn").arrays)
+    assert found.restarts > 0 or phase == "starting"
 
 
 def test_actors_are_killed(nodes: Nodes, local: Any) -> None:
