@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from fastpong.arrays import Arrays
 from fastpong.pages.charts import thin
 from fastpong.settings.config import default_backend
 from fastpong.storage.checkpoint import Checkpoint, CheckpointError
 from fastpong.storage.finding import find
 from fastpong.storage.reading import checkpoint_paths
-from fastpong.training.evaluation import Game, Summary, evaluate, restore, summarize
+from fastpong.training.evaluation import Game, Player, Summary, evaluate, restore, summarize
 from fastpong.training.periodic import BEST
 from fastpong.training.trained import read_trained
 
@@ -65,23 +67,37 @@ def evaluate_checkpoints(
     paths = checkpoint_paths(directory)
     chosen = [paths[n] for n in thin(len(paths), MOST)]
     best = directory / BEST
+    ready: list[_Ready] = []
+    # All are read before the first is played: training deletes old ones in less than an episode.
     for path in [*chosen, *([best] if best.exists() else [])]:
         if stop():
             return
         try:
-            yield from _evaluate(path, episodes, workers, seed, stop)
+            ready.append(_read(path, seed))
         except CheckpointError as error:
             if path.exists():
                 yield str(error)
+    for one in ready:
+        if stop():
+            return
+        played = evaluate(one.player, one.parameters, episodes=episodes, workers=workers, stop=stop)
+        if games := [*played]:
+            yield Evaluated(one.name, one.episode, one.steps, one.player.agent, games)
 
 
-def _evaluate(
-    path: Path, episodes: int, workers: int, seed: int, stop: Callable[[], bool]
-) -> Iterator[Evaluated]:
+class _Ready(NamedTuple):
+    """Hold what of a checkpoint plays."""
+
+    name: str
+    episode: int
+    steps: int
+    player: Player
+    parameters: Arrays
+
+
+def _read(path: Path, seed: int) -> _Ready:
     found, _ = find(path)
     player, parameters = restore(found, default_backend(), seed=seed)
-    games = [*evaluate(player, parameters, episodes=episodes, workers=workers, stop=stop)]
-    if games:
-        name = "checkpoint" if isinstance(found, Checkpoint) else "best while it trained"
-        steps = read_trained(found, player.backend).steps
-        yield Evaluated(name, found.episode, steps, player.agent, games)
+    name = "checkpoint" if isinstance(found, Checkpoint) else "best while it trained"
+    steps = read_trained(found, player.backend).steps
+    return _Ready(name, found.episode, steps, player, parameters)

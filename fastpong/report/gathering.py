@@ -139,4 +139,6 @@ def _play(
             continue
         evaluated.append(result)
         tell(f"after {counted(result.episode, 'episode')}: mean return {result.summary.mean:+.2f}")
+    if not (evaluated or stop() or gathered.notes.get("evaluation")):
+        gathered.note("evaluation", "No checkpoint was left to play: training deletes old ones.")
     gathered.evaluated = evaluated

@@ -84,8 +84,10 @@ def test_no_command_imports_from_the_current_directory(directory: Path) -> None:
             stack.callback(process.kill)
         board = running.pop("board")
         said = {name: finish(process) for name, process in running.items()}
+        assert board.stdout is not None
+        assert "http://" in board.stdout.readline()
         board.send_signal(signal.SIGINT)
-        assert "http://" in finish(board)
+        finish(board)
     assert "trained 2 episodes" in said["train"]
     assert "wins" in said["eval"]
     assert "terminal" in said["play"]

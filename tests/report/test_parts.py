@@ -93,3 +93,15 @@ def test_a_handful_of_checkpoints_is_asked_for(tmp_path: Path) -> None:
     assert (
         list(evaluate_checkpoints(tmp_path, episodes=1, workers=1, seed=0, stop=lambda: True)) == []
     )
+
+
+def test_checkpoints_that_are_deleted_meanwhile_are_evaluated(tmp_path: Path) -> None:
+    with Run.create(tmp_path, config()) as run:
+        run.save(snapshot(0))
+        run.save(snapshot(1))
+    results = evaluate_checkpoints(tmp_path, episodes=1, workers=1, seed=0, stop=lambda: False)
+    first = next(results)
+    shutil.rmtree(tmp_path / "checkpoints")  # as training does with old ones, one by one
+    assert isinstance(first, Evaluated)
+    then = [one.episode for one in results if isinstance(one, Evaluated)]
+    assert [first.episode, *then] == [0, 1]
