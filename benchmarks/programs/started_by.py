@@ -8,10 +8,19 @@ from __future__ import annotations
 import sys
 
 from fastpong.__main__ import main
-from fastpong.runtime import pool
 
-if __name__ == "__main__":
-    method = sys.argv.pop(1)
+
+def choose(method: str) -> None:
+    """Let pools start their workers by this method."""
+    from fastpong.runtime import pool
+
     checked = pool.checked_method
     pool.checked_method = lambda given: checked(given or method)
+
+
+if __name__ == "__main__":
+    try:
+        choose(sys.argv.pop(1))
+    except KeyboardInterrupt:  # as the command answers one in its own imports
+        sys.exit(130)
     main()
