@@ -317,10 +317,4 @@ def _follower() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None
     parent = os.getpid()
-
-    def follow() -> None:
-        die_with_parent(signal.SIGTERM)
-        if os.getppid() != parent:  # it has ended meanwhile
-            os._exit(1)
-
-    return follow
+    return lambda: die_with_parent(signal.SIGTERM, parent)

@@ -25,11 +25,17 @@ _PR_SET_PDEATHSIG = 1
 _ENDS = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Ask the kernel for a signal at the end of the parent's thread, where it can."""
+def die_with_parent(number: int = signal.SIGKILL, parent: int | None = None) -> None:
+    """Ask the kernel for a signal at the end of the parent's thread, where it can.
+
+    parent : its process id. If it has ended by now, of which the kernel tells nothing, so does
+             this process. None for a process that learns of it in another way
+    """
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):  # a system with another C library
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def hung_up(descriptor: int, timeout: float | None = 0.0) -> bool:

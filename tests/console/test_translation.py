@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -284,6 +285,31 @@ def test_the_compiler_ends_with_whoever_asked(pong: Rom, tmp_path: Path) -> None
             return
         time.sleep(0.02)
     raise AssertionError(f"expected no process, got {left}")
+
+
+def test_the_compiler_ends_if_whoever_asked_has_ended_before_it_begins(
+    pong: Rom, tmp_path: Path
+) -> None:
+    program = (
+        "import os, subprocess, sys; sys.path[:] = sys.argv[1].split(':')\n"
+        "from fastpong.console.translate import child\n"
+        "from pathlib import Path\n"
+        "command = child._child_command('pong', Path(sys.argv[2]), 'kept')\n"
+        "os.fork() and os._exit(0)\n"
+        "os.execv(command[0], command)"
+    )
+    # Its standard input stays open: what does not look for its parent waits.
+    with subprocess.Popen(
+        [sys.executable, "-c", program, ":".join(sys.path), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.wait(60) == 0
+        assert process.stdout is not None and process.stdin is not None
+        ended, _, _ = select.select([process.stdout], [], [], 60)
+        process.stdin.close()
+        assert ended and process.stdout.read() == b""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_llvmlite(

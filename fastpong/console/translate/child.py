@@ -81,10 +81,12 @@ def _child_command(name: str, directory: Path | None, file: str) -> list[str]:
     program = (
         "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; "
         "import fastpong; sys.path.pop(); "
+        "from fastpong.runtime.parent import die_with_parent; die_with_parent(parent=a['parent']); "
         "from fastpong.console.translate.compiler import main; main(a)"
     )
     arguments = {
         "path": paths,
+        "parent": os.getpid(),
         "name": name,
         "directory": str(directory) if directory else None,
         "file": file,

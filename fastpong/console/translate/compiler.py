@@ -6,7 +6,6 @@ That keeps LLVM's 100 MB and the GIL that writing assembly takes out of the proc
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import platform
@@ -32,7 +31,6 @@ PROFILED_FRAMES = 1000
 
 NICE = 10
 LIMIT_SECONDS = 120
-PR_SET_PDEATHSIG = 1
 
 
 def compile_image(rom: Rom) -> Image:
@@ -74,7 +72,6 @@ def main(arguments: dict[str, str | None]) -> None:
     arguments : of ``child.compile_kept``
     """
     os.nice(NICE)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # end with whoever asked
     signal.alarm(LIMIT_SECONDS)  # whatever LLVM does
     data = sys.stdin.buffer.read()
     rom = Rom(str(arguments["name"]), data, hashlib.sha256(data).hexdigest())
