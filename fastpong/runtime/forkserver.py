@@ -132,10 +132,10 @@ class ForkServer:
                 self._lock.release()
         return answer.value
 
-    def status(self, pid: int, timeout: float) -> int | None:
-        """Return the exit code of a child, or ``ALIVE``. None: no answer, the server is killed."""
+    def status(self, pid: int, timeout: float, patient: bool = False) -> int | None:
+        """Return the exit code of a child, or ``ALIVE``, None as ``answer`` does."""
         try:
-            return self.answer(self._ask(STATUS, pid), timeout, patient=False)
+            return self.answer(self._ask(STATUS, pid), timeout, patient)
         except OSError:
             return None
 
@@ -205,16 +205,17 @@ class Served:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def join(self, timeout: float) -> None:
+    def join(self, timeout: float, patient: bool = False) -> None:
         """Wait for its end, after which ``exitcode`` is known.
 
-        A server that gives no answer in this time is killed, and all its children with it.
+        A server that gives no answer in this time is killed, and all its children with it, unless
+        ``patient``.
         """
         deadline = time.monotonic() + timeout
         while self.exitcode is None and self._server.alive:
-            left = max(deadline - time.monotonic(), _LEAST_SECONDS)
-            pid = self.wait_for_pid(left, patient=False)
-            code = None if pid is None else self._server.status(pid, left)
+            left = max(deadline - time.monotonic(), 0.0 if patient else _LEAST_SECONDS)
+            pid = self.wait_for_pid(left, patient)
+            code = None if pid is None else self._server.status(pid, left, patient)
             if code is None:
                 return
             if code != ALIVE:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing import connection as mp_connection
 from multiprocessing.connection import Connection
 
+from fastpong.runtime.forkserver import Served
 from fastpong.runtime.launch import Process, Target, launch, launch_fork_server
 from fastpong.runtime.worker import READY, Cargo
 
@@ -167,16 +168,24 @@ def _kill_all(workers: list[Worker], owner: int) -> None:
         worker.process.kill()
     deadline = time.monotonic() + _KILL_SECONDS
     for worker in workers:
-        _bury(worker, deadline)
+        _bury(worker, deadline, last=True)
     workers.clear()
 
 
-def _bury(worker: Worker, deadline: float) -> str:
-    """Free a worker's descriptors, describe its death."""
+def _bury(worker: Worker, deadline: float, last: bool = False) -> str:
+    """Free a worker's descriptors, describe its death.
+
+    last : nobody comes after it. A fork server that is late is left alone: it may have children of
+           other pools. One without a process id ends by the end of its connection
+    """
     process = worker.process
     process.kill()
     worker.connection.close()
-    process.join(max(0.0, deadline - time.monotonic()))
+    left = max(0.0, deadline - time.monotonic())
+    if last and isinstance(process, Served):
+        process.join(left, patient=True)
+    else:
+        process.join(left)
     death = getattr(process, "failure", None) or _describe_exit(process.exitcode)
     with contextlib.suppress(ValueError):  # it still lives, by a system call that never ends
         process.close()

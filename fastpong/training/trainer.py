@@ -110,8 +110,9 @@ class Trainer:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether the counters stand between two updates, or within a batch."""
-        return int(self.counters["task"]) // self.batch == int(self.counters["update"])
+        """Return whether neither an update nor a batch that is processed at once is half done."""
+        update, rest = divmod(int(self.counters["task"]), self.batch)
+        return update == int(self.counters["update"]) and not (rest and self.by_batches)
 
     @property
     def reached(self) -> bool:

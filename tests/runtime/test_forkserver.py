@@ -85,6 +85,26 @@ def test_a_server_that_gives_no_answer_is_replaced(
     until(lambda: not any(map(psutil.pid_exists, old)) and not psutil.pid_exists(server.pid))
 
 
+def test_closing_one_pool_harms_no_other_of_a_server_that_is_late(supervisor: Supervisor) -> None:
+    """As that of an evaluation beside a training, on a machine that swaps."""
+    other = Supervisor(pool_players.echo, Cargo(b"> "), "forkserver", attempts=2)
+    supervisor.start(2)
+    other.start(2)
+    assert answers(supervisor) and answers(other)
+    stay, go = ([psutil.Process(w.process.pid) for w in s.workers] for s in (supervisor, other))
+    server = psutil.Process(stay[0].ppid())
+    stop(server)
+    other.start(1)  # nobody knows its process id
+    other.kill()
+    until(lambda: all(p.status() == psutil.STATUS_ZOMBIE for p in go))
+    server.resume()
+    assert answers(supervisor)
+    assert [worker.process.pid for worker in supervisor.workers] == [p.pid for p in stay]
+    # It ended without a word from its owner. The server has been asked about the others.
+    late = until(lambda: [p for p in server.children() if p not in stay + go])
+    until(lambda: [p.status() for p in late] == [psutil.STATUS_ZOMBIE])
+
+
 def test_a_process_that_cannot_be_forked_says_why(supervisor: Supervisor) -> None:
     """The server has no descriptor left for the new process's connection."""
     supervisor.start(1)

@@ -22,6 +22,7 @@ import pool_players
 import psutil
 import pytest
 
+from fastpong.runtime import launch
 from fastpong.runtime.pool import Pool, PoolState, Task, TaskPool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
 
@@ -282,6 +283,25 @@ def test_a_worker_killed_while_sending_counts_as_dead(
     os.kill(pool.pids[0], signal.SIGKILL)
     assert (gather(pool, 1)[9] == 9).all()
     assert len(pool_players.starts(tmp_path, 9)) == 2 and pool.restarts == 1
+
+
+@pytest.mark.parametrize("state", ["starting", "idle"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_worker_that_takes_half_a_task_is_replaced(
+    open_pool: Any, monkeypatch: pytest.MonkeyPatch, method: str, state: str
+) -> None:
+    """What has been sent of a message cannot be taken back: no other may follow it."""
+    monkeypatch.setattr(launch, "_STALLED_SECONDS", 1)
+    maker = pool_players.make_player if state == "idle" else pool_players.make_and_hang_at_first
+    pool = open_pool(maker, workers=1, start_method=method)
+    if state == "idle":
+        submit(pool, [0])
+        assert gather(pool, 1) == right([0])
+        os.kill(pool.pids[0], signal.SIGSTOP)
+    data = bytes(4 << 20)  # more than a socket holds
+    submit(pool, [1, 2], "measure", data)
+    assert gather(pool, 2) == {1: len(data), 2: len(data)}
+    assert pool.restarts == 1
 
 
 def test_workers_survive_the_loss_of_the_fork_server_as_a_set(

@@ -134,6 +134,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "unpicklable": lambda task, weights, directory: lambda: None,
     "poison": lambda task, weights, directory: Poison(),
     "array": lambda task, weights, directory, size: np.full(size, task.number, np.uint8),
+    "measure": lambda task, weights, directory, data: len(data),
     "facts": lambda task, weights, directory: facts(),
 }
 
@@ -168,6 +169,15 @@ def make_and_die_at_first(directory: Path) -> Any:
         file.write(f"{os.getpid()}\n")
     if len((directory / "makes").read_text().split()) <= 2:
         os.kill(os.getpid(), signal.SIGKILL)
+    return make_player(directory)
+
+
+def make_and_hang_at_first(directory: Path) -> Any:
+    """The first worker does not come up."""
+    with (directory / "makes").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    if len((directory / "makes").read_text().split()) == 1:
+        time.sleep(300)
     return make_player(directory)
 
 
