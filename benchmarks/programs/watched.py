@@ -18,6 +18,7 @@ from measure import fastpong_command, plain_environment
 
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 300.0
+"""How long a command may print nothing, and how long it may take to end."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,12 @@ class Watched:
     def phase(self, done: Callable[[], bool] = lambda: False) -> Peak:
         """Return the peak until ``done()``, or until the command ends."""
         self._forget_peak()
-        found, ends = Peak(0, 0), time.monotonic() + PATIENCE_SECONDS
+        found, printed, last = Peak(0, 0), -1, time.monotonic()
         while self.process.poll() is None and not done():
             found |= self._look()
-            if time.monotonic() > ends:
+            if printed != (printed := os.fstat(self._output.fileno()).st_size):
+                last = time.monotonic()
+            elif time.monotonic() > last + PATIENCE_SECONDS:
                 raise RuntimeError(f"nothing happened for long:\n{self._said()}")
             time.sleep(LOOK_SECONDS)
         return found | self._look()
