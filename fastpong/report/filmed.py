@@ -34,6 +34,7 @@ def film(shown: Shown, seconds: float, stop: Callable[[], bool]) -> Html:
     # A file without a name: whatever ends this process, nothing is left.
     with tempfile.TemporaryFile() as file:
         write_into(Path(f"/dev/fd/{file.fileno()}"), kind, _until(frames, stop), _RATE)
+        file.seek(0)  # a descriptor under /dev/fd is the same file's position on some systems
         source = data_uri(file.read(), _TYPES[kind])
     words = f"A game of {player.agent} {shown.trained}"
     if kind == ".webp":

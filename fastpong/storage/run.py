@@ -180,13 +180,19 @@ class Run:
     def save(self, snapshot: TrainerState) -> bool:
         """Save a checkpoint and return the success.
 
-        A disk that fails is a warning, and so are weights that are not finite: no run could go on
-        with them. Raises RunError for a directory that was removed or replaced.
+        A disk that fails is a warning. Raises RunError for a directory that was removed or
+        replaced, ArithmeticError for numbers that are not finite: all that would be trained from
+        them is lost.
         """
         if not self._place.is_there:
             raise RunError(
                 f"{self.directory}: was removed or replaced while it was trained, and nothing more "
                 "can be saved in it; begin again, or go on with a copy of it"
+            )
+        if (name := verified.not_finite(snapshot.arrays)) is not None:
+            raise ArithmeticError(
+                f"{self.directory}: training diverged: {name} has numbers that are not finite; "
+                "the older checkpoints are intact; begin again with a smaller learning rate"
             )
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
@@ -197,18 +203,15 @@ class Run:
             "seed": self.config.seed,
         }
         episode = snapshot.counters["episode"]
-        trouble = _unsound(snapshot)
         try:
-            if trouble is None:
-                checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
+            checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
         except OSError as error:
-            trouble = named(error)
-        if trouble is not None:
             self.warn(
                 f"{self.directory}: the checkpoint of episode {episode} cannot be saved: "
-                f"{trouble}; the older ones are intact, training goes on"
+                f"{named(error)}; the older ones are intact, training goes on"
             )
-        return trouble is None
+            return False
+        return True
 
     def close(self) -> None:
         """Write pending rows, close the files, release the directory.
@@ -273,12 +276,6 @@ def _first_versions(config: Config) -> dict[str, object]:
     """Return the record of a new run: versions, and where its weights come from."""
     begun = {"init_from": origin(config.init_from)} if config.init_from is not None else {}
     return _versions_of(config) | begun
-
-
-def _unsound(snapshot: TrainerState) -> str | None:
-    """Explain why no run could go on with a state. None: one can."""
-    name = verified.not_finite(snapshot.arrays)
-    return None if name is None else f"{name} has numbers that are not finite, training diverged"
 
 
 def _checkpoints(directory: Path) -> Path:

@@ -117,7 +117,8 @@ class Session:
         run can be resumed from its first moment on), after every ``save_every`` episodes, and at
         the end, also when the workers have failed.
 
-        Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does.
+        Raises RunError where the run's checkpoint does not fit, WorkerError as the pool does,
+        ArithmeticError for training that diverges.
         """
         if display is None:
             episodes = self.episodes(run, stop=stop)
