@@ -94,13 +94,16 @@ def _unsaved(run: Run, outcome: Outcome, where: str, words: Sequence[str]) -> Ru
     from fastpong.storage.run import RunError
 
     trained = f"{counted(outcome.episode, 'episode')}, {counted(outcome.steps, 'step')}"
-    there = "there is no checkpoint; make room and begin again"
+    cause, way = "the last checkpoint could not be saved", "make room, then"
+    if run.diverged:
+        cause, way = "training diverged", "with a smaller --learning-rate"
+    there = f"there is no checkpoint; {way} begin again"
     if outcome.saved >= 0:
         there = (
-            f"the newest checkpoint is of episode {outcome.saved:,}, {where}; make room, then "
-            f"train on: {resume_command(run.directory, words)}"
+            f"the newest checkpoint is of episode {outcome.saved:,}, {where}; {way} train on: "
+            f"{resume_command(run.directory, words)}"
         )
-    return RunError(f"trained {trained}, but the last checkpoint could not be saved, and {there}")
+    return RunError(f"trained {trained}, but {cause}, and {there}")
 
 
 def _report_best(run: Run) -> None:

@@ -66,6 +66,7 @@ class Run:
     config     : its settings
     checkpoint : the one to resume from, None for a new run
     refusals   : a sentence for each newer checkpoint that was refused
+    diverged   : whether the newest state was not saved because its numbers are not finite
     warn       : hears of troubles with the disk
     listeners  : are called with the steps so far and the scalars for TensorBoard
     """
@@ -76,6 +77,7 @@ class Run:
         self.directory, self.config = directory, config
         self.checkpoint = past.checkpoint if past else None
         self.refusals = past.refusals if past else []
+        self.diverged = False
         self._lock: int | None = lock
         self._place = Place(directory, lock)
         self.listeners: list[Callable[[int, Mapping[str, float]], None]] = []
@@ -198,6 +200,7 @@ class Run:
         }
         episode = snapshot.counters["episode"]
         trouble = _unsound(snapshot)
+        self.diverged = trouble is not None
         try:
             if trouble is None:
                 checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
@@ -298,7 +301,7 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     Raises RunError for one that may not change.
     """
     try:
-        own = Config.build(Config.load(directory / CONFIG))
+        own = Config.stored(Config.load(directory / CONFIG))
     except ValueError as error:
         raise ValueError(f"{directory / CONFIG}: {error}") from error
     config = own.changed(overrides)
@@ -311,7 +314,7 @@ def _past(
     directory: Path, config: Config, found: Checkpoint, refusals: list[str], warn: Warn
 ) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
-    settings = Config.build(found.manifest["config"])
+    settings = Config.stored(found.manifest["config"])
     _refuse_changes(directory, config, settings, f"in {found.path.name}", "")
     rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
     return _Past(found, refusals, rows, found.manifest["counters"]["total_steps"])

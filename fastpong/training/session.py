@@ -65,7 +65,8 @@ class Outcome:
     steps    : of the run
     reached  : whether it ended because the goal is reached
     saved    : the episode of the newest checkpoint, -1 without one
-    unsaved  : whether training went on after that checkpoint, since the disk is full or fails
+    unsaved  : whether training went on after that checkpoint, since the disk is full or fails, or
+               weights are not finite
     """
 
     episode: int
