@@ -192,7 +192,8 @@ class Run:
         if (name := verified.not_finite(snapshot.arrays)) is not None:
             raise ArithmeticError(
                 f"{self.directory}: training diverged: {name} has numbers that are not finite; "
-                "the older checkpoints are intact; begin again with a smaller learning rate"
+                "the older checkpoints are intact; train on from them, or begin again, with a "
+                "smaller --learning-rate"
             )
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
@@ -295,7 +296,7 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     Raises RunError for one that may not change.
     """
     try:
-        own = Config.build(Config.load(directory / CONFIG))
+        own = Config.stored(Config.load(directory / CONFIG))
     except ValueError as error:
         raise ValueError(f"{directory / CONFIG}: {error}") from error
     config = own.changed(overrides)
@@ -308,7 +309,7 @@ def _past(
     directory: Path, config: Config, found: Checkpoint, refusals: list[str], warn: Warn
 ) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
-    settings = Config.build(found.manifest["config"])
+    settings = Config.stored(found.manifest["config"])
     _refuse_changes(directory, config, settings, f"in {found.path.name}", "")
     rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
     return _Past(found, refusals, rows, found.manifest["counters"]["total_steps"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -225,6 +228,19 @@ def test_ctrl_c_ends_the_film(trained: tuple[Path, str]) -> None:
     assert asked == 3
 
 
+def test_a_film_needs_no_temporary_file(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second descriptor of a file begins where the first one ended on macOS."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    found, _ = checkpoint.newest(trained[0] / "checkpoints")
+    av = pytest.importorskip("av")
+    html = film(load_shown(found), 1, lambda: False)
+    data = base64.b64decode(re.findall(r'src="data:video/mp4;base64,([^"]*)"', html)[0])
+    with av.open(io.BytesIO(data)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 30
+
+
 def test_a_film_that_stays_in_memory_is_short(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,8 +261,10 @@ def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> No
     every = ("--eval-every", 1, "--eval-episodes", 2, "--episodes", 3, "--run-dir", "run")
     done = fastpong("train", *SMALL, *every, cwd=tmp_path)
     assert done.returncode == 0, done
-    page = written(tmp_path / "run", tmp_path / "r.html", "--episodes", 1, "--seconds", 0)
-    text = (tmp_path / "r.html").read_text()
+    short = ("--episodes", 1, "--seconds", 0)
+    done = fastpong("report", "run", "-o", "r.html", *short, cwd=tmp_path)
+    assert re.search(r"^best while it trained, after \d episodes?: mean", done.stdout, re.MULTILINE)
+    page, text = Page(tmp_path / "r.html"), (tmp_path / "r.html").read_text()
     assert 'data-name="while it trained"' in text
     assert 'data-name="of the checkpoints"' in text
     assert re.search(r"best while it trained \d [\d.]+k karpathy [+-]", page.text)
