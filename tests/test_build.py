@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 import fastpong
 
@@ -35,7 +36,7 @@ def install(source, target, **environment):
     command = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps"]
     command += ["--no-index", "--target", str(target), str(source)]
     env = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"} | environment
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def run(code, target):
@@ -45,7 +46,7 @@ def run(code, target):
     env["PYTHONPATH"] = os.pathsep.join([str(target), sysconfig.get_path("platlib"), *EXTRA_PATH])
     return subprocess.run(
         [sys.executable, "-S", "-c", code], env=env, cwd=target, capture_output=True, text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def test_a_source_distribution_has_all_that_its_tests_need(tmp_path):
     code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
     built = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path / "source", capture_output=True, text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     (archive,) = (tmp_path / "source" / "dist").glob("fastpong-*.tar.gz")
@@ -119,7 +120,7 @@ def test_a_source_distribution_has_all_that_its_tests_need(tmp_path):
     done = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=home, env=os.environ | {"PYTHONPATH": EXTRA_PATH[0]}, capture_output=True, text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -139,7 +140,7 @@ def test_other_cython_code_can_cimport_the_cores(tmp_path):
     built = subprocess.run(
         [sys.executable, "-m", "Cython.Build.Cythonize", "-3", "-i", "guest.pyx"],
         env=os.environ | {"PYTHONPATH": EXTRA_PATH[0]},
-        cwd=tmp_path, capture_output=True, text=True, timeout=100,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     # It imports the compiled modules before fastpong.kernels, which must find them all the same.

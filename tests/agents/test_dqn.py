@@ -146,7 +146,6 @@ def test_a_rollout_begins_where_the_one_before_ended() -> None:
         states[task.number % 3] = actor.play(task.number, parameters, task.payload).state
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("refined", [False, True])
 def test_compiled_backends_agree_with_the_oracle(refined: bool) -> None:
     last = policy(

@@ -210,7 +210,6 @@ def test_actions_agree_with_the_oracle(image_conv: bool) -> None:
 # --- training -----------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(400)
 def test_compiled_backends_agree_with_the_oracle() -> None:
     """With a lag. Without one, ``test_weights`` has the oracle."""
     stages = conv(lag=1, batch_size=2)

@@ -95,7 +95,6 @@ def test_twenty_updates_are_near_those_of_keras_in_float32(kept: Any, backend: s
         )
 
 
-@pytest.mark.timeout(300)
 def test_the_oracle_alone_trains_as_keras(kept: Any) -> None:
     found = run("row", "numpy", "float64", updates=3)
     np.testing.assert_allclose(
@@ -105,7 +104,6 @@ def test_the_oracle_alone_trains_as_keras(kept: Any) -> None:
 
 
 @pytest.mark.keras
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode, dtype", golden.RUNS)
 def test_keras_gives_the_golden_data(keras: Any, kept: Any, mode: str, dtype: str) -> None:
     for name, array in golden.run_keras(mode, dtype).items():

@@ -24,6 +24,7 @@ from training_cases import (
     train_once,
 )
 from training_cases import train as train_stages
+from waiting import PATIENCE
 
 from fastpong.acting.rollout import EnvState, Game
 from fastpong.agents import make_plan
@@ -177,7 +178,6 @@ def test_a_stop_in_the_middle_of_a_batch_stands_between_two_updates() -> None:
     assert same_arrays(rest.arrays, train(stages, 3).arrays)
 
 
-@pytest.mark.timeout(240)
 def test_compiled_backends_agree_with_the_oracle() -> None:
     stages = small(
         hidden=70, n_envs=2, n_steps=60, coarse_cells="8x8:0.35 80x4:0.2", lag=1, last_action=True,
@@ -371,7 +371,7 @@ def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> No
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not found and time.monotonic() < deadline:
         updater.learn(*arguments)
     done.set()
@@ -380,7 +380,7 @@ def test_threads_keep_to_a_processor_while_they_learn_and_are_free_after() -> No
     assert os.sched_getaffinity(main) == os.sched_getaffinity(helper) == before
 
 
-@pytest.mark.timeout(15, method="thread")  # a main thread that waits in C hears no signal
+@pytest.mark.timeout(PATIENCE, method="thread")  # a main thread that waits in C hears no signal
 @pytest.mark.parametrize("broken", [0, 1])
 def test_a_thread_that_fails_leaves_no_other_waiting_and_the_weights_alone(
     broken: int, monkeypatch: pytest.MonkeyPatch

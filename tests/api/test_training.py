@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import played
+from waiting import PATIENCE
 
 import fastpong
 from fastpong import kernels
@@ -210,7 +211,7 @@ def run_script(text: str, directory: Path, *arguments: str) -> subprocess.Popen[
 
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     process = run_script(SCRIPT, tmp_path, "2")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and err == ""
     lines = out.splitlines()
     assert lines[:3] == ["once", "episode 1", "episode 2"] and len(lines) == 4
@@ -223,7 +224,7 @@ def test_ctrl_c_in_a_script_saves_a_checkpoint_first(tmp_path: Path) -> None:
     while process.stdout.readline() != "episode 2\n":
         assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0 and err.rstrip().endswith("KeyboardInterrupt")
     found, refusals = checkpoint.newest(tmp_path / "run" / "checkpoints")
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
@@ -252,7 +253,7 @@ if __name__ == "__main__":
 
 
 def test_workers_know_an_agent_that_the_script_registers(tmp_path: Path) -> None:
-    out, err = run_script(OWN_AGENT, tmp_path).communicate(timeout=100)
+    out, err = run_script(OWN_AGENT, tmp_path).communicate(timeout=PATIENCE)
     assert (out, err) == ("True\n", "")
 
 

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from urllib.parse import urlencode
 
 import pytest
 from boards import Board, showing
-from commands import STOP_SECONDS, complaint, fastpong, rows, training
+from commands import complaint, fastpong, rows, training
+from waiting import PATIENCE, until
 
 from fastpong.extras import how_to_install
 
@@ -165,7 +165,7 @@ def test_head_has_no_body_and_plays_nothing(board: Board, trained: tuple[Path, s
         answer, text = board.ask(path, "HEAD")
         assert (answer.status, text) == (200, "")
     # The answer has an end: another one follows on the same connection.
-    connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=PATIENCE)
     with contextlib.closing(connection):
         for method, asked in (("HEAD", path), ("GET", "/state")):
             connection.request(method, asked)
@@ -204,7 +204,7 @@ def test_a_wrong_question_is_answered(
 
 def test_rubbish_instead_of_http(board: Board) -> None:
     for sent in (b"\x16\x03\x01\x02\n\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", board.port), timeout=20) as line:
+        with socket.create_connection(("127.0.0.1", board.port), timeout=PATIENCE) as line:
             line.sendall(sent)
             line.shutdown(socket.SHUT_WR)
             assert not line.recv(100).startswith(b"HTTP/1.1 200")
@@ -233,23 +233,21 @@ def test_a_game_is_played(board: Board, trained: tuple[Path, str]) -> None:
     assert 0 < moments[-1]["up"] < 1
 
 
+def status(board: Board, run: str) -> int:
+    with board.game(run) as answer:
+        return answer.status
+
+
 def test_no_more_games_than_a_few(home: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
     for name in "abcde":
         shutil.copytree(trained[0], tmp_path / name)
     with showing(tmp_path, cwd=home) as board, contextlib.ExitStack() as looked:
         for name in "abcd":
             assert looked.enter_context(board.game(name)).status == 200
-        with board.game("e") as answer:
-            assert answer.status == 503
-        with board.game("a") as answer:
-            assert answer.status == 200
+        assert status(board, "e") == 503
+        assert status(board, "a") == 200
         looked.close()
-        ends = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < ends:  # a viewer's end is noticed within a picture or two
-            with board.game("e") as answer:
-                if answer.status == 200:
-                    return
-        raise AssertionError("games of those who left are still played")
+        until(lambda: status(board, "e") == 200)  # an end is noticed within a picture or two
 
 
 def test_a_training_is_followed(tmp_path: Path) -> None:
@@ -259,14 +257,11 @@ def test_a_training_is_followed(tmp_path: Path) -> None:
         with training("--run-dir", "runs/live", "--save-every", 1, cwd=tmp_path) as process:
             first = board.state(run="live")["runs"][0]
             assert first["training"] is True
-            ends = time.monotonic() + 60
-            while board.state(run="live")["runs"][0]["episodes"] == first["episodes"]:
-                assert time.monotonic() < ends
-                time.sleep(0.1)
+            until(lambda: board.state(run="live")["runs"][0]["episodes"] != first["episodes"])
             with board.game("live") as answer:
                 assert "png" in next(m for m in events(answer) if "note" not in m)
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
         assert board.state()["runs"][0]["training"] is False
 
 
@@ -282,6 +277,11 @@ def test_a_run_without_checkpoint_waits(
         assert "png" in next(moment for moment in stream if "note" not in moment)
 
 
+def first_note(board: Board) -> str:
+    with board.game("run") as answer:
+        return str(next(events(answer)).get("note", ""))
+
+
 def test_a_damaged_checkpoint_is_named_and_an_older_one_plays(
     home: Path, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -295,12 +295,7 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_plays(
         assert "(00000003.json refused as damaged)" in moment["trained"]
         for other in others:
             other.write_bytes(b"")
-        note = ""
-        ends = time.monotonic() + STOP_SECONDS
-        while "00000002" not in note:
-            assert time.monotonic() < ends
-            with board.game("run") as answer:
-                note = next(events(answer)).get("note", "")
+        note = until(lambda: "00000002" in (note := first_note(board)) and note)
     assert note.startswith("No checkpoint is whole: 00000003.json, 00000002.json")
     assert note.endswith("refused as damaged.")
 
@@ -312,7 +307,7 @@ def test_a_signal_ends_it_with_a_stream_open(
     with showing(cwd=home) as board, board.game(trained[0].name) as answer:
         next(events(answer))
         board.process.send_signal(number)
-        _, errors = board.process.communicate(timeout=20)
+        _, errors = board.process.communicate(timeout=PATIENCE)
     assert board.process.returncode == (0 if number == signal.SIGINT else 128 + number)
     assert errors == ""
 
@@ -347,7 +342,7 @@ def test_another_address_is_warned_of(home: Path, trained: tuple[Path, str]) -> 
         assert board.ask("/state")[0].status == 200
         assert board.ask("/state", Host="evil.example")[0].status == 403
         board.process.send_signal(signal.SIGINT)
-        _, errors = board.process.communicate(timeout=20)
+        _, errors = board.process.communicate(timeout=PATIENCE)
     assert "--host 0.0.0.0: other machines can look at these runs" in errors
 
 
@@ -389,7 +384,7 @@ def test_all_threads_get_a_low_priority() -> None:
         "over.set()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     count, lowest = map(int, done.stdout.split())
     assert count >= 2
@@ -399,14 +394,11 @@ def test_all_threads_get_a_low_priority() -> None:
 def test_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
     with showing(tmp_path, cwd=tmp_path) as board, contextlib.ExitStack() as opened:
         for _ in range(70):
-            line = socket.create_connection(("127.0.0.1", board.port), timeout=20)
+            line = socket.create_connection(("127.0.0.1", board.port), timeout=PATIENCE)
             opened.enter_context(line)
-        ends = time.monotonic() + 30
-        while board.ask("/state")[0].status != 200:
-            assert time.monotonic() < ends, "the board answers nobody"
-            time.sleep(0.2)
+        until(lambda: board.ask("/state")[0].status == 200)
         board.process.send_signal(signal.SIGINT)
-        _, errors = board.process.communicate(timeout=20)
+        _, errors = board.process.communicate(timeout=PATIENCE)
     assert errors == ""
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE
 
 from fastpong.agents import AGENTS
 from fastpong.cli import errors as cli
@@ -49,7 +50,7 @@ def test_help_is_light() -> None:
         "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )
     command = [sys.executable, "-P", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "set()\n")
     assert "--recipe" in done.stdout
 

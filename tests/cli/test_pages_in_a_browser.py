@@ -13,6 +13,7 @@ import browser as driver
 import pytest
 from boards import showing
 from commands import fastpong, rows, training
+from waiting import PATIENCE
 
 WIDTHS = (390, 1200)
 SETTINGS = {
@@ -135,10 +136,10 @@ def test_a_board_beside_a_training(chromium: driver.Browser, tmp_path: Path) -> 
             tab.wait(f"document.getElementById('screen').src !== '{picture}'")
             assert "computer 0 : " in tab.text
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
         tab.wait("document.body.innerText.includes('ended ')")
         board.process.send_signal(signal.SIGINT)
-        board.process.communicate(timeout=20)
+        board.process.communicate(timeout=PATIENCE)
         tab.wait("document.body.innerText.includes('The board does not answer')")
     assert {url.split("?")[0].removeprefix(address) for url in tab.requests} == {
         "", "board.css", "board.js", "state", "game",

@@ -147,12 +147,11 @@ def test_in_ascii(home: Path, trained: tuple[Path, str]) -> None:
 
 
 def test_frames_come_at_the_games_own_pace(home: Path, trained: tuple[Path, str]) -> None:
-    """The clock on the screen goes with that on the wall, whatever the machine does besides."""
+    """The clock on the screen is not ahead of that on the wall."""
+    start = time.monotonic()
     with session("play", trained[0], cwd=home) as shown:
-        shown.until(lambda screen: "0:01" in screen.text)
-        start = time.monotonic()
         shown.until(lambda screen: "0:04" in screen.text)
-        assert time.monotonic() - start >= 2.5
+        assert time.monotonic() - start >= 4
         shown.press("q")
         assert shown.end() == 0
 

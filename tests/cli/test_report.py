@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, rows, training
+from waiting import PATIENCE
 
 from fastpong.report.filmed import film
 from fastpong.storage import checkpoint
@@ -161,7 +162,7 @@ def test_ctrl_c_writes_what_there_is(trained: tuple[Path, str], tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline().startswith("filming")
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "stopped early by SIGINT" in rest
     assert "was stopped before it had played" in Page(tmp_path / "r.html").text

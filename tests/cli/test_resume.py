@@ -15,6 +15,7 @@ from commands import (
     rows,
     training,
 )  # fmt: skip
+from waiting import PATIENCE
 
 from fastpong.settings.config import Config
 from fastpong.storage.evaluations import read_evaluations
@@ -98,7 +99,7 @@ def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(
     long = ("--episodes", 1, "--eval-every", 100, "--eval-episodes", 100_000)
     with training("--run-dir", "run", *long, cwd=tmp_path) as process:
         process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=20)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (130, "")
     assert "stopped by SIGINT after episode 1; " in printed
     done = fastpong("train", "--resume", "run", "--eval-episodes", 1, cwd=tmp_path)

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import (
-    STOP_SECONDS,
     fastpong,
     played,
     rows,
     training,
 )  # fmt: skip
+from waiting import PATIENCE, until
 
 from fastpong.storage import checkpoint
 
@@ -32,17 +32,15 @@ def test_a_signal_to_the_group_ends_a_run_with_a_checkpoint(
 ) -> None:
     with training("--run-dir", "my run", cwd=tmp_path) as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        started = time.monotonic()
         os.killpg(process.pid, number)  # as a terminal does
-        printed, errors = process.communicate(timeout=20)
-        assert time.monotonic() - started < STOP_SECONDS
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == status
     assert errors == ""
     episode = checkpoint.newest(tmp_path / "my run" / "checkpoints")[0].episode
     assert episode == len(rows(tmp_path / "my run")) > 0
     assert f"stopped by {number.name} after episode {episode}; checkpoint my run/" in printed
     assert "fastpong train --resume 'my run'\n" in printed
-    assert psutil.wait_procs(family, timeout=STOP_SECONDS)[1] == []
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(
@@ -50,7 +48,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
 ) -> None:
     with training("--run-dir", "run", cwd=tmp_path) as process:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     before = rows(tmp_path / "run")
     episodes = max(3, len(before) + 1)
     done = fastpong("train", "--resume", "run", "--episodes", episodes, cwd=tmp_path)
@@ -66,14 +64,11 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
 def test_another_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     with training(cwd=tmp_path) as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        started = time.monotonic()
-        while process.poll() is None and time.monotonic() - started < STOP_SECONDS:
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.02)
-        _, errors = process.communicate(timeout=20)
+        until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert psutil.wait_procs(family, timeout=STOP_SECONDS)[1] == []
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
 
 
 def test_the_second_signal_kills_workers_and_waits_for_nothing() -> None:
@@ -92,7 +87,7 @@ with Interrupt() as interrupt:
 """
     # The child holds the other end of our pipe: this returns only when it is dead, too.
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=PATIENCE
     )
     assert (done.returncode, done.stdout) == (130, "still here\n")
 
@@ -113,23 +108,25 @@ def test_nothing_outlives_a_killed_run_and_it_can_be_resumed(tmp_path: Path) -> 
         assert len(family) >= 2, "a fork server and a worker"
         process.kill()
         process.communicate()
-        assert psutil.wait_procs(family, timeout=STOP_SECONDS)[1] == []
+        assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
     saved = checkpoint.newest(tmp_path / "run" / "checkpoints")[0].episode
     done = fastpong("train", "--resume", "run", "--episodes", saved + 1, cwd=tmp_path)
     assert done.returncode == 0, done
     assert len(rows(tmp_path / "run")) == saved + 1
 
 
+def kill_workers(pid: int) -> None:
+    """Kill those workers of a training that there are."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for server in psutil.Process(pid).children():
+            for worker in server.children():
+                worker.kill()
+
+
 def test_workers_that_die_too_often_end_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     with training("--run-dir", "run", cwd=tmp_path) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for server in psutil.Process(process.pid).children():
-                    for worker in server.children():
-                        worker.kill()
-            time.sleep(0.05)
-        _, errors = process.communicate(timeout=20)
+        until(lambda: kill_workers(process.pid) or process.poll() is not None)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert re.search(r"^fastpong: error: .*(given up|could not start).*SIGKILL", errors, re.M)
     assert "Traceback" not in errors

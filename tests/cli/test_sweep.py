@@ -10,8 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, read_terminal, rows
+from waiting import PATIENCE, until
 
 from fastpong.cli.seeds import Seeds, joined
 from fastpong.cli.sweep import Job, changed, play, share
@@ -30,13 +29,6 @@ from fastpong.storage.weights import exported
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FOREVER = ["--episodes", "100000", "--save-every", "100000"]
-
-
-def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    ends = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < ends, "nothing happened in time"
-        time.sleep(0.05)
 
 
 def begun(run: Path) -> bool:
@@ -184,11 +176,11 @@ def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path:
         until(lambda: all(map(begun, first)))
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        printed, errors = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert (process.returncode, errors) == (130, "")
-    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
     assert "to go on: fastpong train --resume it" in printed
     for run in first:
         assert checkpoint.newest(run / "checkpoints")[0].episode == len(rows(run)) > 0
@@ -209,7 +201,7 @@ def test_no_run_outlives_a_killed_sweep(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
     assert checkpoint.newest(run / "checkpoints")[0].episode == len(rows(run))
 
 
@@ -247,7 +239,7 @@ def test_a_sweep_is_resumed_by_one_process_at_a_time(tmp_path: Path) -> None:
             assert f"it: is in use by process {process.pid}; stop that one" in complaint(done)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     done = fastpong("train", "--resume", "it", "--episodes", 1, cwd=tmp_path)
     assert done.returncode == 0, done
 
@@ -276,7 +268,7 @@ def on_a_terminal(home: Path, lines: int, *arguments: object) -> str:
     )
     os.close(theirs)
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     os.close(ours)
     return screen
 
@@ -381,14 +373,17 @@ class Sleeper(Job):
 
 
 def test_no_more_runs_than_asked_for_at_a_time(tmp_path: Path) -> None:
-    jobs = [
-        Sleeper(seed, tmp_path, tmp_path, ["-c", f"import time; time.sleep(0.3); exit({seed})"])
-        for seed in range(5)
-    ]
-    most: list[int] = []
-    ended = list(
-        play(jobs, 2, lambda: False, lambda: most.append(sum(job.running for job in jobs)))
-    )
+    go, most = tmp_path / "go", list[int]()
+    code = f"import pathlib, sys, time; go = pathlib.Path({str(go)!r})\n"
+    code += "while not go.exists(): time.sleep(0.01)\nexit(int(sys.argv[1]))"
+    jobs = [Sleeper(seed, tmp_path, tmp_path, ["-c", code, str(seed)]) for seed in range(5)]
+
+    def tick() -> None:
+        most.append(sum(job.running for job in jobs))
+        if most[-1] == 2:
+            go.touch()
+
+    ended = list(play(jobs, 2, lambda: False, tick))
     assert max(most) == 2
     assert sorted(job.seed for job in ended) == [0, 1, 2, 3, 4]
     assert [job.status for job in jobs] == [0, 1, 2, 3, 4]
@@ -424,7 +419,7 @@ def test_ctrl_c_in_the_first_moments_is_no_failure(tmp_path: Path) -> None:
     try:
         until(lambda: (tmp_path / "it" / "seed-1.log").exists())  # its run loads still
         process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert (process.returncode, errors) == (130, "")

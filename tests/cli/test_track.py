@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from commands import SMALL, STOP_SECONDS, complaint, fastpong, rows, training
+from commands import SMALL, complaint, fastpong, rows, training
+from waiting import PATIENCE, until
 
 SHORT = [*SMALL, "--run-dir", "run", "--episodes"]
 
@@ -33,7 +33,7 @@ def number(run: Path, name: str) -> str:
 def test_mlflow_hears_of_ctrl_c_and_of_the_resumed_run(tmp_path: Path, store: Any) -> None:
     with training("--run-dir", "run", "--track", "mlflow", cwd=tmp_path) as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "fastpong: " not in errors
     run = number(tmp_path / "run", "mlflow")
@@ -55,12 +55,17 @@ def test_wandb_ends_with_ctrl_c_and_leaves_no_process(
     with training("--run-dir", "run", "--track", "wandb", cwd=tmp_path) as process:
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "fastpong: " not in errors and "Traceback" not in errors
     (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     assert b"charts/episodic_return" in file.read_bytes()
-    assert psutil.wait_procs(family, timeout=STOP_SECONDS)[1] == []
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+
+
+def services(pid: int) -> list[psutil.Process]:
+    """Return the processes of wandb that a training has started."""
+    return [c for c in psutil.Process(pid).children(recursive=True) if "wandb" in c.name()]
 
 
 def test_a_service_that_dies_ends_no_training(
@@ -71,20 +76,13 @@ def test_a_service_that_dies_ends_no_training(
         monkeypatch.delenv(name)  # among them the service of a test in this process
     monkeypatch.setenv("WANDB_MODE", "offline")
     with training("--run-dir", "run", "--track", "wandb", cwd=tmp_path) as process:
-        family, ends = psutil.Process(process.pid), time.monotonic() + 60
-        service: list[psutil.Process] = []
-        while not service:  # it starts beside the first episodes
-            assert process.poll() is None and time.monotonic() < ends
-            time.sleep(0.05)
-            service = [c for c in family.children(recursive=True) if "wandb" in c.name()]
-        for child in service:
+        for child in until(lambda: services(process.pid)):  # it starts beside the first episodes
             child.kill()
         episodes = len(rows(tmp_path / "run"))
-        while len(rows(tmp_path / "run")) < episodes + 2:
-            assert process.poll() is None and time.monotonic() < ends
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or len(rows(tmp_path / "run")) >= episodes + 2)
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors.count("fastpong: --track wandb: ") == 1, errors
     assert "training goes on, and metrics.csv has every row" in errors

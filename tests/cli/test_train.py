@@ -15,6 +15,7 @@ from commands import (
     read_terminal,
     rows,
 )  # fmt: skip
+from waiting import PATIENCE
 
 from fastpong.settings.config import Config
 from fastpong.storage import checkpoint
@@ -69,7 +70,7 @@ def test_a_live_display_on_a_terminal(tmp_path: Path) -> None:
     )
     os.close(theirs)
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
     for words in ("episodic return", "mean of last", "episode length", "emulated frames/s"):
@@ -87,7 +88,7 @@ def test_no_progress_gives_plain_lines_on_a_terminal(tmp_path: Path) -> None:
     process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs)
     os.close(theirs)
     screen = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     os.close(ours)
     assert "episode 1  return" in screen
     assert "\x1b" not in screen
@@ -108,7 +109,7 @@ def test_output_that_is_closed_or_full_does_not_end_a_run(tmp_path: Path) -> Non
             text=True,
         )
         os.close(writer)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert "Traceback" not in errors
         assert "training goes on" in errors

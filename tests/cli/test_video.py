@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND, complaint, fastpong
+from waiting import PATIENCE
 
 pytest.importorskip("PIL.Image")
 
@@ -69,7 +70,7 @@ def test_ctrl_c_keeps_the_film_so_far(
         assert process.stdout is not None
         assert process.stdout.readline().startswith(str(film))
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "stopped early by SIGINT" in rest
     assert film.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import mmap
@@ -10,13 +11,14 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from random_programs import random_rom
+from runs import has_ended, stop
+from waiting import until
 
 from fastpong.console.cartridge import Rom, load_rom
 from fastpong.console.games import PONG, ConsoleGame
@@ -266,25 +268,24 @@ def test_what_is_no_file_is_not_read(
 
 def test_the_compiler_ends_with_whoever_asked(pong: Rom, tmp_path: Path) -> None:
     program = (
-        "import os, sys; sys.path[:] = sys.argv[1].split(':')\n"
+        "import sys; sys.path[:] = sys.argv[1].split(':')\n"
         "from fastpong.console.cartridge import load_rom\n"
-        "from fastpong.console.machine import Cartridge\n"
         "from fastpong.console.translate import child\n"
         "from pathlib import Path\n"
-        "import threading, time\n"
-        "ask = lambda: child.compile_kept(load_rom('pong'), Path(sys.argv[2]), 'kept')\n"
-        "threading.Thread(target=ask, daemon=True).start()\n"
-        "time.sleep(0.4); os.kill(os.getpid(), 9)"
+        "child.compile_kept(load_rom('pong'), Path(sys.argv[2]), 'kept')\n"
     )
     arguments = [":".join(sys.path), str(tmp_path)]
-    subprocess.run([sys.executable, "-c", program, *arguments], timeout=60)
-    for _ in range(10):  # left alone it would go on for half a second
-        left = [p.info for p in psutil.process_iter(["pid", "cmdline"]) if str(tmp_path) in
-                " ".join(p.info["cmdline"] or ())]  # fmt: skip
-        if not left:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"expected no process, got {left}")
+    with subprocess.Popen([sys.executable, "-c", program, *arguments]) as asking:
+        (compiler,) = until(psutil.Process(asking.pid).children)
+        maps = Path(f"/proc/{compiler.pid}/maps")
+        until(lambda: "llvmlite" in maps.read_text())
+        stop(compiler)  # which would soon end by itself
+        asking.kill()
+    try:
+        until(lambda: has_ended(compiler))
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            compiler.kill()
 
 
 def test_the_compiler_ends_if_whoever_asked_has_ended_before_it_begins(
@@ -356,7 +357,6 @@ def test_without_executable_memory(directory: Path) -> None:
         [sys.executable, "-c", NO_EXECUTABLE_MEMORY, ":".join(sys.path), str(directory)],
         capture_output=True,
         text=True,
-        timeout=60,
     )
     if done.returncode == 77:
         pytest.skip("a kernel without PR_SET_MDWE")
@@ -407,9 +407,7 @@ def test_loading_takes_no_llvm(directory: Path) -> None:
         "heavy = {'llvmlite', 'numba', 'fastpong.console.translate.emitter'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", program, ":".join(sys.path), str(directory)], check=True, timeout=60
-    )
+    subprocess.run([sys.executable, "-c", program, ":".join(sys.path), str(directory)], check=True)
 
 
 def test_code_that_refers_to_others_is_refused() -> None:

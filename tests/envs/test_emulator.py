@@ -619,7 +619,7 @@ def test_reading_the_variants_imports_no_emulator() -> None:
         "print([m for m in ('ale_py', 'gymnasium', 'numba') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
 
@@ -632,7 +632,7 @@ def test_building_and_playing_prints_nothing(kind: str) -> None:
         "e.reset(uniforms(0, 0, 0)); e.step(0); e.foreground_table()"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout + done.stderr == ""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tolerances import assert_close
+from waiting import PATIENCE
 
 import fastpong
 from fastpong import kernels
@@ -48,7 +49,7 @@ def test_a_cython_module_cimports_a_core(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         env=os.environ | {"PYTHONPATH": str(Path(fastpong.__file__).parents[1])},
-        cwd=tmp_path, capture_output=True, text=True, timeout=110,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     rewards, out = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 40), np.empty(40)

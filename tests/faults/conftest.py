@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, fastpong
 from fuzzing import compiler
+from waiting import PATIENCE
 
 SOURCE = Path(__file__).parents[1] / "support" / "refusing.c"
 
@@ -38,7 +39,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     library = tmp_path_factory.mktemp("refusing") / "refusing.so"
     command = [*compiler(), "-shared", "-fPIC", "-O1", str(SOURCE), "-o", str(library), "-ldl"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except OSError:
         pytest.skip("no C compiler")
     assert done.returncode == 0, done.stderr
@@ -52,10 +53,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     target.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)]
     try:
-        failed = subprocess.run(mount, capture_output=True, timeout=10).returncode
+        failed = subprocess.run(mount, capture_output=True, timeout=PATIENCE).returncode
     except OSError:
         failed = 1
     if os.geteuid() != 0 or failed:
         pytest.skip("mounting a file system needs root")
     yield target
-    subprocess.run(["umount", "-l", str(target)], check=True, timeout=10)
+    subprocess.run(["umount", "-l", str(target)], check=True, timeout=PATIENCE)

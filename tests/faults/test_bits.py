@@ -8,8 +8,6 @@ import pytest
 from reliability import bits
 from reliability.bits import Flips
 
-pytestmark = pytest.mark.timeout(300)  # of a busy machine
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, rows
+from waiting import PATIENCE
 
 MORE = ["--episodes", 4, "--save-every", 1]
 
@@ -93,7 +94,7 @@ def test_everything_but_the_run_is_read_only(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", READ_ONLY, "sh", str(place), "sh", "-c", inside],
-        env=os.environ | {"HOME": "/nowhere"}, capture_output=True, text=True, timeout=100,
+        env=os.environ | {"HOME": "/nowhere"}, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     if done.returncode == 99 or "ermission denied" in done.stderr or "ermitted" in done.stderr:
         pytest.skip(f"this system lets nobody remount: {done.stderr.strip()[:100]}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import COMMAND, SMALL, complaint, fastpong, training
+from waiting import PATIENCE
 
 from fastpong.storage import checkpoint
 
@@ -80,7 +81,7 @@ def test_a_directory_that_goes_away_ends_the_run(tmp_path: Path, what: str) -> N
         (tmp_path / "run").rename(tmp_path / "away")
         if what == "replaced":
             shutil.copytree(tmp_path / "away", tmp_path / "run")
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     (message,) = [line for line in errors.splitlines() if "Traceback" not in line]
     assert "error: run: was removed or replaced while it was trained" in message
@@ -124,7 +125,7 @@ def test_a_full_output_ends_quietly(trained: Path, tmp_path: Path, arguments: li
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
             [*COMMAND, *words], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )  # fmt: skip
     assert "Traceback" not in done.stderr
 

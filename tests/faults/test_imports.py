@@ -15,12 +15,11 @@ import hostile
 import pool_parent
 import pytest
 from commands import COMMAND, SMALL
-from runs import PATIENCE
+from waiting import PATIENCE
 
 import fastpong
 from fastpong.cli.main import cli
 
-pytestmark = pytest.mark.timeout(600)  # machines are busy at times
 # As the installed script starts it: the current directory is not searched, without Python's -P.
 SCRIPT = [sys.executable, "-c", "import sys; sys.path.remove(''); from fastpong.__main__ import "
           "main; main()"]  # fmt: skip

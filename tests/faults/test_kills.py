@@ -10,8 +10,6 @@ from reliability.kills import Trials
 from reliability.plan import Blow, Trial
 from reliability.trainings import AGENTS, EMULATORS, METHODS, Training
 
-pytestmark = pytest.mark.timeout(300)  # of processes by the dozen, on a busy machine
-
 KILL, TERM, INT, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 TRIALS = (

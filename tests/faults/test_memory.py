@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND
+from waiting import PATIENCE
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 MB = 1_000_000
@@ -56,7 +57,7 @@ print(before, saved, loaded, peak())
 def python(*arguments: object) -> str:
     command = [sys.executable, "-P", *map(str, arguments)]
     env = os.environ | {"PYTHONPATH": str(SUPPORT)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from fastpong.settings.cores import available_cores, quota
 
@@ -157,7 +158,7 @@ PRINT = "from fastpong.settings.cores import available_cores; print(available_co
 
 def run_python(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -201,6 +202,6 @@ def test_a_process_in_a_real_group() -> None:
         code += "print(quota(), available_cores())"
         done = subprocess.run(
             [sys.executable, "-P", "-c", code, str(group / "cgroup.procs")],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         assert done.stdout.split() == ["0.5", "1"], done.stderr

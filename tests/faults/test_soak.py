@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from reliability.soak import soak
 from reliability.trainings import Training
-
-pytestmark = pytest.mark.timeout(300)  # of a busy machine
 
 
 def test_a_training_keeps_its_size(tmp_path: Path) -> None:

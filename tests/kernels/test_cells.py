@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kernel_cases import ALL_BACKENDS, BACKENDS, DTYPES, screens, table
 from tolerances import GRADIENT, UPDATE, assert_close, assert_same
+from waiting import PATIENCE
 
 from fastpong import kernels, oracle
 from fastpong.agents.pyramid import Level, Pyramid
@@ -721,7 +722,7 @@ def test_an_update_is_checked_when_it_is_bound_and_run(name: str) -> None:
         two.run([np.arange(2)], 1, 1e-3, 0.1)
 
 
-@pytest.mark.timeout(15, method="thread")  # a main thread that waits in C hears no signal
+@pytest.mark.timeout(PATIENCE, method="thread")  # a main thread that waits in C hears no signal
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_share_that_fails_leaves_no_other_waiting(begun: bool) -> None:
     given = Update.of(TREES["flat"], F64, 48)

@@ -16,6 +16,7 @@ import pytest
 from declared import raw_arguments
 from kernel_cases import CASES, declaration
 from tolerances import assert_same
+from waiting import PATIENCE
 
 import fastpong
 from fastpong import kernels
@@ -42,7 +43,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Any:
     built = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         env=os.environ | {"CFLAGS": "-O0", "PYTHONPATH": str(PACKAGE.parent)},
-        cwd=folder, capture_output=True, text=True, timeout=110,
+        cwd=folder, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = folder.glob("guest.*.so")

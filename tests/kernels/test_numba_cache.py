@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from fastpong.kernels.numba import returns
 from fastpong.kernels.numba.cache import Kernel
@@ -169,7 +170,7 @@ def start(names: Sequence[str], cache: Path, **environment: str) -> Any:
 
 
 def printed(process: Any) -> int:
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return int(output)
 

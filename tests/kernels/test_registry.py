@@ -19,6 +19,7 @@ from kernel_cases import (
     sparse_frames,
 )
 from tolerances import KERNEL, assert_close, assert_same
+from waiting import PATIENCE
 
 from fastpong import kernels
 from fastpong.kernels.arguments import Out
@@ -126,13 +127,12 @@ def test_the_gil_is_released(backend: Any, name: str) -> None:
         # Ticks of another thread from the middle of the call: with the GIL held there are none,
         # however often it is tried; a busy machine may miss a few of the tries.
         inside = 0
-        for _ in range(20):
+        deadline = time.monotonic() + PATIENCE
+        while not inside and time.monotonic() < deadline:
             start = time.perf_counter()
             work()
             quarter = (time.perf_counter() - start) / 4
             inside += sum(start + quarter < at < start + 3 * quarter for at in ticks)
-            if inside:
-                break
     finally:
         done.set()
         thread.join(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from queue import SimpleQueue
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import PATIENCE, until
 
 from fastpong.learning import aligned
 from fastpong.learning.team import Part, Team, shares
@@ -50,13 +52,19 @@ def interrupt(*_: object) -> None:
     raise Interrupt
 
 
+def name_of_what_runs(thread: int) -> str:
+    """Return the name of the function that a thread is in."""
+    return sys._current_frames()[thread].f_code.co_name
+
+
 def check_whole(team: Team) -> None:
     """Check that calls return when all have ended."""
     for _ in range(3):
         ended: list[int] = []
 
         def work(number: int, ended: list[int] = ended) -> None:
-            time.sleep(0.03 * number)
+            time.sleep(0.03)
+            until(lambda: len(ended) == number)
             ended.append(number)
 
         team.each(work)
@@ -85,23 +93,28 @@ def test_an_interrupt_while_work_is_given_out(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_interrupt_of_the_wait() -> None:
-    team, main, ended = Team(3), threading.get_ident(), []
+    team, main, ended, heard = Team(3), threading.get_ident(), [], threading.Event()
+
+    def hear(*_: object) -> None:
+        heard.set()
+        interrupt()
 
     def work(number: int) -> None:
         if number == 1:
-            time.sleep(0.05)  # the caller waits by then
+            until(lambda: ended == [0, 2] and name_of_what_runs(main) == "each")
             signal.pthread_kill(main, signal.SIGUSR1)
-            time.sleep(0.05)
-        if number:
-            ended.append(number)
+            heard.wait(PATIENCE)
+        elif number == 2:
+            until(lambda: ended == [0])
+        ended.append(number)
 
-    before = signal.signal(signal.SIGUSR1, interrupt)
+    before = signal.signal(signal.SIGUSR1, hear)
     try:
         with pytest.raises(Interrupt):
             team.each(work)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert ended == [2, 1]
+    assert ended == [0, 2, 1]
     check_whole(team)
 
 
@@ -111,7 +124,7 @@ def test_a_failure_of_the_callers_is_told_before_the_wait() -> None:
     def work(number: int) -> None:
         if not number:
             raise MemoryError("no room")
-        found.append(told.wait(10))
+        found.append(told.wait(PATIENCE))
 
     with pytest.raises(MemoryError, match="no room"):
         team.each(work, told.set)
@@ -128,7 +141,7 @@ def test_threads_end_when_nobody_holds_the_team() -> None:
     del team
     gc.collect()
     for thread in helpers:
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import SMALL, complaint, fastpong, training
+from waiting import PATIENCE
 
 pytest.importorskip("ray")
 
 from ray_nodes import until
-
-pytestmark = pytest.mark.timeout(300)
 
 RAY = ["--pool", "ray", "--workers", "2", "--save-every", "1"]
 
@@ -50,7 +49,7 @@ def test_a_run_on_ray_is_stopped_and_goes_on_without(tmp_path: Path) -> None:
     with training(*RAY, "--run-dir", "run", cwd=tmp_path) as process:
         assert left()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and errors == "", (printed, errors)
     assert "stopped by SIGINT after episode" in printed
     assert until(lambda: not left())
@@ -67,7 +66,7 @@ def test_a_run_on_ray_is_stopped_and_goes_on_without(tmp_path: Path) -> None:
 def test_a_killed_run_takes_its_ray_along(tmp_path: Path) -> None:
     with training(*RAY, "--run-dir", "run", cwd=tmp_path) as process:
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     until(lambda: not left())
     done = fastpong("train", "--resume", "run", "--pool", "ray", "--episodes", 4, cwd=tmp_path)
     assert done.returncode == 0, done

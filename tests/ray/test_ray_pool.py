@@ -14,6 +14,7 @@ import numpy as np
 import pool_players
 import psutil
 import pytest
+from waiting import PATIENCE
 
 pytest.importorskip("ray")
 
@@ -25,8 +26,6 @@ from fastpong.runtime.cluster import alike, crew
 from fastpong.runtime.cluster.pool import RayPool
 from fastpong.runtime.pool import Task, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
-
-pytestmark = pytest.mark.timeout(300)
 
 ENV = "PongDeterministic-v4"
 AGENTS: dict[str, dict[str, Any]] = {
@@ -159,7 +158,7 @@ def test_a_straggler_makes_nobody_wait(nodes: Nodes, local: Any) -> None:
         breaking(nodes.address, "late", lambda: stopped.append(end(nodes, signal.SIGSTOP))),
     )
     assert same_arrays(found.arrays, local("dqn").arrays)
-    assert len(stopped) == 1 and psutil.wait_procs(stopped, timeout=30)[1] == []
+    assert len(stopped) == 1 and psutil.wait_procs(stopped, timeout=PATIENCE)[1] == []
 
 
 def test_a_node_joins(nodes: Nodes, local: Any) -> None:

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from commands import complaint, fastpong
+from waiting import PATIENCE, until
 
 from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import alike, leftovers
@@ -149,7 +149,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, monkeypatch: pytest.M
     assert agent.stdout is not None
     agent.stdout.readline()
     leftovers.sweep()
-    assert agent.wait(10) < 0
+    assert agent.wait(PATIENCE) < 0
     agent.stdout.close()
     assert {*tmp_path.iterdir()} == {mine, other, elsewhere}
     leftovers.remove(mine)
@@ -186,7 +186,4 @@ def test_a_killed_run_is_cleaned_up_at_once(tmp_path: Path) -> None:
     assert directory.exists()
     run.kill()
     run.communicate()
-    deadline = time.monotonic() + 60
-    while directory.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not directory.exists())

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 import pool_players
 import psutil
 import pytest
-from runs import stop, until
+from runs import stop
+from waiting import until
 
 from fastpong.runtime.forkserver import fork_server
 from fastpong.runtime.launch import launch, launch_fork_server
 from fastpong.runtime.process import Supervisor
 from fastpong.runtime.worker import READY, Cargo
-
-pytestmark = pytest.mark.timeout(100)
 
 
 @pytest.fixture

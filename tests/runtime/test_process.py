@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import pool_players
 import psutil
 import pytest
+from waiting import PATIENCE
 
 from fastpong.runtime.process import Supervisor, Worker, WorkerError
 from fastpong.runtime.worker import READY, Cargo
-
-PATIENCE = 20.0
 
 
 @pytest.fixture(params=multiprocessing.get_all_start_methods())

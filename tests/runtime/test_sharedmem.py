@@ -15,7 +15,6 @@ import pytest
 
 from fastpong.runtime.sharedmem import ALIGNMENT, SharedArrays
 
-pytestmark = pytest.mark.timeout(30)
 SHAPES = {"a": (3,), "b": (2, 5), "empty": (0, 4)}
 METHODS = multiprocessing.get_all_start_methods()
 

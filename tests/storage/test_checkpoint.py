@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from fastpong.storage import checkpoint, files
 from fastpong.storage.checkpoint import CheckpointError
@@ -273,7 +274,7 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_checkpoint(
     """Also when episode 4, the only checkpoint there is, is being saved again."""
     checkpoint.save(tmp_path, 4, {"w": np.full(1000, 1.0)}, {"value": 1.0})
     command = [sys.executable, "-P", "-c", KILLED_AT_EVERY_STEP, str(tmp_path), str(episode)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stdout + result.stderr
     assert len(names(tmp_path)) == 2
 
@@ -334,7 +335,7 @@ def test_a_file_too_large_for_the_disk(tmp_path: Path, limit: int, long: int, ep
     """No room for the data, or room for the data and none for the manifest."""
     checkpoint.save(tmp_path, 1, arrays(), {"value": 1.0})
     command = [sys.executable, "-P", "-c", FULL_DISK, *map(str, (tmp_path, limit, long, episode))]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -344,10 +345,10 @@ def small_disk(tmp_path: Path):
     target = tmp_path / "disk"
     target.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(target)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, timeout=10).returncode:
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, timeout=PATIENCE).returncode:
         pytest.skip("mounting a file system needs root")
     yield target
-    subprocess.run(["umount", "-l", str(target)], check=True, timeout=10)
+    subprocess.run(["umount", "-l", str(target)], check=True, timeout=PATIENCE)
 
 
 def test_a_really_full_disk(small_disk: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from run_cases import config, snapshot
+from waiting import PATIENCE
 
 from fastpong.storage.reading import checkpoint_paths, is_training, read_facts, read_versions
 from fastpong.storage.run import Run, RunError
@@ -78,7 +79,7 @@ def test_a_lock_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         (tmp_path / ".lock").unlink()
     os.mkfifo(tmp_path / ".lock")
     asked = [sys.executable, "-c", _ASKED, str(tmp_path)]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "False\n"
 
 

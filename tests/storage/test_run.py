@@ -19,6 +19,7 @@ import run_cases
 import tensorboardX
 from run_cases import config, snapshot, stats
 from tensorboardX.proto import event_pb2
+from waiting import PATIENCE
 
 from fastpong.runtime.cluster.address import ALL
 from fastpong.settings.config import Config, available_cores
@@ -112,7 +113,7 @@ def test_a_new_run_holds_its_settings_and_versions(tmp_path: Path) -> None:
 def test_the_commit_is_that_of_the_checkout() -> None:
     root = Path(runs.__file__).parents[2]
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     if not (root / ".git").exists() or result.returncode:
         pytest.skip("not in a checkout")
     commit = versions("numpy")["commit"]
@@ -457,7 +458,7 @@ def test_a_closed_run_is_free_though_its_workers_linger(tmp_path: Path) -> None:
         "try: Run.create(sys.argv[1], run.config).close()\n"
         "finally: os.kill(child, 9)\n"
     )
-    result = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], timeout=30)
+    result = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], timeout=PATIENCE)
     assert result.returncode == 0
 
 
@@ -492,7 +493,7 @@ print("\\n".join(heard))
 def on_a_full_disk(directory: Path, limit: int, then: str) -> list[str]:
     environment = os.environ | {"PYTHONPATH": str(Path(run_cases.__file__).parent)}
     command = [sys.executable, "-P", "-c", FULL_DISK, str(directory), str(limit), then]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
@@ -538,7 +539,7 @@ def test_a_run_starts_light() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     environment = os.environ | {"FASTPONG_BACKEND": "numpy"}
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, env=environment)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, env=environment)
 
 
 def change_versions(directory: Path, **changes: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from run_cases import config, stats
+from waiting import until
 
 from fastpong.storage import tracking
 from fastpong.storage.evaluations import EvaluationRow
@@ -142,7 +142,5 @@ def test_wandb_writes_its_files_offline(tmp_path: Path, monkeypatch: pytest.Monk
     (directory,) = (tmp_path / "wandb").glob(f"offline-run-*-{number}")
     (file,) = directory.glob("*.wandb")
     words = (b"my-run", b"charts/episodic_return", b"eval/mean_reward", b"global_step")
-    ends = time.monotonic() + 20  # its service writes the file after the end of the run
-    while missing := [word for word in words if word not in file.read_bytes()]:
-        assert time.monotonic() < ends, missing
-        time.sleep(0.05)
+    # Its service writes the file after the end of the run.
+    until(lambda: all(word in file.read_bytes() for word in words))

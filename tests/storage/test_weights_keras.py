@@ -11,6 +11,7 @@ from typing import Any
 import keras_golden as golden
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from fastpong.cli import errors as cli
 from fastpong.storage.checkpoint import newest
@@ -184,7 +185,6 @@ model.save_weights(saved)
 
 
 @pytest.mark.keras
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("mode", golden.MODES)
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str) -> None:
@@ -194,7 +194,7 @@ def test_keras_reads_ours_and_we_read_keras(tmp_path: Path, name: str, mode: str
     keras_weights.write(tmp_path / name, weights(mode))
     saved = tmp_path / "keras.weights.h5"
     command = [sys.executable, "-P", "-c", PROGRAM, mode, str(tmp_path / name), str(saved)]
-    subprocess.run(command, env=_environment(), check=True, timeout=150)
+    subprocess.run(command, env=_environment(), check=True, timeout=PATIENCE)
     with np.load(golden.PATH) as kept:
         want = kept[f"{mode}/float64/probability"][0]
     np.testing.assert_allclose(np.load(f"{saved}.npy"), want, rtol=0, atol=1e-6)

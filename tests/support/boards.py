@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from commands import COMMAND
+from waiting import PATIENCE
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Board:
     def ask(
         self, path: str, method: str = "GET", **headers: str
     ) -> tuple[http.client.HTTPResponse, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
@@ -37,7 +38,7 @@ class Board:
 
     @contextlib.contextmanager
     def game(self, run: str) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", "/game?" + urlencode({"run": run}))
             yield connection.getresponse()

@@ -9,12 +9,40 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import IO, Any
+
+from waiting import PATIENCE
 
 COMMAND = [sys.executable, "-P", "-m", "fastpong"]
 # A small network on the variant without chance of its own.
 SMALL = ["--env", "PongDeterministic-v4", "--hidden", "4", "--batch-size", "2", "--workers", "1"]
-STOP_SECONDS = 5  # promised are 2, on a machine that does nothing else
+
+
+class Process(subprocess.Popen[str]):
+    """Run a command of which a test reads lines before the rest.
+
+    Popen's own ``communicate`` loses lines that came together with those.
+    """
+
+    def communicate(self, input: Any = None, timeout: float | None = PATIENCE) -> tuple[str, str]:
+        """Return what the process has written since the last line that was read, to its end."""
+        found = {stream: "" for stream in (self.stdout, self.stderr) if stream}
+
+        def read(stream: IO[str]) -> None:
+            if not stream.closed:
+                found[stream] = stream.read()
+                stream.close()
+
+        readers = [Thread(target=read, args=(stream,), daemon=True) for stream in found]
+        for reader in readers:
+            reader.start()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(timeout)
+            assert not reader.is_alive(), "somebody holds its output open"
+        out, err = (found[stream] if stream else "" for stream in (self.stdout, self.stderr))
+        return out, err
 
 
 def fastpong(
@@ -26,7 +54,7 @@ def fastpong(
         env=os.environ | (env or {}),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         **options,
     )
 
@@ -60,9 +88,9 @@ def read_terminal(terminal: int) -> bytes:
 
 
 @contextlib.contextmanager
-def training(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def training(*arguments: object, cwd: Path) -> Iterator[Process]:
     """Start a long run in a session of its own; go on when its first episode is played."""
-    process = subprocess.Popen(
+    process = Process(
         [*COMMAND, "train", *SMALL, *map(str, arguments)],
         cwd=cwd,
         stdout=subprocess.PIPE,

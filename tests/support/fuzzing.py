@@ -8,6 +8,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+from waiting import PATIENCE
+
 import fastpong.console
 
 CORE = Path(fastpong.console.__file__).parent / "core"
@@ -32,7 +34,7 @@ def build(directory: Path) -> Path | None:
     for what, output in ([str(probe)], directory / "probe"), (sources, program):
         command = [*compiler(), *flags, f"-I{CORE}", *what, "-o", str(output)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         except OSError:
             return None
         if done.returncode and what is sources:

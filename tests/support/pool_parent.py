@@ -1,4 +1,7 @@
-"""A parent to be killed or interrupted: python pool_parent.py METHOD VERB DIRECTORY."""
+"""A parent to be killed or interrupted: python pool_parent.py METHOD VERB DIRECTORY.
+
+VERB is that of four tasks, or idle: after four answers it goes on with nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,12 @@ def say(**facts: object) -> None:
 
 
 def main(method: str, verb: str, directory: Path) -> None:
-    interrupts: list[int] = []
+    def hear(number: int, frame: object) -> None:
+        with (directory / "interrupts").open("a") as file:
+            file.write("!")
+
     for number in STOPS:
-        signal.signal(number, lambda number, frame: interrupts.append(number))
+        signal.signal(number, hear)
     say(handler="installed")
     weights = SharedArrays({"w": (1,)}, np.float64, 1)
     with Pool(
@@ -31,14 +37,15 @@ def main(method: str, verb: str, directory: Path) -> None:
     ) as pool:
         say(pids=pool.pids)
         pool.publish(0, {"w": np.zeros(1)})
-        tasks = 0 if verb == "idle" else 4
-        for number in range(tasks):
-            pool.submit(Task(number, 0, (verb,)))
-        results = {}
-        deadline = time.monotonic() + 30
-        while len(results) < max(tasks, 1) and time.monotonic() < deadline:
+        for number in range(4):
+            pool.submit(Task(number, 0, ("answer" if verb == "idle" else verb,)))
+        results: dict[int, float] = {}
+        while len(results) < 4:
             results.update((task.number, result) for task, result in pool.collect(0.05))
-        say(results=results, restarts=pool.restarts, interrupts=len(interrupts))
+        heard = pool_players.interrupts(directory)
+        say(results=results, restarts=pool.restarts, interrupts=heard)
+        if verb == "idle":
+            time.sleep(pool_players.ENDLESS)
 
 
 if __name__ == "__main__":

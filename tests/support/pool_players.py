@@ -18,6 +18,9 @@ import numpy as np
 from fastpong.runtime.pool import Task
 from fastpong.runtime.worker import READY, Cargo, Ties, prepare
 
+ENDLESS = 900.0
+"""Seconds of tasks that last longer than any test."""
+
 
 class Unfriendly(Exception):
     """An exception that pickles and does not unpickle."""
@@ -45,6 +48,12 @@ def starts(directory: Path, number: int) -> list[int]:
     """Pids of the workers that began task ``number``, in order."""
     path = directory / f"task-{number}"
     return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def interrupts(directory: Path) -> int:
+    """Return how many signals pool_parent.py has heard."""
+    path = directory / "interrupts"
+    return path.stat().st_size if path.exists() else 0
 
 
 def expected(number: int, weight: float) -> float:
@@ -91,13 +100,13 @@ def make_player(directory: Path) -> Callable[[Task, dict[str, Any]], Any]:
 
 
 def _hold(task: Task, weights: Any, directory: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + ENDLESS
     while not (directory / "go").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
 def _spin(task: Task, weights: Any, directory: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + ENDLESS
     while time.monotonic() < deadline:
         pass
 
@@ -124,7 +133,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "answer": lambda task, weights, directory: None,
     "hold": _hold,
     "spin": _spin,
-    "sleep": lambda task, weights, directory: time.sleep(30),
+    "sleep": lambda task, weights, directory: time.sleep(ENDLESS),
     "fail": _fail,
     "write": _write,
     "leave": lambda task, weights, directory: sys.exit("I leave"),

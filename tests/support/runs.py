@@ -7,16 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
-from commands import COMMAND, SMALL
-
-PATIENCE = 250.0
-"""Seconds until a test gives up, on a busy machine. None needs a tenth of that on an idle one."""
+from commands import COMMAND, SMALL, Process
+from waiting import until
 
 
 def after(program: str) -> list[str]:
@@ -28,9 +25,9 @@ def after(program: str) -> list[str]:
 @contextlib.contextmanager
 def begun(
     *arguments: object, cwd: Path, before: list[str] | None = None, **options: Any
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[Process]:
     """Start a training in a session of its own, of which nothing is left in the end."""
-    process = subprocess.Popen(
+    process = Process(
         [*(before or []), *COMMAND, "train", *SMALL, *map(str, arguments)],
         cwd=cwd,
         **{
@@ -49,11 +46,11 @@ def begun(
         process.communicate()
 
 
-def play_an_episode(process: subprocess.Popen[str]) -> None:
-    """Wait for a training's first episode."""
+def play_an_episode(process: subprocess.Popen[str], word: str = "") -> None:
+    """Wait for a training's next episode, or for one whose line has a word."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("episode "):
+        if line.startswith("episode ") and word in line:
             return
     raise AssertionError(process.communicate())
 
@@ -70,20 +67,19 @@ def stop(process: psutil.Process) -> None:
     until(lambda: process.status() == psutil.STATUS_STOPPED)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has. A zombie waits for nothing but its parent."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def in_session(session: int) -> list[psutil.Process]:
-    """Return the processes of a session that run; zombies wait for nothing but their parent."""
+    """Return the processes of a session that have not ended."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
-
-
-def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait for a condition, and return its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.01)
-    return value

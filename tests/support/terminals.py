@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from commands import COMMAND, read_terminal
+from waiting import PATIENCE
 
 Cell = tuple[str, str, str]
 """A character, its foreground and its background, as the control sequence's numbers."""
@@ -144,7 +145,7 @@ class Session:
             self.screen.feed(text)
         return bool(data)
 
-    def until(self, condition: Callable[[Screen], bool], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[Screen], bool], seconds: float = PATIENCE) -> None:
         """Read until the screen is so."""
         end = time.monotonic() + seconds
         while not condition(self.screen):
@@ -158,7 +159,7 @@ class Session:
         self.screen.columns, self.screen.rows = columns, rows
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Read to the end, and return the exit status."""
         end = time.monotonic() + seconds
         while self.status is None:

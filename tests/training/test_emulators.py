@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from training_cases import Stages, Trained, stages_of, train
+from waiting import PATIENCE
 
 from fastpong.envs.choice import kind_of
 from fastpong.settings.config import Config
@@ -121,7 +122,7 @@ print("ale_py" in sys.modules, "gymnasium" in sys.modules)
 def test_no_process_loads_ale_to_train_on_the_console(tmp_path: Path, emulator: str) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", SCRIPT, emulator], cwd=tmp_path, capture_output=True,
-        text=True, timeout=100,
+        text=True, timeout=PATIENCE,
     )  # fmt: skip
     on_ale = str(emulator == "ale")
     assert done.stdout.split() == [on_ale, on_ale, "False", "False"], done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from tolerances import TRAINING
 from training_cases import SEED, Stages, Trained, same_arrays, stages_of, train_once
 from training_cases import train as train_stages
+from waiting import until
 
 from fastpong.agents import make_plan
 from fastpong.agents.protocol import Chance
@@ -86,7 +86,6 @@ def test_counts_what_was_played() -> None:
     assert 0 < stats[0].wall_seconds <= stats[-1].wall_seconds
 
 
-@pytest.mark.timeout(240)
 def test_compiled_backends_agree_with_the_oracle() -> None:
     """With a lag. Without one, ``test_weights`` has the oracle."""
     stages = small(hidden=200, lag=1)
@@ -123,9 +122,7 @@ def test_workers_play_on_while_the_learner_learns() -> None:
         update, trainer.learner.watched = trainer.learner.update, True
 
         def slow() -> Any:
-            deadline = time.monotonic() + 20
-            while len(pool._done) < 3 and time.monotonic() < deadline:
-                time.sleep(0.001)
+            until(lambda: len(pool._done) == 3)
             played_within.append(len(pool._done))
             return update()
 
