@@ -18,7 +18,7 @@ import psutil
 import pytest
 from random_programs import random_rom
 from runs import has_ended, stop
-from waiting import until
+from waiting import PATIENCE, until
 
 from fastpong.console.cartridge import Rom, load_rom
 from fastpong.console.games import PONG, ConsoleGame
@@ -305,9 +305,9 @@ def test_the_compiler_ends_if_whoever_asked_has_ended_before_it_begins(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stdout is not None and process.stdin is not None
-        ended, _, _ = select.select([process.stdout], [], [], 60)
+        ended, _, _ = select.select([process.stdout], [], [], PATIENCE)
         process.stdin.close()
         assert ended and process.stdout.read() == b""
     assert list(tmp_path.iterdir()) == []

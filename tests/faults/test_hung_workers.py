@@ -95,7 +95,7 @@ def test_a_task_that_hangs_every_worker_is_given_up(tmp_path: Path, clock: Clock
             pool.collect(0.05)
 
 
-def test_a_program_that_was_stopped_itself_replaces_nobody(tmp_path: Path, clock: Clock) -> None:
+def test_a_pool_that_nobody_looked_at_replaces_nobody(tmp_path: Path, clock: Clock) -> None:
     results: dict[int, Any] = {}
     with open_pool(tmp_path, "hold", 2, workers=2) as pool:
         for number in range(2):
@@ -113,7 +113,7 @@ def test_a_run_with_a_stopped_worker_goes_on_with_the_same_bits(tmp_path: Path) 
     arguments = ("--workers", 2, "--run-dir", run, "--task-timeout", 2)
     with begun(*arguments, cwd=tmp_path) as process:
         play_an_episode(process)
-        stop(family(process)[1][0])
+        stop(family(process.pid)[1][0])
         play_an_episode(process, "restarts")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
@@ -125,7 +125,7 @@ def test_a_run_with_a_stopped_worker_goes_on_with_the_same_bits(tmp_path: Path) 
     assert played(run) == played(undisturbed)
 
 
-def test_a_run_that_is_stopped_itself_goes_on(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_itself_replaces_nobody(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with begun("--workers", 2, "--run-dir", run, cwd=tmp_path) as process:
         play_an_episode(process)

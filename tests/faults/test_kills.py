@@ -41,9 +41,12 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
     "trial", TRIALS, ids=lambda trial: f"{trial.training.agent}-{trial.number}"
 )
 def test_a_killed_training_ends_as_one_that_nobody_disturbed(trials: Trials, trial: Trial) -> None:
-    record = trials.carry_out(trial)
-    assert record.faults == []
-    assert record.landed
+    for _ in range(20):  # on a busy machine a blow may come after the end
+        record = trials.carry_out(trial)
+        assert record.faults == []
+        if record.landed:
+            return
+    raise AssertionError("no blow has met a living process")
 
 
 def test_the_numbers_of_trials_cover_every_combination() -> None:

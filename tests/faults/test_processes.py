@@ -63,7 +63,7 @@ def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path) -> 
         }
         for name, process in running.items():
             play_an_episode(process)
-            server, workers = family(process)
+            server, workers = family(process.pid)
             for child in [server, *workers][victims[name]]:
                 stop(child)
         for name, process in running.items():
@@ -77,7 +77,7 @@ def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path) -> 
 def test_a_run_goes_on_when_a_worker_of_a_stopped_fork_server_dies(tmp_path: Path) -> None:
     with begun("--run-dir", "run", "--workers", 2, cwd=tmp_path) as process:
         play_an_episode(process)
-        server, workers = family(process)
+        server, workers = family(process.pid)
         stop(server)
         workers[0].kill()
         play_an_episode(process, "restarts")

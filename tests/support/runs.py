@@ -55,10 +55,14 @@ def play_an_episode(process: subprocess.Popen[str], word: str = "") -> None:
     raise AssertionError(process.communicate())
 
 
-def family(process: subprocess.Popen[str]) -> tuple[psutil.Process, list[psutil.Process]]:
-    """Return a training's fork server and its workers."""
-    (server,) = psutil.Process(process.pid).children()
-    return server, server.children()
+def family(pid: int) -> tuple[psutil.Process, list[psutil.Process]]:
+    """Return a training's fork server and its workers.
+
+    A process that compiles a cartridge may be there, too.
+    """
+    children = {child: child.children() for child in psutil.Process(pid).children()}
+    (server,) = [child for child, workers in children.items() if workers]
+    return server, children[server]
 
 
 def stop(process: psutil.Process) -> None:
