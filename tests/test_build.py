@@ -19,15 +19,20 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRA_PATH = [str(Path(fastpong.__file__).parent.parent)]
 
 
-@pytest.fixture
-def source(tmp_path):
-    """A copy of the sources, so that no build leaves anything behind in the tree."""
-    copy = tmp_path / "source"
-    copy.mkdir()
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the sources, so that no build leaves anything behind in the tree.
+
+    All builds here are of one kind, so that one may take the C files of another.
+    """
+    copy = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
     shutil.copytree(ROOT / "fastpong", copy / "fastpong", ignore=ignore)
+    setup = (copy / "setup.py").read_text()
+    assert "force=True" in setup
+    (copy / "setup.py").write_text(setup.replace("force=True", "force=False"))
     return copy
 
 
