@@ -301,6 +301,7 @@ def test_a_worker_that_takes_half_a_task_is_replaced(
     monkeypatch.setattr(launch, "_STALLED_SECONDS", 1)
     maker = pool_players.make_player if state == "idle" else pool_players.make_and_hang_at_first
     pool = open_pool(maker, workers=1, start_method=method)
+    monkeypatch.setattr(launch, "_STALLED_SECONDS", 250)  # of a successor
     if state == "idle":
         submit(pool, [0])
         assert gather(pool, 1) == right([0])

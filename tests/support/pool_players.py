@@ -186,7 +186,7 @@ def make_and_hang_at_first(directory: Path) -> Any:
     with (directory / "makes").open("a") as file:
         file.write(f"{os.getpid()}\n")
     if len((directory / "makes").read_text().split()) == 1:
-        time.sleep(300)
+        time.sleep(ENDLESS)
     return make_player(directory)
 
 
