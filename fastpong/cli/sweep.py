@@ -192,7 +192,7 @@ def _cores(config: Config) -> int:
     from fastpong.runtime.cluster.connection import Connection
 
     with contextlib.closing(Connection(config.pool)) as connection:
-        return connection.cpus
+        return connection.signs.cpus
 
 
 def share(cores: int, runs: int, workers: int | None) -> tuple[int, int]:

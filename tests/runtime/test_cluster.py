@@ -18,13 +18,7 @@ from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import alike, leftovers
 from fastpong.runtime.cluster.address import ALL, check_pool, endpoint, in_cluster
 from fastpong.runtime.cluster.crew import Crew
-from fastpong.runtime.cluster.lateness import (
-    FIRST_HUNG,
-    FIRST_LATE,
-    LEAST_HUNG,
-    LEAST_LATE,
-    Lateness,
-)
+from fastpong.runtime.deadlines import Lengths
 from fastpong.runtime.pool import WorkerError
 from fastpong.settings.config import Config, available_cores
 
@@ -69,36 +63,14 @@ def test_without_ray_there_is_one_message(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_tasks_are_late_by_those_before() -> None:
-    time = 0.0
-    lateness = Lateness(clock=lambda: time)
-    assert (lateness.late, lateness.hung) == (FIRST_LATE, FIRST_HUNG)
-    lateness.add(0.01)
-    assert (lateness.late, lateness.hung) == (LEAST_LATE, LEAST_HUNG)
-    lateness.add(5.0)
-    assert (lateness.late, lateness.hung) == (20.0, 100.0)
-    for _ in range(100):
-        lateness.add(0.01)
-    assert lateness.late == LEAST_LATE
-    assert Lateness(7.0).hung == 7.0
-
-
-def test_time_that_nobody_looked_at_does_not_count() -> None:
-    time = 0.0
-    lateness = Lateness(clock=lambda: time)
-    time = 0.5
-    assert lateness.now() == 0.5
-    time = 3600.0  # the computer slept
-    assert lateness.now() == 1.5
-
-
 def test_starting_workers_that_die_within_a_second_are_one_loss() -> None:
     ray = SimpleNamespace(remote=lambda **_: lambda kind: kind)
     connection: Any = SimpleNamespace(ray=ray)
-    crew = Crew(connection, (), workers=8, attempts=2)
+    now = 0.0
+    crew = Crew(connection, (), workers=8, attempts=2, lengths=Lengths(clock=lambda: now))
     for _ in range(8):
         crew._fail_start(RuntimeError("the node is gone"))
-    crew._next_failure = 0.0  # a second later
+    now = 1.0
     with pytest.raises(WorkerError, match="could not start in the cluster"):
         crew._fail_start(RuntimeError("the node is gone"))
 

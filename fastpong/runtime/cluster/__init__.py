@@ -2,11 +2,11 @@
 
     address      names of pools, and their check
     connection   this process in a Ray cluster, or with a Ray of its own
+    signs        of life, which Ray itself waits for in vain
     leftovers    what a Ray of our own leaves behind
     alike        facts that must be equal on all machines, for equal bits
     actor        a worker's side
     crew         the actors: started, replaced, as many as there are CPUs
-    lateness     when a task is late
     pool         tasks in, results out
 
 Ray places actors, moves data and notices deaths. Everything else is ours, for one path serves all:

@@ -32,6 +32,11 @@ def in_cluster(name: object) -> bool:
     return name not in (LOCAL, OWN_RAY)
 
 
+def is_outside(name: str) -> bool:
+    """Return whether an address is for a machine outside of the cluster, by Ray Client."""
+    return name.startswith("ray://")
+
+
 def endpoint(name: str) -> tuple[str, int]:
     """Return host and port of an address."""
     match = _ADDRESS.fullmatch(name)

@@ -23,7 +23,8 @@ from typing import Any
 import fastpong
 from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import leftovers
-from fastpong.runtime.cluster.address import OWN_RAY, endpoint
+from fastpong.runtime.cluster.address import OWN_RAY, endpoint, is_outside
+from fastpong.runtime.cluster.signs import Signs
 from fastpong.runtime.pool import WorkerError
 
 CONNECT_SECONDS = 5.0
@@ -31,6 +32,10 @@ CONNECT_SECONDS = 5.0
 
 STARTS = 3
 """Of a Ray of our own. It gives itself half a minute, which a busy machine may exceed."""
+
+_RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
+"""Seconds after which Ray ends a process whose cluster's head is gone. A learner may take longer
+than the usual 60 for an update, and ends by itself: see ``signs``."""
 
 _STORE_BYTES = 512 * 2**20
 
@@ -47,13 +52,18 @@ class Connection:
     """
 
     def __init__(self, pool: str, cpus: int = 1) -> None:
-        self.ray = _import_ray(pool)
+        self._before: dict[str, str | None] = {}
+        self._set_environment({_RECONNECT: os.environ.get(_RECONNECT, "600")})  # read by the import
+        try:
+            self.ray = _import_ray(pool)
+        finally:
+            self._restore_environment()
         if self.ray.is_initialized():
             raise WorkerError(
                 f"pool {pool}: expected a process without Ray, got one that is connected already; "
                 "call ray.shutdown() first"
             )
-        self._before: dict[str, str | None] = {}
+        self._signs: Signs | None = None
         self._directory: Path | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -72,6 +82,9 @@ class Connection:
         else:
             _require_answer(pool)
             self.ray.init(address=pool, log_to_driver=False, logging_level=logging.ERROR)
+        # Errors of other machines, a screen each, which Ray prints whatever it is told.
+        self.ray._private.worker._worker_logs_enabled = False
+        self._signs = Signs(self.ray, outside=is_outside(pool))
 
     def _open_own(self, cpus: int) -> None:
         leftovers.sweep()
@@ -111,24 +124,45 @@ class Connection:
         )
 
     def _end(self) -> None:
-        """End a Ray of our own, or a part of it that has started."""
+        """Disconnect, and end a Ray of our own, or a part of it that has started."""
+        if self._signs is not None:
+            self._signs.close()
+            self._signs = None
         with contextlib.suppress(Exception):
             self.ray.shutdown()
+        self.ray._private.worker._worker_logs_enabled = True
         if self._directory is not None and self._watcher is not None:
             leftovers.remove(self._directory)
             self._directory = None
             self._watcher.kill()  # nothing is left to it
             self._watcher.communicate()
 
+    def put(self, value: object) -> Any:
+        """Put something into the object store, and return its reference.
+
+        Raises WorkerError where Ray would end this process.
+        """
+        self.signs.require_agent()
+        return self.ray.put(value)
+
     @property
-    def cpus(self) -> int:
-        """Return the CPUs that the cluster has now."""
-        return int(self.ray.cluster_resources().get("CPU", 0))
+    def signs(self) -> Signs:
+        """Return the cluster's signs of life."""
+        assert self._signs is not None
+        return self._signs
 
     def _set_environment(self, values: dict[str, str]) -> None:
         names = {*values, "RAY_AUTH_MODE"}  # this one Ray sets itself
         self._before = {name: os.environ.get(name) for name in names}
         os.environ.update(values)
+
+    def _restore_environment(self) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
 
     def close(self) -> None:
         """Disconnect, and end a Ray of our own.
@@ -137,12 +171,7 @@ class Connection:
         """
         with _own_handlers():
             self._end()
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._before = {}
+        self._restore_environment()
 
 
 @cache

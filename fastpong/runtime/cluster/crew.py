@@ -6,7 +6,6 @@ one path for a worker that dies, a node that leaves and a node that joins.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,26 +13,32 @@ from typing import Any
 
 from fastpong.runtime.cluster.actor import REFUSED, RayWorker
 from fastpong.runtime.cluster.connection import Connection
+from fastpong.runtime.deadlines import Lengths
 from fastpong.runtime.pool import Task, WorkerError
 from fastpong.runtime.worker import BROKEN
 
 LOOK_SECONDS = 1.0
 """Between two looks at how many CPUs the cluster has."""
 
+SILENT_SECONDS = 20.0
+"""Without an answer from the cluster's head, which may be starting again."""
+
 PATIENCE_SECONDS = 120.0
-"""Without any worker. Then the run ends, and can be resumed."""
+"""Without a CPU for any worker. Then the run ends, and can be resumed."""
 
 
 @dataclass(eq=False)
 class Hand:
     """Hold an actor.
 
-    jobs  : references of the tasks given to it, in order
-    since : the time when it began the first of them
-    known : whether it was ready once
+    jobs   : references of the tasks given to it, in order
+    since  : the time when it began the first of them, or what it does in ``Crew.starting``
+    placed : whether it has its CPU
+    known  : whether it was ready once
     """
 
     actor: Any
+    placed: bool = False
     known: bool = False
     jobs: list[Any] = field(default_factory=list)
     since: float = 0.0
@@ -64,19 +69,25 @@ class Crew:
     prepared : arguments of ``RayWorker.prepare``
     workers  : actors at most
     attempts : times that actors may die one after the other before any is ready
+    lengths  : of tasks, and the clock
 
     wanted   : actors that there are or will be, by the CPUs of the cluster
     ready    : actors to give tasks to
-    starting : actors by the reference of their first answer, or of a sign of life
+    starting : actors by the reference of their next answer, a sign of life or that they are ready
     replaced : actors that died
     """
 
     def __init__(
-        self, connection: Connection, prepared: tuple[Any, ...], workers: int, attempts: int
+        self,
+        connection: Connection,
+        prepared: tuple[Any, ...],
+        workers: int,
+        attempts: int,
+        lengths: Lengths,
     ) -> None:
         ray = connection.ray
         self._connection, self._ray, self._prepared = connection, ray, prepared
-        self._workers, self._attempts = workers, attempts
+        self._workers, self._attempts, self._lengths = workers, attempts, lengths
         self._cargo: Any = None
         # No restart by Ray, and tasks at most once: what is lost is given out again by the pool.
         self._kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RayWorker)
@@ -85,39 +96,71 @@ class Crew:
         self._refused: list[Hand] = []
         self._reason = ""
         self._failed_starts, self._next_failure = 0, 0.0
-        self.replaced = self.wanted = 0
-        self._next_look = 0.0
-        self._seen, self._alone = time.monotonic(), 0.0
+        self.replaced = self.wanted = self._cpus = 0
+        self._next_look = self._placed = self._answered = 0.0
+        self._answers = 0
 
     def tend(self) -> None:
         """Start actors where there is room, every second.
 
-        Raises WorkerError when there was no worker for too long.
+        Raises WorkerError when no worker had a CPU for too long, or the cluster's head is gone.
         """
-        now = time.monotonic()
+        now = self._lengths.now()
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        cpus = self._connection.cpus
-        there = len(self.ready) + len(self.starting) + len(self._refused)
-        self.wanted = max(1, min(self._workers, cpus))
+        self._count(now)
         if self._cargo is None:
-            self._cargo = self._ray.put(self._prepared[0])
-        for _ in range(there, self.wanted):
+            self._cargo = self._connection.put(self._prepared[0])
+        for _ in range(len(self.ready) + len(self.starting), self.wanted):
             hand = Hand(self._kind.remote())
-            self.starting[hand.actor.prepare.remote(self._cargo, *self._prepared[1:])] = hand
-        self._alone += min(now - self._seen, 2 * LOOK_SECONDS)  # else nobody looked
-        self._seen = now
-        if self.ready:
-            self._alone = 0.0
-        elif self._alone > PATIENCE_SECONDS:
+            self.starting[hand.actor.live.remote()] = hand
+        for reference, hand in list(self.starting.items()):
+            self._give_up(reference, hand, now - hand.since)
+        if self.ready or any(hand.placed for hand in self.starting.values()):
+            self._placed = now
+        elif now - self._placed > PATIENCE_SECONDS:
+            others = f", and {self._reason}" if self._refused else ""
             raise WorkerError(
                 f"expected a free CPU in the cluster within {PATIENCE_SECONDS:.0f} s, found none "
-                f"of {cpus}; see ray status, and go on by --resume"
+                f"of {self._cpus}{others}; see ray status, and go on by --resume"
             )
 
+    def _count(self, now: float) -> None:
+        """Count the CPUs. Machines that were refused may be others where the number changes."""
+        signs = self._connection.signs
+        signs.require_agent()
+        if signs.answers != self._answers:
+            self._answers, self._answered = signs.answers, now
+        elif now - self._answered > SILENT_SECONDS:
+            raise WorkerError(
+                "expected the head of the cluster to answer, got nothing for "
+                f"{SILENT_SECONDS:.0f} s; start it again, and go on by --resume"
+            )
+        cpus = signs.cpus
+        if cpus != self._cpus:
+            for hand in self._refused:
+                self._kill(hand)
+            self._refused.clear()
+        self._cpus = cpus
+        self.wanted = max(1, min(self._workers, cpus - len(self._refused)))
+
+    def _give_up(self, reference: Any, hand: Hand, seconds: float) -> None:
+        """Replace an actor that has a CPU and gives no answer."""
+        started = self._lengths.allowed() if hand.known else self._lengths.first()
+        if not hand.placed or seconds < started[1]:
+            return
+        del self.starting[reference]
+        if hand.known:
+            self.lose(hand)
+        else:
+            self._kill(hand)
+            self._fail_start(TimeoutError(f"no answer in {seconds:.0f} s"))
+
     def answered(self, reference: Any) -> Hand | None:
-        """Take an actor's first answer, or a sign of life, and return the actor if it is ready.
+        """Take an actor's answer, and return the actor if it is ready.
+
+        The first is a sign of life: it has a CPU, and gets ready now.
 
         Raises WorkerError for a player that cannot be made, and for machines that are all refused.
         """
@@ -134,6 +177,10 @@ class Crew:
             raise WorkerError(f"a worker could not start in the cluster: {error}") from error
         if answer[:1] == BROKEN:
             raise WorkerError(f"a worker could not start {answer[1:].decode()}")
+        if not hand.placed:
+            hand.placed, hand.since = True, self._lengths.now()
+            self.starting[hand.actor.prepare.remote(self._cargo, *self._prepared[1:])] = hand
+            return None
         self._failed_starts = 0
         if answer[:1] == REFUSED:
             self._refuse(hand, answer[1:].decode())
@@ -144,6 +191,7 @@ class Crew:
     def doubt(self, hand: Hand) -> None:
         """Ask an actor without tasks for a sign of life. Until then it is not ready."""
         del self.ready[hand]
+        hand.since = self._lengths.now()
         self.starting[hand.actor.live.remote()] = hand
 
     def lose(self, hand: Hand) -> None:
@@ -171,19 +219,20 @@ class Crew:
             return
 
     def _refuse(self, hand: Hand, reason: str) -> None:
-        """Give no task to an actor. It stays, so that its CPU is taken."""
+        """Give no task to an actor. It stays, so that its CPU is taken, and takes no place."""
         self._refused.append(hand)
+        self._next_look = 0.0
         if reason.rpartition(": ")[2] not in self._reason:
             self._reason = reason
             warnings.warn(f"a machine of the cluster is not used: {reason}", RuntimeWarning, 2)
-        if not self.ready and not self.starting:
+        if len(self._refused) >= self._cpus and not self.ready and not self.starting:
             raise WorkerError(
                 f"expected machines like this one, got none; {reason}; install the same on all"
             )
 
     def _fail_start(self, error: Exception) -> None:
         """Try again a second later. Several that die within it are one loss, as of a node."""
-        now = time.monotonic()
+        now = self._lengths.now()
         if now >= self._next_failure:
             self._failed_starts += 1
             self._next_failure = now + LOOK_SECONDS

@@ -14,6 +14,7 @@ import contextlib
 import pickle
 import time
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +23,7 @@ from fastpong.runtime.cluster import alike
 from fastpong.runtime.cluster.actor import pickled
 from fastpong.runtime.cluster.connection import Connection
 from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand, Job
-from fastpong.runtime.cluster.lateness import Lateness
+from fastpong.runtime.deadlines import CLUSTER, Lengths
 from fastpong.runtime.pool import PoolState, Task, WorkerError, check_timeout
 from fastpong.runtime.worker import ERROR
 
@@ -43,7 +44,8 @@ class RayPool:
     workers  : actors at most. There are never more than CPUs
     about    : the game's ROM, the backend and the emulator, for ``alike.facts``
     attempts : times that one task, or a start, may be lost
-    task_timeout : seconds after which an actor without an answer is replaced, see ``Lateness``
+    task_timeout : seconds after which an actor without an answer is replaced, None for twenty times
+                   the longest of the last tasks
 
     Waits for the connection, not for workers. Not thread-safe. Raises TypeError for arguments that
     cannot be pickled, WorkerError as ``Connection`` does.
@@ -69,14 +71,14 @@ class RayPool:
         self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
-        self._lateness = Lateness(task_timeout)
+        self._lengths = Lengths(CLUSTER, task_timeout)
         self._next_look = 0.0
         self.state = PoolState.OPEN
         self._connection = Connection(address, workers)
         self._ray = self._connection.ray
         try:
             prepared = cargo, about, alike.facts(*about)
-            self._crew = Crew(self._connection, prepared, workers, attempts)
+            self._crew = Crew(self._connection, prepared, workers, attempts, self._lengths)
             with self._connected():
                 self._crew.tend()
         except BaseException:
@@ -104,7 +106,7 @@ class RayPool:
         self._weights.write(slot, arrays)
         self._versions[slot] = version, None
         with self._connected():
-            self._versions[slot] = version, self._ray.put(self._weights.slot(slot))
+            self._versions[slot] = version, self._connection.put(self._weights.slot(slot))
 
     def submit(self, task: Task) -> None:
         """Queue a task.
@@ -215,7 +217,7 @@ class RayPool:
 
     def _give(self, hand: Hand, job: Job) -> None:
         reference = hand.actor.play.remote(job.message, job.weights)
-        job.since = self._lateness.now()
+        job.since = self._lengths.now()
         job.holders.append(hand)
         self._given[reference] = hand, job
         if not hand.jobs:
@@ -261,17 +263,25 @@ class RayPool:
 
     def _hurry(self) -> None:
         """Give late tasks to idle actors too, and give up actors that do not answer."""
-        now, idle = self._lateness.now(), self._loads[0]
+        now, idle = self._lengths.now(), self._loads[0]
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
         for hand in [hand for hand in self._crew.ready if hand.jobs]:
-            if now - hand.since > self._lateness.hung:
-                self._lose(hand, TimeoutError(f"no answer in {now - hand.since:.0f} s"))
-        late = now - self._lateness.late
+            self._give_up(hand, now - hand.since)
+        late = now - self._lengths.allowed()[0]
         for _, job in list(self._given.values()):
             if idle and not job.done and job.since < late:
                 self._give(next(iter(idle)), job)
+
+    def _give_up(self, hand: Hand, seconds: float) -> None:
+        """Replace an actor whose first task is over."""
+        _, job = self._given[hand.jobs[0]]
+        if seconds < self._lengths.allowed(job.failed)[1]:
+            return
+        gone = f"playing task {job.task.number} for {seconds:.0f} s without an answer"
+        warnings.warn(f"a worker has been {gone} and is replaced", RuntimeWarning, 2)
+        self._lose(hand, TimeoutError(f"no answer in {seconds:.0f} s"))
 
     def _receive(self, reference: Any) -> None:
         """Take a task's answer, or that there is none."""
@@ -288,8 +298,8 @@ class RayPool:
             self._take_back(reference)
             self._again(job, error)
             return
-        now = self._lateness.now()
-        self._lateness.add(now - hand.since)
+        now = self._lengths.now()
+        self._lengths.add(now - hand.since)
         hand.since = now
         self._take_back(reference)
         if not job.done:
