@@ -8,18 +8,28 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fastpong.envs.choice import OLDEST_ALE
 from fastpong.extras import how_to_install
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
 def declared() -> dict[str, list[str]]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras: dict[str, list[str]] = project["optional-dependencies"]
+    extras: dict[str, list[str]] = project()["optional-dependencies"]
     return extras
+
+
+def test_what_is_too_old_by_the_metadata_is_refused_where_it_is_installed_anyway() -> None:
+    assert f"ale-py>={'.'.join(map(str, OLDEST_ALE))}" in project()["dependencies"]
 
 
 @pytest.mark.parametrize("extra", ["plot", "keras", "onnx", "play", "video", "ray"])

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 EMULATORS = ("auto", "console", "ale")
 
+OLDEST_ALE = (0, 12)
+"""As in pyproject.toml. Before it, ale-py decodes a state as text, which fails."""
+
 _CONSOLE_SAVED = b"fastpong console "
 
 
@@ -32,7 +35,8 @@ def choose(game: str, asked: str = "auto") -> str:
     game  : ale_py's name of the ROM
     asked : one of ``EMULATORS``
 
-    Raises EmulatorError for "console" where it cannot play the game, and as ``load_rom`` does.
+    Raises EmulatorError for "console" where it cannot play the game, for "ale" where ale-py is too
+    old, and as ``load_rom`` does.
     """
     if asked not in EMULATORS:
         raise ValueError(f"emulator: expected one of {', '.join(EMULATORS)}, got {asked!r}")
@@ -44,7 +48,24 @@ def choose(game: str, asked: str = "auto") -> str:
             f"emulator: expected a game that the console plays, but {obstacle}; "
             f"--emulator ale plays it"
         )
+    _check_ale()
     return "ale"
+
+
+def _check_ale() -> None:
+    """Raise EmulatorError for an ale-py whose states are not bytes that can be saved."""
+    from importlib import metadata  # 20 ms that the console does not need
+
+    try:
+        found = metadata.version("ale-py")
+    except metadata.PackageNotFoundError:  # told of where it is imported
+        return
+    parts = found.split(".")[:2]
+    if all(map(str.isdecimal, parts)) and [*map(int, parts)] < [*OLDEST_ALE]:
+        raise EmulatorError(
+            f"emulator ale: expected ale-py {'.'.join(map(str, OLDEST_ALE))} or newer, got "
+            f"{found}; pip install --upgrade ale-py"
+        )
 
 
 def choose_for(env: str, asked: str) -> str:

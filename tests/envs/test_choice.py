@@ -101,6 +101,22 @@ def test_without_ale_py(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("pong")
 
 
+def test_an_ale_py_of_before_its_states_could_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for found in ("0.11.2", "0.12.0", "1.0", "0.12.0.dev1+local"):
+        about = tmp_path / found / "ale_py-0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ale-py\nVersion: {found}\n")
+        monkeypatch.syspath_prepend(tmp_path / found)
+        if found != "0.11.2":
+            assert choose("pong", "ale") == "ale"
+            continue
+        assert choose("pong") == "console"
+        with pytest.raises(EmulatorError, match=r"ale: expected ale-py 0\.12 or .*, got 0\.11\.2;"):
+            choose("pong", "ale")
+
+
 @pytest.mark.parametrize("size", [0, 1024, 2049, 8192, 16384])
 def test_a_cartridge_of_an_unsupported_kind(size: int) -> None:
     rom = Rom("big", bytes(size), "")

@@ -1,8 +1,10 @@
-"""A run that fails in the middle of something leaves checkpoints that can be gone on with."""
+"""Runs that are gone on with: of an older version, and after an update that failed."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +73,19 @@ def test_a_state_with_an_update_half_done_is_not_saved(
     assert kept and saved(directory) == kept
     train(Run.resume(directory))
     assert same_arrays(arrays(directory), arrays(tmp_path / "whole"))
+
+
+OLDER = Path(__file__).parents[1] / "golden" / "older-run.zip"
+OLDER_ENDED = "5d8743c8dce61e7cf992acde8c0607543a3e6fc7be345ace046b0c13dfb2e87d"
+"""A run of ppo by commit 71098be, after 2,048 steps, and its weights after 4,096, by the same."""
+
+
+def test_a_run_of_an_older_version_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    with zipfile.ZipFile(OLDER) as file:
+        file.extractall(tmp_path)
+    train(Run.resume(tmp_path / "run", overrides={"total_timesteps": 4000}))
+    found = hashlib.sha256()
+    for name, array in sorted(arrays(tmp_path / "run").items()):
+        if name.startswith("parameters/"):
+            found.update(name.encode() + array.tobytes())
+    assert found.hexdigest() == OLDER_ENDED
