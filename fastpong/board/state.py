@@ -117,7 +117,7 @@ class State:
             key = path, path.stat().st_mtime_ns
             with self._lock:
                 if key not in self._about:
-                    self._about[key] = _about(Config.build(Config.load(path)))
+                    self._about[key] = _about(Config.stored(Config.load(path)))
                 return self._about[key]
         except (OSError, ValueError):
             return "settings that cannot be read"

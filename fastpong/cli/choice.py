@@ -104,12 +104,11 @@ def changes(
     if not words and not file:
         return {}
     try:
-        base = Config.load(own)
-        agent = Config.build(base).agent
+        config = Config.stored(Config.load(own))
     except (OSError, ValueError):
         return {}
-    _check_agent({**file, **words}, agent)
-    config = _built(override(base, file), config_file, words)
+    _check_agent({**file, **words}, config.agent)
+    config = _built(override(config.flat(), file), config_file, words)
     flat = {**dict.fromkeys(fields(Config)), **config.flat()}
     wanted = {*words, *file, "stages"} - {"agent"}
     return {name: value for name, value in flat.items() if name in wanted}

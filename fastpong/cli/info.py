@@ -110,7 +110,7 @@ def _state(run: Path, found: Checkpoint, rows: Sequence[Row]) -> str:
     if is_training(run):
         return f"running, at episode {rows[-1].episode if rows else 0:,}"
     counters, path = found.manifest["counters"], run / CONFIG
-    config = read_facts(run).config if path.is_file() else Config.build(found.manifest["config"])
+    config = read_facts(run).config if path.is_file() else Config.stored(found.manifest["config"])
     judged = [row.total_steps for row in read_evaluations(run)]
     missing = config.eval_every is not None and (judged or [0])[-1] < counters["total_steps"]
     if goal_of(config).over(counters) and not missing:

@@ -21,6 +21,7 @@ option by its declaration.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from fastpong import kernels
@@ -184,6 +185,18 @@ class Config:
             given.setdefault("workers", ALL)
         converted = {name: shared[name].convert(value) for name, value in given.items()}
         return cls(**converted, stages=stages)  # type: ignore[arg-type]
+
+    @classmethod
+    def stored(cls, values: Table) -> Config:
+        """Make the Config of a run that exists, from the values that it wrote.
+
+        Before ``until`` had bounds, a mean that no game has was written for never.
+
+        Raises ValueError as ``build``.
+        """
+        until, most = values.get("until"), fields(cls)["until"].bounds["maximum"]
+        never = isinstance(until, (int, float)) and most < until < math.inf
+        return cls.build({k: v for k, v in values.items() if not (never and k == "until")})
 
     @staticmethod
     def load(path: str | Path) -> dict[str, object]:

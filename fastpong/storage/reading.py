@@ -45,7 +45,7 @@ def read_facts(directory: Path) -> Facts:
             "directory that training made, by default one under runs/"
         )
     try:
-        config = Config.build(Config.load(path))
+        config = Config.stored(Config.load(path))
     except (ValueError, OSError) as error:
         raise RunError(f"{path}: expected a run's settings: {error}") from error
     return Facts(directory, config, read_versions(directory), is_training(directory))

@@ -295,7 +295,7 @@ def _resumed_config(directory: Path, overrides: Mapping[str, object]) -> Config:
     Raises RunError for one that may not change.
     """
     try:
-        own = Config.build(Config.load(directory / CONFIG))
+        own = Config.stored(Config.load(directory / CONFIG))
     except ValueError as error:
         raise ValueError(f"{directory / CONFIG}: {error}") from error
     config = own.changed(overrides)
@@ -308,7 +308,7 @@ def _past(
     directory: Path, config: Config, found: Checkpoint, refusals: list[str], warn: Warn
 ) -> _Past:
     """Compare settings and cut metrics.csv back to the checkpoint."""
-    settings = Config.build(found.manifest["config"])
+    settings = Config.stored(found.manifest["config"])
     _refuse_changes(directory, config, settings, f"in {found.path.name}", "")
     rows = cut_metrics(directory / "metrics.csv", found.episode, warn)
     return _Past(found, refusals, rows, found.manifest["counters"]["total_steps"])

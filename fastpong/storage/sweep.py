@@ -90,7 +90,7 @@ class Sweep:
         try:
             with claimed(directory, warnings.warn) as lock:
                 seeds = _read_seeds(directory / _SWEEP)
-                config = Config.build(Config.load(directory / _SETTINGS))
+                config = Config.stored(Config.load(directory / _SETTINGS))
                 return cls(directory, config, seeds, lock)
         except OSError as error:
             raise RunError(f"{directory}: cannot be resumed as a sweep: {named(error)}") from error

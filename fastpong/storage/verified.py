@@ -63,7 +63,7 @@ def check_run(path: Path, manifest: Fields) -> None:
     _same(path, "counters.episode", counters["episode"], "episode", manifest["episode"])
     backend = default_backend()
     try:
-        built = Config.build(config)
+        built = Config.stored(config)
         plan = make_plan(built.env, built.stages, backend, built.dtype)
     except (ValueError, OverflowError, MemoryError) as error:
         raise broken(path, f"config: {error}") from error

@@ -86,14 +86,14 @@ def _plan(config: Config, backend: str) -> Plan:
 
 
 def _of_exported(found: Exported, backend: str) -> Trained:
-    config = Config.build(found.about["config"])
+    config = Config.stored(found.about["config"])
     planned = _plan(config, backend).stages[found.about["stage"]]
     parameters = found.parameters(config.dtype)
     return Trained(found.path, config, planned, parameters, found.episode, found.about["steps"])
 
 
 def _of_checkpoint(found: Checkpoint, backend: str) -> Trained:
-    config, counters = Config.build(found.manifest["config"]), found.manifest["counters"]
+    config, counters = Config.stored(found.manifest["config"]), found.manifest["counters"]
     planned = _plan(config, backend).at(int(counters["task"]))
     newest, state = Under(found.arrays, "parameters/0/"), Under(found.arrays, "state/")
     # Only what the agent plays with is read: a replay buffer is not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 from pathlib import Path
@@ -16,6 +17,7 @@ from commands import (
 
 from fastpong.settings.config import Config
 from fastpong.storage.evaluations import read_evaluations
+from fastpong.storage.manifest import signed
 
 
 def test_resume_without_a_name_takes_the_newest_run(home: Path, trained: tuple[Path, str]) -> None:
@@ -56,6 +58,38 @@ def test_a_full_disk_costs_checkpoints_and_no_more(tmp_path: Path) -> None:
     again = fastpong("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
     assert again.returncode == 0, again
     assert len(rows(tmp_path / "run")) == 1
+
+
+def test_a_training_that_diverged_is_not_told_to_make_room(tmp_path: Path) -> None:
+    rate = ["--learning-rate", 1e38, "--batch-size", 1, "--episodes", 2, "--run-dir", "run"]
+    done = fastpong("train", *SMALL, *rate, cwd=tmp_path)
+    message = complaint(done)
+    assert done.returncode == 1
+    assert "run: training diverged: parameters/0/w1 has numbers that are not finite" in message
+    assert "make room" not in message
+    again = ["--resume", "run", "--learning-rate", 1e-3]
+    assert fastpong("train", *again, cwd=tmp_path).returncode == 0
+
+
+def test_a_run_of_an_earlier_until_goes_on(run_copy: Path) -> None:
+    """Means above 21 were written for never."""
+    settings = run_copy / "config.toml"
+    settings.write_text("until = 25.0\n" + settings.read_text())
+    for path in (run_copy / "checkpoints").glob("*.json"):
+        manifest = json.loads(path.read_text())
+        manifest["config"]["until"] = 25.0
+        del manifest["digest"]
+        path.write_bytes(signed(manifest))
+    for command in ("info", "eval --episodes 1", "plot"):
+        done = fastpong(*command.split(), run_copy, cwd=run_copy)
+        assert done.returncode == 0, done
+    done = fastpong("train", "--resume", run_copy, "--episodes", 4, cwd=run_copy)
+    assert done.returncode == 0 and "refused" not in done.stderr, done
+    assert len(rows(run_copy)) == 4
+    assert "until" not in Config.load(settings)
+    settings.write_text("until = 25.0\n" + settings.read_text())
+    done = fastpong("train", "--config", settings, "--run-dir", "new", cwd=run_copy)
+    assert "until: expected a number in [-21, 21], got 25.0" in complaint(done)
 
 
 def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(

@@ -108,6 +108,17 @@ def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, 
     assert [found[:2] for found in after] == before
 
 
+def test_a_sweep_of_an_earlier_until_goes_on(tmp_path: Path) -> None:
+    """Means above 21 were written for never."""
+    arguments = [*SMALL, "--episodes", 1, "--seeds", 1, "--run-dir", "it"]
+    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
+    settings = tmp_path / "it" / "settings.toml"
+    settings.write_text("until = 25.0\n" + settings.read_text())
+    done = fastpong("train", "--resume", "it", "--episodes", 2, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert len(rows(tmp_path / "it" / "seed-1")) == 2
+
+
 def test_a_resumed_sweep_has_no_goal_if_asked_for_none(tmp_path: Path) -> None:
     limits = ["--until", "-21", "--until-episodes", 1, "--eval-every", 1, "--eval-episodes", 1]
     arguments = [*SMALL, *limits, "--episodes", 3, "--total-timesteps", 10]
