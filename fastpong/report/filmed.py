@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from fastpong.pages.html import Html, tag
 from fastpong.pages.png import data_uri
 from fastpong.viewing.film import Film, Frame, Part, steps_between
 from fastpong.viewing.shown import Shown
-from fastpong.viewing.writers import check_kind, write_into
+from fastpong.viewing.writers import check_packages, write_into
 
 _RATE, _SCALE = 30, 3
 _WEBP_SECONDS = 5.0  # a second of frames takes 33 MB
@@ -25,17 +24,16 @@ def film(shown: Shown, seconds: float, stop: Callable[[], bool]) -> Html:
 
     Raises FilmError where a package is missing.
     """
-    kind = check_kind(Path(tempfile.gettempdir()) / f"film{_kind()}")
+    kind = _kind()
+    check_packages(kind)
     if kind == ".webp":
         seconds = min(seconds, _WEBP_SECONDS)
     player = shown.player
     part = Part(shown.watcher(), shown.trained, "computer", player.agent, range(1000))
     frames = Film([part], _SCALE).frames(steps_between(_RATE, 1), round(seconds * _RATE))
-    # A file without a name: whatever ends this process, nothing is left.
-    with tempfile.TemporaryFile() as file:
-        write_into(Path(f"/dev/fd/{file.fileno()}"), kind, _until(frames, stop), _RATE)
-        file.seek(0)  # a descriptor under /dev/fd is the same file's position on some systems
-        source = data_uri(file.read(), _TYPES[kind])
+    file = io.BytesIO()
+    write_into(file, kind, _until(frames, stop), _RATE)
+    source = data_uri(file.getvalue(), _TYPES[kind])
     words = f"A game of {player.agent} {shown.trained}"
     if kind == ".webp":
         return tag("img", src=source, alt=words, class_="film")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from fastpong.extras import how_to_install, in_short
 from fastpong.storage.files import blame_asked, check_output
@@ -19,6 +19,8 @@ from fastpong.viewing.film import PALETTE, Frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Output: TypeAlias = Path | BinaryIO
 
 RATES = {".mp4": 60, ".gif": 30, ".webp": 30}
 """Kinds of files, and the frames a second that they have by default."""
@@ -42,6 +44,15 @@ def check_kind(path: Path) -> str:
     if kind not in RATES:
         raise FilmError(f"{path}: expected a file .mp4, .gif or .webp, got {kind or 'no ending'!r}")
     check_output(path)
+    check_packages(kind)
+    return kind
+
+
+def check_packages(kind: str) -> None:
+    """Import what a kind of film needs.
+
+    Raises FilmError where it is missing.
+    """
     try:
         import PIL.Image  # noqa: F401
 
@@ -52,7 +63,6 @@ def check_kind(path: Path) -> str:
             f"a {kind[1:]} file needs {'PyAV and ' * (kind == '.mp4')}Pillow ({in_short(error)}): "
             f"{how_to_install('video')}"
         ) from error
-    return kind
 
 
 def write(path: Path, frames: Iterable[Frame], frames_per_second: int) -> int:
@@ -74,18 +84,20 @@ def write(path: Path, frames: Iterable[Frame], frames_per_second: int) -> int:
     return count
 
 
-def write_into(path: Path, kind: str, frames: Iterable[Frame], frames_per_second: int) -> int:
+def write_into(file: Output, kind: str, frames: Iterable[Frame], frames_per_second: int) -> int:
     """Write a film of a kind into a file as it comes, and return the number of its frames.
+
+    file : its path, or an open one
 
     Raises as ``write``.
     """
-    makers: dict[str, Callable[[Path, Iterator[Frame], int], None]] = {
+    makers: dict[str, Callable[[Output, Iterator[Frame], int], None]] = {
         ".mp4": _write_mp4,
         ".gif": _write_gif,
         ".webp": _write_webp,
     }
     counted = _Counted(frames)
-    makers[kind](path, iter(counted), frames_per_second)
+    makers[kind](file, iter(counted), frames_per_second)
     return counted.number
 
 
@@ -103,13 +115,16 @@ class _Counted:
             raise FilmError("expected at least one frame, got none")
 
 
-def _write_mp4(path: Path, frames: Iterator[Frame], frames_per_second: int) -> None:
+def _write_mp4(file: Output, frames: Iterator[Frame], frames_per_second: int) -> None:
     import av
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     first = next(frames)
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
-        stream = file.add_stream(codec, rate=frames_per_second)
+    # FFmpeg opens the file a second time to move its index to the front.
+    options = {"movflags": "+faststart"} if isinstance(file, Path) else {}
+    target = str(file) if isinstance(file, Path) else file
+    with av.open(target, "w", format="mp4", options=options) as container:
+        stream = container.add_stream(codec, rate=frames_per_second)
         stream.height, stream.width = first.shape
         stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, frames_per_second)
         if codec == "libx264":
@@ -117,22 +132,22 @@ def _write_mp4(path: Path, frames: Iterator[Frame], frames_per_second: int) -> N
         for n, frame in enumerate(chain([first], frames)):
             picture = av.VideoFrame.from_ndarray(PALETTE[frame], "rgb24")
             picture.pts, picture.time_base = n, Fraction(1, frames_per_second)
-            file.mux(stream.encode(picture))
-        file.mux(stream.encode())
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
-def _write_gif(path: Path, frames: Iterator[Frame], frames_per_second: int) -> None:
+def _write_gif(file: Output, frames: Iterator[Frame], frames_per_second: int) -> None:
     images = [_image(frame) for frame in frames]
     durations = [10 * d for d in durations_of(len(images), frames_per_second, 100)]
     images[0].save(
-        path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+        file, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
     )
 
 
-def _write_webp(path: Path, frames: Iterator[Frame], frames_per_second: int) -> None:
+def _write_webp(file: Output, frames: Iterator[Frame], frames_per_second: int) -> None:
     images = [_image(frame) for frame in frames]
     images[0].convert("RGB").save(
-        path,
+        file,
         format="WEBP",
         save_all=True,
         append_images=(image.convert("RGB") for image in images[1:]),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -223,6 +226,19 @@ def test_ctrl_c_ends_the_film(trained: tuple[Path, str]) -> None:
 
     assert "data:" in film(load_shown(found), 100, stop)
     assert asked == 3
+
+
+def test_a_film_needs_no_temporary_file(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second descriptor of a file begins where the first one ended on macOS."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    found, _ = checkpoint.newest(trained[0] / "checkpoints")
+    av = pytest.importorskip("av")
+    html = film(load_shown(found), 1, lambda: False)
+    data = base64.b64decode(re.findall(r'src="data:video/mp4;base64,([^"]*)"', html)[0])
+    with av.open(io.BytesIO(data)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 30
 
 
 def test_a_film_that_stays_in_memory_is_short(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastpong.envs.draws import EVAL
 from fastpong.training.evaluation import Player
 from fastpong.viewing.film import PALETTE, Film, Part, steps_between
 from fastpong.viewing.games import COLOURS, Watcher
-from fastpong.viewing.writers import FilmError, check_kind, durations_of, write
+from fastpong.viewing.writers import FilmError, check_kind, durations_of, write, write_into
 
 pytest.importorskip("PIL.Image")
 
@@ -118,6 +119,19 @@ def test_an_mp4_has_every_frame_in_its_colours_at_sixty_a_second(
         difference = np.abs(frame.to_ndarray(format="rgb24").astype(int) - PALETTE[expected])
         assert difference.mean() < 4
     assert [p.name for p in tmp_path.iterdir()] == ["pong.mp4"]
+
+
+def test_an_mp4_in_memory_has_the_frames_of_the_file(second: Frames, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path, file = tmp_path / "pong.mp4", io.BytesIO()
+    write(path, iter(second), 60)
+    assert write_into(file, ".mp4", iter(second), 60) == 120
+    decoded = []
+    for source in (str(path), io.BytesIO(file.getvalue())):
+        with av.open(source) as opened:
+            decoded.append([frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)])
+    assert len(decoded[0]) == 120
+    assert np.array_equal(*decoded)
 
 
 def still_frames(path: Path) -> Iterator[tuple[NDArray[np.uint8], int]]:
