@@ -127,7 +127,7 @@ class Progress:
         if self.mean.until is None:
             return f"{done:,} / {heading.length}"
         count, unit = heading.length.split()
-        return f"{done:,} {unit}, at most {count}"
+        return f"{done:,} {unit}, limit {count}"  # an update may take it past the limit
 
     @property
     def times(self) -> str:

@@ -127,6 +127,7 @@ class Beside:
         failure = self._spectator.failure
         said = self._messages.getvalue().splitlines()[-_MESSAGES:]
         said += [f"no picture: {failure}"] if failure is not None else []
+        said += [f"no picture below {COLUMNS}x{ROWS} characters"] if self._scene is None else []
         notes = [self._painter.line([Piece(line)], width) for line in said]
         return [*capture.get().splitlines(), *notes]
 

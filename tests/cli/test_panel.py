@@ -90,7 +90,7 @@ def test_the_curve_has_a_scale() -> None:
 def test_a_full_bar_hides_no_figure(width: int) -> None:
     lines = drawn(progress(replace(HEADING, until=18.5)), width)
     text = "\n".join(lines)
-    for words in ("60 episodes, at most 1,000", "elapsed 0:01:23", "of +18.5"):
+    for words in ("60 episodes, limit 1,000", "elapsed 0:01:23", "of +18.5"):
         assert words in text, text
     assert "━━━" in text and not any("━" in line and "episodes" in line for line in lines[2:])
 
@@ -98,7 +98,7 @@ def test_a_full_bar_hides_no_figure(width: int) -> None:
 def test_a_goal_has_no_total_and_no_time_left() -> None:
     heading = replace(HEADING, until=18.5)
     text = "\n".join(drawn(progress(heading), 80))
-    assert "60 episodes, at most 1,000" in text and "of +18.5" in text
+    assert "60 episodes, limit 1,000" in text and "of +18.5" in text
     assert "left" not in text and " / " not in text
     assert progress(heading).share == 1.0
     assert progress(heading, 20).share == pytest.approx((-11.5 + 21) / (18.5 + 21))

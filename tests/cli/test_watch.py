@@ -49,8 +49,10 @@ def test_sizes_change_while_it_trains(tmp_path: Path) -> None:
         shown.resize(60, 20)
         shown.until(lambda screen: "episodic return" in screen.text and "UP " not in screen.text)
         assert max(column for _, column in shown.screen.cells) < 60
+        shown.until(lambda screen: "no picture below 69x16 characters" in screen.text)
         shown.resize(80, 24)
         shown.until(both)
+        assert "no picture" not in shown.screen.text
         shown.press("\x03")
         assert shown.end() == 130
 
