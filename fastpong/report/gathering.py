@@ -15,7 +15,6 @@ from fastpong.report.weights import UNITS
 from fastpong.storage import verified
 from fastpong.storage.checkpoint import CheckpointError
 from fastpong.storage.evaluations import EvaluationRow, read_evaluations
-from fastpong.storage.files import named
 from fastpong.storage.reading import Facts, read_facts
 from fastpong.training.trained import read_trained
 from fastpong.viewing.curves import PlotError, Record, read_record
@@ -85,8 +84,6 @@ def gather(
             gathered.film = film(gathered.shown, asked.seconds, stop)
         except (FilmError, EmulatorError) as error:
             gathered.note("film", f"No film: {error}")
-        except OSError as error:  # no temporary directory, or a full one
-            gathered.note("film", f"No film: {named(error)}")
     if asked.episodes and gathered.shown is not None:
         try:
             _play(gathered, asked, stop, tell)
@@ -138,7 +135,8 @@ def _play(
             gathered.note("evaluation", f"Checkpoint refused: {result}")
             continue
         evaluated.append(result)
-        tell(f"after {counted(result.episode, 'episode')}: mean return {result.summary.mean:+.2f}")
+        after, mean = counted(result.episode, "episode"), result.summary.mean
+        tell(f"{result.name}, after {after}: mean return {mean:+.2f}")
     if not (evaluated or stop() or gathered.notes.get("evaluation")):
         gathered.note("evaluation", "No checkpoint was left to play: training deletes old ones.")
     gathered.evaluated = evaluated

@@ -261,8 +261,10 @@ def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> No
     every = ("--eval-every", 1, "--eval-episodes", 2, "--episodes", 3, "--run-dir", "run")
     done = fastpong("train", *SMALL, *every, cwd=tmp_path)
     assert done.returncode == 0, done
-    page = written(tmp_path / "run", tmp_path / "r.html", "--episodes", 1, "--seconds", 0)
-    text = (tmp_path / "r.html").read_text()
+    short = ("--episodes", 1, "--seconds", 0)
+    done = fastpong("report", "run", "-o", "r.html", *short, cwd=tmp_path)
+    assert re.search(r"^best while it trained, after \d episodes?: mean", done.stdout, re.MULTILINE)
+    page, text = Page(tmp_path / "r.html"), (tmp_path / "r.html").read_text()
     assert 'data-name="while it trained"' in text
     assert 'data-name="of the checkpoints"' in text
     assert re.search(r"best while it trained \d [\d.]+k karpathy [+-]", page.text)
