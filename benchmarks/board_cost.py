@@ -1,10 +1,11 @@
 """Measure what the board costs: its CPU time with a page open, and a training's frames a second.
 
-    python benchmarks/board_cost.py --rounds 3
+    python benchmarks/board_cost.py
 
 trains the recipe pong again and again for some seconds, in turn without and with a board. A client
 reads the game's stream and asks for the state every two seconds, as the page does. A browser on the
-same machine takes more than the board, and is left out. Run it on a machine that does nothing else.
+same machine takes more than the board, and is left out. Run it on a machine that does nothing else:
+the default takes a minute and a half. The figures go to docs/report-and-board.md.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from measure import fastpong_command, plain_environment
+from marked import Marked, add_print
+from measure import fastpong_command, figure, plain_environment
 
 STATE_SECONDS = 2.0
 
@@ -78,18 +80,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=12.0, help="of each training")
+    add_print(parser)
     asked = parser.parse_args()
+    page = Marked("board_cost.py", "report-and-board.md", not asked.print)
+    kept, shares = [], []
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         (home / "runs").mkdir()
         for n in range(asked.rounds):
             alone = train(home, f"alone-{n}", asked.seconds, lambda: None)
             beside, share = with_board(home, f"beside-{n}", asked.seconds)
-            print(
-                f"frames a second: {alone:,.0f} alone, {beside:,.0f} with a board "
-                f"({beside / alone - 1:+.1%}), which takes {share:.1f} % of a core",
-                flush=True,
-            )
+            kept.append(beside / alone)
+            shares.append(share)
+    page.end(
+        f"Recipe `pong` for {asked.seconds:g} s, with and without a board whose page is open, "
+        f"{asked.rounds} pairs of runs in turn.",
+        [
+            figure("CPU time of the board", shares, "% of a core"),
+            figure("frames a second of a training with a board, over those without", kept),
+        ],
+    )
     return 0
 
 

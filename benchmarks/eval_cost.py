@@ -2,7 +2,8 @@
 
     python benchmarks/eval_cost.py         three pairs of runs, two minutes on an idle machine
 
-Both runs of a pair have a seed, and end with the same weights, which is checked.
+Both runs of a pair have a seed, and end with the same weights, which is checked. The figures go to
+docs/sweeps.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import fastpong_command, plain_environment, quartiles
+from marked import Marked, add_print
+from measure import fastpong_command, figure, plain_environment
 
 EVERY, GAMES = 20, 10
 
@@ -53,7 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=500_000)
+    add_print(parser)
     asked = parser.parse_args()
+    page = Marked("eval_cost.py", "sweeps.md", not asked.print)
     wall, cpu, ratio = [], [], []
     for seed in range(asked.pairs):
         plain = run(asked.steps, seed)
@@ -63,10 +67,15 @@ def main() -> None:
         cpu.append((judged.cpu - plain.cpu) / judged.evaluations)
         ratio.append(judged.cpu / plain.cpu)
         print(f"seed {seed}: {plain}\n  {judged}", flush=True)
-    print(f"recipe pong, {asked.steps:,} steps, {GAMES} episodes after every {EVERY}")
-    for name, values in (("wall seconds", wall), ("core-seconds", cpu)):
-        print(f"{name} an evaluation: {quartiles(values)[1]:.2f}")
-    print(f"core-seconds of the run with, over those without: {quartiles(ratio)[1]:.2f}")
+    page.end(
+        f"Recipe `pong`, {asked.steps:,} steps, {GAMES} episodes after every {EVERY}, "
+        f"{asked.pairs} seeds with and without in turn.",
+        [
+            figure("wall time of an evaluation", wall, "s"),
+            figure("CPU time of an evaluation, its workers' start included", cpu, "core-seconds"),
+            figure("CPU time of the run with evaluations, over that without", ratio),
+        ],
+    )
 
 
 if __name__ == "__main__":

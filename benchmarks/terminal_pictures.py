@@ -172,7 +172,7 @@ def main() -> None:
         train = [*command, "train", "--recipe", "pong", "--run-dir", "runs/first", "--watch"]
         with Tmux(train, 120, 28, home) as terminal:
             lines = terminal.until(
-                lambda text: re.search(r"\b([6-9]\d|1\d\d) episodes, at most", text)
+                lambda text: re.search(r"\b([6-9]\d|1\d\d) episodes, limit", text)
             )
             draw(lines, 120, output / "train-watch.png")
         with Tmux([*command, "play", "pong"], 120, 36, home) as terminal:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import marked
 from measure import ROOT
 from results import table
 
-from fastpong.storage import files
-
 PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- figures: python benchmarks/faults.py -->", "<!-- end of the figures -->"
+SCRIPT = "faults.py"
 
 Result = dict[str, Any]
 
 
 def write(numbers: Result) -> None:
     """Replace the figures on the page."""
-    text = PAGE.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE}: expected the marks {BEGIN} and {END}, found none")
-    files.write_atomically(PAGE, f"{before}{BEGIN}\n{figures(numbers)}\n{END}{after}".encode())
+    marked.replace(PAGE, SCRIPT, figures(numbers))
 
 
 def figures(numbers: Result) -> str:
