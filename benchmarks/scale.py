@@ -36,6 +36,8 @@ from fastpong.settings.config import Config
 
 RECIPES = ("karpathy", "keras", "pong", "pong-sticky")
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128)
+WARM = {"keras": 2, "pong": 12, "pong-sticky": 12}
+"""Updates that do not count, else one. dqn learns nothing in its first 20,000 steps."""
 BUSY = 0.8
 """Share of its time that a worker must play, for a number of workers to be worth it."""
 
@@ -81,6 +83,11 @@ class Costs:
     def bytes_per_step(self) -> float:
         """Return what a step sends, besides the weights."""
         return (self.results + self.payloads) / self.steps
+
+    @property
+    def weights_per_step(self) -> float:
+        """Return the bytes of weights that a step sends to each node."""
+        return self.weights / (self.batch * self.steps)
 
 
 def measure(
@@ -292,11 +299,9 @@ def main() -> None:
     asked = parser.parse_args()
     lines, curves = [*HEADER], []
     for name in asked.recipes or RECIPES:
-        rollouts = name.startswith("pong")
-        settings = {"n_envs": asked.n_envs} if asked.n_envs and rollouts else {}
-        # dqn learns nothing in its first 20,000 steps. An update of keras is one episode.
-        warm, updates = (12, 4) if rollouts else (2, 20) if name == "keras" else (1, 4)
-        costs = measure(name, settings, warm, updates, asked.emulator)
+        settings = {"n_envs": asked.n_envs} if asked.n_envs and name.startswith("pong") else {}
+        updates = 20 if name == "keras" else 4  # an update of keras is one episode
+        costs = measure(name, settings, WARM.get(name, 1), updates, asked.emulator)
         ray = measure_ray(costs) if asked.ray else RayCosts()
         if asked.ray:
             print(f"{name}: {ray}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,3 +39,17 @@ def nodes() -> Iterator[Any]:
             nodes.close()
         finally:
             leftovers.remove(Path(directory))
+
+
+@pytest.fixture
+def nothing_is_left(nodes: Any) -> Iterator[None]:
+    """See that a test leaves no actor, no connection and no thread."""
+    import ray
+    from waiting import until
+
+    from fastpong.runtime.cluster.signs import NAME
+
+    yield
+    assert until(lambda: not nodes.workers())
+    assert not ray.is_initialized()
+    assert NAME not in {thread.name for thread in threading.enumerate()}

@@ -12,11 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import SMALL, complaint, fastpong, training
-from waiting import PATIENCE
+from waiting import PATIENCE, until
 
 pytest.importorskip("ray")
-
-from ray_nodes import until
 
 RAY = ["--pool", "ray", "--workers", "2", "--save-every", "1"]
 

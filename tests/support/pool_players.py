@@ -133,7 +133,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "answer": lambda task, weights, directory: None,
     "hold": _hold,
     "spin": _spin,
-    "sleep": lambda task, weights, directory: time.sleep(ENDLESS),
+    "sleep": lambda task, weights, directory, seconds=ENDLESS: time.sleep(seconds),
     "fail": _fail,
     "write": _write,
     "leave": lambda task, weights, directory: sys.exit("I leave"),
@@ -156,6 +156,12 @@ def make_and_note(directory: Path) -> Any:
     with (directory / "makes").open("a") as file:
         file.write(f"{os.getpid()}\n")
     return make_player(directory)
+
+
+def make_when_told(directory: Path) -> Any:
+    player = make_and_note(directory)
+    _hold(Task(0, 0), None, directory)
+    return player
 
 
 def make_and_die(directory: Path) -> Any:

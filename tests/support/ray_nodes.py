@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,23 +49,45 @@ class Nodes:
         return len(self._nodes)
 
     def kill(self) -> None:
-        """Kill the oldest node's processes, without a word."""
-        self._cluster.remove_node(self._nodes.pop(0), allow_graceful=False)
+        """Kill the oldest node's processes at once, without a word.
+
+        A worker whose raylet alone is killed plays on for a second.
+        """
+        node = self._nodes.pop(0)
+        for process in [*_children(node), *_processes(node, "raylet")]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def kill_head(self, *names: str) -> None:
+        """Kill processes of the head: "gcs_server", "raylet"."""
+        for name in names:
+            for process in _processes(self._cluster.head_node, name):
+                process.kill()
 
     def workers(self) -> list[psutil.Process]:
         """Return the processes of actors, of all nodes."""
-        raylets = [node.all_processes["raylet"][0].process.pid for node in self._nodes]
-        found = []
-        for pid in raylets:
-            for child in psutil.Process(pid).children(recursive=True):
-                if any("RayWorker" in word for word in child.cmdline()[:1]):
-                    found.append(child)
-        return found
+        return [child for node in self._nodes for child in _children(node, "RayWorker")]
 
     def close(self) -> None:
         if ray.is_initialized():
             ray.shutdown()
         self._cluster.shutdown()
+
+
+def _processes(node: Any, name: str) -> list[psutil.Process]:
+    return [psutil.Process(each.process.pid) for each in node.all_processes.get(name, [])]
+
+
+def _children(node: Any, word: str = "") -> list[psutil.Process]:
+    """Return the processes of a node's raylet with a word in their name."""
+    found = []
+    for raylet in _processes(node, "raylet"):
+        for child in raylet.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if word in "".join(child.cmdline()[:1]):
+                    found.append(child)
+    return found
 
 
 def _patiently(start: Callable[[], Any]) -> Any:
@@ -82,9 +103,8 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def until(condition: Any, patience: float = 60.0) -> Any:
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.02)
-    return value
+def ready(pool: Any) -> int:
+    """Return the number of actors to give tasks to, after a look at them."""
+    pool.serve(0.1)
+    assert pool._failure is None
+    return len(pool._crew.ready)
