@@ -75,9 +75,10 @@ def test_few_open_files_are_enough_or_a_line_says_so_before_any_work(tmp_path: P
 
 def test_a_low_limit_is_raised_as_far_as_it_may_be(tmp_path: Path) -> None:
     limited = after(
-        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (26, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (24, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
     )
-    with begun("--episodes", 2, "--workers", 4, cwd=tmp_path, before=limited) as process:
+    arguments = ("--episodes", 2, "--workers", 8, "--eval-every", 1, "--eval-episodes", 8)
+    with begun(*arguments, cwd=tmp_path, before=limited) as process:
         _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
 
