@@ -93,14 +93,14 @@ Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) saves and ends. A second Ctrl-C ends at on
               "emulator may change.",
               )  # fmt: skip
 @click.option("--track", type=Names("fastpong.storage.tracking", "TRACKERS"),
-              help="Send it to wandb or mlflow, too.")  # fmt: skip
+              help="Send the run to wandb or mlflow, too.")  # fmt: skip
 @click.option("--seeds", type=Seeds(), metavar="N N...",
               help="A run per seed, side by side: 1 2 3, or 1-3.")  # fmt: skip
 @click.option("--progress/--no-progress", default=True,
               help="A live display or a line per episode.",
               )  # fmt: skip
 @click.option("--watch", is_flag=True,
-              help="Show a game of the newest weights beside it.",
+              help="A game of the newest weights beside the display.",
               )  # fmt: skip
 def train(
     recipe: str | None,

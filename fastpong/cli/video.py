@@ -74,7 +74,7 @@ def video(
 
     RUN is as for fastpong play. Several stand side by side, and so do several checkpoints of one.
 
-    A minute has 60 seconds in all kinds of files: a GIF's delays are 3, 3 and 4 hundredths of a
+    A minute has 60 seconds in all kinds of files: a GIF's delays are 3, 4 and 3 hundredths of a
     second in turn.
 
     Needs Pillow, for .mp4 PyAV, too: pip install av pillow
