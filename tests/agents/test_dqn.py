@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import TRAINING, assert_close
+from tolerances import assert_close
 from training_cases import (
     SEED,
     Made,
@@ -144,29 +144,6 @@ def test_a_rollout_begins_where_the_one_before_ended() -> None:
             assert task.payload.saved == states[task.number % 3].saved
             assert np.array_equal(task.payload.screens, states[task.number % 3].screens)
         states[task.number % 3] = actor.play(task.number, parameters, task.payload).state
-
-
-@pytest.mark.parametrize("refined", [False, True])
-def test_compiled_backends_agree_with_the_oracle(refined: bool) -> None:
-    last = policy(
-        361, n_steps=80, batch_size=40, n_epochs=3, learning_rate="linear:1e-3:1e-4:160",
-        ent_coef="linear:0.002:0.0002:160",
-    )  # fmt: skip
-    stages = small(
-        finer(240, replay_ratio=2.0), *([last] if refined else []),
-        hidden=70, n_envs=2, n_steps=60, learning_rate="linear:1e-3:1e-4:500", learning_starts=0,
-    )  # fmt: skip
-    updates = 6 if refined else 4
-    exact = train(stages, updates, backend="numpy", dtype="float64")
-    # Ten of values, coarse and finer. Three passes over four minibatches, twice.
-    assert exact.arrays["state/steps"][0] == (24 if refined else 10)
-    for backend in ("cython", "numba"):
-        found = train(stages, updates, backend=backend, dtype="float64")
-        for name, array in exact.arrays.items():
-            if name.startswith(("parameters/", "state/target", "state/average")):
-                assert_close(found.arrays[name], array, TRAINING)
-            elif name.startswith(("state/envs", "state/replay")) or name.endswith("seen"):
-                assert np.array_equal(found.arrays[name], array), name
 
 
 def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

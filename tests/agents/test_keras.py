@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import TRAINING
 from training_cases import SEED, Stages, Trained, same_arrays, stages_of
 from training_cases import train as train_stages
 
@@ -195,32 +194,19 @@ def test_greedy_plays_the_likeliest_action() -> None:
     assert set(episode.actions) == {1}
 
 
-@pytest.mark.parametrize("image_conv", [False, True])
-def test_actions_agree_with_the_oracle(image_conv: bool) -> None:
+def test_actions_agree_with_the_oracle() -> None:
+    """With the convolution of images. ``test_weights`` plays and learns with the other one."""
     env = "PongDeterministic-v4"
-    weights = learner_of(image_conv=image_conv).spec.initial_parameters(SEED)
+    weights = learner_of(image_conv=True).spec.initial_parameters(SEED)
     weights["bias"][:] = np.linspace(-0.1, 0.1, 32)
-    exact = actor_of(env, "numpy", image_conv=image_conv).play(0, weights)
+    exact = actor_of(env, "numpy", image_conv=True).play(0, weights)
     for backend in ("cython", "numba"):
-        episode = actor_of(env, backend, image_conv=image_conv).play(0, weights)
+        episode = actor_of(env, backend, image_conv=True).play(0, weights)
         for name in ("actions", "rewards", "indptr", "indices", "signs"):
             assert np.array_equal(getattr(episode, name), getattr(exact, name)), name
 
 
 # --- training -----------------------------------------------------------------------------------
-
-
-def test_compiled_backends_agree_with_the_oracle() -> None:
-    """With a lag. Without one, ``test_weights`` has the oracle."""
-    stages = conv(lag=1, batch_size=2)
-    exact = train(stages, 4, backend="numpy", dtype="float64")
-    for backend in ("cython", "numba"):
-        found = train(stages, 4, backend=backend, dtype="float64")
-        assert scores(found.stats) == scores(exact.stats)
-        for name, array in exact.arrays.items():
-            if name.startswith("parameters/"):
-                scale = TRAINING * np.abs(array).max()
-                np.testing.assert_allclose(found.arrays[name], array, rtol=TRAINING, atol=scale)
 
 
 @pytest.mark.parametrize("image_conv", [False, True])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tolerances import TRAINING, assert_close
+from tolerances import assert_close
 from training_cases import (
     SEED,
     Stages,
@@ -176,21 +176,6 @@ def test_a_stop_in_the_middle_of_a_batch_stands_between_two_updates() -> None:
     assert half.counters["update"] == 1 and half.counters["task"] == 4 and polls[-1] > 0
     rest = train(stages, 3, state=half.snapshot)
     assert same_arrays(rest.arrays, train(stages, 3).arrays)
-
-
-def test_compiled_backends_agree_with_the_oracle() -> None:
-    stages = small(
-        hidden=70, n_envs=2, n_steps=60, coarse_cells="8x8:0.35 80x4:0.2", lag=1, last_action=True,
-        learning_rate="linear:1e-3:1e-4:500",
-    )  # fmt: skip
-    exact = train(stages, 4, backend="numpy", dtype="float64")
-    for backend in ("cython", "numba"):
-        found = train(stages, 4, backend=backend, dtype="float64")
-        for name, array in exact.arrays.items():
-            if name.startswith("parameters/"):
-                assert_close(found.arrays[name], array, TRAINING)
-            elif name.startswith("state/envs") or name.endswith("seen"):
-                assert np.array_equal(found.arrays[name], array), name
 
 
 def test_the_oracle_learns_the_same_on_any_number_of_threads() -> None:

@@ -15,6 +15,7 @@ import pytest
 from commands import (
     COMMAND,
     fastpong,
+    inside,
     rows,
     training,
 )  # fmt: skip
@@ -30,7 +31,7 @@ def test_eval_of_a_run_and_of_its_files(trained: tuple[Path, str], home: Path) -
     manifest = run / "checkpoints" / "00000003.json"
     common = ["--episodes", 2, "--workers", 1, "--seed", 5]
     results = [
-        fastpong("eval", source, *common, cwd=home)
+        inside("eval", source, *common, cwd=home)
         for source in (run, manifest, manifest.with_suffix(".safetensors"))
     ]
     assert [result.returncode for result in results] == [0, 0, 0], results
@@ -66,16 +67,16 @@ def test_ctrl_c_in_eval_sums_up_the_games_played(trained: tuple[Path, str], home
 
 def test_training_stops_by_itself_at_its_goal(run_copy: Path) -> None:
     goal = ("--until", "-21", "--until-episodes", "4")
-    done = fastpong("train", "--resume", run_copy, "--episodes", 9, *goal, cwd=run_copy)
+    done = inside("train", "--resume", run_copy, "--episodes", 9, *goal, cwd=run_copy)
     assert done.returncode == 0, done
     assert "reached a mean return of -21 over the last 4 episodes\n" in done.stdout
     assert "trained 4 episodes, " in done.stdout
-    again = fastpong("train", "--resume", run_copy, cwd=run_copy)
+    again = inside("train", "--resume", run_copy, cwd=run_copy)
     assert again.returncode == 0, again
     assert "has reached a mean return of -21 over 4 episodes after 4 episodes" in again.stdout
     assert "--until never" in again.stdout
     never = ("--until", "never", "--episodes", 5)
-    further = fastpong("train", "--resume", run_copy, *never, cwd=run_copy)
+    further = inside("train", "--resume", run_copy, *never, cwd=run_copy)
     assert "trained 5 episodes" in further.stdout
     assert "reached" not in further.stdout
 
@@ -84,7 +85,7 @@ def test_the_advice_trains_on_as_it_was_typed(run_copy: Path) -> None:
     """Whatever is over is moved, and options that a run does not keep are in it."""
     goal = ("--until", "-21", "--until-episodes", 1, "--total-timesteps", 10)
     typed = ("--resume", run_copy, "--episodes", 3, *goal, "--no-progress")
-    over = fastpong("train", *typed, cwd=run_copy)
+    over = inside("train", *typed, cwd=run_copy)
     assert over.returncode == 0, over
     told = re.search(r"to train on: fastpong (train --resume .*)$", over.stdout)
     assert told is not None
@@ -92,7 +93,7 @@ def test_the_advice_trains_on_as_it_was_typed(run_copy: Path) -> None:
         assert reason in over.stdout
     command = told[1].split()
     assert command[-1] == "--no-progress" and "--episodes 6" in told[1]
-    done = fastpong(*command, cwd=run_copy)
+    done = inside(*command, cwd=run_copy)
     assert "trained 6 episodes, " in done.stdout, done
 
 
@@ -107,12 +108,12 @@ def test_the_advice_after_ctrl_c_has_the_options_that_no_run_keeps(tmp_path: Pat
 def test_the_actor_critic_trains_goes_on_and_plays(tmp_path: Path) -> None:
     size = ["--hidden", 16, "--n-envs", 3, "--n-steps", 100, "--save-every", 2]
     where = ["--agent", "ppo", "--env", "PongDeterministic-v4", "--run-dir", "run"]
-    done = fastpong("train", *where, *size, "--episodes", 2, "--workers", 2, cwd=tmp_path)
+    done = inside("train", *where, *size, "--episodes", 2, "--workers", 2, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done
     episodes = len(rows(tmp_path / "run"))
     assert 2 <= episodes <= 5 and f"trained {episodes} episodes" in done.stdout
     more = ["--resume", "run", "--episodes", episodes + 1]
-    done = fastpong("train", *more, cwd=tmp_path)
+    done = inside("train", *more, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done
     found = rows(tmp_path / "run")
     assert [int(row["episode"]) for row in found] == list(range(1, len(found) + 1))
@@ -120,7 +121,7 @@ def test_the_actor_critic_trains_goes_on_and_plays(tmp_path: Path) -> None:
     assert all(float(row["cpu_seconds"]) > 0.5 for row in found)
     scores = []
     for choice in ([], ["--greedy"]):
-        done = fastpong("eval", "run", "--episodes", 2, *choice, cwd=tmp_path)
+        done = inside("eval", "run", "--episodes", 2, *choice, cwd=tmp_path)
         assert done.returncode == 0, done
         scores.append(re.findall(r"return ([+-]\d+)  length (\d+)", done.stdout))
     assert len(scores[0]) == len(scores[1]) == 2
@@ -133,21 +134,21 @@ def test_resume_without_a_name_passes_over_runs_that_have_no_checkpoint(
     shutil.copytree(trained[0], runs / "whole")
     (runs / "begun").mkdir()
     shutil.copy(trained[0] / "config.toml", runs / "begun")
-    done = fastpong("train", "--resume", "--episodes", "2", cwd=tmp_path)
+    done = inside("train", "--resume", "--episodes", "2", cwd=tmp_path)
     assert done.returncode == 0, done
     assert "runs/whole has 3 episodes, and 2 were asked for" in done.stdout
     assert "--episodes 6" in done.stdout
 
 
 def test_fastpong_alone_shows_its_help(home: Path) -> None:
-    done = fastpong(cwd=home)
+    done = inside(cwd=home)
     assert done.returncode == 2
     assert done.stderr.startswith("Usage: fastpong [OPTIONS] COMMAND")
 
 
 def test_eval_greedy_in_another_environment(trained: tuple[Path, str], home: Path) -> None:
     settings = ["--greedy", "--env", "PongNoFrameskip-v4", "--episodes", 2, "--workers", 1]
-    done = fastpong("eval", trained[0], *settings, cwd=home)
+    done = inside("eval", trained[0], *settings, cwd=home)
     assert done.returncode == 0, done
     assert "plays PongNoFrameskip-v4" in done.stdout
     games = re.findall(r"^episode \d+  (.*)$", done.stdout, re.M)
@@ -169,19 +170,19 @@ def test_info_says_why_ale_plays(
 
 def test_eval_plays_the_same_on_every_emulator(trained: tuple[Path, str], home: Path) -> None:
     command = ["eval", trained[0], "--episodes", 1, "--workers", 1, "--emulator"]
-    console, ale = (fastpong(*command, emulator, cwd=home) for emulator in ("console", "ale"))
+    console, ale = (inside(*command, emulator, cwd=home) for emulator in ("console", "ale"))
     assert (console.returncode, console.stderr) == (0, "")
     assert console.stdout == ale.stdout
 
 
 def test_plot(trained: tuple[Path, str], home: Path) -> None:
-    done = fastpong("plot", trained[0], "-o", "curve.png", "--x", "time", cwd=home)
+    done = inside("plot", trained[0], "-o", "curve.png", "--x", "time", cwd=home)
     assert (done.returncode, done.stdout) == (0, "wrote curve.png\n"), done
     assert (home / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_info(home: Path) -> None:
-    done = fastpong("info", cwd=home)
+    done = inside("info", cwd=home)
     assert done.returncode == 0, done
     table = dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
     assert {"fastpong", "python", "numpy", "ale-py", "cpu", "cores usable"} <= table.keys()
@@ -191,7 +192,7 @@ def test_info(home: Path) -> None:
 
 def test_info_of_a_run(trained: tuple[Path, str], home: Path, run_copy: Path) -> None:
     def told(run: Path) -> dict[str, str]:
-        done = fastpong("info", run, cwd=home)
+        done = inside("info", run, cwd=home)
         assert done.returncode == 0, done
         return dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
 
@@ -204,7 +205,7 @@ def test_info_of_a_run(trained: tuple[Path, str], home: Path, run_copy: Path) ->
     assert re.fullmatch(r"0:\d\d:\d\d", table["wall time"])
     assert table["best evaluation"] == "none, trained without --eval-every"
     more = ("--episodes", 4, "--eval-every", 4, "--eval-episodes", 1, "--workers", 1)
-    assert fastpong("train", "--resume", run_copy, *more, cwd=home).returncode == 0
+    assert inside("train", "--resume", run_copy, *more, cwd=home).returncode == 0
     assert re.fullmatch(
         r"-\d+\.00 of 1 episode, after episode 4", told(run_copy)["best evaluation"]
     )
@@ -216,12 +217,12 @@ def test_info_of_a_run(trained: tuple[Path, str], home: Path, run_copy: Path) ->
 
 def test_info_of_a_run_that_goes_on(tmp_path: Path) -> None:
     with training("--run-dir", "run", cwd=tmp_path):
-        done = fastpong("info", "run", cwd=tmp_path)
+        done = inside("info", "run", cwd=tmp_path)
     assert re.search(r"^state +running, at episode \d+$", done.stdout, re.M), done
 
 
 def test_version(home: Path) -> None:
-    done = fastpong("--version", cwd=home)
+    done = inside("--version", cwd=home)
     assert re.fullmatch(r"fastpong \d+\.\d+\.\d+\S*\n", done.stdout)
 
 
@@ -249,7 +250,7 @@ def test_import_of_the_reference_model(tmp_path: Path, protocol: int) -> None:
     rng = np.random.default_rng(1)
     model = {"W1": rng.standard_normal((5, 6400)) / 80, "W2": rng.standard_normal(5)}
     (tmp_path / "save.p").write_bytes(pickle.dumps(model, protocol))
-    done = fastpong("import", "save.p", "run", "--env", "PongDeterministic-v4", cwd=tmp_path)
+    done = inside("import", "save.p", "run", "--env", "PongDeterministic-v4", cwd=tmp_path)
     assert done.returncode == 0, done
     made = checkpoint.newest(tmp_path / "run" / "checkpoints")[0]
     assert made.episode == 0
@@ -257,9 +258,9 @@ def test_import_of_the_reference_model(tmp_path: Path, protocol: int) -> None:
     np.testing.assert_array_equal(w1, model["W1"].T.astype(np.float32))
     np.testing.assert_array_equal(w2, model["W2"].astype(np.float32))
     if protocol == 2:
-        done = fastpong("eval", "run", "--episodes", 1, "--workers", 1, cwd=tmp_path)
+        done = inside("eval", "run", "--episodes", 1, "--workers", 1, cwd=tmp_path)
         assert done.returncode == 0, done
         settings = ["--episodes", 1, "--workers", 1]
-        done = fastpong("train", "--resume", "run", *settings, cwd=tmp_path)
+        done = inside("train", "--resume", "run", *settings, cwd=tmp_path)
         assert done.returncode == 0, done
         assert len(rows(tmp_path / "run")) == 1

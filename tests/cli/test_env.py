@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import SMALL, fastpong, played
+from commands import SMALL, inside, played
 
 import fastpong as api
 from fastpong.settings.config import Config
@@ -22,7 +22,7 @@ def test_v5_without_stickiness_is_the_same_run(tmp_path: Path) -> None:
     found = []
     for name, words in (("ours", SMALL[:2]), ("theirs", V5)):
         (tmp_path / name).mkdir()
-        done = fastpong("train", *words, *SMALL[2:], *PAIR, cwd=tmp_path / name)
+        done = inside("train", *words, *SMALL[2:], *PAIR, cwd=tmp_path / name)
         assert done.returncode == 0, done
         run = tmp_path / name / "run"
         found.append((played(run), checkpoint.newest(run / "checkpoints")[0].arrays))
@@ -30,12 +30,12 @@ def test_v5_without_stickiness_is_the_same_run(tmp_path: Path) -> None:
     (ours, mine), (theirs, other) = found
     assert ours == theirs
     assert all(np.array_equal(mine[name], other[name]) for name in mine)
-    resumed = fastpong("train", "--resume", "run", *V5, "--episodes", 3, cwd=tmp_path / "theirs")
+    resumed = inside("train", "--resume", "run", *V5, "--episodes", 3, cwd=tmp_path / "theirs")
     assert resumed.returncode == 0, resumed
 
 
 def test_another_name_than_that_asked_for_is_explained(tmp_path: Path) -> None:
-    done = fastpong("train", *V5, *SMALL[2:], "--episodes", 1, "--run-dir", "run", cwd=tmp_path)
+    done = inside("train", *V5, *SMALL[2:], "--episodes", 1, "--run-dir", "run", cwd=tmp_path)
     assert done.stdout.startswith(
         "PongDeterministic-v4 is fastpong's name of gymnasium.make('ALE/Pong-v5', frameskip=4, "
         "repeat_action_probability=0.0)\n"
@@ -77,7 +77,7 @@ def test_the_same_from_a_script(tmp_path: Path) -> None:
 def test_info_of_an_agent_has_the_line_for_gymnasium(
     home: Path, source: str, line: str, stage: str | None
 ) -> None:
-    done = fastpong("info", source, cwd=home)
+    done = inside("info", source, cwd=home)
     assert done.returncode == 0, done
     table = dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
     assert table["in gymnasium"] == line
@@ -90,13 +90,11 @@ def test_info_of_an_agent_has_the_line_for_gymnasium(
 def test_info_of_a_run_tells_where_its_weights_came_from(
     home: Path, trained: tuple[Path, str]
 ) -> None:
-    done = fastpong("info", trained[0], cwd=home)
+    done = inside("info", trained[0], cwd=home)
     table = dict(re.findall(r"^(\S.*?)  +(.+)$", done.stdout, re.M))
     assert table["trained"].startswith("3 episodes, ")
     assert table["recipe"] == "karpathy" and "begun with" not in table
-    made = fastpong(
-        "train", "--init-from", trained[0], "--episodes", 1, "--run-dir", "new", cwd=home
-    )
+    made = inside("train", "--init-from", trained[0], "--episodes", 1, "--run-dir", "new", cwd=home)
     assert made.returncode == 0, made
-    done = fastpong("info", "new", cwd=home)
+    done = inside("info", "new", cwd=home)
     assert re.search(rf"^begun with +the weights of {trained[0]}$", done.stdout, re.M)

@@ -14,6 +14,7 @@ from commands import (
     SMALL,
     complaint,
     fastpong,
+    inside,
     training,
 )  # fmt: skip
 
@@ -178,7 +179,7 @@ def test_import_takes_hidden_and_agent_from_the_model(complain: Any, tmp_path: P
 
 def test_a_run_directory_in_use_is_never_overwritten(run_copy: Path) -> None:
     before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
-    done = fastpong("train", *SMALL, "--run-dir", run_copy, cwd=run_copy)
+    done = inside("train", *SMALL, "--run-dir", run_copy, cwd=run_copy)
     assert "expected a new or an empty directory" in complaint(done)
     after = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
@@ -201,7 +202,7 @@ def test_a_resumed_run_keeps_its_mathematics(
 def test_the_advice_of_a_refused_resume_can_be_typed(tmp_path: Path) -> None:
     small = ("--env", "PongDeterministic-v4", "--hidden", 8, "--n-envs", 2, "--n-steps", 64)
     limits = ("--workers", 1, "--episodes", 1, "--run-dir", "my run")
-    done = fastpong("train", "--agent", "ppo", *small, *limits, cwd=tmp_path)
+    done = inside("train", "--agent", "ppo", *small, *limits, cwd=tmp_path)
     assert done.returncode == 0, done
     for asked, advised in (
         (["--last-action"], "--last-action"),
@@ -210,7 +211,7 @@ def test_the_advice_of_a_refused_resume_can_be_typed(tmp_path: Path) -> None:
             "--workers 2 --until never --gamma 0.5",
         ),
     ):
-        message = complaint(fastpong("train", "--resume", "my run", *asked, cwd=tmp_path))
+        message = complaint(inside("train", "--resume", "my run", *asked, cwd=tmp_path))
         assert message.endswith(f"fastpong train --init-from 'my run' {advised}"), message
 
 
@@ -283,7 +284,7 @@ def test_a_run_without_a_whole_checkpoint_is_not_resumed(complain: Any, run_copy
 
 def test_a_run_in_use_is_refused_by_the_real_command(run_copy: Path, tmp_path: Path) -> None:
     with training("--run-dir", "run", cwd=tmp_path) as process:
-        done = fastpong("train", "--resume", "run", cwd=tmp_path)
+        done = inside("train", "--resume", "run", cwd=tmp_path)
         assert f"is in use by process {process.pid}" in complaint(done)
 
 

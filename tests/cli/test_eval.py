@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import complaint, fastpong
+from commands import complaint, inside
 
 ONE = ("--episodes", 1, "--workers", 1)
 
@@ -26,13 +26,13 @@ def runs(trained: tuple[Path, str], tmp_path: Path) -> Path:
 
 
 def test_without_a_run_the_newest_plays(runs: Path) -> None:
-    done = fastpong("eval", *ONE, cwd=runs.parent)
+    done = inside("eval", *ONE, cwd=runs.parent)
     assert done.returncode == 0, done
     assert done.stdout.startswith("runs/b/checkpoints/00000003.json: karpathy after 3 episodes")
 
 
 def test_without_any_run_pretrained_weights_play(tmp_path: Path) -> None:
-    done = fastpong("eval", *ONE, "-q", cwd=tmp_path)
+    done = inside("eval", *ONE, "-q", cwd=tmp_path)
     assert done.returncode == 0, done
     assert re.match(r"\S+pong\.safetensors: ppo after [\d,]+ episodes", done.stdout)
 
@@ -56,7 +56,7 @@ def test_a_directory_of_runs_lists_them(
 
 
 def test_quiet_leaves_out_the_episodes(trained: tuple[Path, str], home: Path) -> None:
-    loud, quiet = (fastpong("eval", trained[0], *ONE, *q, cwd=home) for q in ((), ("--quiet",)))
+    loud, quiet = (inside("eval", trained[0], *ONE, *q, cwd=home) for q in ((), ("--quiet",)))
     lines = loud.stdout.splitlines()
     assert lines[1].startswith("episode 1  return ")
     assert quiet.stdout.splitlines() == [lines[0], *lines[2:]]
@@ -64,7 +64,7 @@ def test_quiet_leaves_out_the_episodes(trained: tuple[Path, str], home: Path) ->
 
 def test_json_is_one_object_with_every_episode(trained: tuple[Path, str], home: Path) -> None:
     asked = ("--episodes", 3, "--workers", 1, "--seed", 5)
-    loud, done = (fastpong("eval", trained[0], *asked, *j, cwd=home) for j in ((), ("--json",)))
+    loud, done = (inside("eval", trained[0], *asked, *j, cwd=home) for j in ((), ("--json",)))
     found = json.loads(done.stdout)
     played = re.findall(r"^episode \d+  return ([+-]\d+)  length (\d+)$", loud.stdout, re.M)
     assert found["returns"] == [float(score) for score, _ in played]
@@ -77,9 +77,9 @@ def test_json_is_one_object_with_every_episode(trained: tuple[Path, str], home: 
 
 
 def test_one_episode_has_no_deviation(trained: tuple[Path, str], home: Path) -> None:
-    table = fastpong("eval", trained[0], *ONE, "-q", cwd=home)
+    table = inside("eval", trained[0], *ONE, "-q", cwd=home)
     assert re.search(r"^standard deviation +-$", table.stdout, re.M)
-    found = json.loads(fastpong("eval", trained[0], *ONE, "--json", cwd=home).stdout)
+    found = json.loads(inside("eval", trained[0], *ONE, "--json", cwd=home).stdout)
     assert found["standard_deviation"] is None and found["episodes"] == 1
 
 
@@ -91,7 +91,7 @@ def test_an_older_checkpoint_plays_by_its_number_or_its_file(
 ) -> None:
     run, file = trained[0], trained[0] / "checkpoints" / "00000002.json"
     outs = [
-        fastpong("eval", *words, *ONE, cwd=home).stdout
+        inside("eval", *words, *ONE, cwd=home).stdout
         for words in (
             (run, "--checkpoint", 2), (run, "--checkpoint", file), (file,),
             (run, "--checkpoint", "00000002.json"),
@@ -129,13 +129,13 @@ def test_a_checkpoint_that_is_not_there_is_answered_with_those_there_are(
 def test_an_environment_unlike_trainings_is_warned_of_once(
     trained: tuple[Path, str], home: Path, words: tuple[object, ...], env: str, told: str
 ) -> None:
-    done = fastpong("eval", trained[0], *words, *ONE, "-q", cwd=home)
+    done = inside("eval", trained[0], *words, *ONE, "-q", cwd=home)
     assert done.returncode == 0 and f"episodes, plays {env}\n" in done.stdout, done
     assert done.stderr == (
         f"fastpong: warning: {told}the agent plays worse there than gymnasium.make('ALE/Pong-v5', "
         "frameskip=4, repeat_action_probability=0.0) would show\n"
     )
-    named = fastpong("eval", trained[0], "--env", env, *ONE, "-q", cwd=home)
+    named = inside("eval", trained[0], "--env", env, *ONE, "-q", cwd=home)
     assert named.stdout == done.stdout
 
 
@@ -143,8 +143,8 @@ def test_the_same_environment_by_gymnasiums_words_is_no_other(
     trained: tuple[Path, str], home: Path
 ) -> None:
     words = ("--env", "ALE/Pong-v5", "--sticky", 0)
-    done = fastpong("eval", trained[0], *words, *ONE, cwd=home)
-    plain = fastpong("eval", trained[0], *ONE, cwd=home)
+    done = inside("eval", trained[0], *words, *ONE, cwd=home)
+    plain = inside("eval", trained[0], *ONE, cwd=home)
     line, _, rest = done.stdout.partition("\n")
     assert (rest, done.stderr) == (plain.stdout, "")
     assert line == (
@@ -156,8 +156,7 @@ def test_the_same_environment_by_gymnasiums_words_is_no_other(
 def test_a_stage_with_a_frame_skip_of_its_own_plays_with_another(tmp_path: Path) -> None:
     words = ("eval", "pong-sticky", *ONE, "--sticky", 0, "--json")
     found = [
-        json.loads(fastpong(*words, *skip, cwd=tmp_path).stdout)
-        for skip in ((), ("--frame-skip", 2))
+        json.loads(inside(*words, *skip, cwd=tmp_path).stdout) for skip in ((), ("--frame-skip", 2))
     ]
     assert [play["frame_skip"] for play in found] == [[1], [2]]
     assert {play["env"] for play in found} == {"PongDeterministic-v4"}
@@ -195,18 +194,18 @@ def test_a_foreign_file_is_named_with_the_way_to_play_it(complain: Any, tmp_path
 
 
 @pytest.mark.parametrize(
-    "inside",
+    "name",
     ["checkpoints/00000003.json", "checkpoints/00000003.safetensors", "checkpoints", "config.toml"],
 )
-def test_a_run_is_resumed_by_its_files_too(run_copy: Path, inside: str) -> None:
-    done = fastpong("train", "--resume", run_copy / inside, "--episodes", 4, cwd=run_copy)
+def test_a_run_is_resumed_by_its_files_too(run_copy: Path, name: str) -> None:
+    done = inside("train", "--resume", run_copy / name, "--episodes", 4, cwd=run_copy)
     assert done.returncode == 0, done
     assert f"going on after episode 3 of {run_copy}\n" in done.stdout
 
 
 def test_an_older_checkpoint_says_both_ways_on(run_copy: Path) -> None:
     older = run_copy / "checkpoints" / "00000002.json"
-    message = complaint(fastpong("train", "--resume", older, cwd=run_copy))
+    message = complaint(inside("train", "--resume", older, cwd=run_copy))
     assert "expected the newest checkpoint of a run" in message and "00000003.json" in message
     assert f"fastpong train --resume {run_copy};" in message
     assert f"fastpong train --init-from {older}" in message
@@ -225,7 +224,7 @@ def test_the_best_weights_of_a_run_are_no_place_to_go_on_from(
 def test_exported_weights_are_no_place_to_go_on_from(
     complain: Any, trained: tuple[Path, str], home: Path, tmp_path: Path
 ) -> None:
-    assert fastpong("export", trained[0], tmp_path / "a b.safetensors", cwd=home).returncode == 0
+    assert inside("export", trained[0], tmp_path / "a b.safetensors", cwd=home).returncode == 0
     status, message = complain("train", "--resume", "a b.safetensors")
     assert status == 1 and "--resume: expected a run's directory, got weights" in message
     assert "fastpong train --init-from 'a b.safetensors'" in message

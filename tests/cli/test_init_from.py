@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import complaint, fastpong, rows
+from commands import complaint, inside, rows
 
 import fastpong as api
 from fastpong.settings.config import Config
@@ -24,7 +24,7 @@ PPO = (
 @pytest.fixture(scope="module")
 def ppo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("ppo")
-    done = fastpong("train", *PPO, "--run-dir", "run", cwd=home)
+    done = inside("train", *PPO, "--run-dir", "run", cwd=home)
     assert done.returncode == 0, done
     return home / "run"
 
@@ -43,7 +43,7 @@ def test_a_run_begins_with_the_weights_of_another_and_its_settings(
 ) -> None:
     run = trained[0]
     changed = ("--learning-rate", "5e-4", "--gamma", "0.5", "--episodes", 2)
-    done = fastpong("train", "--init-from", run, *changed, "--run-dir", "new", cwd=tmp_path)
+    done = inside("train", "--init-from", run, *changed, "--run-dir", "new", cwd=tmp_path)
     assert done.returncode == 0, done
     source = checkpoint.newest(run / "checkpoints")[0]
     assert f"begins with the weights of {source.path}, after 3 episodes\n" in done.stdout
@@ -67,23 +67,21 @@ def test_a_run_begins_with_the_weights_of_another_and_its_settings(
 
 def test_a_resumed_run_needs_the_source_no_more(ppo: Path, tmp_path: Path) -> None:
     copy = tmp_path / "w.safetensors"
-    assert fastpong("export", ppo, copy, cwd=tmp_path).returncode == 0
+    assert inside("export", ppo, copy, cwd=tmp_path).returncode == 0
     settings = ("--init-from", copy, "--run-dir", "new", "--until", "never")
-    done = fastpong("train", *settings, cwd=tmp_path)
+    done = inside("train", *settings, cwd=tmp_path)
     assert done.returncode == 0, done
     exported = {k: v for k, v in newest(ppo).items() if k.startswith("state/average/")}
     for name, array in exported.items():
         own = first(tmp_path / "new")["parameters/0/" + name.removeprefix("state/average/")]
         np.testing.assert_array_equal(own, array)
     copy.unlink()
-    done = fastpong("train", "--resume", "new", "--episodes", 3, cwd=tmp_path)
+    done = inside("train", "--resume", "new", "--episodes", 3, cwd=tmp_path)
     assert done.returncode == 0 and "trained" in done.stdout, done
 
 
 def test_pretrained_weights_play_on_as_they_did(tmp_path: Path) -> None:
-    done = fastpong(
-        "train", "--init-from", "pong", "--run-dir", "new", "--episodes", 1, cwd=tmp_path
-    )
+    done = inside("train", "--init-from", "pong", "--run-dir", "new", "--episodes", 1, cwd=tmp_path)
     assert done.returncode == 0, done
     assert float(rows(tmp_path / "new")[0]["return"]) > 10
 
@@ -119,7 +117,7 @@ def test_weights_that_do_not_fit_are_one_message(
 
 
 def test_a_refused_resume_names_the_way(run_copy: Path) -> None:
-    message = complaint(fastpong("train", "--resume", run_copy, "--gamma", 0.5, cwd=run_copy))
+    message = complaint(inside("train", "--resume", run_copy, "--gamma", 0.5, cwd=run_copy))
     assert "gamma is 0.99 in the run's config.toml, 0.5 asked for" in message
     assert f"fastpong train --init-from {run_copy} --gamma 0.5" in message
 
@@ -127,7 +125,7 @@ def test_a_refused_resume_names_the_way(run_copy: Path) -> None:
 def test_an_agent_of_a_later_stage_plays_on_with_its_frame_skip(tmp_path: Path) -> None:
     """It compares screens as before, over the time of the environment's own frame skip."""
     words = ("--init-from", "pong-sticky", "--run-dir", "new", "--episodes", 1, "--n-envs", 2)
-    done = fastpong("train", *words, cwd=tmp_path)
+    done = inside("train", *words, cwd=tmp_path)
     assert done.returncode == 0, done
     assert float(rows(tmp_path / "new")[0]["return"]) > 10
     stage = Config.build(Config.load(tmp_path / "new" / "config.toml")).stages[0]
@@ -140,7 +138,7 @@ def test_a_refused_checkpoint_of_the_source_is_said(run_copy: Path, tmp_path: Pa
     newest = run_copy / "checkpoints" / "00000003.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     settings = ("--init-from", run_copy, "--run-dir", "new", "--episodes", 1)
-    done = fastpong("train", *settings, cwd=tmp_path)
+    done = inside("train", *settings, cwd=tmp_path)
     assert done.returncode == 0 and ", after 2 episodes" in done.stdout, done
     assert done.stderr.count("fastpong: checkpoint refused: ") == 1, done.stderr
     with pytest.warns(UserWarning, match=r"checkpoint refused: .*00000003"):

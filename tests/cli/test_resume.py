@@ -12,6 +12,7 @@ from commands import (
     SMALL,
     complaint,
     fastpong,
+    inside,
     rows,
     training,
 )  # fmt: skip
@@ -23,7 +24,7 @@ from fastpong.storage.manifest import signed
 
 
 def test_resume_without_a_name_takes_the_newest_run(home: Path, trained: tuple[Path, str]) -> None:
-    done = fastpong("train", "--resume", cwd=home)
+    done = inside("train", "--resume", cwd=home)
     assert done.returncode == 0
     assert f"{trained[0].name} has 3 episodes" in done.stdout
     assert "--episodes 6" in done.stdout
@@ -34,7 +35,7 @@ def test_an_altered_checkpoint_is_refused_aloud_and_the_older_one_used(run_copy:
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    done = fastpong("train", "--resume", run_copy, "--workers", 2, cwd=run_copy)
+    done = inside("train", "--resume", run_copy, "--workers", 2, cwd=run_copy)
     assert done.returncode == 0, done
     assert "checkpoint refused: " in done.stderr
     assert "00000003.safetensors: was altered" in done.stderr
@@ -57,19 +58,19 @@ def test_a_full_disk_costs_checkpoints_and_no_more(tmp_path: Path) -> None:
     assert "training goes on" in done.stderr
     assert "the newest checkpoint is of episode 0, run/checkpoints/00000000.json" in message
     assert len(rows(tmp_path / "run")) == 4
-    again = fastpong("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
+    again = inside("train", "--resume", "run", "--episodes", 1, cwd=tmp_path)
     assert again.returncode == 0, again
     assert len(rows(tmp_path / "run")) == 1
 
 
 def test_a_training_that_diverged_is_not_told_to_make_room(tmp_path: Path) -> None:
     rate = ["--learning-rate", 1e38, "--batch-size", 1, "--episodes", 2, "--run-dir", "run"]
-    done = fastpong("train", *SMALL, *rate, cwd=tmp_path)
+    done = inside("train", *SMALL, *rate, cwd=tmp_path)
     assert done.returncode == 1
     assert re.search("training diverged: .*w1 has numbers that are not finite", complaint(done))
     assert complaint(done).endswith("with a smaller --learning-rate")
     again = ["--resume", "run", "--learning-rate", 1e-3]
-    assert fastpong("train", *again, cwd=tmp_path).returncode == 0
+    assert inside("train", *again, cwd=tmp_path).returncode == 0
 
 
 def test_a_run_of_an_earlier_until_goes_on(run_copy: Path) -> None:
@@ -82,14 +83,14 @@ def test_a_run_of_an_earlier_until_goes_on(run_copy: Path) -> None:
         del manifest["digest"]
         path.write_bytes(signed(manifest))
     for command in ("info", "eval --episodes 1", "plot"):
-        done = fastpong(*command.split(), run_copy, cwd=run_copy)
+        done = inside(*command.split(), run_copy, cwd=run_copy)
         assert done.returncode == 0, done
-    done = fastpong("train", "--resume", run_copy, "--episodes", 4, cwd=run_copy)
+    done = inside("train", "--resume", run_copy, "--episodes", 4, cwd=run_copy)
     assert done.returncode == 0 and "refused" not in done.stderr, done
     assert len(rows(run_copy)) == 4
     assert "until" not in Config.load(settings)
     settings.write_text("until = 25.0\n" + settings.read_text())
-    done = fastpong("train", "--config", settings, "--run-dir", "new", cwd=run_copy)
+    done = inside("train", "--config", settings, "--run-dir", "new", cwd=run_copy)
     assert "until: expected a number in [-21, 21], got 25.0" in complaint(done)
 
 
@@ -102,8 +103,8 @@ def test_a_last_evaluation_that_ctrl_c_cuts_short_is_made_by_the_resumed_run(
         printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (130, "")
     assert "stopped by SIGINT after episode 1; " in printed
-    done = fastpong("train", "--resume", "run", "--eval-episodes", 1, cwd=tmp_path)
+    done = inside("train", "--resume", "run", "--eval-episodes", 1, cwd=tmp_path)
     assert done.returncode == 0 and "trained 1 episode, " in done.stdout, done
     (row,) = read_evaluations(tmp_path / "run")
     assert (row.episode, row.eval_episodes) == (1, 1)
-    assert "run has 1 episode," in fastpong("train", "--resume", "run", cwd=tmp_path).stdout
+    assert "run has 1 episode," in inside("train", "--resume", "run", cwd=tmp_path).stdout

@@ -57,6 +57,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return home / "it", done.stdout
 
 
+@pytest.fixture
+def swept_copy(swept: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(swept[0], tmp_path / "it"))
+
+
 def test_every_run_is_that_of_the_single_command(swept: tuple[Path, str], tmp_path: Path) -> None:
     done = fastpong("train", *SMALL, "--episodes", 2, "--seed", 4, "--run-dir", "one", cwd=tmp_path)
     assert done.returncode == 0, done
@@ -87,8 +92,8 @@ def test_a_sweep_ends_in_a_table_and_a_picture(swept: tuple[Path, str]) -> None:
     assert (sweep / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, str]) -> None:
-    sweep, _ = swept
+def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept_copy: Path) -> None:
+    sweep = swept_copy
     before = [rows(sweep / f"seed-{seed}") for seed in (3, 5, 4)]
     done = fastpong("train", "--resume", sweep, cwd=sweep.parent)
     assert done.returncode == 0, done
@@ -100,15 +105,13 @@ def test_a_finished_sweep_is_not_trained_again_and_may_go_on(swept: tuple[Path, 
     assert [found[:2] for found in after] == before
 
 
-def test_a_sweep_of_an_earlier_until_goes_on(tmp_path: Path) -> None:
+def test_a_sweep_of_an_earlier_until_goes_on(swept_copy: Path) -> None:
     """Means above 21 were written for never."""
-    arguments = [*SMALL, "--episodes", 1, "--seeds", 1, "--run-dir", "it"]
-    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
-    settings = tmp_path / "it" / "settings.toml"
+    settings = swept_copy / "settings.toml"
     settings.write_text("until = 25.0\n" + settings.read_text())
-    done = fastpong("train", "--resume", "it", "--episodes", 2, cwd=tmp_path)
+    done = fastpong("train", "--resume", "it", "--episodes", 3, cwd=swept_copy.parent)
     assert done.returncode == 0, done
-    assert len(rows(tmp_path / "it" / "seed-1")) == 2
+    assert len(rows(swept_copy / "seed-4")) == 3
 
 
 def test_a_resumed_sweep_has_no_goal_if_asked_for_none(tmp_path: Path) -> None:
@@ -153,27 +156,29 @@ def test_a_sweep_may_be_the_newest_run(tmp_path: Path) -> None:
 
 
 def test_a_changed_learning_rate_is_said_in_the_log_of_a_run(
-    swept: tuple[Path, str], tmp_path: Path
+    swept_copy: Path, tmp_path: Path
 ) -> None:
-    it = Path(shutil.copytree(swept[0], tmp_path / "it"))
-    done = fastpong("train", "--resume", it, "--episodes", 8, cwd=tmp_path)
-    assert done.returncode == 0, done
-    log = it / "seed-4.log"
-    assert "going on after episode " in log.read_text()
+    log = swept_copy / "seed-4.log"
     assert "learning rate" not in log.read_text()
-    words = ["--learning-rate", 0.002, "--episodes", 9]
-    done = fastpong("train", "--resume", it, *words, cwd=tmp_path)
+    words = ["--learning-rate", 0.002, "--episodes", 3]
+    done = fastpong("train", "--resume", swept_copy, *words, cwd=tmp_path)
     assert done.returncode == 0, done
+    assert "going on after episode 2" in log.read_text()
     assert "learning rate 0.002 from here on" in log.read_text()
 
 
-def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_runs_with_checkpoints_and_the_rest_is_resumed(
+    tmp_path: Path, complain: Any
+) -> None:
     cores = len(os.sched_getaffinity(0))
     many = [str(seed) for seed in range(cores + 1)]
     process = start(*SMALL, *FOREVER, "--seeds", *many, "--run-dir", "it", cwd=tmp_path)
     try:
         first = [tmp_path / "it" / f"seed-{seed}" for seed in range(cores)]
         until(lambda: all(map(begun, first)))
+        for words in (["--resume", "it"], ["--seeds", "1", "--run-dir", "it"]):
+            in_use = f"it: is in use by process {process.pid}; stop that one"
+            assert in_use in complain("train", *words)[1]
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         printed, errors = process.communicate(timeout=PATIENCE)
@@ -205,43 +210,25 @@ def test_no_run_outlives_a_killed_sweep(tmp_path: Path) -> None:
     assert checkpoint.newest(run / "checkpoints")[0].episode == len(rows(run))
 
 
-def test_a_run_that_fails_is_said_and_ends_no_other(tmp_path: Path) -> None:
-    arguments = [*SMALL, "--episodes", 1, "--seeds", "1-3", "--run-dir", "it"]
-    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
-    for path in (tmp_path / "it" / "seed-2" / "checkpoints").glob("*.safetensors"):
+def test_a_run_that_fails_is_said_and_ends_no_other(swept_copy: Path) -> None:
+    for path in (swept_copy / "seed-5" / "checkpoints").glob("*.safetensors"):
         path.write_bytes(b"broken")
-    done = fastpong("train", "--resume", "it", "--episodes", 2, cwd=tmp_path)
+    done = fastpong("train", "--resume", "it", "--episodes", 3, cwd=swept_copy.parent)
     assert done.returncode == 1
-    assert re.search(r"seed 2 failed: .*seed-2: cannot be resumed: .*; see it/seed-2\.log",
+    assert re.search(r"seed 5 failed: .*seed-5: cannot be resumed: .*; see it/seed-5\.log",
                      done.stderr)  # fmt: skip
     assert "Traceback" not in done.stderr
-    assert [len(rows(tmp_path / "it" / f"seed-{seed}")) for seed in (1, 3)] == [2, 2]
+    assert [len(rows(swept_copy / f"seed-{seed}")) for seed in (3, 4)] == [3, 3]
     assert "to go on: fastpong train --resume it" in done.stdout
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
-    arguments = [*SMALL, "--episodes", 1, "--seeds", "7", "--run-dir", "it"]
-    assert fastpong("train", *arguments, cwd=tmp_path).returncode == 0
-    run = tmp_path / "it" / "seed-7"
+def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(swept_copy: Path) -> None:
+    run = swept_copy / "seed-4"
     for path in (*(run / "checkpoints").iterdir(), run / "metrics.csv"):
         path.unlink()
-    done = fastpong("train", "--resume", "it", cwd=tmp_path)
+    done = fastpong("train", "--resume", "it", cwd=swept_copy.parent)
     assert done.returncode == 0, done
-    assert len(rows(run)) == 1
-
-
-def test_a_sweep_is_resumed_by_one_process_at_a_time(tmp_path: Path) -> None:
-    process = start(*SMALL, *FOREVER, "--seeds", "1", "--run-dir", "it", cwd=tmp_path)
-    try:
-        until(lambda: begun(tmp_path / "it" / "seed-1"))
-        for words in (["--resume", "it"], ["--seeds", "1", "--run-dir", "it"]):
-            done = fastpong("train", *words, cwd=tmp_path)
-            assert f"it: is in use by process {process.pid}; stop that one" in complaint(done)
-    finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
-    done = fastpong("train", "--resume", "it", "--episodes", 1, cwd=tmp_path)
-    assert done.returncode == 0, done
+    assert len(rows(run)) == 2
 
 
 def test_a_live_run_without_a_checkpoint_is_left_alone(tmp_path: Path) -> None:
@@ -300,7 +287,7 @@ def test_all_runs_begin_with_the_weights_asked_for(swept: tuple[Path, str], tmp_
     assert done.returncode == 0, done
     # Seed 2 begins once more, after the run that the weights are of has gone on.
     shutil.rmtree(tmp_path / "it" / "seed-2")
-    done = fastpong("train", "--resume", "source", "--episodes", 5, cwd=tmp_path)
+    done = fastpong("train", "--resume", "source", "--episodes", 3, cwd=tmp_path)
     assert done.returncode == 0, done
     done = fastpong("train", "--resume", "../it", cwd=source)
     assert done.returncode == 0, done

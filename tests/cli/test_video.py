@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, complaint, fastpong
+from commands import COMMAND, complaint, inside
 from waiting import PATIENCE
 
 pytest.importorskip("PIL.Image")
@@ -18,7 +18,7 @@ def test_a_gif_of_a_run(home: Path, trained: tuple[Path, str], tmp_path: Path) -
     from PIL import Image
 
     film = tmp_path / "pong.gif"
-    done = fastpong("video", trained[0], "-o", film, "--seconds", 3, cwd=home)
+    done = inside("video", trained[0], "-o", film, "--seconds", 3, cwd=home)
     assert done.returncode == 0, done
     assert re.search(r"wrote .*pong.gif: 3.0 s, 90 frames of 320x264, [\d,]+ kB", done.stdout)
     with Image.open(film) as image:
@@ -36,7 +36,7 @@ def test_checkpoints_and_runs_stand_side_by_side(
         (run, "--checkpoint", 0, "--checkpoint", 2, "--checkpoint", 3),
         (run, run / "checkpoints" / "00000002.json", run),
     ):
-        done = fastpong("video", *arguments, *short, cwd=home)
+        done = inside("video", *arguments, *short, cwd=home)
         assert done.returncode == 0, done
         with Image.open(film) as image:
             assert image.size == (3 * 160 + 2 * 2, 144)
@@ -46,11 +46,11 @@ def test_a_whole_game_as_mp4_has_evals_length(
     home: Path, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
     av = pytest.importorskip("av")
-    done = fastpong("eval", trained[0], "--episodes", 1, "--seed", 3, cwd=home)
+    done = inside("eval", trained[0], "--episodes", 1, "--seed", 3, cwd=home)
     frames = int(done.stdout.split(" steps, ")[1].split()[0])
     film = tmp_path / "pong.mp4"
     asked = ("--seed", 3, "--scale", 1, "--fps", 10, "--speed", 3)
-    done = fastpong("video", trained[0], *asked, "-o", film, cwd=home)
+    done = inside("video", trained[0], *asked, "-o", film, cwd=home)
     assert done.returncode == 0, done
     with av.open(str(film)) as file:
         (stream,) = file.streams.video
@@ -94,10 +94,10 @@ def test_ctrl_c_keeps_the_film_so_far(
 def test_what_is_refused(
     arguments: tuple[str, ...], expected: str, home: Path, trained: tuple[Path, str]
 ) -> None:
-    assert expected in complaint(fastpong("video", trained[0], *arguments, cwd=home))
+    assert expected in complaint(inside("video", trained[0], *arguments, cwd=home))
 
 
 def test_several_runs_have_no_checkpoints(home: Path, trained: tuple[Path, str]) -> None:
     run = trained[0]
-    done = fastpong("video", run, run, "--checkpoint", 3, "-o", "pong.gif", cwd=home)
+    done = inside("video", run, run, "--checkpoint", 3, "-o", "pong.gif", cwd=home)
     assert "--checkpoint: expected one run" in complaint(done)

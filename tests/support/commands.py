@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -57,6 +59,19 @@ def fastpong(
         timeout=PATIENCE,
         **options,
     )
+
+
+def inside(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, for tests that need none of its own.
+
+    So there is no start of an interpreter, of imports and of a fork server.
+    """
+    from fastpong.cli.errors import run
+
+    words, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        status = run(words)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
