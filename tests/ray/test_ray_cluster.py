@@ -126,13 +126,14 @@ def test_ctrl_c_ends_all_seeds(nodes: Nodes, tmp_path: Path) -> None:
     assert not (tmp_path / "swept" / "seed-3").exists()
 
 
-def test_trials_of_a_recipe_share_a_cluster(nodes: Nodes) -> None:
+def test_trials_of_a_recipe_share_a_cluster(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two programs at a time, each with a run directory of its own, which it removes."""
     nodes.want(2)
+    monkeypatch.setattr(recipe_trials, "POINTS", (0.006,))
     small = ["--hidden", "8", "--n-envs", "2", "--n-steps", "64", "--batch-size", "64"]
 
     def try_out(pool: str) -> list[str]:
-        return recipe_trials.train("PongDeterministic-v4", 3, 75_000, [*small, "--pool", pool])
+        return recipe_trials.train("PongDeterministic-v4", 3, 6000, [*small, "--pool", pool])
 
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(try_out, (nodes.address, nodes.address)))
