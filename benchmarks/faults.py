@@ -21,6 +21,7 @@ import argparse
 import collections
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -105,7 +106,9 @@ def count_kills(result: Result, trial: Trial, record: Record) -> None:
             tally[word] += 1
             result[name] = dict(tally)
     result["writing"] = result.get("writing", 0) + record.writing
-    result["orphans"] = max(result.get("orphans", 0.0), round(record.orphans, 2))
+    if record.orphans > result.get("orphans", -1.0):
+        result["orphans"] = round(record.orphans, 2)
+        result["last"] = f"{record.last}, trial {trial.number}"
     result["faults"] += record.faults
 
 
@@ -170,7 +173,8 @@ def sanitizing(given: argparse.Namespace, directory: Path) -> list[str]:
     )
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     faults = ["\n".join(lines[-40:])] if done.returncode else []
-    write("sanitize", read("sanitize") | {"closing": lines[-1], "faults": faults})
+    counted = [line.strip("= ") for line in lines if re.search(r" passed|: \d+ inputs$", line)]
+    write("sanitize", read("sanitize") | {"closing": "; ".join(counted), "faults": faults})
     return faults
 
 

@@ -60,12 +60,14 @@ class Record:
     writing : blows that left a half-written checkpoint
     faults  : what went wrong
     orphans : most seconds that a process outlived its killed parent
+    last    : which blow that was
     """
 
     landed: list[Blow] = field(default_factory=list)
     writing: int = 0
     faults: list[str] = field(default_factory=list)
     orphans: float = 0.0
+    last: str = ""
 
 
 def undisturbed(training: Training, home: Path) -> Reference:
@@ -165,7 +167,8 @@ class _Work:
             if outlived is None:
                 self._blame(blow, f"processes stay: {[p.cmdline() for p in family(mark)]}")
                 return
-            self.record.orphans = max(self.record.orphans, outlived)
+            if outlived > self.record.orphans:
+                self.record.orphans, self.record.last = outlived, f"{blow}"
             if landed:
                 self.record.landed.append(blow)
                 self.record.writing += bool(list(self.home.glob("run/**/checkpoints/*.tmp")))

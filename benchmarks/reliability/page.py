@@ -49,7 +49,10 @@ def _kills(result: Result) -> list[str]:
         *([f"by {name}", _tally(result, name)] for name in ("phase", "agent", "emulator")),
         ["by start method", _tally(result, "method")],
         ["met a checkpoint half written", f"{result['writing']:,}"],
-        ["longest that a process outlived its parent", f"{result['orphans']:.1f} s"],
+        [
+            "longest that a process outlived its parent",
+            f"{result['orphans']:.1f} s" + (f", by {result['last']}" if "last" in result else ""),
+        ],
     ]
     return ["### Kills", "", *table(["", ""], rows)]
 
