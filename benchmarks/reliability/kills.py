@@ -180,7 +180,7 @@ class _Work:
         reference, share = self.reference, self.chance.random()
         run = self.trial.training.runs(self.home)[0]
         if phase == "start":
-            return it.sleep(share * reference.start)
+            return it.sleep(share * reference.start) and it.wait(lambda: it.listens)
         if phase in ("watch", "sweep"):  # after an episode of any of its runs
             tables = {table: len(rows(table)) for table in run.rglob("metrics.csv")}
             return it.wait(
