@@ -7,6 +7,7 @@ happens in one place, and is survived there. Rich is imported only for the live 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -34,6 +35,10 @@ REFRESH_SECONDS = 0.5  # a redraw takes about 5 ms
 _gone: set[bool] = set()
 """Streams that could not be written to: False for standard output, True for standard error."""
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_refused: list[OSError] = []
+"""Of a disk under standard output, while what it did not take has been said nowhere else."""
+
 
 def say(text: str, *, error: bool = False) -> bool:
     """Print one line to standard output or error.
@@ -53,10 +58,17 @@ def say(text: str, *, error: bool = False) -> bool:
             _silence(error)
             return False
         return say(text.encode("ascii", "backslashreplace").decode(), error=error)
-    except (OSError, ValueError):  # ValueError: the stream was closed
+    except (OSError, ValueError) as cause:  # ValueError: the stream was closed
+        if isinstance(cause, OSError) and cause.errno in _FULL and not error:
+            _refused.append(cause)
         _silence(error)
         return False
     return True
+
+
+def refused() -> OSError | None:
+    """Return why a full disk has less of a command's results than there are. None: it has all."""
+    return next((OSError(e.errno, e.strerror, "standard output") for e in _refused), None)
 
 
 def say_table(table: Mapping[str, str]) -> None:
@@ -73,6 +85,7 @@ def announce(text: str) -> None:
     """
     if not say(text):
         warn(text)
+        _refused.clear()
 
 
 def warn(text: str) -> None:

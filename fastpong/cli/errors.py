@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from fastpong.cli.display import say, warn
+from fastpong.cli.display import refused, say, warn
 from fastpong.cli.interrupt import Interrupted
 from fastpong.cli.main import cli
 
@@ -30,6 +30,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = cli.main(arguments, prog_name="fastpong", standalone_mode=False)
+        if not status and (error := refused()) is not None:
+            raise error
         return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
         return 130

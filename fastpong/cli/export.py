@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fastpong.cli.checkpoints import PATH, find_checkpoint
-from fastpong.cli.display import say
+from fastpong.cli.display import announce
 from fastpong.printable import counted
 
 
@@ -39,5 +39,5 @@ def export(checkpoint: Path, file: Path, overwrite: bool) -> int:
     stage = trained.config.stages[trained.stage]
     settings = plain_values(stage.settings)
     exchange.write(file, stage.agent, settings, trained.parameters, trained.about())
-    say(f"wrote {file}: {stage.agent} after {counted(trained.episode, 'episode')}")
+    announce(f"wrote {file}: {stage.agent} after {counted(trained.episode, 'episode')}")
     return 0

@@ -9,7 +9,7 @@ import click
 
 from fastpong.cli.checkpoints import PATH
 from fastpong.cli.choice import choose
-from fastpong.cli.display import say, warn
+from fastpong.cli.display import announce, warn
 from fastpong.cli.options import SettingsCommand
 
 
@@ -53,6 +53,6 @@ def import_model(
             return 1
     name = shlex.quote(str(run))
     settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
-    say(f"imported {file}, agent {model.agent} with {settings}, into {run}")
-    say(f"to go on: fastpong train --resume {name}; to see it play: fastpong eval {name}")
+    announce(f"imported {file}, agent {model.agent} with {settings}, into {run}")
+    announce(f"to go on: fastpong train --resume {name}; to see it play: fastpong eval {name}")
     return 0

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fastpong.cli.checkpoints import PATH
-from fastpong.cli.display import say, warn
+from fastpong.cli.display import announce, say, warn
 from fastpong.cli.plot_weights import weights
 
 if TYPE_CHECKING:
@@ -140,7 +140,11 @@ def plot(
             if not terminal and numbers != "-":
                 _print_chart(groups, axis, title, note)
             raise PlotError(f"{error}; without it, fastpong plot draws in characters") from error
-        say(f"wrote {output}", error=numbers == "-")
+        wrote = f"wrote {output}"
+        if numbers == "-":
+            say(wrote, error=True)
+        else:
+            announce(wrote)
     if terminal or (output is None and numbers is None):
         _print_chart(groups, axis, title, note)
     return 0
@@ -197,7 +201,7 @@ def _write_numbers(target: str, groups: Sequence[Group], axis: str) -> None:
         _put(Path(target), text.getvalue().encode("utf-8", errors="replace"))
     except OSError as error:
         raise PlotError(f"--csv: cannot write {target}: {reason(error)}") from error
-    say(f"wrote {target}")
+    announce(f"wrote {target}")
 
 
 def _is_special(path: Path) -> bool:

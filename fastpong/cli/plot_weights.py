@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastpong.cli.checkpoints import PATH, find_checkpoint
-from fastpong.cli.display import say
+from fastpong.cli.display import announce
 from fastpong.printable import counted
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def weights(run: Path, output: Path | None, units: int | None, title: str) -> in
     check_output(output)
     trained = read_trained(find_checkpoint(run), "numpy")
     draw_sheet(read_sections(trained, units), output, title or _title(trained))
-    say(f"wrote {output}")
+    announce(f"wrote {output}")
     return 0
 
 

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import struct
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -113,6 +114,7 @@ class Stored(Mapping[str, Array]):
         self, descriptor: int, arrays: Signature, broken: Callable[[str], Exception]
     ) -> None:
         self._descriptor, self._broken = descriptor, broken
+        self._end = weakref.finalize(self, os.close, descriptor)
         self._beginning, self._places = layout(arrays)
         self._digests: dict[str, bytes] = {}
 
@@ -171,9 +173,8 @@ class Stored(Mapping[str, Array]):
 
     def close(self) -> None:
         """Close the file. May be called again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._descriptor = -1
+        self._end()
 
     def __getitem__(self, name: str) -> Array:
         place = self._places[name]
@@ -189,9 +190,6 @@ class Stored(Mapping[str, Array]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
-
-    def __del__(self) -> None:
-        self.close()
 
     def _bytes(self, start: int, stop: int) -> bytes:
         return b"".join(self._blocks(start, stop))

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,9 @@ from waiting import PATIENCE
 from fastpong.cli import errors as cli
 from fastpong.console.games import COVERED
 from fastpong.storage import checkpoint
+
+CLICK = tuple(map(int, metadata.version("click").split(".")[:2]))
+"""Before 8.2 it shows the help of a command without words as a result, and no error."""
 
 
 def test_eval_of_a_run_and_of_its_files(trained: tuple[Path, str], home: Path) -> None:

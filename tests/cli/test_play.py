@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import complaint, fastpong
+from commands import complaint, fastpong, inside
 from terminals import Screen, session
 
 
@@ -42,7 +42,7 @@ def test_a_game_in_eighty_columns(home: Path, trained: tuple[Path, str]) -> None
 
 def test_the_games_are_those_of_eval(home: Path, trained: tuple[Path, str]) -> None:
     run, _ = trained
-    done = fastpong("eval", run, "--episodes", 2, "--seed", 6, cwd=home)
+    done = inside("eval", run, "--episodes", 2, "--seed", 6, cwd=home)
     expected = [line for line in done.stdout.splitlines() if line.startswith("episode ")]
     options = ("--episodes", 2, "--seed", 6, "--speed", "max")
     with session("play", run, *options, cwd=home) as shown:
@@ -253,7 +253,7 @@ def test_a_person_at_the_right_needs_no_run(home: Path, trained: tuple[Path, str
 def test_a_window_shows_the_same_games(home: Path, trained: tuple[Path, str]) -> None:
     pytest.importorskip("pygame")
     asked = ("--episodes", 1, "--seed", 6)
-    expected = fastpong("eval", trained[0], *asked, cwd=home).stdout.splitlines()[1]
+    expected = inside("eval", trained[0], *asked, cwd=home).stdout.splitlines()[1]
     done = fastpong(
         "play", trained[0], "--window", "--episodes", 1, "--seed", 6, "--speed", "max", cwd=home,
         env={"SDL_VIDEODRIVER": "dummy"},

@@ -15,7 +15,7 @@ import fuzz_files
 import numpy as np
 import pytest
 import safetensors.numpy
-from commands import complaint, fastpong
+from commands import complaint, inside
 
 from fastpong.cli import errors as cli
 from fastpong.settings.config import Config
@@ -55,12 +55,12 @@ def model(kind: str, value: float) -> bytes:
 @pytest.mark.parametrize("kind", ["p", "npz"])
 def test_weights_beyond_the_range_of_float32_are_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / f"save.{kind}").write_bytes(model(kind, 1e308))
-    done = fastpong("import", f"save.{kind}", "made", cwd=tmp_path)
+    done = inside("import", f"save.{kind}", "made", cwd=tmp_path)
     assert "w2: expected finite weights, got NaN or infinity in float32" in complaint(done)
     assert not (tmp_path / "made").exists()
-    done = fastpong("import", f"save.{kind}", "made", "--dtype", "float64", cwd=tmp_path)
+    done = inside("import", f"save.{kind}", "made", "--dtype", "float64", cwd=tmp_path)
     assert done.returncode == 0, done
-    done = fastpong(
+    done = inside(
         "train", "--init-from", "made", "--dtype", "float32", "--episodes", 1, cwd=tmp_path
     )
     assert "w2: expected finite weights" in complaint(done)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import SMALL, complaint, fastpong
+from commands import SMALL, complaint, fastpong, inside
 
 from fastpong.storage.opening import open_descriptor, read_regular
 
@@ -116,7 +116,7 @@ def test_a_link_in_the_place_of_the_lock_empties_nothing(run: Path, tmp_path: Pa
     mine = tmp_path / "mine"
     mine.write_text("precious")
     put(run / ".lock", lambda path: path.symlink_to(mine))
-    done = fastpong("train", "--resume", run, "--episodes", 4, cwd=tmp_path)
+    done = inside("train", "--resume", run, "--episodes", 4, cwd=tmp_path)
     assert ".lock" in complaint(done)
     assert mine.read_text() == "precious"
 
@@ -124,7 +124,7 @@ def test_a_link_in_the_place_of_the_lock_empties_nothing(run: Path, tmp_path: Pa
 def test_what_lies_in_the_way_of_a_temporary_file_is_replaced(run: Path, tmp_path: Path) -> None:
     pipe(tmp_path / "w.safetensors.tmp")
     pipe(run / "checkpoints" / "00000004.json.tmp")
-    assert fastpong("export", run, "w.safetensors", cwd=tmp_path).returncode == 0
-    done = fastpong("train", "--resume", run, "--episodes", 4, cwd=tmp_path)
+    assert inside("export", run, "w.safetensors", cwd=tmp_path).returncode == 0
+    done = inside("train", "--resume", run, "--episodes", 4, cwd=tmp_path)
     assert done.returncode == 0, done
     assert not list(run.rglob("*.tmp"))

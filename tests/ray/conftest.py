@@ -18,6 +18,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 # Ray gives way to all else, which on a busy machine takes minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "120")
 # Ray waits half a minute before it takes a silent node for dead.
 os.environ.setdefault("RAY_health_check_period_ms", "500")
 os.environ.setdefault("RAY_health_check_failure_threshold", "4")

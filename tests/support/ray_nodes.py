@@ -92,10 +92,18 @@ def _children(node: Any, word: str = "") -> list[psutil.Process]:
 
 def _patiently(start: Callable[[], Any]) -> Any:
     """Start a node, which gives itself half a minute: too little on a busy machine."""
-    for _ in range(3):
-        with contextlib.suppress(Exception):
+    here = psutil.Process()
+    for left in reversed(range(4)):
+        before = here.children()
+        try:
             return start()
-    return start()
+        except Exception:
+            for process in here.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if not {process, *process.parents()} & {*before}:
+                        process.kill()
+            if not left:
+                raise
 
 
 def _free_port() -> int:
