@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +81,40 @@ def test_machines_that_differ_take_no_place(nodes: Nodes, tmp_path: Path) -> Non
         nodes.want(2)
         until(lambda: ready(pool) == pool.workers == 2)
         assert pool.restarts == 0
+    nodes.want(0)
+
+
+HOLDS = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+@ray.remote(num_cpus=1)
+class Holder:
+    def hold(self): return True
+holder = Holder.remote()
+assert ray.get(holder.hold.remote())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_machine_like_this_one_is_waited_for(nodes: Nodes, tmp_path: Path) -> None:
+    """Somebody else has it, and the others differ."""
+    nodes.want(0)
+    nodes.add()
+    command = [sys.executable, "-P", "-c", HOLDS, nodes.address]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        other(nodes, tmp_path)
+        differs = pytest.warns(RuntimeWarning, match=r"not used: .*NumPy: 0\.1 there")
+        with differs, opened(nodes, tmp_path, workers=1) as pool:
+            until(lambda: ready(pool) == 0 and pool._crew._refused)
+            assert ready(pool) == 0
+            holder.communicate()
+            until(lambda: ready(pool) == pool.workers == 1)
+    finally:
+        holder.kill()
+        holder.communicate()
     nodes.want(0)
 
 

@@ -147,8 +147,8 @@ class Crew:
 
     def _give_up(self, reference: Any, hand: Hand, seconds: float) -> None:
         """Replace an actor that has a CPU and gives no answer."""
-        started = self._lengths.allowed() if hand.known else self._lengths.first()
-        if not hand.placed or seconds < started[1]:
+        _, over = self._lengths.allowed() if hand.known else self._lengths.first()
+        if not hand.placed or seconds < over:
             return
         del self.starting[reference]
         if hand.known:
