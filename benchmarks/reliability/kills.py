@@ -34,6 +34,8 @@ from fastpong.storage.files import TEMPORARY
 _UNBORN = re.compile(r"Traceback .*\n(?:  .*\n)*  .* in _main\n(?: .*\n)+EOFError: .*\n")
 """Python's own words where spawn's parent is killed as it starts a worker: no code of ours runs."""
 
+_OURS = re.compile(r'File ".*fastpong')
+
 GAP_SECONDS = 0.1
 """Longest time between two signals of one blow."""
 
@@ -172,6 +174,8 @@ class _Work:
             if landed:
                 self.record.landed.append(blow)
                 self.record.writing += bool(list(self.home.glob("run/**/checkpoints/*.tmp")))
+            if landed and _is_pythons(blow, status, it.errors):
+                return
             self._check_words(blow, it)
         self._check_status(blow, status, landed, working=bool(it.printed))
 
@@ -180,7 +184,7 @@ class _Work:
         reference, share = self.reference, self.chance.random()
         run = self.trial.training.runs(self.home)[0]
         if phase == "start":
-            return it.sleep(share * reference.start) and it.wait(lambda: it.listens)
+            return it.sleep(share * reference.start)
         if phase in ("watch", "sweep"):  # after an episode of any of its runs
             tables = {table: len(rows(table)) for table in run.rglob("metrics.csv")}
             return it.wait(
@@ -220,7 +224,8 @@ class _Work:
 
     def _check_words(self, blow: Blow, it: Started) -> None:
         words = it.errors
-        if self.trial.training.method == "spawn" and signal.SIGKILL in blow.signals:
+        at_once = signal.SIGKILL in blow.signals or len(blow.signals) > 1
+        if self.trial.training.method == "spawn" and at_once:
             words = _UNBORN.sub("", words)
         said = words.splitlines() if it.terminal is None else []
         # Before the command takes the signals over, click answers Ctrl-C by an empty line.
@@ -276,6 +281,13 @@ def _writes(run: Path) -> bool:
             return any(file.name.endswith(TEMPORARY) for file in files)
     except FileNotFoundError:
         return False
+
+
+def _is_pythons(blow: Blow, status: int, errors: str) -> bool:
+    """Return whether Ctrl-C came while Python itself began: no code of ours had run."""
+    first = blow.signals[0] == signal.SIGINT and blow.phase == "start"
+    silent = status == -signal.SIGINT and not errors
+    return first and (silent or ("Traceback" in errors and not _OURS.search(errors)))
 
 
 def _statuses(blow: Blow, complete: bool, begun: bool) -> set[int]:

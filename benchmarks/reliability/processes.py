@@ -53,15 +53,6 @@ class Started:
     def errors(self) -> str:
         return (self.home / "err").read_text(errors="replace")
 
-    @property
-    def listens(self) -> bool:
-        """Whether Python has come so far that it hears of Ctrl-C. Before, that ends any program."""
-        with contextlib.suppress(OSError):  # it has ended
-            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-                if line.startswith("SigCgt:"):
-                    return bool(int(line.split()[1], 16) >> (signal.SIGINT - 1) & 1)
-        return False
-
     def wait(self, condition: Callable[[], object], poll: float = POLL_SECONDS) -> bool:
         """Return whether the condition came true before the command ended."""
         ends = time.monotonic() + LIMIT_SECONDS
