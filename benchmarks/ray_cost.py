@@ -86,7 +86,10 @@ def rows_of(
         ["new weights into the object store, ms", f"{1e3 * ray.publish:.2f}", ""],
         ["bytes a step, tasks and results", f"{costs.bytes_per_step:.0f}", ""],
         ["bytes a step, weights for each node", f"{costs.weights_per_step:.0f}", ""],
-        ["bytes a step on the loopback interface", *_spread(runs.wire["ray"], ".0f")],
+        [
+            "bytes a step on the loopback interface, which large results do not take",
+            *_spread(runs.wire["ray"], ".0f"),
+        ],
     ]
 
 

@@ -232,12 +232,14 @@ def best(costs: Costs, ray: RayCosts) -> tuple[float, int, int]:
 
 def measure_ray(costs: Costs, tasks: int = 200) -> RayCosts:
     """Measure tasks of an agent's size on a Ray of our own with one worker."""
+    from scale import make_player  # not of the program itself, which workers do not import
+
     from fastpong.runtime.cluster.pool import RayPool
 
     size, payload = int(costs.results), bytes(int(costs.payloads))
     weights = SharedArrays({"w": (max(costs.weights // 4, 1),)}, np.float32, 1)
     about = "pong", "cython", "console"
-    with RayPool(_player, (size,), weights, address="ray", workers=1, about=about) as pool:
+    with RayPool(make_player, (size,), weights, address="ray", workers=1, about=about) as pool:
         arrays = {"w": np.zeros(weights.shapes["w"], np.float32)}
         publish = [_wall(lambda: pool.publish(0, arrays)) for _ in range(20)]
 
@@ -254,7 +256,8 @@ def measure_ray(costs: Costs, tasks: int = 200) -> RayCosts:
     return RayCosts(statistics.median(trips), own, statistics.median(publish))
 
 
-def _player(size: int) -> Callable[..., bytes]:
+def make_player(size: int) -> Callable[..., bytes]:
+    """Return a player that plays nothing, and sends so many bytes."""
     return lambda task, weights: bytes(size)
 
 
