@@ -79,10 +79,10 @@ def _commit() -> str | None:
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():  # installed: a repository further up is not ours
         return None
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    # Without locks: one that is killed would leave its own, and nobody could commit.
+    command = ["git", "--no-optional-locks", "-C", str(checkout)]
+    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        result = subprocess.run(
-            [*command, "--exclude=*"], capture_output=True, text=True, timeout=2, check=True
-        )
+        result = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
         return result.stdout.strip()
     return None
