@@ -1,7 +1,7 @@
 """The task pool: tasks in, results out, nothing lost, nothing left behind.
 
-A. One task at a time is in a worker's pipe, and the pool queues the rest. The next task leaves as
-   soon as a result has been read, before that result is even unpickled.
+A. A worker has one task, and a second in its pipe while there are enough for all. So it plays on
+   while a result is read. The pool queues the rest.
 B. A task is plain, idempotent data. A worker that dies or gives no answer is replaced and its task
    played again. A task that keeps doing that to its workers, or one that raises, ends the pool with
    a WorkerError.
@@ -12,8 +12,8 @@ Not ``multiprocessing.Pool``: that one waits for ever when a worker is SIGKILLed
 
 from __future__ import annotations
 
-import enum
 import pickle
+import sys
 import time
 import traceback
 import warnings
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastpong.runtime.deadlines import Deadlines, Late
 from fastpong.runtime.launch import checked_method, launch_fork_server
 from fastpong.runtime.process import Supervisor, Worker, WorkerError
-from fastpong.runtime.tasks import Task, TaskPool
+from fastpong.runtime.tasks import PoolState, Task, TaskPool, check_count
 from fastpong.runtime.worker import BROKEN, ERROR, READY, Cargo, work
 
 if TYPE_CHECKING:
@@ -35,12 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Pool", "PoolState", "Task", "TaskPool", "WorkerError", "launch_fork_server"]
 
 
-class PoolState(enum.Enum):
-    """Name the stages of a pool's life."""
-
-    OPEN = "open"
-    FAILED = "failed"
-    CLOSED = "closed"
+AHEAD_BYTES = 65536 if sys.platform.startswith("linux") else 4096
+"""Of two tasks in a pipe, which must never be full: sending would wait for the worker then."""
 
 
 @dataclass(eq=False)
@@ -86,14 +82,14 @@ class Pool:
         main: bool = True,
         task_timeout: float | None = None,
     ) -> None:
-        _check_count("workers", workers)
-        _check_count("attempts", attempts)
+        check_count("workers", workers)
+        check_count("attempts", attempts)
         cargo = Cargo((make_player, tuple(arguments), weights))
         self._weights = weights
         self._versions: dict[int, int] = {}  # slot -> version published there
         self._in_use: dict[int, int] = {}  # slot -> tasks submitted and not yet played
         self._queue: deque[_Job] = deque()
-        self._jobs: dict[Worker, _Job] = {}
+        self._jobs: dict[Worker, list[_Job]] = {}  # the first one is played
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
         self._attempts = attempts
@@ -234,22 +230,30 @@ class Pool:
             raise RuntimeError(f"this pool has failed ({reason}); make a new one")
 
     def _feed(self, worker: Worker) -> None:
-        """Send an idle worker its next task.
+        """Send a worker its next tasks.
 
-        A worker that is still starting gets it too.
+        A worker that is still starting gets one too.
         """
-        if worker in self._jobs or not self._queue:
-            return
-        try:
-            worker.connection.send_bytes(self._queue[0].message)
-        except OSError:
-            # It has died, or has taken nothing for long. It may have half a message then, after
-            # which no other can be read. The next collect() sees its end.
-            worker.process.kill()
-            return
-        self._jobs[worker] = job = self._queue.popleft()
-        if worker.ready:
-            self._deadlines.begin(worker, job.deaths)
+        while self._queue and self._has_room(worker):
+            try:
+                worker.connection.send_bytes(self._queue[0].message)
+            except OSError:
+                # It has died, or has taken nothing for long. It may have half a message then, after
+                # which no other can be read. The next collect() sees its end.
+                worker.process.kill()
+                return
+            jobs = self._jobs.setdefault(worker, [])
+            jobs.append(self._queue.popleft())
+            if worker.ready and len(jobs) == 1:
+                self._deadlines.begin(worker, jobs[0].deaths)
+
+    def _has_room(self, worker: Worker) -> bool:
+        """Return whether a worker is idle, or may have a second task ahead."""
+        if not (jobs := self._jobs.get(worker)):
+            return True
+        fits = len(jobs[0].message) + len(self._queue[0].message) <= AHEAD_BYTES
+        enough = len(self._queue) >= len(self._supervisor.workers)
+        return worker.ready and len(jobs) == 1 and enough and fits
 
     def _attend(self, timeout: float) -> None:
         """Process messages and deaths of workers."""
@@ -267,9 +271,13 @@ class Pool:
             self._get_ready(worker)
         elif message[:1] == BROKEN:
             self._failure = WorkerError(f"a worker could not start:\n{message[1:].decode()}")
-        elif (job := self._jobs.pop(worker, None)) is not None:
+        elif jobs := self._jobs.pop(worker, None):
+            job, *ahead = jobs
             self._in_use[job.task.version % self._weights.slots] -= 1
             self._deadlines.end(worker)
+            if ahead:
+                self._jobs[worker] = ahead
+                self._deadlines.begin(worker, ahead[0].deaths)
             self._feed(worker)
             self._finish(job.task, message)
 
@@ -285,17 +293,18 @@ class Pool:
 
     def _get_ready(self, worker: Worker) -> None:
         """Watch a worker's first task, for which it has had to start first."""
-        if (job := self._jobs.get(worker)) is None:
-            self._deadlines.forget(worker)
+        if jobs := self._jobs.get(worker):
+            self._deadlines.begin(worker, jobs[0].deaths)
         else:
-            self._deadlines.begin(worker, job.deaths)
+            self._deadlines.forget(worker)
+        self._feed(worker)
 
     def _hurry(self, late: Late) -> None:
         """Warn of a worker that gives no answer, the first time, or replace it."""
         worker = late.key
         assert isinstance(worker, Worker)
-        job = self._jobs.get(worker)
-        doing = f"playing task {job.task.number}" if job and worker.ready else "starting"
+        jobs = self._jobs.get(worker)
+        doing = f"playing task {jobs[0].task.number}" if jobs and worker.ready else "starting"
         gone = f"a worker has been {doing} for {late.seconds:.0f} s"
         if late.over:
             warnings.warn(f"{gone} without an answer and is replaced", RuntimeWarning, 2)
@@ -309,15 +318,16 @@ class Pool:
             )
 
     def _replace(self, worker: Worker, reason: str | None = None) -> None:
-        """Replace a dead or hung worker and requeue its task.
+        """Replace a dead or hung worker and requeue its tasks.
 
-        A task to blame for too many deaths ends the pool.
+        The first one is to blame. Too many deaths end the pool.
         """
         self._deadlines.forget(worker)
         death = self._supervisor.bury(worker)
         death = reason or death
-        if (job := self._jobs.pop(worker, None)) is not None:
-            self._queue.appendleft(job)
+        if jobs := self._jobs.pop(worker, None):
+            self._queue.extendleft(reversed(jobs))
+            job = jobs[0]
             job.deaths += worker.ready  # in starting, the task is not to blame
             if job.deaths >= self._attempts:
                 died = f"died ({death})" if job.deaths == 1 else f"died ({death}) at last"
@@ -338,10 +348,3 @@ class Pool:
 def check_timeout(timeout: float) -> None:
     if not timeout >= 0:
         raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected {name} to be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"expected {name} >= 1, got {value}")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from fastpong.arrays import Array
+
+
+class PoolState(enum.Enum):
+    """Name the stages of a pool's life."""
+
+    OPEN = "open"
+    FAILED = "failed"
+    CLOSED = "closed"
 
 
 @dataclass(frozen=True)
@@ -49,3 +58,11 @@ class TaskPool(Protocol):
 
     def close(self) -> None:
         """End all workers, busy or not."""
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise TypeError or ValueError for a number that is no count."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected {name} to be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"expected {name} >= 1, got {value}")

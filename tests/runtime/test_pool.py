@@ -29,6 +29,7 @@ from runs import in_session
 from waiting import PATIENCE, until
 
 from fastpong.runtime import launch
+from fastpong.runtime import pool as pool_module
 from fastpong.runtime import process as module
 from fastpong.runtime.pool import Pool, PoolState, Task, TaskPool, WorkerError
 from fastpong.runtime.sharedmem import SharedArrays
@@ -145,6 +146,44 @@ def test_collect_hands_out_the_next_task_before_it_returns(open_pool: Any, tmp_p
     submit(pool, range(2))
     assert [task.number for task, _ in until(lambda: pool.collect(0.2))] == [0]
     until(lambda: pool_players.starts(tmp_path, 1))  # without another collect()
+
+
+def test_a_worker_has_a_second_task_ahead(open_pool: Any, tmp_path: Path) -> None:
+    """It begins that while nobody reads the first result, and not a third one."""
+    pool = open_pool(workers=1)
+    submit(pool, [0])
+    gather(pool, 1)
+    submit(pool, [1], "hold")
+    submit(pool, [2, 3])
+    (tmp_path / "go").touch()
+    until(lambda: pool_players.starts(tmp_path, 2))
+    assert not pool_players.starts(tmp_path, 3)
+    assert gather(pool, 3) == right([1, 2, 3])
+
+
+def test_large_tasks_are_not_ahead(open_pool: Any, tmp_path: Path) -> None:
+    """Sending them would wait for a worker that is busy."""
+    pool = open_pool(workers=1)
+    submit(pool, [0])
+    gather(pool, 1)
+    submit(pool, [1], "hold")
+    submit(pool, [2], "answer", bytes(pool_module.AHEAD_BYTES))
+    submit(pool, [3])
+    assert [job.task.number for jobs in pool._jobs.values() for job in jobs] == [1]
+    (tmp_path / "go").touch()
+    assert gather(pool, 3)[3] == pool_players.expected(3, 0.5)
+
+
+def test_a_task_ahead_is_not_blamed(open_pool: Any, tmp_path: Path) -> None:
+    """Both kill their first worker, and each may do so once."""
+    pool = open_pool(workers=1, attempts=2)
+    submit(pool, [0])
+    gather(pool, 1)
+    submit(pool, [1, 2], "die at first")
+    submit(pool, [3])
+    assert [job.task.number for jobs in pool._jobs.values() for job in jobs] == [1, 2]
+    assert gather(pool, 3) == right([1, 2, 3])
+    assert pool.restarts == 2
 
 
 def test_serving_keeps_workers_playing_and_leaves_results_to_collect(open_pool: Any) -> None:

@@ -130,7 +130,7 @@ def _die_at_first(task: Task, weights: Any, directory: Path) -> None:
 
 
 VERBS: dict[str, Callable[..., Any]] = {
-    "answer": lambda task, weights, directory: None,
+    "answer": lambda task, weights, directory, *anything: None,
     "hold": _hold,
     "spin": _spin,
     "sleep": lambda task, weights, directory, seconds=ENDLESS: time.sleep(seconds),
