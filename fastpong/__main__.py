@@ -20,20 +20,20 @@ def leave_current_directory() -> None:
 if __name__ == "__main__":  # before any other import
     leave_current_directory()
 
-import signal  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-
 
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        # Here and not above: worker processes import this module again, and need none of it.
+        # All imports are here: above, Ctrl-C would end in a traceback. And worker processes import
+        # this module again, and need none of it.
+        import signal
+        import threading
+
         from fastpong.cli.errors import run
 
         status = run()
     except KeyboardInterrupt:  # before the command has taken the signals over
-        status = 130
+        os._exit(130)
     # What is left is the interpreter's own end: one more Ctrl-C must not change the status.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end, args=(status,), daemon=True).start()
@@ -42,6 +42,8 @@ def main() -> None:
 
 def _end(status: int) -> None:
     """End the process, should anything keep the interpreter."""
+    import time
+
     time.sleep(END_SECONDS)
     os._exit(status)
 

@@ -34,7 +34,8 @@ from fastpong.storage.files import TEMPORARY
 _UNBORN = re.compile(r"Traceback .*\n(?:  .*\n)*  .* in _main\n(?: .*\n)+EOFError: .*\n")
 """Python's own words where spawn's parent is killed as it starts a worker: no code of ours runs."""
 
-_OURS = re.compile(r'File ".*fastpong')
+_OURS = re.compile(r", in main\n")
+"""In a traceback: the command had begun. Before it, packages are imported."""
 
 GAP_SECONDS = 0.1
 """Longest time between two signals of one blow."""
