@@ -106,7 +106,7 @@ def count_kills(result: Result, trial: Trial, record: Record) -> None:
             tally[word] += 1
             result[name] = dict(tally)
     result["writing"] = result.get("writing", 0) + record.writing
-    if record.orphans > result.get("orphans", -1.0):
+    if record.orphans > result.setdefault("orphans", 0.0):
         result["orphans"] = round(record.orphans, 2)
         result["last"] = f"{record.last}, trial {trial.number}"
     result["faults"] += record.faults

@@ -81,7 +81,11 @@ def rows_of(
     return [
         *([f"steps/s, `--pool {pool}`", *_spread(rates[pool], ",.0f")] for pool in POOLS),
         ["Ray over local", f"{ratio[1]:.3f}", f"{ratio[0]:.3f} to {ratio[2]:.3f}"],
-        ["round trip of a task that plays nothing, ms", f"{1e3 * ray.trip:.2f}", ""],
+        [
+            "round trip of a task that plays nothing, its result as large as the agent's, ms",
+            f"{1e3 * ray.trip:.2f}",
+            "",
+        ],
         ["of it CPU time of the driver, ms", f"{1e3 * ray.task:.2f}", ""],
         ["new weights into the object store, ms", f"{1e3 * ray.publish:.2f}", ""],
         ["bytes a step, tasks and results", f"{costs.bytes_per_step:.0f}", ""],

@@ -83,9 +83,10 @@ def announce(text: str) -> None:
 
     Without output it goes to standard error.
     """
+    before = len(_refused)
     if not say(text):
         warn(text)
-        _refused.clear()
+        del _refused[before:]
 
 
 def warn(text: str) -> None:

@@ -82,7 +82,7 @@ def gather(
         tell(f"filming {asked.seconds:g} s")
         try:
             gathered.film = film(gathered.shown, asked.seconds, stop)
-        except (FilmError, EmulatorError) as error:
+        except (FilmError, EmulatorError, OSError) as error:  # OSError: an encoder's own
             gathered.note("film", f"No film: {error}")
     if asked.episodes and gathered.shown is not None:
         try:

@@ -83,13 +83,12 @@ class Lengths:
 
         again : times that it was over. Each doubles what it is allowed, for a slow machine
         """
-        if self._timeout is None and not self._lengths:
-            told, over = self.first()
-        else:
-            longest, limits = max(self._lengths, default=0.0), self.limits
+        told, over = self.first()
+        if self._lengths:
+            longest, limits = max(self._lengths), self.limits
             told = max(limits.told * longest, limits.least_told)
-            over = self._timeout or max(limits.over * longest, limits.least_over)
-        over *= 2**again
+            over = max(limits.over * longest, limits.least_over)
+        over = (self._timeout or over) * 2**again
         return min(told, over), over
 
 

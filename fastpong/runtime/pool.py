@@ -152,8 +152,12 @@ class Pool:
             )
         self._queue.append(_Job(task, pickle.dumps(task, pickle.HIGHEST_PROTOCOL)))
         self._in_use[slot] = self._in_use.get(slot, 0) + 1
-        for worker in self._supervisor.workers:
-            self._feed(worker)
+        try:
+            for worker in self._supervisor.workers:
+                self._feed(worker)
+        except BaseException:
+            self.close()  # a task may be sent and still be queued
+            raise
 
     def collect(self, timeout: float) -> list[tuple[Task, Any]]:
         """Return finished tasks with their results.

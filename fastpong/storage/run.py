@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastpong.arrays import Arrays
 from fastpong.envs.choice import choose_for
 from fastpong.settings.config import Config
 from fastpong.settings.fields import spelled
@@ -181,20 +182,14 @@ class Run:
         """Save a checkpoint and return the success.
 
         A disk that fails is a warning. Raises RunError for a directory that was removed or
-        replaced, ArithmeticError for numbers that are not finite: all that would be trained from
-        them is lost.
+        replaced, ArithmeticError as ``require_finite``.
         """
         if not self._place.is_there:
             raise RunError(
                 f"{self.directory}: was removed or replaced while it was trained, and nothing more "
                 "can be saved in it; begin again, or go on with a copy of it"
             )
-        if (name := verified.not_finite(snapshot.arrays)) is not None:
-            raise ArithmeticError(
-                f"{self.directory}: training diverged: {name} has numbers that are not finite; "
-                "the older checkpoints are intact; train on from them, or begin again, with a "
-                "smaller --learning-rate"
-            )
+        self.require_finite(snapshot.arrays)
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
             "counters": snapshot.counters,
@@ -213,6 +208,15 @@ class Run:
             )
             return False
         return True
+
+    def require_finite(self, arrays: Arrays) -> None:
+        """Raise ArithmeticError for numbers that are not finite: all trained from them is lost."""
+        if (name := verified.not_finite(arrays)) is not None:
+            raise ArithmeticError(
+                f"{self.directory}: training diverged: {name} has numbers that are not finite; "
+                "the older checkpoints are intact; train on from them, or begin again, with a "
+                "smaller --learning-rate"
+            )
 
     def close(self) -> None:
         """Write pending rows, close the files, release the directory.

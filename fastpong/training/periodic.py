@@ -65,7 +65,8 @@ class PeriodicEvaluation:
 
         An evaluation that a signal cut short is made by the resumed run.
 
-        Raises WorkerError as the pool does, OSError where processes cannot be started.
+        Raises WorkerError as the pool does, OSError where processes cannot be started,
+        ArithmeticError for weights that are not finite.
         """
         if self.due and not self._stop():
             self._evaluate()
@@ -85,6 +86,7 @@ class PeriodicEvaluation:
         spec, index = trainer.stage.spec, trainer.stage.index
         learner = trainer.learner
         parameters = spec.evaluation_parameters(learner.parameters, learner.state())
+        self._run.require_finite(parameters)
         stages = config.stages[: index + 1]
         player = Player(
             *(config.env, stages, index, config.backend, config.dtype, SEED),

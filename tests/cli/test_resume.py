@@ -73,6 +73,14 @@ def test_a_training_that_diverged_is_not_told_to_make_room(tmp_path: Path) -> No
     assert inside("train", *again, cwd=tmp_path).returncode == 0
 
 
+def test_weights_that_diverged_are_not_evaluated(tmp_path: Path) -> None:
+    rate = ["--learning-rate", 1e38, "--batch-size", 1, "--episodes", 2, "--run-dir", "run"]
+    every = ["--save-every", 100, "--eval-every", 1, "--eval-episodes", 1]
+    done = inside("train", *SMALL, *rate, *every, cwd=tmp_path)
+    assert "training diverged: w1 has numbers that are not finite" in complaint(done)
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
 def test_a_run_of_an_earlier_until_goes_on(run_copy: Path) -> None:
     """Means above 21 were written for never."""
     settings = run_copy / "config.toml"

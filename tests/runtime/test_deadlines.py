@@ -116,7 +116,7 @@ def test_a_cluster_has_limits_of_its_own() -> None:
     for _ in range(TASKS):
         lengths.add(0.01)
     assert lengths.allowed() == (2.0, 60.0)
-    assert Lengths(CLUSTER, timeout=7.0, clock=Clock()).allowed() == (2.0, 7.0)
+    assert Lengths(CLUSTER, timeout=7.0, clock=Clock()).allowed() == (7.0, 7.0)
 
 
 def test_time_that_nobody_looked_at_does_not_count() -> None:

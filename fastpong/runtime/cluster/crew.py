@@ -135,7 +135,7 @@ class Crew:
         elif now - self._answered > SILENT_SECONDS:
             raise WorkerError(
                 "expected the head of the cluster to answer, got nothing for "
-                f"{SILENT_SECONDS:.0f} s; start it again, and go on by --resume"
+                f"{SILENT_SECONDS:.0f} s; go on by --resume once it does"
             )
         cpus = signs.cpus
         if cpus != self._cpus:

@@ -44,8 +44,7 @@ class Signs:
         """Raise WorkerError once the agent of this machine is gone."""
         if self._agent is not None and hung_up(self._agent.fileno()):
             raise WorkerError(
-                "expected Ray to run on this machine, but its raylet has ended; start Ray again, "
-                "and go on by --resume"
+                "expected Ray to run on this machine, but its raylet has ended; go on by --resume"
             )
 
     def close(self) -> None:
