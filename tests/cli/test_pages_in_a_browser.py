@@ -12,7 +12,7 @@ from pathlib import Path
 import browser as driver
 import pytest
 from boards import showing
-from commands import inside, rows, training
+from commands import fastpong, inside, rows, training
 from waiting import PATIENCE
 
 WIDTHS = (390, 1200)
@@ -39,7 +39,7 @@ def chromium() -> Iterator[driver.Browser]:
 @pytest.fixture(scope="module")
 def report(trained: tuple[Path, str], home: Path) -> Path:
     path = home / "report.html"
-    done = inside("report", trained[0], "-o", path, "--episodes", 2, "--seconds", 1, cwd=home)
+    done = fastpong("report", trained[0], "-o", path, "--episodes", 2, "--seconds", 1, cwd=home)
     assert done.returncode == 0, done
     return path
 
@@ -104,7 +104,7 @@ def test_a_report_of_each_agent(chromium: driver.Browser, agent: str, tmp_path: 
     done = inside("train", *train, *SETTINGS[agent], "--run-dir", "run", cwd=tmp_path)
     assert done.returncode == 0, done
     quick = ("--episodes", 1, "--seconds", 0.5, "--workers", 1)
-    done = inside("report", "run", "-o", "r.html", *quick, cwd=tmp_path)
+    done = fastpong("report", "run", "-o", "r.html", *quick, cwd=tmp_path)
     assert done.returncode == 0, done
     tab = chromium.open((tmp_path / "r.html").as_uri(), 390, 800)
     for words in ("A game", *PARTS, f"{agent} on PongDeterministic-v4"):

@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 
 def written(run: Path, output: Path, *arguments: object) -> Page:
-    done = inside("report", run, "-o", output, *arguments, cwd=output.parent)
+    done = fastpong("report", run, "-o", output, *arguments, cwd=output.parent)
     assert done.returncode == 0, done
     assert done.stderr == ""
     assert re.search(rf"wrote {output}: [\d,]+ kB\n$", done.stdout)
@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_told_and_left_out(
 
 
 def test_the_newest_run_is_the_default(home: Path, trained: tuple[Path, str]) -> None:
-    done = inside("report", "-o", "newest.html", *QUICK, cwd=home)
+    done = fastpong("report", "-o", "newest.html", *QUICK, cwd=home)
     assert done.returncode == 0, done
     assert trained[0].name in (home / "newest.html").read_text()
 
@@ -189,13 +189,13 @@ def test_what_is_refused(
     arguments: tuple[str, ...], expected: str, trained: tuple[Path, str], tmp_path: Path
 ) -> None:
     words = [word.replace("RUN", str(trained[0])) for word in arguments]
-    assert expected in complaint(inside("report", *words, cwd=tmp_path))
+    assert expected in complaint(fastpong("report", *words, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_is_no_output(trained: tuple[Path, str], tmp_path: Path) -> None:
     (tmp_path / "r.html").mkdir()
-    done = inside("report", trained[0], "-o", "r.html", cwd=tmp_path)
+    done = fastpong("report", trained[0], "-o", "r.html", cwd=tmp_path)
     assert "r.html: expected a file to write, got a directory" in complaint(done)
     assert done.stdout == "", "before any work"
 
@@ -203,7 +203,7 @@ def test_a_directory_is_no_output(trained: tuple[Path, str], tmp_path: Path) -> 
 def test_names_that_are_not_utf_8(trained: tuple[Path, str], tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained[0], tmp_path / "a\udcff"))
     (run / "versions.json").write_text('{"fastpong": "\\ud800"}')
-    done = inside("report", run, "-o", "r.html", *QUICK, cwd=tmp_path)
+    done = fastpong("report", run, "-o", "r.html", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done
     assert "karpathy on PongDeterministic-v4" in Page(tmp_path / "r.html").text
 
@@ -264,7 +264,7 @@ def test_evaluations_while_it_trained_and_the_best_weights(tmp_path: Path) -> No
     done = inside("train", *SMALL, *every, cwd=tmp_path)
     assert done.returncode == 0, done
     short = ("--episodes", 1, "--seconds", 0)
-    done = inside("report", "run", "-o", "r.html", *short, cwd=tmp_path)
+    done = fastpong("report", "run", "-o", "r.html", *short, cwd=tmp_path)
     assert re.search(r"^best while it trained, after \d episodes?: mean", done.stdout, re.MULTILINE)
     page, text = Page(tmp_path / "r.html"), (tmp_path / "r.html").read_text()
     assert 'data-name="while it trained"' in text

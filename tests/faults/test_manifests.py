@@ -17,7 +17,7 @@ import fuzz_files
 import numpy as np
 import pytest
 import safetensors.numpy
-from commands import complaint, inside
+from commands import complaint, fastpong, inside
 from fuzz_files import changed, newest_files
 
 import fastpong as package
@@ -113,7 +113,7 @@ def test_all_commands_say_it_alike(run: Path, tmp_path: Path) -> None:
         assert words in done.stderr
         shutil.rmtree(copy.parent)
     report = ["report", "run", "-o", "r.html", "--episodes", "0", "--seconds", "0"]
-    assert inside(*report, cwd=tmp_path).returncode == 0
+    assert fastpong(*report, cwd=tmp_path).returncode == 0
     assert "counters.update: expected 1" in (tmp_path / "r.html").read_text()
     begun = inside("train", "--init-from", newest_files(run)[0], "--episodes", "1", cwd=tmp_path)
     assert "counters.update: expected 1, that is task 3 / 2, got 7" in complaint(begun)
