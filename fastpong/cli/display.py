@@ -83,10 +83,9 @@ def announce(text: str) -> None:
 
     Without output it goes to standard error.
     """
-    before = len(_refused)
     if not say(text):
         warn(text)
-        del _refused[before:]
+        _refused.clear()
 
 
 def warn(text: str) -> None:

@@ -146,8 +146,9 @@ def test_resume_without_a_name_passes_over_runs_that_have_no_checkpoint(
 
 def test_fastpong_alone_shows_its_help(home: Path) -> None:
     done = inside(cwd=home)
-    assert done.returncode == 2
-    assert done.stderr.startswith("Usage: fastpong [OPTIONS] COMMAND")
+    assert done.returncode == (2 if CLICK >= (8, 2) else 0)
+    shown = done.stderr if CLICK >= (8, 2) else done.stdout
+    assert shown.startswith("Usage: fastpong [OPTIONS] COMMAND")
 
 
 def test_eval_greedy_in_another_environment(trained: tuple[Path, str], home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def test_a_run_whose_children_are_stopped_ends_by_one_signal(tmp_path: Path) -> 
         for name, process in running.items():
             process.send_signal(signal.SIGINT)
             printed, errors = process.communicate(timeout=PATIENCE)
+            # On a busy machine a stopped worker may have been told of before the signal came.
+            errors = re.sub("fastpong: warning: a worker has been playing task .*\n", "", errors)
             assert (process.returncode, errors) == (130, "")
             assert f"after episode {len(rows(tmp_path / name))}" in printed
             until(lambda p=process: in_session(p.pid) == [])
