@@ -64,7 +64,7 @@ def test_a_run_goes_on_in_another_cluster(nodes: Nodes, another: Nodes, tmp_path
     ("processes", "reason"),
     [
         (["gcs_server"], "expected the head of the cluster to answer, got nothing for 20 s;"),
-        (["raylet"], "expected Ray to run on this machine, but its raylet has ended; start Ray"),
+        (["raylet"], "expected Ray to run on this machine, but its raylet has ended; go on"),
         (["raylet", "gcs_server"], "expected Ray to run on this machine, but its raylet has ended"),
     ],
 )

@@ -104,7 +104,8 @@ def test_a_machine_like_this_one_is_waited_for(nodes: Nodes, tmp_path: Path) -> 
     command = [sys.executable, "-P", "-c", HOLDS, nodes.address]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        assert holder.stdout is not None
+        assert b"held\n" in holder.stdout  # among what Ray tells of other nodes
         other(nodes, tmp_path)
         differs = pytest.warns(RuntimeWarning, match=r"not used: .*NumPy: 0\.1 there")
         with differs, opened(nodes, tmp_path, workers=1) as pool:
