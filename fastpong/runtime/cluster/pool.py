@@ -295,6 +295,7 @@ class RayPool:
             self._lose(hand, error)
             return
         except errors.RayError as error:  # its weights or its result were lost with a node
+            hand.since = self._lengths.now()
             self._take_back(reference)
             self._again(job, error)
             return
