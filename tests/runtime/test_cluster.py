@@ -37,6 +37,12 @@ def test_names_that_are_none(name: str) -> None:
         Config.build({"pool": name})
 
 
+def test_a_name_of_a_pool_that_has_no_end_is_cut_off() -> None:
+    with pytest.raises(ValueError) as caught:
+        Config.build({"pool": "9" * 5000})
+    assert len(str(caught.value)) < 300
+
+
 def test_endpoints() -> None:
     assert endpoint("h.x-y:6379") == ("h.x-y", 6379)
     assert endpoint("ray://[fe80::1]:10001") == ("fe80::1", 10001)

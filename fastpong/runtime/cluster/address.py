@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from fastpong.printable import brief
+
 LOCAL, OWN_RAY = "local", "ray"
 
 ALL = 1024
@@ -22,8 +24,8 @@ def check_pool(name: str) -> None:
     match = _ADDRESS.fullmatch(name)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise ValueError(
-            f"pool: expected local, ray, HOST:PORT or ray://HOST:PORT, got {name!r}; the first "
-            "address is for a machine of the cluster, the second for one outside"
+            f"pool: expected local, ray, HOST:PORT or ray://HOST:PORT, got {brief(name)}; the "
+            "first address is for a machine of the cluster, the second for one outside"
         )
 
 
