@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastpong.runtime.deadlines import Deadlines, Late
 from fastpong.runtime.launch import checked_method, launch_fork_server
 from fastpong.runtime.process import Supervisor, Worker, WorkerError
-from fastpong.runtime.tasks import PoolState, Task, TaskPool, check_count
+from fastpong.runtime.tasks import PoolState, Task, TaskPool, check_count, check_timeout
 from fastpong.runtime.worker import BROKEN, ERROR, READY, Cargo, work
 
 if TYPE_CHECKING:
@@ -347,8 +347,3 @@ class Pool:
             self._feed(successor)
         except WorkerError as error:
             self._failure = error
-
-
-def check_timeout(timeout: float) -> None:
-    if not timeout >= 0:
-        raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")

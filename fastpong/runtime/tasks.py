@@ -66,3 +66,9 @@ def check_count(name: str, value: object) -> None:
         raise TypeError(f"expected {name} to be an int, got {value!r}")
     if value < 1:
         raise ValueError(f"expected {name} >= 1, got {value}")
+
+
+def check_timeout(timeout: float) -> None:
+    """Raise ValueError for a time to wait that is below 0 or NaN."""
+    if not timeout >= 0:
+        raise ValueError(f"expected timeout >= 0 seconds, got {timeout}")

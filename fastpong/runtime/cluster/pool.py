@@ -24,7 +24,8 @@ from fastpong.runtime.cluster.actor import pickled
 from fastpong.runtime.cluster.connection import Connection
 from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand, Job
 from fastpong.runtime.deadlines import CLUSTER, Lengths
-from fastpong.runtime.pool import PoolState, Task, WorkerError, check_timeout
+from fastpong.runtime.process import WorkerError
+from fastpong.runtime.tasks import PoolState, Task, check_timeout
 from fastpong.runtime.worker import ERROR
 
 if TYPE_CHECKING:
@@ -177,10 +178,8 @@ class RayPool:
         """
         if self.state is not PoolState.CLOSED:
             self.state = PoolState.CLOSED
-            self._queue.clear()
-            self._given.clear()
-            self._done.clear()
-            self._versions.clear()
+            for kept in (self._queue, self._given, self._done, self._versions):
+                kept.clear()
             self._crew.kill()
             self._connection.close()
 
