@@ -126,8 +126,8 @@ class Meter:
 
 
 def clock(seconds: float) -> str:
-    """Write a duration as ``h:mm:ss``."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Write a duration as ``h:mm:ss``, in whole seconds that have passed."""
+    minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
