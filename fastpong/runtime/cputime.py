@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+SHARE = 0.01
+"""Of the time, at most, that a ``CpuMeter`` takes for its readings."""
+
+
+class CpuMeter:
+    """Read the CPU seconds of this process tree, cheaply.
+
+    A reading looks at every thread. That takes 0.1 ms with a few workers, and 7 ms with the daemons
+    of Ray. So the last reading stands for a hundred times as long as it took.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._seconds, self._next = 0.0, clock()
+
+    def seconds(self) -> float:
+        """Return ``cpu_seconds``, of now or of a moment ago."""
+        begin = self._clock()
+        if begin >= self._next:
+            self._seconds = cpu_seconds()
+            end = self._clock()
+            self._next = end + (end - begin) / SHARE
+        return self._seconds
 
 
 def cpu_seconds() -> float:
     """Return CPU seconds of this process and its descendants.
 
     It counts the living, and the dead that their parent waited for. Without /proc it counts this
-    process and its own dead children alone. About 0.1 ms.
+    process and its own dead children alone.
     """
     own = os.times()
     total = own.user + own.system + own.children_user + own.children_system

@@ -26,7 +26,7 @@ from fastpong.agents.plan import Plan
 from fastpong.agents.protocol import Game, Learner, PlannedStage, Result
 from fastpong.arrays import Array
 from fastpong.learning.team import Team
-from fastpong.runtime.cputime import cpu_seconds
+from fastpong.runtime.cputime import CpuMeter
 from fastpong.runtime.pool import Task, TaskPool
 from fastpong.runtime.sharedmem import SharedArrays
 from fastpong.storage.tensors import read_into, shapes_of
@@ -85,7 +85,7 @@ class Trainer:
         self._diagnostics: dict[str, float] = {}
         self._pair: Team | None = None
         self._clock = time.monotonic() - float(self.counters["wall_seconds"])
-        self._cpu_before = float(self.counters["cpu_seconds"])
+        self._cpu, self._cpu_before = CpuMeter(), float(self.counters["cpu_seconds"])
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[EpisodeStats]:
         """Train until ``done``, and yield every episode.
@@ -170,7 +170,7 @@ class Trainer:
             self._update()
         counters["wall_seconds"] = time.monotonic() - self._clock
         # Workers that a signal killed together with their fork server take their share along.
-        used = self._cpu_before + cpu_seconds()
+        used = self._cpu_before + self._cpu.seconds()
         counters["cpu_seconds"] = max(counters["cpu_seconds"], used)
         diagnostics = dict(self._diagnostics)
         if ended:

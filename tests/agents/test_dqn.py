@@ -31,6 +31,7 @@ from fastpong.agents.protocol import Chance
 from fastpong.envs.draws import EVAL, TRAIN
 from fastpong.envs.games import PONG
 from fastpong.envs.variants import VARIANTS, Variant
+from fastpong.runtime.cputime import CpuMeter
 from fastpong.settings.config import Config
 from fastpong.training.evaluation import Player, evaluate
 
@@ -148,9 +149,8 @@ def test_a_rollout_begins_where_the_one_before_ended() -> None:
 
 def test_the_cpu_time_of_workers_that_are_gone_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a signal to all ends workers and fork server while an update is being made."""
-    monkeypatch.setattr(
-        "fastpong.training.trainer.cpu_seconds", iter([5.0, 7.0, 1.0, 2.0, 9.0]).__next__
-    )
+    readings = iter([5.0, 7.0, 1.0, 2.0, 9.0])
+    monkeypatch.setattr(CpuMeter, "seconds", lambda _: next(readings))
     assert train(small(), 4).counters["cpu_seconds"] == 7.0
 
 
