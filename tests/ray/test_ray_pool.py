@@ -116,7 +116,7 @@ class Breaking(RayPool):
     def collect(self, timeout: float) -> Any:
         if all(hand.jobs for hand in self._crew.ready):
             self._reach("playing")
-        if self._given and max(version for version, _ in self._versions.values()) >= 2:
+        if self._given and max(weights.version for weights in self._versions.values()) >= 2:
             self._reach("late")
         return super().collect(timeout)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from waiting import until
 
 pytest.importorskip("ray")
 
+import ray
 from ray_nodes import Nodes, ready
 
 from fastpong.runtime.cluster import alike, crew
@@ -87,7 +89,7 @@ def test_machines_that_differ_take_no_place(nodes: Nodes, tmp_path: Path) -> Non
 HOLDS = """
 import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
-@ray.remote(num_cpus=1)
+@ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)  # on a node that is gone at first
 class Holder:
     def hold(self): return True
 holder = Holder.remote()
@@ -196,6 +198,43 @@ def test_actors_without_a_task_that_die_cost_no_task(nodes: Nodes, tmp_path: Pat
         assert found == (Task(1, 0), pool_players.expected(1, 0.0))
         assert until(lambda: ready(pool) == 3) and pool.restarts == 3
     nodes.want(0)
+
+
+@ray.remote(num_cpus=0)
+class Owner:
+    def put(self) -> list[Any]:
+        return [ray.put({"w": np.ones(1 << 20)})]
+
+
+def without_owner() -> Any:
+    """Return the reference of something that is lost with its owner."""
+    owner = Owner.remote()  # type: ignore[attr-defined]
+    (reference,) = ray.get(owner.put.remote())
+    ray.kill(owner)
+    until(lambda: lost(reference))
+    return reference
+
+
+def lost(reference: Any) -> bool:
+    try:
+        ray.get(reference)
+    except ray.exceptions.ObjectLostError:
+        return True
+    return False
+
+
+def test_weights_that_are_lost_are_not_replaced_by_older_ones(nodes: Nodes, tmp_path: Path) -> None:
+    """An actor has those of the task before."""
+    nodes.want(1)
+    with opened(nodes, tmp_path, workers=1, attempts=2) as pool:
+        pool.submit(Task(1, 0))
+        assert until(lambda: pool.collect(1)) == [(Task(1, 0), pool_players.expected(1, 0.0))]
+        pool.publish(1, {"w": np.ones(1)})
+        pool._versions[0] = dataclasses.replace(pool._versions[0], reference=without_owner())
+        for number in range(2, 5):
+            pool.submit(Task(number, 1))
+        with pytest.raises(WorkerError, match="task 2 was given up: it was lost 2 times, of 2 al"):
+            until(lambda: pool.collect(1))
 
 
 def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:

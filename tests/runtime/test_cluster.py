@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -10,16 +11,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pool_players
 import pytest
 from commands import complaint, fastpong
 from waiting import PATIENCE, until
 
 from fastpong.extras import how_to_install
 from fastpong.runtime.cluster import alike, leftovers
+from fastpong.runtime.cluster.actor import LACKING, RayWorker, pickled
 from fastpong.runtime.cluster.address import ALL, check_pool, endpoint, in_cluster
 from fastpong.runtime.cluster.crew import Crew
 from fastpong.runtime.deadlines import Lengths
 from fastpong.runtime.pool import WorkerError
+from fastpong.runtime.tasks import Task
+from fastpong.runtime.worker import READY
 from fastpong.settings.config import Config, available_cores
 
 
@@ -79,6 +85,19 @@ def test_starting_workers_that_die_within_a_second_are_one_loss() -> None:
     now = 1.0
     with pytest.raises(WorkerError, match="could not start in the cluster"):
         crew._fail_start(RuntimeError("the node is gone"))
+
+
+def test_a_worker_plays_with_the_weights_of_the_task_alone(tmp_path: Path) -> None:
+    """Ray drops a task whose weights are lost, and runs the next, which comes without."""
+    worker, about = RayWorker(), ("pong", "cython", "console")
+    cargo = pickled(pool_players.make_player, (tmp_path,))
+    assert worker.prepare(cargo, about, alike.facts(*about))[:1] == READY
+    message = pickle.dumps(Task(3, 7))
+    assert worker.play(message, 1) == LACKING
+    found = [worker.play(message, 1, {"w": np.ones(1)}), worker.play(message, 1)]
+    assert [pickle.loads(answer[1:]) for answer in found] == [pool_players.expected(3, 1.0)] * 2
+    assert worker.play(message, 2) == LACKING
+    assert len(pool_players.starts(tmp_path, 3)) == 2
 
 
 def test_facts_that_differ() -> None:

@@ -18,12 +18,17 @@ from fastpong.runtime.worker import BROKEN, ERROR, READY, RESULT
 REFUSED = b"F"
 """Kind of the answer of a machine whose results might differ. The others are in ``worker``."""
 
+LACKING = b"L"
+"""Answer to a task whose weights did not come."""
+
 
 class RayWorker:
     """Play tasks on one CPU of a cluster."""
 
     def __init__(self) -> None:
         self._play: Callable[..., object] | None = None
+        self._number = 0
+        self._weights: dict[str, Any] = {}
 
     def prepare(self, cargo: bytes, about: tuple[str, str, str], facts: dict[str, str]) -> bytes:
         """Get ready, unless a fact differs.
@@ -48,11 +53,19 @@ class RayWorker:
         """Answer, as a sign of life."""
         return READY
 
-    def play(self, message: bytes, weights: dict[str, Any]) -> bytes:
-        """Play a pickled task with the weights of its version."""
+    def play(self, message: bytes, number: int, weights: dict[str, Any] | None = None) -> bytes:
+        """Play a pickled task with the weights of that number.
+
+        weights : they, unless the task before had the same. Ray drops a task whose weights it
+                  cannot fetch, and then the next one comes without
+        """
+        if weights is not None:
+            self._number, self._weights = number, weights
+        if number != self._number:
+            return LACKING
         try:
             assert self._play is not None
-            result = self._play(pickle.loads(message), weights)
+            result = self._play(pickle.loads(message), self._weights)
             return RESULT + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
         except BaseException:
             return ERROR + self._traceback()

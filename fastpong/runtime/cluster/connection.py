@@ -33,9 +33,13 @@ CONNECT_SECONDS = 5.0
 STARTS = 3
 """Of a Ray of our own. It gives itself half a minute, which a busy machine may exceed."""
 
-_RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_RECONNECT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}
 """Seconds after which Ray ends a process whose cluster's head is gone. A learner may take longer
 than the usual 60 for an update, and ends by itself: see ``signs``."""
+
+_INLINE = {"RAY_max_direct_call_object_size": "1000000"}
+"""Bytes up to which a result travels in the answer itself, and not by way of the object store.
+Ray's 100,000 are less than an episode."""
 
 _STORE_BYTES = 512 * 2**20
 
@@ -53,7 +57,7 @@ class Connection:
 
     def __init__(self, pool: str, cpus: int = 1) -> None:
         self._before: dict[str, str | None] = {}
-        self._set_environment({_RECONNECT: os.environ.get(_RECONNECT, "600")})  # read by the import
+        self._set_environment(_unless_set(_RECONNECT | _INLINE))  # the import reads them
         try:
             self.ray = _import_ray(pool)
         finally:
@@ -91,6 +95,7 @@ class Connection:
         home = str(Path(fastpong.__file__).parents[1])  # of a checkout, no path has it
         self._set_environment(
             {
+                **_unless_set(_INLINE),
                 "RAY_AUTH_TOKEN": _token(),
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "PYTHONSAFEPATH": "1",
@@ -172,6 +177,11 @@ class Connection:
         with _own_handlers():
             self._end()
         self._restore_environment()
+
+
+def _unless_set(settings: dict[str, str]) -> dict[str, str]:
+    """Return settings of Ray, with the environment's values for those that it has."""
+    return {name: os.environ.get(name, value) for name, value in settings.items()}
 
 
 @cache

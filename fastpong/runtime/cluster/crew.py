@@ -31,24 +31,38 @@ PATIENCE_SECONDS = 120.0
 class Hand:
     """Hold an actor.
 
-    jobs   : references of the tasks given to it, in order
-    since  : the time when it began the first of them, or what it does in ``Crew.starting``
-    placed : whether it has its CPU
-    known  : whether it was ready once
+    jobs    : references of the tasks given to it, in order
+    since   : the time when it began the first of them, or what it does in ``Crew.starting``
+    placed  : whether it has its CPU
+    known   : whether it was ready once
+    weights : number of those that it got last
     """
 
     actor: Any
     placed: bool = False
     known: bool = False
+    weights: int = 0
     jobs: list[Any] = field(default_factory=list)
     since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Hold a version of the weights.
+
+    number    : of all that were published, from 1
+    reference : to the object store
+    """
+
+    version: int
+    number: int
+    reference: Any = None
 
 
 @dataclass(eq=False)
 class Job:
     """Hold a task.
 
-    weights : reference of its version
     failed  : times that it was lost
     since   : the time when it was given out last
     holders : actors that have it
@@ -56,7 +70,7 @@ class Job:
 
     task: Task
     message: bytes
-    weights: Any
+    weights: Weights
     failed: int = 0
     since: float = 0.0
     done: bool = False

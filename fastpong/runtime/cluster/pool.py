@@ -1,6 +1,7 @@
 """The task pool on Ray: the promises of the local one, on many machines.
 
-A. Weights are put into Ray's object store once a version. Each node fetches them once.
+A. Weights are put into Ray's object store once a version. Each node fetches them once, and an
+   actor gets them with the first of its tasks that needs them. It keeps them for the next ones.
 B. An actor has two tasks at most, the second only while there are enough for all. So it plays while
    a result travels, and no task waits behind another while somebody is idle.
 C. A task is plain, idempotent data. One whose actor died, or whose result was lost, is given out
@@ -20,9 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from fastpong.runtime.cluster import alike
-from fastpong.runtime.cluster.actor import pickled
+from fastpong.runtime.cluster.actor import LACKING, pickled
 from fastpong.runtime.cluster.connection import Connection
-from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand, Job
+from fastpong.runtime.cluster.crew import LOOK_SECONDS, Crew, Hand, Job, Weights
 from fastpong.runtime.deadlines import CLUSTER, Lengths
 from fastpong.runtime.process import WorkerError
 from fastpong.runtime.tasks import PoolState, Task, check_timeout
@@ -66,7 +67,8 @@ class RayPool:
     ) -> None:
         cargo = pickled(make_player, arguments)
         self._weights, self._attempts = weights, attempts
-        self._versions: dict[int, tuple[int, Any]] = {}  # slot -> version published there
+        self._published = 0
+        self._versions: dict[int, Weights] = {}  # by slot
         self._queue: deque[Job] = deque()
         self._given: dict[Any, tuple[Hand, Job]] = {}
         self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
@@ -105,9 +107,11 @@ class RayPool:
         self._require_open()
         slot = version % self._weights.slots
         self._weights.write(slot, arrays)
-        self._versions[slot] = version, None
+        self._published += 1
+        self._versions[slot] = Weights(version, self._published)
         with self._connected():
-            self._versions[slot] = version, self._connection.put(self._weights.slot(slot))
+            reference = self._connection.put(self._weights.slot(slot))
+            self._versions[slot] = Weights(version, self._published, reference)
 
     def submit(self, task: Task) -> None:
         """Queue a task.
@@ -118,15 +122,15 @@ class RayPool:
         of pickling it.
         """
         self._require_open()
-        version, reference = self._versions.get(task.version % self._weights.slots, (None, None))
-        if version != task.version:
-            published = sorted(version for version, _ in self._versions.values())
+        weights = self._versions.get(task.version % self._weights.slots)
+        if weights is None or weights.version != task.version:
+            published = sorted(weights.version for weights in self._versions.values())
             raise ValueError(
                 f"expected task {task.number} to use a published version, one of {published}, "
                 f"got {task.version}; publish it first"
             )
         message = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
-        self._queue.append(Job(task, message, reference))
+        self._queue.append(Job(task, message, weights))
         if self._failure is None:
             with self._connected():
                 self._feed()
@@ -197,10 +201,14 @@ class RayPool:
     def _connected(self) -> Iterator[None]:
         """Keep the first error of the cluster for ``collect``, which alone raises it."""
         try:
-            yield
+            try:
+                yield
+            except OSError:  # a raylet that ends hangs up first
+                self._connection.signs.require_agent()
+                raise
         except WorkerError as error:
             self._failure = self._failure or error
-        except (ConnectionError, self._ray.exceptions.RayError) as error:
+        except (OSError, self._ray.exceptions.RayError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self._failure = self._failure or WorkerError(
                 f"the cluster does not serve any more: {reason[0]}; go on by --resume"
@@ -215,7 +223,10 @@ class RayPool:
             self._give(next(iter(single)), self._queue.popleft())
 
     def _give(self, hand: Hand, job: Job) -> None:
-        reference = hand.actor.play.remote(job.message, job.weights)
+        number = job.weights.number
+        sent = [] if hand.weights == number else [job.weights.reference]
+        reference = hand.actor.play.remote(job.message, number, *sent)
+        hand.weights = number
         job.since = self._lengths.now()
         job.holders.append(hand)
         self._given[reference] = hand, job
@@ -290,13 +301,11 @@ class RayPool:
             answer: bytes = self._ray.get(reference, timeout=GET_SECONDS)
         except errors.GetTimeoutError:
             return
-        except errors.RayActorError as error:
+        except errors.RayError as error:  # it died, or its weights or its result were lost
             self._lose(hand, error)
             return
-        except errors.RayError as error:  # its weights or its result were lost with a node
-            hand.since = self._lengths.now()
-            self._take_back(reference)
-            self._again(job, error)
+        if answer == LACKING:
+            self._lose(hand, LookupError("its weights did not come"))
             return
         now = self._lengths.now()
         self._lengths.add(now - hand.since)
