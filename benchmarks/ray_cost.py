@@ -1,6 +1,6 @@
 """What `--pool ray` costs on one machine, written to docs/design/ray.md.
 
-    python benchmarks/ray_cost.py                     karpathy, four pairs of runs, four minutes
+    python benchmarks/ray_cost.py                     four pairs of runs of four recipes, 15 minutes
     python benchmarks/ray_cost.py pong --pairs 3 --no-write
 
 Steps a second on Ray and on the local pool, in turn, each with a worker for each core. Starting Ray
@@ -16,7 +16,7 @@ import csv
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ SKIPPED = 0.2
 PAGE = ROOT / "docs" / "design" / "ray.md"
 BEGIN, END = "<!-- written by benchmarks/ray_cost.py -->", "<!-- end -->"
 POOLS = ("local", "ray")
+STEPS = {"karpathy": 2_000_000, "keras": 400_000, "pong": 700_000, "pong-sticky": 300_000}
+"""Of a run, by recipe: about 20 seconds."""
 UPDATES = 8
 """Of which the costs of a task are taken."""
 
@@ -73,74 +75,75 @@ def loopback() -> int:
     return next(int(line.split(":")[1].split()[8]) for line in lines if line.strip()[:3] == "lo:")
 
 
-def rows_of(
-    rates: Mapping[str, Sequence[float]], runs: Runs, ray: scale.RayCosts, costs: scale.Costs
-) -> list[list[str]]:
-    """Return the lines of the table."""
-    ratio = quartiles(ratios(rates["ray"], rates["local"]))
+NAMES = [
+    *(f"steps/s, `--pool {pool}`" for pool in POOLS),
+    "Ray over local",
+    "round trip of a task that plays nothing, its result as large as the agent's, ms",
+    "of it CPU time of the driver, ms",
+    "new weights into the object store, ms",
+    "bytes a step, tasks and results",
+    "bytes a step, weights for each node",
+    "bytes a step on the loopback interface",
+]
+"""Of the table's lines."""
+
+
+def compare(recipe: str, pairs: int, steps: int) -> list[str]:
+    """Return a column of the table."""
+    runs = Runs()
+    rates = alternate(
+        {pool: lambda pool=pool: step_rate(recipe, steps, pool, runs) for pool in POOLS}, pairs
+    )
+    if len(runs.ends) != 1:
+        raise SystemExit(f"{recipe}: the pools came to different weights")
+    costs = scale.measure(recipe, {}, scale.WARM.get(recipe, 1), UPDATES)
+    ray = scale.measure_ray(costs)
     return [
-        *([f"steps/s, `--pool {pool}`", *_spread(rates[pool], ",.0f")] for pool in POOLS),
-        ["Ray over local", f"{ratio[1]:.3f}", f"{ratio[0]:.3f} to {ratio[2]:.3f}"],
-        [
-            "round trip of a task that plays nothing, its result as large as the agent's, ms",
-            f"{1e3 * ray.trip:.2f}",
-            "",
-        ],
-        ["of it CPU time of the driver, ms", f"{1e3 * ray.task:.2f}", ""],
-        ["new weights into the object store, ms", f"{1e3 * ray.publish:.2f}", ""],
-        ["bytes a step, tasks and results", f"{costs.bytes_per_step:.0f}", ""],
-        ["bytes a step, weights for each node", f"{costs.weights_per_step:.0f}", ""],
-        [
-            "bytes a step on the loopback interface, which large results do not take",
-            *_spread(runs.wire["ray"], ".0f"),
-        ],
+        *(spread(rates[pool], ",.0f") for pool in POOLS),
+        spread(ratios(rates["ray"], rates["local"]), ".3f"),
+        *(f"{1e3 * seconds:.2f}" for seconds in (ray.trip, ray.task, ray.publish)),
+        *(f"{size:.0f}" for size in (costs.bytes_per_step, costs.weights_per_step)),
+        spread(runs.wire["ray"], ".0f"),
     ]
 
 
-def _spread(values: Sequence[float], form: str) -> list[str]:
+def spread(values: Sequence[float], form: str) -> str:
+    """Return the median and quartiles."""
     low, middle, high = (format(value, form) for value in quartiles(values))
-    return [middle, f"{low} to {high}"]
+    return f"{middle} ({low} to {high})"
 
 
-def write(recipe: str, pairs: int, steps: int, rows: list[list[str]]) -> None:
+def write(lines: list[str], pairs: int) -> None:
     """Replace the table on the page."""
-    about = environment()
     text = PAGE.read_text()
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{PAGE}: expected the marks {BEGIN} and {END}, found none")
+    machine, day = environment()["CPU"], f"{datetime.now(UTC):%Y-%m-%d}"
     caption = (
-        f"Recipe `{recipe}`, {pairs} pairs of runs of {steps:,} steps, {about['CPU']}, "
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}. Medians, and quartiles."
+        f"{pairs} pairs of runs of each recipe, {machine}, {day}, commit {commit()}. "
+        "Medians and quartiles."
     )
-    lines = [begin, "", *table(["", "median", "quartiles"], rows), "", caption, "", end]
-    PAGE.write_text(before + "\n".join(lines) + after)
+    PAGE.write_text(before + "\n".join([begin, "", *lines, "", caption, "", end]) + after)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipe", nargs="?", default="karpathy")
+    parser.add_argument("recipes", nargs="*", help=f"default: {' '.join(STEPS)}")
     parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, help="of a run")
     parser.add_argument("--no-write", action="store_true", help="print the table only")
     asked = parser.parse_args()
-    runs = Runs()
-    rates = alternate(
-        {
-            pool: lambda pool=pool: step_rate(asked.recipe, asked.steps, pool, runs)
-            for pool in POOLS
-        },
-        asked.pairs,
-    )
-    if len(runs.ends) != 1:
-        raise SystemExit("the pools came to different weights")
-    warm = scale.WARM.get(asked.recipe, 1)
-    costs = scale.measure(asked.recipe, {}, warm, UPDATES)
-    rows = rows_of(rates, runs, scale.measure_ray(costs), costs)
-    print("\n".join(table(["", "median", "quartiles"], rows)))
+    recipes = asked.recipes or list(STEPS)
+    columns = [
+        compare(name, asked.pairs, asked.steps or STEPS.get(name, 500_000)) for name in recipes
+    ]
+    rows = [list(row) for row in zip(NAMES, *columns, strict=True)]
+    lines = table(["", *(f"`{name}`" for name in recipes)], rows)
+    print("\n".join(lines))
     if not asked.no_write:
-        write(asked.recipe, asked.pairs, asked.steps, rows)
+        write(lines, asked.pairs)
 
 
 if __name__ == "__main__":

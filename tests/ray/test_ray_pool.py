@@ -114,7 +114,7 @@ class Breaking(RayPool):
         super().publish(version, arrays)
 
     def collect(self, timeout: float) -> Any:
-        if all(hand.jobs for hand in self._crew.ready):
+        if all(hand.calls for hand in self._crew.ready):
             self._reach("playing")
         if self._given and max(weights.version for weights in self._versions.values()) >= 2:
             self._reach("late")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -201,26 +202,8 @@ def test_actors_without_a_task_that_die_cost_no_task(nodes: Nodes, tmp_path: Pat
 
 
 @ray.remote(num_cpus=0)
-class Owner:
-    def put(self) -> list[Any]:
-        return [ray.put({"w": np.ones(1 << 20)})]
-
-
-def without_owner() -> Any:
-    """Return the reference of something that is lost with its owner."""
-    owner = Owner.remote()  # type: ignore[attr-defined]
-    (reference,) = ray.get(owner.put.remote())
-    ray.kill(owner)
-    until(lambda: lost(reference))
-    return reference
-
-
-def lost(reference: Any) -> bool:
-    try:
-        ray.get(reference)
-    except ray.exceptions.ObjectLostError:
-        return True
-    return False
+def without_result() -> None:
+    raise LookupError("the weights are lost")
 
 
 def test_weights_that_are_lost_are_not_replaced_by_older_ones(nodes: Nodes, tmp_path: Path) -> None:
@@ -230,11 +213,48 @@ def test_weights_that_are_lost_are_not_replaced_by_older_ones(nodes: Nodes, tmp_
         pool.submit(Task(1, 0))
         assert until(lambda: pool.collect(1)) == [(Task(1, 0), pool_players.expected(1, 0.0))]
         pool.publish(1, {"w": np.ones(1)})
-        pool._versions[0] = dataclasses.replace(pool._versions[0], reference=without_owner())
+        pool._versions[0] = dataclasses.replace(
+            pool._versions[0], reference=without_result.remote()
+        )
         for number in range(2, 5):
             pool.submit(Task(number, 1))
         with pytest.raises(WorkerError, match="task 2 was given up: it was lost 2 times, of 2 al"):
             until(lambda: pool.collect(1))
+
+
+def played(pool: RayPool, numbers: range) -> set[Any]:
+    """Play tasks, and return their calls."""
+    found: dict[int, float] = {}
+    calls: set[Any] = set()
+    for number in numbers:
+        pool.submit(Task(number, 0))
+    while len(found) < len(numbers):
+        calls |= {*pool._given}
+        found |= {task.number: result for task, result in until(lambda: pool.collect(1))}
+    assert found == {number: pool_players.expected(number, 0.0) for number in numbers}
+    return calls
+
+
+def test_short_tasks_share_calls(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.want(1)
+    with opened(nodes, tmp_path, workers=1) as pool:
+        played(pool, range(40))  # then they are known to be short
+        assert len(played(pool, range(40, 140))) < 50
+
+
+def test_a_task_that_kills_its_actor_takes_no_other_along_twice(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    nodes.want(1)
+    with opened(nodes, tmp_path, workers=1, attempts=2) as pool:
+        played(pool, range(40))  # then they are known to be short
+        killer = Task(105, 0, ("die", signal.SIGKILL))
+        for number in range(100, 110):
+            pool.submit(killer if number == killer.number else Task(number, 0))
+        with pytest.raises(
+            WorkerError, match="task 105 was given up: it was lost 2 times, of 2 al"
+        ):
+            until(lambda: pool.collect(1) and False)
 
 
 def test_what_a_player_raises(nodes: Nodes, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ REFUSED = b"F"
 """Kind of the answer of a machine whose results might differ. The others are in ``worker``."""
 
 LACKING = b"L"
-"""Answer to a task whose weights did not come."""
+"""Answer to tasks whose weights did not come."""
 
 
 class RayWorker:
@@ -53,8 +54,10 @@ class RayWorker:
         """Answer, as a sign of life."""
         return READY
 
-    def play(self, message: bytes, number: int, weights: dict[str, Any] | None = None) -> bytes:
-        """Play a pickled task with the weights of that number.
+    def play(
+        self, messages: list[bytes], number: int, weights: dict[str, Any] | None = None
+    ) -> tuple[float, list[bytes]]:
+        """Play pickled tasks with the weights of that number, and return seconds and answers.
 
         weights : they, unless the task before had the same. Ray drops a task whose weights it
                   cannot fetch, and then the next one comes without
@@ -62,7 +65,12 @@ class RayWorker:
         if weights is not None:
             self._number, self._weights = number, weights
         if number != self._number:
-            return LACKING
+            return 0.0, [LACKING]
+        begin = time.perf_counter()
+        answers = [self._answer(message) for message in messages]
+        return time.perf_counter() - begin, answers
+
+    def _answer(self, message: bytes) -> bytes:
         try:
             assert self._play is not None
             result = self._play(pickle.loads(message), self._weights)

@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 120.0
 class Hand:
     """Hold an actor.
 
-    jobs    : references of the tasks given to it, in order
+    calls   : references of what is asked of it, in order
     since   : the time when it began the first of them, or what it does in ``Crew.starting``
     placed  : whether it has its CPU
     known   : whether it was ready once
@@ -42,7 +42,7 @@ class Hand:
     placed: bool = False
     known: bool = False
     weights: int = 0
-    jobs: list[Any] = field(default_factory=list)
+    calls: list[Any] = field(default_factory=list)
     since: float = 0.0
 
 
@@ -75,6 +75,10 @@ class Job:
     since: float = 0.0
     done: bool = False
     holders: list[Hand] = field(default_factory=list)
+
+    def fits(self, first: Job) -> bool:
+        """Return whether it may follow in a call."""
+        return self.weights is first.weights and not self.failed
 
 
 class Crew:

@@ -2,8 +2,9 @@
 
 A. Weights are put into Ray's object store once a version. Each node fetches them once, and an
    actor gets them with the first of its tasks that needs them. It keeps them for the next ones.
-B. An actor has two tasks at most, the second only while there are enough for all. So it plays while
-   a result travels, and no task waits behind another while somebody is idle.
+B. An actor has two calls at most, the second only while there are enough tasks for all. So it plays
+   while a result travels, and no task waits behind another while somebody is idle. Short tasks
+   share a call, as many as each actor would get of the queue (guided self-scheduling).
 C. A task is plain, idempotent data. One whose actor died, or whose result was lost, is given out
    again. One that is overdue is given to a second actor, and the first result counts. Results come
    in any order, each once.
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 GET_SECONDS = 5.0
 """For a result that is ready but does not come: its node may have gone meanwhile."""
+
+CALL_SECONDS = 0.1
+"""Of tasks that share a call, at most. A call costs Ray up to 2 ms of CPU time."""
 
 
 class RayPool:
@@ -70,12 +74,13 @@ class RayPool:
         self._published = 0
         self._versions: dict[int, Weights] = {}  # by slot
         self._queue: deque[Job] = deque()
-        self._given: dict[Any, tuple[Hand, Job]] = {}
-        self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 tasks
+        self._given: dict[Any, tuple[Hand, list[Job]]] = {}  # by the reference of the call
+        self._loads: tuple[dict[Hand, None], dict[Hand, None]] = ({}, {})  # with 0 and 1 calls
         self._done: list[tuple[Task, Any]] = []
         self._failure: WorkerError | None = None
         self._lengths = Lengths(CLUSTER, task_timeout)
         self._next_look = 0.0
+        self._seconds = CALL_SECONDS  # of a task lately, as its actor measured it
         self.state = PoolState.OPEN
         self._connection = Connection(address, workers)
         self._ray = self._connection.ray
@@ -215,30 +220,44 @@ class RayPool:
             )
 
     def _feed(self) -> None:
-        """Give tasks to idle actors, and second ones while there are enough for all."""
+        """Give tasks to idle actors, and second calls while there are enough for all."""
         idle, single = self._loads
         while self._queue and idle:
-            self._give(next(iter(idle)), self._queue.popleft())
+            self._give(next(iter(idle)), self._take())
         while single and len(self._queue) >= len(self._crew.ready):
-            self._give(next(iter(single)), self._queue.popleft())
+            self._give(next(iter(single)), self._take())
 
-    def _give(self, hand: Hand, job: Job) -> None:
-        number = job.weights.number
-        sent = [] if hand.weights == number else [job.weights.reference]
-        reference = hand.actor.play.remote(job.message, number, *sent)
-        hand.weights = number
-        job.since = self._lengths.now()
-        job.holders.append(hand)
-        self._given[reference] = hand, job
-        if not hand.jobs:
-            hand.since = job.since
-        hand.jobs.append(reference)
+    def _take(self) -> list[Job]:
+        """Take what fits into a call from the queue, at most an equal share.
+
+        What was lost before goes alone: a task that kills its actor takes no other along twice.
+        """
+        first, share = self._queue[0], len(self._queue) / len(self._crew.ready)
+        most = 1 if first.failed else int(min(share, CALL_SECONDS / self._seconds))
+        jobs = [self._queue.popleft()]
+        while len(jobs) < most and self._queue[0].fits(first):
+            jobs.append(self._queue.popleft())
+        return jobs
+
+    def _give(self, hand: Hand, jobs: list[Job]) -> None:
+        weights = jobs[0].weights
+        sent = [] if hand.weights == weights.number else [weights.reference]
+        messages = [job.message for job in jobs]
+        reference = hand.actor.play.remote(messages, weights.number, *sent)
+        hand.weights = weights.number
+        self._given[reference] = hand, jobs
+        for job in jobs:
+            job.since = self._lengths.now()
+            job.holders.append(hand)
+        if not hand.calls:
+            hand.since = jobs[0].since
+        hand.calls.append(reference)
         self._sort(hand)
 
     def _sort(self, hand: Hand) -> None:
-        """Put an actor among those with as many tasks."""
-        for tasks, those in enumerate(self._loads):
-            if len(hand.jobs) == tasks and hand in self._crew.ready:
+        """Put an actor among those with as many calls."""
+        for calls, those in enumerate(self._loads):
+            if len(hand.calls) == calls and hand in self._crew.ready:
                 those[hand] = None
             else:
                 those.pop(hand, None)
@@ -277,16 +296,17 @@ class RayPool:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        for hand in [hand for hand in self._crew.ready if hand.jobs]:
+        for hand in [hand for hand in self._crew.ready if hand.calls]:
             self._give_up(hand, now - hand.since)
         late = now - self._lengths.allowed()[0]
-        for _, job in list(self._given.values()):
-            if idle and not job.done and job.since < late:
-                self._give(next(iter(idle)), job)
+        for _, jobs in list(self._given.values()):
+            for job in jobs:
+                if idle and not job.done and job.since < late:
+                    self._give(next(iter(idle)), [job])
 
     def _give_up(self, hand: Hand, seconds: float) -> None:
         """Replace an actor whose first task is over."""
-        _, job = self._given[hand.jobs[0]]
+        _, (job, *_) = self._given[hand.calls[0]]
         if seconds < self._lengths.allowed(job.failed)[1]:
             return
         gone = f"playing task {job.task.number} for {seconds:.0f} s without an answer"
@@ -294,36 +314,39 @@ class RayPool:
         self._lose(hand, TimeoutError(f"no answer in {seconds:.0f} s"))
 
     def _receive(self, reference: Any) -> None:
-        """Take a task's answer, or that there is none."""
-        hand, job = self._given[reference]
+        """Take a call's answers, or that there are none."""
+        hand, jobs = self._given[reference]
         errors = self._ray.exceptions
         try:
-            answer: bytes = self._ray.get(reference, timeout=GET_SECONDS)
+            seconds, answers = self._ray.get(reference, timeout=GET_SECONDS)
         except errors.GetTimeoutError:
             return
         except errors.RayError as error:  # it died, or its weights or its result were lost
             self._lose(hand, error)
             return
-        if answer == LACKING:
+        if answers == [LACKING]:
             self._lose(hand, LookupError("its weights did not come"))
             return
         now = self._lengths.now()
-        self._lengths.add(now - hand.since)
+        self._lengths.add((now - hand.since) / len(jobs))
+        self._seconds += (seconds / len(jobs) - self._seconds) / 8
         hand.since = now
         self._take_back(reference)
-        if not job.done:
-            job.done = True
-            self._finish(job.task, answer)
+        for job, answer in zip(jobs, answers, strict=True):
+            if not job.done:
+                job.done = True
+                self._finish(job.task, answer)
 
-    def _take_back(self, reference: Any) -> Job:
-        hand, job = self._given.pop(reference)
-        hand.jobs.remove(reference)
-        job.holders.remove(hand)
+    def _take_back(self, reference: Any) -> list[Job]:
+        hand, jobs = self._given.pop(reference)
+        hand.calls.remove(reference)
+        for job in jobs:
+            job.holders.remove(hand)
         self._sort(hand)
-        return job
+        return jobs
 
     def _lose(self, hand: Hand, error: Exception) -> None:
-        """Give out again what an actor had that is lost. Only its first task is to blame.
+        """Give out again what an actor had that is lost. Only its first call is to blame.
 
         Its node may have gone with others, which have no task that would tell.
         """
@@ -331,9 +354,10 @@ class RayPool:
         for idle in list(self._loads[0]):
             self._crew.doubt(idle)
             self._sort(idle)
-        jobs = [self._take_back(reference) for reference in list(hand.jobs)]
-        for job in reversed(jobs):
-            self._again(job, error, blamed=job is jobs[0])
+        calls = [self._take_back(reference) for reference in list(hand.calls)]
+        for jobs in reversed(calls):
+            for job in reversed(jobs):
+                self._again(job, error, blamed=jobs is calls[0])
 
     def _again(self, job: Job, error: Exception, blamed: bool = True) -> None:
         if job.done:
