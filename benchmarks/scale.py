@@ -7,7 +7,7 @@ Costs are CPU seconds of one thread: a task's play, the learner's share of a tas
 Costs of Ray are those of tasks of the same size that play nothing (``--ray`` measures them, else
 those below are taken). Then driver and workers are simulated as ``runtime.cluster.pool`` has them:
 the driver does one thing at a time, tasks are given to idle workers first, and to others while
-there are enough for all.
+there are enough for all. Each task is a call here. In the pool short ones share calls.
 """
 
 from __future__ import annotations

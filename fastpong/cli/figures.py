@@ -126,7 +126,7 @@ class Meter:
 
 
 def clock(seconds: float) -> str:
-    """Write a duration as ``h:mm:ss``, in whole seconds that have passed."""
+    """Write a duration in whole seconds, as ``h:mm:ss``."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 

@@ -5,6 +5,7 @@ Rich is imported only where it is drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -139,7 +140,7 @@ class Progress:
         left, rate = heading.episodes - self.episodes, rates.episodes
         if heading.total_timesteps is not None:
             left, rate = heading.total_timesteps - self.steps, rates.steps
-        return f"{text}  left {clock(max(0, left) / rate) if rate else '-:--:--'}"
+        return f"{text}  left {clock(math.ceil(max(0, left) / rate)) if rate else '-:--:--'}"
 
     def rows(self) -> Iterator[Row]:
         """Return the lines of figures. That of the mean is the second one."""

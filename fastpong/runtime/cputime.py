@@ -14,6 +14,9 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 SHARE = 0.01
 """Of the time, at most, that a ``CpuMeter`` takes for its readings."""
 
+STALE_SECONDS = 5.0
+"""That a reading may stand for: the process may have been stopped during it."""
+
 
 class CpuMeter:
     """Read the CPU seconds of this process tree, cheaply.
@@ -32,7 +35,7 @@ class CpuMeter:
         if begin >= self._next:
             self._seconds = cpu_seconds()
             end = self._clock()
-            self._next = end + (end - begin) / SHARE
+            self._next = end + min((end - begin) / SHARE, STALE_SECONDS)
         return self._seconds
 
 

@@ -93,10 +93,11 @@ def test_a_worker_plays_with_the_weights_of_the_task_alone(tmp_path: Path) -> No
     cargo = pickled(pool_players.make_player, (tmp_path,))
     assert worker.prepare(cargo, about, alike.facts(*about))[:1] == READY
     message = pickle.dumps(Task(3, 7))
-    assert worker.play([message], 1) == [LACKING]
-    found = [*worker.play([message], 1, {"w": np.ones(1)}), *worker.play([message] * 2, 1)]
+    assert worker.play([message], 1)[1] == [LACKING]
+    calls = worker.play([message], 1, {"w": np.ones(1)}), worker.play([message] * 2, 1)
+    found = [answer for _, answers in calls for answer in answers]
     assert [pickle.loads(answer[1:]) for answer in found] == [pool_players.expected(3, 1.0)] * 3
-    assert worker.play([message], 2) == [LACKING]
+    assert worker.play([message], 2)[1] == [LACKING]
     assert len(pool_players.starts(tmp_path, 3)) == 3
 
 

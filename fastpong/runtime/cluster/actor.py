@@ -57,10 +57,11 @@ class RayWorker:
     def play(
         self, messages: list[bytes], number: int, weights: dict[str, Any] | None = None
     ) -> tuple[float, list[bytes]]:
-        """Play pickled tasks with the weights of that number, and return seconds and answers.
+        """Play pickled tasks, and return seconds and answers.
 
-        weights : they, unless the task before had the same. Ray drops a task whose weights it
-                  cannot fetch, and then the next one comes without
+        number  : of the weights
+        weights : those, unless the call before had them. Ray drops a call whose weights it cannot
+                  fetch, and runs the next one, which has none
         """
         if weights is not None:
             self._number, self._weights = number, weights

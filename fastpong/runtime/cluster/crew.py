@@ -185,14 +185,14 @@ class Crew:
         hand = self.starting.pop(reference)
         try:
             answer: bytes = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as error:
+        except self._ray.exceptions.RayError as error:
             if hand.known:
                 self.lose(hand)
-            else:
+            elif isinstance(error, self._ray.exceptions.RayActorError):
                 self._fail_start(error)
+            else:
+                raise WorkerError(f"a worker could not start in the cluster: {error}") from error
             return None
-        except self._ray.exceptions.RayError as error:
-            raise WorkerError(f"a worker could not start in the cluster: {error}") from error
         if answer[:1] == BROKEN:
             raise WorkerError(f"a worker could not start {answer[1:].decode()}")
         if not hand.placed:

@@ -3,8 +3,9 @@
 A. Weights are put into Ray's object store once a version. Each node fetches them once, and an
    actor gets them with the first of its tasks that needs them. It keeps them for the next ones.
 B. An actor has two calls at most, the second only while there are enough tasks for all. So it plays
-   while a result travels, and no task waits behind another while somebody is idle. Short tasks
-   share a call, as many as each actor would get of the queue (guided self-scheduling).
+   while a result travels, and no call waits behind another while somebody is idle. Tasks that take
+   ``CALL_SECONDS`` together share a call, at most an equal share of the queue (guided
+   self-scheduling).
 C. A task is plain, idempotent data. One whose actor died, or whose result was lost, is given out
    again. One that is overdue is given to a second actor, and the first result counts. Results come
    in any order, each once.
@@ -50,8 +51,8 @@ class RayPool:
     workers  : actors at most. There are never more than CPUs
     about    : the game's ROM, the backend and the emulator, for ``alike.facts``
     attempts : times that one task, or a start, may be lost
-    task_timeout : seconds after which an actor without an answer is replaced, None for twenty times
-                   the longest of the last tasks
+    task_timeout : seconds for each task of a call, after which an actor without an answer is
+                   replaced, None for twenty times the longest of the last tasks
 
     Waits for the connection, not for workers. Not thread-safe. Raises TypeError for arguments that
     cannot be pickled, WorkerError as ``Connection`` does.
@@ -137,8 +138,12 @@ class RayPool:
         message = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
         self._queue.append(Job(task, message, weights))
         if self._failure is None:
-            with self._connected():
-                self._feed()
+            try:
+                with self._connected():
+                    self._feed()
+            except BaseException:
+                self.close()  # a task may be half given
+                raise
 
     def collect(self, timeout: float) -> list[tuple[Task, Any]]:
         """Return finished tasks with their results.
@@ -208,7 +213,7 @@ class RayPool:
         try:
             try:
                 yield
-            except OSError:  # a raylet that ends hangs up first
+            except OSError:  # Ray raises it where the raylet has ended
                 self._connection.signs.require_agent()
                 raise
         except WorkerError as error:
@@ -240,6 +245,7 @@ class RayPool:
         return jobs
 
     def _give(self, hand: Hand, jobs: list[Job]) -> None:
+        self._connection.signs.require_agent()  # Ray puts a large message into the object store
         weights = jobs[0].weights
         sent = [] if hand.weights == weights.number else [weights.reference]
         messages = [job.message for job in jobs]
@@ -301,17 +307,24 @@ class RayPool:
         late = now - self._lengths.allowed()[0]
         for _, jobs in list(self._given.values()):
             for job in jobs:
-                if idle and not job.done and job.since < late:
-                    self._give(next(iter(idle)), [job])
+                if job.done or job.since >= late:
+                    continue
+                if not idle:
+                    self._next_look = now  # look again as soon as one is
+                    return
+                self._give(next(iter(idle)), [job])
 
     def _give_up(self, hand: Hand, seconds: float) -> None:
-        """Replace an actor whose first task is over."""
-        _, (job, *_) = self._given[hand.calls[0]]
-        if seconds < self._lengths.allowed(job.failed)[1]:
+        """Replace an actor whose first call is over."""
+        reference = hand.calls[0]
+        _, jobs = self._given[reference]
+        if seconds < len(jobs) * self._lengths.allowed(jobs[0].failed)[1]:
             return
-        gone = f"playing task {job.task.number} for {seconds:.0f} s without an answer"
+        first, last = jobs[0].task.number, jobs[-1].task.number
+        which = f"task {first}" if first == last else f"tasks {first} to {last}"
+        gone = f"playing {which} for {seconds:.0f} s without an answer"
         warnings.warn(f"a worker has been {gone} and is replaced", RuntimeWarning, 2)
-        self._lose(hand, TimeoutError(f"no answer in {seconds:.0f} s"))
+        self._lose(reference, TimeoutError(f"no answer in {seconds:.0f} s"))
 
     def _receive(self, reference: Any) -> None:
         """Take a call's answers, or that there are none."""
@@ -322,10 +335,13 @@ class RayPool:
         except errors.GetTimeoutError:
             return
         except errors.RayError as error:  # it died, or its weights or its result were lost
-            self._lose(hand, error)
+            died = isinstance(
+                error, errors.RayActorError
+            )  # all of its calls may tell, in any order
+            self._lose(hand.calls[0] if died else reference, error)
             return
         if answers == [LACKING]:
-            self._lose(hand, LookupError("its weights did not come"))
+            self._lose(reference, LookupError("its weights did not come"))
             return
         now = self._lengths.now()
         self._lengths.add((now - hand.since) / len(jobs))
@@ -345,19 +361,19 @@ class RayPool:
         self._sort(hand)
         return jobs
 
-    def _lose(self, hand: Hand, error: Exception) -> None:
-        """Give out again what an actor had that is lost. Only its first call is to blame.
+    def _lose(self, reference: Any, error: Exception) -> None:
+        """Give out again what the actor of a lost call had. Only that call is to blame.
 
         Its node may have gone with others, which have no task that would tell.
         """
+        hand, blamed = self._given[reference]
         self._crew.lose(hand)
         for idle in list(self._loads[0]):
             self._crew.doubt(idle)
             self._sort(idle)
-        calls = [self._take_back(reference) for reference in list(hand.calls)]
-        for jobs in reversed(calls):
+        for jobs in reversed([self._take_back(call) for call in list(hand.calls)]):
             for job in reversed(jobs):
-                self._again(job, error, blamed=jobs is calls[0])
+                self._again(job, error, blamed=jobs is blamed)
 
     def _again(self, job: Job, error: Exception, blamed: bool = True) -> None:
         if job.done:
