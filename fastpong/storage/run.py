@@ -184,11 +184,7 @@ class Run:
         A disk that fails is a warning. Raises RunError for a directory that was removed or
         replaced, ArithmeticError as ``require_finite``.
         """
-        if not self._place.is_there:
-            raise RunError(
-                f"{self.directory}: was removed or replaced while it was trained, and nothing more "
-                "can be saved in it; begin again, or go on with a copy of it"
-            )
+        self._require_place()
         self.require_finite(snapshot.arrays)
         self._metrics.sync()  # so that no row is missing that the checkpoint counts
         fields = {
@@ -202,12 +198,20 @@ class Run:
         try:
             checkpoint.save(_checkpoints(self.directory), episode, snapshot.arrays, fields)
         except OSError as error:
+            self._require_place()  # it may have gone meanwhile
             self.warn(
                 f"{self.directory}: the checkpoint of episode {episode} cannot be saved: "
                 f"{named(error)}; the older ones are intact, training goes on"
             )
             return False
         return True
+
+    def _require_place(self) -> None:
+        if not self._place.is_there:
+            raise RunError(
+                f"{self.directory}: was removed or replaced while it was trained, and nothing more "
+                "can be saved in it; begin again, or go on with a copy of it"
+            )
 
     def require_finite(self, arrays: Arrays) -> None:
         """Raise ArithmeticError for numbers that are not finite: all trained from them is lost."""

@@ -590,3 +590,23 @@ def test_a_lock_that_somebody_removed_ends_no_run(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="removed or replaced while it was trained"):
             run.save(snapshot(2))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_that_goes_away_during_a_save_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not be said that training goes on."""
+    save = runs.checkpoint.save
+
+    def late(*arguments: Any) -> None:
+        (tmp_path / "run").rename(tmp_path / "away")
+        save(*arguments)
+
+    monkeypatch.setattr(runs.checkpoint, "save", late)
+    heard: list[str] = []
+    with (
+        Run.create(tmp_path / "run", config(), warn=heard.append) as run,
+        pytest.raises(RunError, match="run: was removed or replaced while it was trained"),
+    ):
+        run.save(snapshot(1))
+    assert heard == [] and not (tmp_path / "run").exists()
