@@ -96,7 +96,7 @@ class Config:
     )
     pool: str = option(
         LOCAL,
-        "place of the workers: local, ray, or an address of Ray",
+        "place of the workers: local, ray, HOST:PORT or ray://HOST:PORT",
     )
     episodes: int = option(
         8000, "end with the update that reaches so many; more train longer", minimum=1
@@ -136,7 +136,7 @@ class Config:
     )
     task_timeout: float | None = option(
         None,
-        "seconds without a word until a worker is replaced; never: ten times the usual, 20 on Ray",
+        "seconds of a task until its worker is replaced; never: ten times the usual, twenty on Ray",
         above=0,
     )
     stages: tuple[Stage, ...] = ()

@@ -142,14 +142,28 @@ class Run:
                 found, refusals = verified.newest(_checkpoints(directory))
                 config = _resumed_config(directory, overrides or {})
                 past = _past(directory, config, found, refusals, warn)
-                run = cls(directory, config, lock, warn, past)
-                run._note_resumption()
-                return run
+                return cls(directory, config, lock, warn, past)
         except (CheckpointError, ValueError) as error:
             by = written_by(directory)
             raise RunError(f"{directory}: cannot be resumed: {error}{by}") from error
         except OSError as error:
             raise RunError(f"{directory}: cannot be resumed: {named(error)}") from error
+
+    def begin(self) -> None:
+        """Record the settings and versions of a resumption.
+
+        When its workers are there: a run that cannot go on with new settings keeps the old ones.
+        """
+        if self.checkpoint is None:
+            return
+        now: dict[str, object] = {"episode": self.checkpoint.episode} | _versions_of(self.config)
+        history = read_versions(self.directory)  # lost or edited: not worth a run
+        before = history.get("resumed", [])
+        history = {**history, "resumed": [*(before if isinstance(before, list) else []), now]}
+        try:
+            _write_settings(self.directory, self.config, history)
+        except OSError as error:
+            self.warn(f"{self.directory}: {VERSIONS} cannot be updated: {reason(error)}")
 
     def log(self, stats: EpisodeStats) -> None:
         """Log an episode, in metrics.csv and for TensorBoard.
@@ -239,18 +253,6 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _note_resumption(self) -> None:
-        """Record the settings and versions from here on."""
-        assert self.checkpoint is not None
-        now: dict[str, object] = {"episode": self.checkpoint.episode} | _versions_of(self.config)
-        history = read_versions(self.directory)  # lost or edited: not worth a run
-        before = history.get("resumed", [])
-        history = {**history, "resumed": [*(before if isinstance(before, list) else []), now]}
-        try:
-            _write_settings(self.directory, self.config, history)
-        except OSError as error:
-            self.warn(f"{self.directory}: {VERSIONS} cannot be updated: {reason(error)}")
 
 
 def default_directory(config: Config, seed: str | None = None) -> Path:

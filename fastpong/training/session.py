@@ -152,6 +152,7 @@ class Session:
         evaluated : told of every evaluation
         """
         trainer, saved = self._trainer(run)
+        run.begin()
         self._trainer_now = trainer
         keeper = _Keeper(run, trainer, saved)
         keeper.save()

@@ -149,9 +149,11 @@ def test_workers_that_start_are_waited_for(
 
 def test_no_cpu_is_free(nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes.want(0)
-    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 1.0)
-    none = pytest.raises(WorkerError, match="a free CPU in the cluster within 1 s, found none")
-    with opened(nodes, tmp_path, workers=1) as pool, none:
+    monkeypatch.setattr(crew, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(crew, "TELL_SECONDS", 1.0)
+    none = pytest.raises(WorkerError, match="a free CPU in the cluster within 3 s, found none")
+    waits = pytest.warns(RuntimeWarning, match=r"no CPU of the cluster's \d is free; this")
+    with waits, none, opened(nodes, tmp_path, workers=1) as pool:
         until(lambda: pool.collect(1))
 
 

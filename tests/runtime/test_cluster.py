@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pool_players
 import pytest
-from commands import complaint, fastpong
+from commands import SMALL, complaint, fastpong
 from waiting import PATIENCE, until
 
 from fastpong.extras import how_to_install
@@ -73,6 +73,20 @@ def test_without_ray_there_is_one_message(tmp_path: Path) -> None:
         f"pool ray: expected Ray to be installed, but No module named ray; {how_to_install('ray')}"
     )
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_resumption_without_its_pool_keeps_the_settings(tmp_path: Path) -> None:
+    """Where Ray is not installed, and where no cluster is."""
+    done = fastpong("train", *SMALL, "--episodes", 1, "--run-dir", "run", cwd=tmp_path)
+    assert done.returncode == 0, done
+    kept = [tmp_path / "run" / name for name in ("config.toml", "versions.json", "metrics.csv")]
+    before = [path.read_bytes() for path in kept]
+    elsewhere = ["--pool", "127.0.0.1:1", "--workers", 7, "--episodes", 3]
+    done = fastpong("train", "--resume", "run", *elsewhere, cwd=tmp_path)
+    assert done.returncode == 1 and "pool 127.0.0.1:1: expected" in complaint(done)
+    assert [path.read_bytes() for path in kept] == before
+    done = fastpong("train", "--resume", "run", "--episodes", 3, cwd=tmp_path)
+    assert done.returncode == 0, done
 
 
 def test_starting_workers_that_die_within_a_second_are_one_loss() -> None:

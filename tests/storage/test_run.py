@@ -251,6 +251,7 @@ def test_workers_of_a_cluster_are_not_those_of_this_machine(tmp_path: Path) -> N
     ]
     for overrides, workers in steps:
         with Run.resume(tmp_path, overrides=overrides) as run:
+            run.begin()
             assert (run.config.workers, run.config.pool) == (
                 workers, overrides.get("pool", "h:6379"),
             )  # fmt: skip
@@ -277,12 +278,14 @@ def test_every_resumption_is_recorded(tmp_path: Path) -> None:
     for workers in (2, 3):
         with Run.resume(tmp_path, overrides={"workers": workers, "episodes": 50}) as run:
             assert run.config == config(workers=workers, episodes=50)
+            run.begin()
         assert Config.load(tmp_path / "config.toml")["workers"] == workers
     found = json.loads((tmp_path / "versions.json").read_text())
     assert [entry["episode"] for entry in found["resumed"]] == [2, 2]
     assert found["numpy"] == found["resumed"][0]["numpy"]
     (tmp_path / "versions.json").write_text("[")
-    Run.resume(tmp_path).close()
+    with Run.resume(tmp_path) as run:
+        run.begin()
     assert len(json.loads((tmp_path / "versions.json").read_text())["resumed"]) == 1
 
 
@@ -551,8 +554,8 @@ def test_a_run_of_other_software_goes_on(tmp_path: Path) -> None:
     """Other versions are recorded. The files are the same for all of them."""
     make(tmp_path, 3, (2,))
     change_versions(tmp_path, numpy="1.26.4", commit="0" * 40, **{"ale-py": "0.8.1"})
-    with Run.resume(tmp_path, warn=lambda text: pytest.fail(text)):
-        pass
+    with Run.resume(tmp_path, warn=lambda text: pytest.fail(text)) as run:
+        run.begin()
     found = json.loads((tmp_path / "versions.json").read_text())
     assert found["numpy"] == "1.26.4"
     assert found["resumed"][0]["numpy"] == np.__version__

@@ -41,6 +41,11 @@ _INLINE = {"RAY_max_direct_call_object_size": "1000000"}
 """Bytes up to which a result travels in the answer itself, and not by way of the object store.
 Ray's 100,000 are less than an episode."""
 
+_HINT = (
+    "; HOST:PORT is what ray start --head prints, ray://HOST:10001 is for Ray Client, a cluster "
+    "that asks for a token needs RAY_AUTH_MODE=token here, too: see docs/cluster.md"
+)
+
 _STORE_BYTES = 512 * 2**20
 
 
@@ -65,7 +70,7 @@ class Connection:
         if self.ray.is_initialized():
             raise WorkerError(
                 f"pool {pool}: expected a process without Ray, got one that is connected already; "
-                "call ray.shutdown() first"
+                "close the other training, or call ray.shutdown() first"
             )
         self._signs: Signs | None = None
         self._directory: Path | None = None
@@ -78,7 +83,8 @@ class Connection:
             self.close()
             if isinstance(error, WorkerError) or not isinstance(error, Exception):
                 raise
-            raise WorkerError(f"pool {pool}: {_reason(error)}") from error
+            hint = "" if pool == OWN_RAY else _HINT
+            raise WorkerError(f"pool {pool}: {_reason(error)}{hint}") from error
 
     def _open(self, pool: str, cpus: int) -> None:
         if pool == OWN_RAY:

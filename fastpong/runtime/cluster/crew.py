@@ -23,6 +23,9 @@ LOOK_SECONDS = 1.0
 SILENT_SECONDS = 20.0
 """Without an answer from the cluster's head, which may be starting again."""
 
+TELL_SECONDS = 10.0
+"""Without a CPU for any worker. Then it is said that the run waits."""
+
 PATIENCE_SECONDS = 120.0
 """Without a CPU for any worker. Then the run ends, and can be resumed."""
 
@@ -117,6 +120,7 @@ class Crew:
         self.replaced = self.wanted = self._cpus = 0
         self._next_look = self._placed = self._answered = 0.0
         self._answers = 0
+        self._told = False
 
     def tend(self) -> None:
         """Start actors where there is room, every second.
@@ -136,7 +140,14 @@ class Crew:
         for reference, hand in list(self.starting.items()):
             self._give_up(reference, hand, now - hand.since)
         if self.ready or any(hand.placed for hand in self.starting.values()):
-            self._placed = now
+            self._placed, self._told = now, False
+        elif now - self._placed > TELL_SECONDS and not self._told:
+            self._told = True
+            left = f"for {PATIENCE_SECONDS - TELL_SECONDS:.0f} s more at most; see ray status"
+            warnings.warn(
+                f"no CPU of the cluster's {self._cpus} is free; this run waits for one, {left}",
+                RuntimeWarning, 2,
+            )  # fmt: skip
         elif now - self._placed > PATIENCE_SECONDS:
             others = f", and {self._reason}" if self._refused else ""
             raise WorkerError(
