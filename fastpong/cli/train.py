@@ -176,15 +176,15 @@ def _resume(
         if (reason := nothing_left(run, run.checkpoint, outlets.words)) is not None:
             say(reason)
             return 0
-        say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
-        before = run.checkpoint.manifest["config"].get("learning_rate")
-        if asked.get("learning_rate", before) != before:
-            recipe = f", and the run is no longer that of recipe {run.config.recipe}"
-            say(
-                f"learning rate {asked['learning_rate']} from here on"
-                + (recipe if run.config.recipe else "")
-            )
         with Session(run.config) as session:
+            say(f"going on after episode {run.checkpoint.episode:,} of {directory}")
+            before = run.checkpoint.manifest["config"].get("learning_rate")
+            if asked.get("learning_rate", before) != before:
+                recipe = f", and the run is no longer that of recipe {run.config.recipe}"
+                say(
+                    f"learning rate {asked['learning_rate']} from here on"
+                    + (recipe if run.config.recipe else "")
+                )
             return _train(session, run, outlets, interrupt)
 
 
