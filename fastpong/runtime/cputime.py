@@ -14,28 +14,31 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 SHARE = 0.01
 """Of the time, at most, that a ``CpuMeter`` takes for its readings."""
 
-STALE_SECONDS = 5.0
-"""That a reading may stand for: the process may have been stopped during it."""
-
 
 class CpuMeter:
     """Read the CPU seconds of this process tree, cheaply.
 
     A reading looks at every thread. That takes 0.1 ms with a few workers, and 7 ms with the daemons
-    of Ray. So the last reading stands for a hundred times as long as it took.
+    of Ray. So the last reading stands for a hundred times its own CPU time.
+
+    clock, own : seconds, of the wall and of this thread's CPU time
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        own: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._clock, self._own = clock, own
         self._seconds, self._next = 0.0, clock()
 
     def seconds(self) -> float:
         """Return ``cpu_seconds``, of now or of a moment ago."""
-        begin = self._clock()
-        if begin >= self._next:
+        now = self._clock()
+        if now >= self._next:
+            begin = self._own()
             self._seconds = cpu_seconds()
-            end = self._clock()
-            self._next = end + min((end - begin) / SHARE, STALE_SECONDS)
+            self._next = now + (self._own() - begin) / SHARE
         return self._seconds
 
 

@@ -21,7 +21,7 @@ def test_readings_take_a_hundredth_of_the_time(
         return float(readings)
 
     monkeypatch.setattr(cputime, "cpu_seconds", read)
-    meter = CpuMeter(lambda: now)
+    meter = CpuMeter(lambda: now, lambda: now)
     assert meter.seconds() == 1.0
     while now < 10:
         assert meter.seconds() == readings
