@@ -53,8 +53,8 @@ class Samples:
 LIMITS = {
     "trainer": GROWTH_MB, "workers": GROWTH_MB, "descriptors": 0.0, "threads": 0.0, "files": 2.0,
 }  # fmt: skip
-"""Of growth. On a slow disk each look may fall into a save, with a checkpoint's two files more. What
-is left behind at each save or evaluation comes to dozens."""
+"""Of growth. On a slow disk each look may fall into a save, with two files of a checkpoint more.
+What is left behind at each save or evaluation comes to dozens."""
 
 
 @dataclass
