@@ -237,8 +237,8 @@ def test_cpu_time_is_that_of_all_processes() -> None:
     found = train(small(), 40)  # some readings: one stands for a while
     used = [item.cpu_seconds for item in found.stats]
     assert before < used[0] and used == sorted(used)
-    # The emulator alone takes 4 us a frame, in the workers.
-    assert used[-1] - before > found.stats[-1].total_frames * 2e-6
+    # All takes 6 us a frame, 0.3 without the workers.
+    assert used[-1] - before > found.stats[-1].total_frames * 3e-6
     rest = train(small(), 41, state=found.snapshot)
     assert rest.counters["cpu_seconds"] > found.counters["cpu_seconds"] == used[-1]
 
